@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all that a fresh machine needs.
+PYTHON ?= python3
+BIN := .venv/bin
+# Scripts of the workflow run with this environment's Python.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+DEMO := results/demo_birds
+
+.PHONY: demo test check bench runs demo-encoder help
+.DEFAULT_GOAL := help
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: .venv/ready ## install, then run the whole job on birds that the project draws
+	$(BIN)/snakemake $(DEMO)/map_table.md $(DEMO)/map_chart.png $(DEMO)/index.html --profile profiles/demo
+	@echo
+	@cat $(DEMO)/map_table.md
+	@echo
+	@echo "table  $(DEMO)/map_table.md ($(DEMO)/map_table.csv)"
+	@echo "chart  $(DEMO)/map_chart.png ($(DEMO)/map_chart.svg)"
+	@echo "page   $(DEMO)/index.html"
+
+test: .venv/ready ## install, then run all tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+check: .venv/ready ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+
+bench: .venv/ready ## compare speed with peers and floors, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run_all.py
+
+runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
+	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
+
+# The environment: made once, made again when pyproject.toml changes.
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"vitproto needs Python 3.11 or later, not {sys.version.split()[0]}: make PYTHON=python3.11")'
+	@echo "Installing into .venv (minutes, once) ..."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,29 @@
+"""vitproto: do prototypes in a vision transformer's activation space find traits?
+
+Which study runs is a file in config/: the real one unless `--configfile` names another.
+"""
+
+
+if "study" not in config:  # Snakemake would merge the two studies key by key
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/prototypes.smk"
+include: "workflow/rules/traits.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{STUDY}/map_table.md",
+        f"{STUDY}/map_chart.png",
+        f"{STUDY}/index.html",
+
+
+onstart:
+    stop_without_inputs()

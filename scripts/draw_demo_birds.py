@@ -1,0 +1,21 @@
+"""Draw the demo data set: invented birds in CUB-200-2011's layout."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.data.demo_birds import DemoBirds, write_demo_birds
+
+
+def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int = 1) -> None:
+    """Draw invented birds with a known truth, laid out like CUB-200-2011.
+
+    Args:
+        out: folder to create; it will hold CUB_200_2011/ and attributes.txt.
+        cfg: how many birds.
+        n_workers: processes that draw; the bytes do not depend on it.
+    """
+    write_demo_birds(out, cfg, n_workers)
+
+
+if __name__ == "__main__":
+    run(draw_demo_birds)

@@ -1,0 +1,21 @@
+"""Draw unlabelled invented birds in folders by species."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.data.demo_corpus import DemoCorpus, write_demo_corpus
+
+
+def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int = 1) -> None:
+    """Draw the image folders that prototypes of the demo are fitted to.
+
+    Args:
+        out: folder to create; it will hold one folder per species.
+        cfg: how many birds.
+        n_workers: processes that draw; the bytes do not depend on it.
+    """
+    write_demo_corpus(out, cfg, n_workers)
+
+
+if __name__ == "__main__":
+    run(draw_demo_corpus)

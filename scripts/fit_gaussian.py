@@ -1,0 +1,48 @@
+"""Draw random directions as prototypes: the control that never saw an activation."""
+
+from pathlib import Path
+
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.gaussian import draw_directions
+from vitproto.prototypes.runs import Run
+from vitproto.prototypes.scorer import DotProduct
+from vitproto.study.fingerprint import fingerprint
+
+
+def fit_gaussian(
+    shards: tuple[Path, ...],
+    layer: int,
+    runs: tuple[str, ...],
+    store: Path,
+    manifest: Path,
+) -> None:
+    """Draw random directions as prototypes.
+
+    Args:
+        shards: all shards of some recorded activations; they tell the width.
+        layer: which block, counted from 0.
+        runs: what to draw, such as k128-seed0: 128 directions by seed 0.
+        store: the folder for the checkpoints, `{run}.safetensors`.
+        manifest: the JSON file that lists them.
+    """
+    acts = Activations.open(shards, layer)
+    code = fingerprint("fit_gaussian")
+    fitted = {}
+    for fit in map(Run.parse, runs):
+        directions_KD = draw_directions(fit.n_prototypes, acts.width, fit.seed)
+        settings = {
+            "method": "gaussian",
+            "n_prototypes": fit.n_prototypes,
+            "seed": fit.seed,
+            "layer": layer,
+            "code": code,
+        }
+        fitted[fit] = store / f"{fit.name}.safetensors"
+        checkpoint.save(fitted[fit], DotProduct(directions_KD), settings)
+    checkpoint.write_manifest(manifest, fitted)
+
+
+if __name__ == "__main__":
+    run(fit_gaussian)

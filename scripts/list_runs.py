@@ -1,0 +1,33 @@
+"""List the runs that a study's configuration expands to."""
+
+from pathlib import Path
+
+import yaml
+from tyro.conf import Positional
+
+from vitproto.cli import PROJECT, run
+from vitproto.study.config import check
+from vitproto.study.runs import expand_runs
+
+COLUMNS = "{:24} {:>5} {:10} {:>12} {:>4}"
+
+
+def list_runs(config: Positional[Path]) -> None:
+    """List the runs that a study's configuration expands to, one a line.
+
+    Args:
+        config: the study, such as config/config.yaml.
+    """
+    study = yaml.safe_load(config.read_text())
+    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    print(COLUMNS.format("encoder", "layer", "method", "n_prototypes", "seed"))
+    for row in expand_runs(study["runs"]):
+        print(
+            COLUMNS.format(
+                row.encoder, row.layer, row.method, row.n_prototypes, row.seed
+            )
+        )
+
+
+if __name__ == "__main__":
+    run(list_runs)

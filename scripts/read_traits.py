@@ -1,0 +1,40 @@
+"""Read the trait labels of CUB-200-2011."""
+
+import logging
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.data.cub200_traits import read_traits as read_cub200
+from vitproto.data.data_root import check_root
+from vitproto.data.image_list import read_image_list
+from vitproto.data.trait_labels import check_same_images
+
+
+def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
+    """Write which image shows which of the 312 attributes.
+
+    An image shows an attribute where the labels say that it is present, with
+    certainty 3 (probably) or 4 (definitely).
+
+    Args:
+        root: the folder CUB_200_2011, or the one that holds it, in the official
+            layout or as image folders (train/, test/, metadata/).
+        images: the CSV file that list_images.py made of the same folder.
+        out: the NPZ file to write: image_ids, trait_names and labels_NT.
+        name: what the config calls the data set, for messages.
+    """
+    check_root(root, name)
+    labels = read_cub200(root)
+    check_same_images(labels, read_image_list(images)["image_id"].tolist(), str(images))
+    labels.save(out)
+    logging.info(
+        "%s: %s images x %d traits, %.1f %% of the cells are positive",
+        name,
+        f"{len(labels.image_ids):,}",
+        len(labels.trait_names),
+        100 * labels.labels_NT.mean(),
+    )
+
+
+if __name__ == "__main__":
+    run(read_traits)

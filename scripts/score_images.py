@@ -1,0 +1,81 @@
+"""Score every image with every run of a family."""
+
+import logging
+import sys
+from pathlib import Path
+
+import h5py
+from tqdm import tqdm
+
+from vitproto.activations.shards import LIBVER
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.device import pick_device
+from vitproto.files import whole_file
+from vitproto.prototypes import checkpoint
+from vitproto.traits.image_scores import score_blocks
+
+
+def score_images(
+    shards: tuple[Path, ...], layer: int, checkpoints: Path, out: Path, *, device: str
+) -> None:
+    """Score every image with every run of a family, in one pass over the data.
+
+    An image's score is the maximum over its patches.
+
+    Args:
+        shards: all shards of the activations of the images to score.
+        layer: which block, counted from 0.
+        checkpoints: the JSON file that lists the family's checkpoints.
+        out: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    acts = Activations.open(shards, layer)
+    fitted = checkpoint.read_manifest(checkpoints)
+    scorers = [checkpoint.load(fit.path) for fit in fitted]
+    for fit, scorer in zip(fitted, scorers, strict=True):
+        if scorer.width != acts.width:
+            raise ValueError(
+                f"{fit.path} scores activations of width {scorer.width}, but those in "
+                f"{shards[0]} have {acts.width}: fit and score with the same encoder"
+            )
+    n_patches = acts.n_images * acts.n_patches
+    with (
+        whole_file(out) as partial,
+        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
+        tqdm(
+            total=n_patches,
+            unit=" patches",
+            unit_scale=True,
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+        ) as progress,
+    ):
+        file.attrs["layer"] = layer
+        file.attrs["n_images"] = acts.n_images
+        file.attrs["dataset"] = acts.attributes["dataset"]
+        file.attrs["encoder"] = acts.attributes["encoder"]
+        file.create_dataset(
+            "image_ids", data=acts.image_ids, dtype=h5py.string_dtype()
+        )
+        tables = []
+        for fit in fitted:
+            group = file.create_group(fit.name)
+            group.attrs["checkpoint_sha256"] = fit.sha256
+            shape = (acts.n_images, fit.n_prototypes)
+            tables.append(group.create_dataset("scores_NK", shape, "f4"))
+            tables[-1].attrs["n_prototypes"] = fit.n_prototypes
+            tables[-1].attrs["seed"] = fit.seed
+        for i_first, scores in score_blocks(acts, scorers, pick_device(device)):
+            for table, scores_BK in zip(tables, scores, strict=True):
+                table[i_first : i_first + len(scores_BK)] = scores_BK.numpy()
+            progress.update(len(scores[0]) * acts.n_patches)
+    seconds = progress.format_dict["elapsed"]
+    logging.info(
+        "%s: %d images by %d runs, %.0f images/s, %s patches/s",
+        *(out, acts.n_images, len(fitted), acts.n_images / seconds),
+        f"{n_patches / seconds:,.0f}",
+    )
+
+
+if __name__ == "__main__":
+    run(score_images)

@@ -1,0 +1,397 @@
+"""A CUB-200-2011 of four images and three attributes, written out by hand."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitproto.data.cub200_images import read_images
+from vitproto.data.cub200_traits import (
+    read_label_columns,
+    read_traits,
+    tabulate_labels,
+)
+from vitproto.data.image_list import read_image_list, write_image_list
+from vitproto.data.trait_labels import TraitLabels
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+IMAGES = """\
+1 001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg
+2 001.Black_footed_Albatross/St. Peter's bird.v2 (1).jpg
+4 002.Laysan_Albatross/Laysan_Albatross_0002_1027.jpg
+3 002.Laysan_Albatross/Laysan_Albatross_0001_545.jpg
+"""
+SPLIT = "1 1\n2 0\n3 1\n4 0\n"
+ATTRIBUTES = """\
+1 has_bill_shape::curved_(up_or_down)
+2 has_wing_color::blue
+3 has_eye_color::buff
+"""
+# Image 1: definitely; guessed; absent, and sure of it. Image 2: probably; not
+# visible; a line with extra columns before the time. Image 3: one line only.
+# Image 4: absent twice over, with different certainty.
+LABELS = """\
+1 1 1 4 27.7080
+1 2 1 2 27.7080
+1 3 0 4 27.7080
+2 1 1 3 1.5
+2 2 1 1 0.8
+2 3 1 4 0 17 9.3
+3 2 1 4 12.0
+4 1 0 4 3.2
+4 1 0 3 3.2
+"""
+# Rows in the order of images.txt: images 1, 2, 4, 3.
+EXPECTED = [[1, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]]
+NAMES = [line.split(maxsplit=1)[1] for line in IMAGES.splitlines()]
+
+
+def _write(folder, name, text):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def official(tmp_path):
+    """The folder CUB_200_2011, with attributes.txt beside it as in the archive."""
+    folder = tmp_path / "CUB_200_2011"
+    _write(folder, "images.txt", IMAGES)
+    _write(folder, "train_test_split.txt", SPLIT)
+    _write(folder, "attributes/image_attribute_labels.txt", LABELS)
+    _write(tmp_path, "attributes.txt", ATTRIBUTES)
+    for name in NAMES:
+        _write(folder / "images", name, "")
+    return folder
+
+
+@pytest.fixture
+def folders(official, tmp_path):
+    """The same data set as image folders."""
+    root = tmp_path / "folders"
+    shutil.copytree(official, root / "metadata", ignore=lambda *_: ["images"])
+    _write(root, "metadata/attributes/attributes.txt", ATTRIBUTES)
+    for i_image, split in enumerate(["train", "test", "test", "train"]):
+        _write(root / split, NAMES[i_image], "")
+    return root
+
+
+def _rows(root):
+    return list(read_images(root).itertuples(index=False, name=None))
+
+
+def test_the_official_layout_gives_images_in_the_order_of_images_txt(official):
+    laysan, albatross = "002.Laysan_Albatross", "001.Black_footed_Albatross"
+    assert _rows(official) == [
+        ("1", f"images/{NAMES[0]}", "train", albatross),
+        ("2", f"images/{NAMES[1]}", "test", albatross),
+        ("4", f"images/{NAMES[2]}", "test", laysan),
+        ("3", f"images/{NAMES[3]}", "train", laysan),
+    ]
+
+
+def test_image_folders_give_the_same_images_each_in_its_split(official, folders):
+    expected = [
+        (number, f"{split}/{path.removeprefix('images/')}", split, name)
+        for number, path, split, name in _rows(official)
+    ]
+    assert _rows(folders) == expected
+    assert all((folders / row[1]).is_file() for row in expected)
+
+
+def test_the_root_may_be_the_folder_that_holds_cub_200_2011(official):
+    inside, outside = _rows(official), _rows(official.parent)
+    assert [f"CUB_200_2011/{row[1]}" for row in inside] == [row[1] for row in outside]
+    labels = read_traits(official.parent)
+    np.testing.assert_array_equal(labels.labels_NT, read_traits(official).labels_NT)
+
+
+@pytest.mark.parametrize("layout", ["official", "folders"])
+def test_a_trait_counts_where_it_is_present_and_the_worker_was_sure(layout, request):
+    labels = read_traits(request.getfixturevalue(layout))
+    assert labels.image_ids == ["1", "2", "4", "3"]
+    assert labels.trait_names == [
+        "has_bill_shape::curved_(up_or_down)",
+        "has_wing_color::blue",
+        "has_eye_color::buff",
+    ]
+    np.testing.assert_array_equal(labels.labels_NT, np.array(EXPECTED, dtype=bool))
+
+
+def test_attributes_txt_in_the_folder_counts_more_than_the_one_beside_it(official):
+    _write(official, "attributes/attributes.txt", ATTRIBUTES.replace("blue", "teal"))
+    assert read_traits(official).trait_names[1] == "has_wing_color::teal"
+
+
+@pytest.mark.parametrize("layout", ["official", "folders"])
+def test_windows_line_ends_and_blank_lines_change_nothing(layout, request):
+    root = request.getfixturevalue(layout)
+    images, labels = _rows(root), read_traits(root)
+    for path in [*root.parent.rglob("*.txt")]:
+        text = path.read_text().replace("\n", "\r\n\r\n")
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert _rows(root) == images
+    np.testing.assert_array_equal(read_traits(root).labels_NT, labels.labels_NT)
+
+
+@pytest.mark.parametrize("read", [read_images, read_traits])
+def test_a_folder_without_the_data_set_says_which_files_were_looked_for(tmp_path, read):
+    with pytest.raises(
+        ValueError, match="holds no CUB-200-2011, looked for:"
+    ) as caught:
+        read(tmp_path)
+    for name in ("images.txt", "metadata/images.txt", "CUB_200_2011/images.txt"):
+        assert str(tmp_path / name) in str(caught.value)
+
+
+SAME_PATH = IMAGES.replace("Albatross_0001_545", "Albatross_0002_1027")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("images.txt", "1 a\nx b\n", ", line 2: expected a number first, got 'x'"),
+        ("images.txt", "1 a\n1_0 b\n", ", line 2: expected a number first, got '1_0'"),
+        ("images.txt", "1 a\n\n2\n", ", line 3: nothing follows the id 2"),
+        ("images.txt", "1 a\n2 b\n01 c\n", ", line 3: the id 1 is already on line 1"),
+        ("images.txt", "\n", " is empty"),
+        (
+            "images.txt",
+            SAME_PATH,
+            f", line 4: the image {NAMES[2]} is already on line 3",
+        ),
+        ("train_test_split.txt", "1 1\n2 2\n", ", line 2: expected 1 (training) or 0"),
+        (
+            "train_test_split.txt",
+            "1 1 0\n2 0\n",
+            ", line 1: expected 1 (training) or 0",
+        ),
+        ("train_test_split.txt", SPLIT + "5 1\n", ", line 5: image 5 is not in "),
+        ("train_test_split.txt", "1 1\n3 0\n", " leaves out 2 of the 4 images of imag"),
+        (
+            "train_test_split.txt",
+            SPLIT + "4 1\n",
+            ", line 5: the id 4 is already on li",
+        ),
+        (
+            "train_test_split.txt",
+            SPLIT.replace(" 0", " 1"),
+            " puts none of the 4 image",
+        ),
+        (
+            "train_test_split.txt",
+            SPLIT.replace(" 1", " 0"),
+            " puts none of the 4 image",
+        ),
+        ("train_test_split.txt", None, " is missing"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["official", "folders"])
+def test_damaged_image_files_are_refused(layout, request, file, text, expected):
+    root = request.getfixturevalue(layout)
+    path = (root / "metadata" if layout == "folders" else root) / file
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"{path}{expected}")):
+        read_images(root)
+
+
+def test_images_that_are_not_there_are_counted_and_the_first_few_named(official):
+    many = "".join(f"{i} 003.Gone/{i}.jpg\n" for i in range(5, 12))
+    _write(official, "images.txt", IMAGES + many)
+    _write(
+        official, "train_test_split.txt", SPLIT + "5 0\n6 0\n7 0\n8 0\n9 0\n10 1\n11 1"
+    )
+    (official / "images" / NAMES[3]).unlink()
+    expected = (
+        f"8 of the 11 images are not in {official}: images/{NAMES[3]}, "
+        "images/003.Gone/5.jpg, images/003.Gone/6.jpg, images/003.Gone/7.jpg, "
+        "images/003.Gone/8.jpg, …"
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        read_images(official)
+
+
+def test_an_image_in_the_folder_of_the_other_split_is_not_there(folders):
+    os.replace(folders / "train" / NAMES[0], folders / "test" / NAMES[0])
+    expected = f"1 of the 4 images are not in {folders}: train/{NAMES[0]}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        read_images(folders)
+
+
+@pytest.mark.parametrize(
+    ("line_5", "expected"),
+    [
+        ("2 2 yes 1 0.8", "line 5: the presence must be a whole number, got 'yes'"),
+        ("2 2 1.0 1 0.8", "line 5: the presence must be a whole number, got '1.0'"),
+        ("9999999999 2 1 1", "line 5: the image id must be a whole number, got '9999"),
+        ("2 2 1", "line 5: expected at least 4 columns, got '2 2 1'"),
+        ("5 2 1 1 0.8", "line 5: the image id must be one of images.txt, got 5"),
+        ("\n\n5 2 1 1 0.8", "line 7: the image id must be one of images.txt, got 5"),
+        (
+            "2 0 1 1 0.8",
+            "line 5: the attribute id must be one of attributes.txt, got 0",
+        ),
+        (
+            "2 4 1 1 0.8",
+            "line 5: the attribute id must be one of attributes.txt, got 4",
+        ),
+        ("2 2 2 1 0.8", "line 5: the presence must be 0 or 1, got 2"),
+        ("2 2 -1 1 0.8", "line 5: the presence must be 0 or 1, got -1"),
+        ("2 2 1 0 0.8", "line 5: the certainty must be 1 to 4, got 0"),
+        ("2 2 1 5 0.8", "line 5: the certainty must be 1 to 4, got 5"),
+        (
+            "\n2 1 1 2 0.1",
+            "line 6: image 2, attribute 1: presence 1 with certainty 2 contradicts",
+        ),
+    ],
+)
+def test_damaged_label_lines_are_refused(official, line_5, expected):
+    path = official / "attributes" / "image_attribute_labels.txt"
+    path.write_text(LABELS.replace("2 2 1 1 0.8", line_5))
+    with pytest.raises(ValueError, match=re.escape(f"{path}, {expected}")):
+        read_traits(official)
+
+
+def test_the_number_of_bad_lines_tells_a_slip_from_a_wrong_file(official):
+    path = official / "attributes" / "image_attribute_labels.txt"
+    path.write_text(LABELS.replace(" 4 ", " 7 "))
+    with pytest.raises(ValueError, match=r"line 1: .* got 7 \(5 such lines\)"):
+        read_traits(official)
+
+
+@pytest.mark.parametrize(("n_lines", "without"), [(6, "4, 3"), (0, "1, 2, 4, 3")])
+def test_images_without_any_label_are_refused(official, n_lines, without):
+    path = official / "attributes" / "image_attribute_labels.txt"
+    path.write_text("".join(LABELS.splitlines(keepends=True)[:n_lines]))
+    n_without = without.count(",") + 1
+    expected = f"{path} has no line for {n_without} of the 4 images of images.txt: "
+    with pytest.raises(ValueError, match=re.escape(expected + without)):
+        read_traits(official)
+
+
+def test_missing_label_files_are_refused_with_what_was_looked_for(official):
+    (official / "attributes" / "image_attribute_labels.txt").unlink()
+    with pytest.raises(ValueError, match=r"image_attribute_labels\.txt is missing"):
+        read_traits(official)
+    (official.parent / "attributes.txt").unlink()
+    expected = official / "attributes" / "attributes.txt"
+    with pytest.raises(ValueError, match=re.escape(f"looked for: {expected}, ")):
+        read_traits(official)
+
+
+def test_two_attributes_of_one_name_are_refused(official):
+    _write(official.parent, "attributes.txt", "1 a::b\n2 a::b\n3 a::c\n")
+    with pytest.raises(ValueError, match="the trait name 'a::b' stands there twice"):
+        read_traits(official)
+
+
+def _slow_columns(text):
+    rows = []
+    for line in text.splitlines():
+        fields = line.split()
+        if fields:
+            rows.append([int(field) for field in fields[:4]])
+    return rows
+
+
+_cell = st.integers(0, 400).map(str)
+_line = st.builds(
+    lambda blank, sep, cells, extra, end: blank + sep.join(cells + extra) + end,
+    blank=st.sampled_from(["", " ", "\n", "\r\n", " \n"]),
+    sep=st.sampled_from([" ", "\t", "  "]),
+    cells=st.lists(_cell, min_size=4, max_size=4),
+    extra=st.lists(st.sampled_from(["0", "1.5", "27.7080", "worker_7", "#", '"', "é"])),
+    end=st.sampled_from(["\n", "\r\n", " \n"]),
+)
+
+
+@given(st.lists(_line, max_size=20).map("".join))
+def test_label_lines_are_read_as_a_slow_reader_reads_them(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "labels.txt"
+    path.write_bytes(text.encode())
+    assert read_label_columns(path).tolist() == _slow_columns(text)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from([7, 2, 9]), st.sampled_from([1, 312])),
+        st.tuples(st.integers(0, 1), st.integers(1, 4)),
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_cells_are_filled_as_a_slow_reader_fills_them(tmp_path_factory, cells, random):
+    images, attributes = [7, 2, 9], [312, 1]
+    # A line for each image, in a cell that no other line mentions.
+    rows = [[image, 5, 1, 4] for image in images]
+    rows += [[*cell, *said] for cell, said in cells.items()]
+    random.shuffle(rows)
+    attributes.append(5)
+    expected = [
+        [a == 5 or cells.get((i, a), (0, 0)) in {(1, 3), (1, 4)} for a in attributes]
+        for i in images
+    ]
+    path = tmp_path_factory.getbasetemp() / "labels.txt"
+    labels_NT = tabulate_labels(path, np.array(rows, np.int32), images, attributes)
+    assert labels_NT.tolist() == expected
+
+
+def _stage(name):
+    return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
+
+
+def test_the_stages_write_the_image_list_and_the_labels(official, tmp_path):
+    images, traits = tmp_path / "out" / "images.csv", tmp_path / "out" / "traits.npz"
+    _stage("list_images")(official, images, layout="cub200", name="cub200")
+    _stage("read_traits")(official, images, traits, name="cub200")
+    assert read_image_list(images).equals(read_images(official))
+    np.testing.assert_array_equal(TraitLabels.load(traits).labels_NT, EXPECTED)
+
+
+def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_path):
+    images = tmp_path / "images.csv"
+    listed = read_images(official)
+    write_image_list(listed.iloc[[0, 1, 3, 2]], images)
+    with pytest.raises(ValueError, match="from image 3 of 4 on: '3' here, '4' there"):
+        _stage("read_traits")(official, images, tmp_path / "t.npz", name="cub200")
+    write_image_list(listed.iloc[:3], images)
+    with pytest.raises(ValueError, match=r"images\.csv lists 3 images, .* for 4"):
+        _stage("read_traits")(official, images, tmp_path / "t.npz", name="cub200")
+    assert not (tmp_path / "t.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "flags"),
+    [
+        ("list_images", ["--layout", "cub200"]),
+        ("read_traits", ["--images", "images.csv"]),
+    ],
+)
+def test_a_missing_root_names_the_path_and_the_key_to_set(
+    tmp_path, monkeypatch, stage, flags
+):
+    root = tmp_path / "nowhere"
+    argv = ["--root", str(root), "--out", "out", "--name", "birds", *flags]
+    monkeypatch.setattr(sys, "argv", [stage, *argv])
+    expected = f"{root} does not exist: set `data_sets: birds: root` in the config"
+    with pytest.raises(SystemExit, match=re.escape(expected)):
+        runpy.run_path(str(SCRIPTS / f"{stage}.py"), run_name="__main__")
+
+
+def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
+    code = (
+        "import runpy, sys; runpy.run_path('list_images.py');"
+        "sys.exit(any('trait' in name for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS).returncode == 0

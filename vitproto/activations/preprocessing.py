@@ -1,0 +1,106 @@
+"""From an image file to the pixels that an encoder saw, and where they were."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+_RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+class Geometry(NamedTuple):
+    """Which pixels of an image an encoder sees: scale, then crop or pad.
+
+    Attributes:
+        width, height: of the scaled image, in pixels.
+        left, top: where the encoder's window begins in the scaled image;
+            negative where the image is padded.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes an encoder's input, as its authors trained it.
+
+    `shortest` scales the shorter side to the window and crops the longer one,
+    `squash` distorts the image into the window, `longest` pads the shorter side.
+
+    Attributes:
+        height, width: the encoder's window, in pixels.
+        resize_mode: see above.
+        crop_pct: `shortest` scales to the window divided by this, then crops.
+        interpolation: how pixels are resampled.
+        mean, std: of each colour channel, in units of a fully bright channel.
+        fill: the grey, 0 to 255, of padding.
+    """
+
+    height: int
+    width: int
+    resize_mode: Literal["shortest", "squash", "longest"]
+    interpolation: Literal["bicubic", "bilinear"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_pct: float = 1.0
+    fill: int = 0
+
+    def geometry(self, width: int, height: int) -> Geometry:
+        """Which pixels of a `width` × `height` image does the encoder see?
+
+        Rounds as torchvision's Resize and CenterCrop do, since the published
+        encoders were trained and tested with those.
+        """
+        if self.resize_mode == "squash":
+            return Geometry(self.width, self.height, 0, 0)
+        if self.resize_mode == "longest":
+            ratio = max(height / self.height, width / self.width)
+            scaled_w, scaled_h = round(width / ratio), round(height / ratio)
+            # Of an odd number of padded pixels, the extra one comes last.
+            left = -((self.width - scaled_w) // 2)
+            top = -((self.height - scaled_h) // 2)
+            return Geometry(scaled_w, scaled_h, left, top)
+        shorter = math.floor(self.height / self.crop_pct)
+        if width <= height:
+            scaled_w, scaled_h = shorter, int(shorter * height / width)
+        else:
+            scaled_w, scaled_h = int(shorter * width / height), shorter
+        left = round((scaled_w - self.width) / 2)
+        top = round((scaled_h - self.height) / 2)
+        return Geometry(scaled_w, scaled_h, left, top)
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """The window that the encoder sees, as a picture."""
+        geometry = self.geometry(*image.size)
+        scaled = image.resize(
+            (geometry.width, geometry.height), _RESAMPLING[self.interpolation]
+        )
+        window = Image.new("RGB", (self.width, self.height), (self.fill,) * 3)
+        window.paste(scaled, (-geometry.left, -geometry.top))
+        return window
+
+    def read(self, path: Path) -> UInt8[np.ndarray, "3 h w"]:
+        """Read an image file as the encoder sees it, channels first, 0 to 255.
+
+        Raises:
+            ValueError: the file is missing or not a whole image.
+        """
+        try:
+            with Image.open(path) as image:
+                window = self.apply(image.convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            raise ValueError(
+                f"{path} cannot be read as an image ({error}): replace the file, or "
+                "take it out of the data set"
+            ) from error
+        return np.ascontiguousarray(np.asarray(window).transpose(2, 0, 1))

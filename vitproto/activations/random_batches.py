@@ -1,0 +1,174 @@
+"""Batches of patches drawn from all over a data set, for training."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, repeat
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Integer
+from torch import Tensor
+
+from vitproto.activations.ahead import ahead
+from vitproto.activations.stream import Activations, widen_into
+
+RUN = 32
+"""Neighbouring patches read together: some 100 kB, which a disk reads nearly as
+cheaply as one patch. More would mix less."""
+
+
+class RandomBatches:
+    """Shuffled batches of patches, without end.
+
+    Each epoch cuts the images into runs of up to 32 neighbouring patches, shuffles
+    the runs of the whole data set, and deals them into pools. A pool is read in the
+    background while the one before is used up, its patches are shuffled, and batches
+    are cut from it. So every patch comes once per epoch; a batch draws on about
+    `n_mixed / 32` images, or all if there are fewer.
+
+    The batches are a pure function of the data, `batch_size`, `seed`, `n_mixed` and
+    their number. To resume, start at `first_batch`: nothing is read to get there.
+
+    Attributes:
+        waited_s: seconds that the loop over the batches has waited for data.
+    """
+
+    def __init__(
+        self,
+        activations: Activations,
+        *,
+        batch_size: int,
+        seed: int,
+        n_mixed: int,
+        first_batch: int,
+    ):
+        """Say what to draw; iterating reads.
+
+        Args:
+            activations: where from.
+            batch_size: B, patches per batch.
+            seed: decides the order.
+            n_mixed: patches in a pool. Two pools are in memory, as stored.
+            first_batch: number of the batch to begin with, from 0.
+
+        Raises:
+            ValueError: a batch or a pool would be empty.
+        """
+        if batch_size < 1 or n_mixed < 1:
+            raise ValueError(
+                f"a batch of {batch_size} patches out of {n_mixed} mixed: both must "
+                "be at least 1"
+            )
+        self.waited_s = 0.0
+        self._activations = activations
+        self._batch_size = batch_size
+        self._seed = seed
+        self._first_batch = first_batch
+        runs_per_image = -(-activations.n_patches // RUN)
+        edges = np.arange(runs_per_image + 1) * activations.n_patches // runs_per_image
+        self._first_patch_R, self._n_patches_R = edges[:-1], np.diff(edges)
+        n_runs = activations.n_images * runs_per_image
+        n_total = activations.n_images * activations.n_patches
+        n_pools = min(n_runs, -(-n_total // n_mixed))
+        self._pool_edges = np.arange(n_pools + 1) * n_runs // n_pools
+
+    def __iter__(self) -> Iterator[Float32[Tensor, "b d"]]:
+        """Yield batches from `first_batch` on, counting `waited_s` up."""
+        with closing(self._batches()) as batches:
+            calls = repeat(partial(next, batches))
+            made = ahead(calls, n_threads=1, n_ahead=2)
+            with closing(made):
+                while True:
+                    start = time.perf_counter()
+                    batch_BD = next(made)
+                    self.waited_s += time.perf_counter() - start
+                    yield batch_BD
+
+    def _batches(self) -> Iterator[Float32[Tensor, "b d"]]:
+        """Cut batches from the pools, one after the other."""
+        shape = (self._batch_size, self._activations.width)
+        batch_BD, n_filled = np.empty(shape, np.float32), 0
+        with closing(self._pools()) as pools:
+            for pool in pools:
+                used = pool.n_skipped
+                while used < len(pool.order_M):
+                    rows = pool.order_M[used : used + self._batch_size - n_filled]
+                    _take(pool.raw_MD, rows, batch_BD[n_filled : n_filled + len(rows)])
+                    used, n_filled = used + len(rows), n_filled + len(rows)
+                    if n_filled == self._batch_size:
+                        yield torch.from_numpy(batch_BD)
+                        batch_BD, n_filled = np.empty(shape, np.float32), 0
+
+    def _pools(self) -> Iterator["_Pool"]:
+        """Read the pools in turns into two pieces of memory, one ahead."""
+        n_most = int(np.diff(self._pool_edges).max()) * int(self._n_patches_R.max())
+        shape = (n_most, self._activations.width)
+        memory = [np.empty(shape, self._activations.dtype) for _ in range(2)]
+        reads = (
+            partial(self._read_pool, plan, memory[i % 2])
+            for i, plan in enumerate(self._plans())
+        )
+        # With one call ahead, memory is written to again only after its pool was
+        # used up.
+        return ahead(reads, n_threads=1, n_ahead=1)
+
+    def _plans(self) -> Iterator["_Plan"]:
+        """Which runs form each pool, from the one that holds the first batch on."""
+        n_total = self._activations.n_images * self._activations.n_patches
+        first_epoch, n_skipped = divmod(self._first_batch * self._batch_size, n_total)
+        for epoch in count(first_epoch):
+            rng = np.random.default_rng([self._seed, 1, epoch])
+            n_runs = int(self._pool_edges[-1])
+            # A run per 32 patches: for 100 million patches this is 25 MB.
+            run_R = rng.permutation(n_runs)
+            sizes_R = self._n_patches_R[run_R % len(self._n_patches_R)]
+            n_before = np.concatenate([[0], np.cumsum(sizes_R)])[self._pool_edges]
+            for i in range(len(self._pool_edges) - 1):
+                if n_before[i + 1] > n_skipped:
+                    a, b = self._pool_edges[i : i + 2]
+                    skipped_here = max(0, n_skipped - int(n_before[i]))
+                    yield _Plan(epoch, i, run_R[a:b], skipped_here)
+            n_skipped = 0
+
+    def _read_pool(self, plan: "_Plan", memory_MD: np.ndarray) -> "_Pool":
+        image_R, k_R = np.divmod(plan.run_R, len(self._n_patches_R))
+        n_patches_R = self._n_patches_R[k_R]
+        n_rows = int(n_patches_R.sum())
+        self._activations.read_runs(
+            image_R, self._first_patch_R[k_R], n_patches_R, memory_MD
+        )
+        rng = np.random.default_rng([self._seed, 2, plan.epoch, plan.i_pool])
+        return _Pool(memory_MD[:n_rows], rng.permutation(n_rows), plan.n_skipped)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The runs of one pool, and how many of its patches come before the start."""
+
+    epoch: int
+    i_pool: int
+    run_R: Integer[np.ndarray, "r"]
+    n_skipped: int
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Patches read together and the order in which they are dealt."""
+
+    raw_MD: np.ndarray
+    order_M: Integer[np.ndarray, "m"]
+    n_skipped: int
+
+
+def _take(raw_MD: np.ndarray, row_B: np.ndarray, batch_BD: np.ndarray) -> None:
+    """Copy rows into the batch as float32, on the calling thread only."""
+    if raw_MD.dtype == np.float32:
+        # mode="clip" lets NumPy write straight into the batch.
+        np.take(raw_MD, row_B, axis=0, out=batch_BD, mode="clip")
+        return
+    piece = max(1, 32_768 // raw_MD.shape[1])  # stays in cache until it is converted
+    for i in range(0, len(row_B), piece):
+        widen_into(raw_MD[row_B[i : i + piece]], batch_BD[i : i + piece])

@@ -1,0 +1,323 @@
+"""The file format of recorded activations: one HDF5 file per shard of a data set.
+
+A shard explains itself in `h5ls -v` or `h5dump -A`: its root attributes say which
+encoder, settings and code made it and where it stands in the data set. It holds
+
+- `image_ids`: n variable-length UTF-8 strings,
+- `layer{L}/patches`: n images × P patches × D values, for each layer recorded,
+- `layer{L}/cls`: n images × D values, where the encoder has a CLS token.
+
+Patches are stored one image per chunk, neither compressed nor filtered, so a reader
+that knows where the chunks start can fetch any patch with one `pread`. Compression
+would save a few per cent and cost an order of magnitude in speed.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitproto.files import whole_file
+
+FORMAT = "vitproto activations 1"
+"""Root attribute `format` of every shard; its number grows when the layout changes."""
+
+LIBVER = ("v110", "v110")
+"""HDF5 1.10 puts checksums on all metadata: a damaged chunk table cannot be read."""
+
+Attribute = str | int | float
+
+
+class _Damaged(Exception):
+    """A file is not what `write_shard` leaves."""
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What an encoder gives for one image at one layer."""
+
+    n_patches: int
+    """P, the patches of an image."""
+    width: int
+    """D, the values of a token."""
+    has_cls: bool
+    """Whether there is a CLS token too."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where the patches of one layer lie in one shard."""
+
+    path: Path
+    n_bytes: int
+    """Size of the file when it was looked at, with `mtime_ns` to notice a change."""
+    mtime_ns: int
+    attributes: dict[str, Attribute]
+    """The root attributes."""
+    image_ids: list[str]
+    n_patches: int
+    width: int
+    dtype: np.dtype
+    """float32 or float16."""
+    offset_N: np.ndarray
+    """int64, the byte at which the patches of each image start."""
+
+
+def shard_range(n_images: int, i_shard: int, n_shards: int) -> range:
+    """Which images of a data set belong to a shard?
+
+    Raises:
+        ValueError: a shard would be empty.
+    """
+    if not 0 <= i_shard < n_shards:
+        raise ValueError(
+            f"there is no shard {i_shard} of {n_shards}: they count from 0 to "
+            f"{n_shards - 1}"
+        )
+    if n_images < n_shards:
+        raise ValueError(
+            f"{n_images} images cannot fill {n_shards} shards: lower n_shards"
+        )
+    return range(i_shard * n_images // n_shards, (i_shard + 1) * n_images // n_shards)
+
+
+class ShardWriter:
+    """Takes the activations of a shard batch by batch; made by `write_shard`."""
+
+    def __init__(self, file: h5py.File, layers: Mapping[int, LayerShape]):
+        self._encoder = file.attrs["encoder"]
+        self._image_ids = file["image_ids"].asstr()[:].tolist()
+        self._patches = {layer: file[f"layer{layer}/patches"] for layer in layers}
+        self._cls = {
+            layer: file[f"layer{layer}/cls"]
+            for layer, shape in layers.items()
+            if shape.has_cls
+        }
+        self._written = {
+            layer: np.zeros(len(self._image_ids), np.bool_) for layer in layers
+        }
+
+    def write(
+        self,
+        i_first: int,
+        layer: int,
+        patches_BPD: Float[Tensor, "b p d"],
+        cls_BD: Float[Tensor, "b d"] | None,
+    ) -> None:
+        """Write one layer of the images from `i_first` of this shard on.
+
+        Args:
+            i_first: counts from the shard's first image, not the data set's.
+            layer: one of those that the shard was made for.
+            patches_BPD: on any device, in any float type.
+            cls_BD: the CLS tokens; None for an encoder that has none.
+
+        Raises:
+            ValueError: a value is not finite, or too large for float16.
+        """
+        rows = slice(i_first, i_first + len(patches_BPD))
+        assert rows.stop <= len(self._image_ids), (rows, len(self._image_ids))
+        assert not self._written[layer][rows].any(), f"written twice: {rows}"
+        assert (cls_BD is not None) == (layer in self._cls), "CLS is not as announced"
+        self._patches[layer][rows] = self._fitted(patches_BPD, layer, rows)
+        if cls_BD is not None:
+            self._cls[layer][rows] = self._fitted(cls_BD, layer, rows)
+        self._written[layer][rows] = True
+
+    def _fitted(self, values: Tensor, layer: int, rows: slice) -> np.ndarray:
+        """The values in the shard's type, if they all fit into it."""
+        dtype = self._patches[layer].dtype
+        limit = float(np.finfo(dtype).max)
+        low, high = torch.aminmax(values)
+        # Written so that NaN, for which every comparison is false, does not pass.
+        if not (low >= -limit and high <= limit):
+            worst_B = values.detach().abs().flatten(1).amax(1)  # NaN propagates
+            i_bad = int(torch.nonzero(~(worst_B <= limit))[0])
+            raise ValueError(
+                f"{self._encoder}, layer {layer}, image "
+                f"{self._image_ids[rows.start + i_bad]!r}: an activation of size "
+                f"{worst_B[i_bad]:g} cannot be stored as {dtype}, whose largest is "
+                f"{limit:,.0f}: {_cure(float(worst_B[i_bad]))}"
+            )
+        wanted = torch.float16 if dtype == np.float16 else torch.float32
+        return values.detach().to(wanted).cpu().numpy()
+
+    def check_complete(self) -> None:
+        """Assert that every row of every layer was written."""
+        for layer, written_N in self._written.items():
+            n_missing = int((~written_N).sum())
+            assert n_missing == 0, f"layer {layer}: {n_missing} images never written"
+
+
+@contextmanager
+def write_shard(
+    path: Path,
+    image_ids: Sequence[str],
+    layers: Mapping[int, LayerShape],
+    dtype: Literal["float32", "float16"],
+    attributes: Mapping[str, Attribute],
+    *,
+    i_shard: int,
+    n_shards: int,
+) -> Iterator[ShardWriter]:
+    """Write one shard; the file appears when the block ends without an error.
+
+    The same activations give the same bytes.
+
+    Args:
+        path: where the shard will be.
+        image_ids: of the whole data set; the shard takes those of `shard_range`.
+        layers: what will be written, by layer (blocks counted from 0).
+        dtype: how values are stored. float16 halves the size at a relative error of
+            5e-4 and holds no value above 65,504.
+        attributes: what made the activations (encoder, preprocessing, settings, code
+            fingerprint); `encoder` must be among them.
+        i_shard: which shard, from 0.
+        n_shards: of how many.
+
+    Raises:
+        ValueError: the shard would be empty.
+    """
+    of_shard = shard_range(len(image_ids), i_shard, n_shards)
+    place: dict[str, Attribute] = {
+        "format": FORMAT,
+        "layer_numbering": "blocks counted from 0",
+        "n_images": len(of_shard),
+        "i_shard": i_shard,
+        "n_shards": n_shards,
+        "n_images_total": len(image_ids),
+    }
+    assert "encoder" in attributes, "the attributes must name the encoder"
+    assert not place.keys() & attributes.keys(), "these attributes are ours to set"
+    with whole_file(path) as partial:
+        with h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file:
+            for name, value in sorted({**attributes, **place}.items()):
+                file.attrs[name] = value
+            ids = [image_ids[i] for i in of_shard]
+            file.create_dataset("image_ids", data=ids, dtype=h5py.string_dtype())
+            for layer, shape in sorted(layers.items()):
+                _create_layer(file, layer, shape, len(of_shard), dtype)
+            writer = ShardWriter(file, layers)
+            yield writer
+            writer.check_complete()
+        # Space for the patches is set aside at once: after a power cut, a file that
+        # never reached the disk would have its full size and read as zeros.
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+
+
+def read_shard(path: Path, layer: int) -> Shard:
+    """Where do the patches of a layer lie in a shard?
+
+    Reads the metadata only.
+
+    Raises:
+        ValueError: no such file, damaged or not a shard, or without that layer.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no shard {path}: run record_activations to make it")
+    try:
+        with h5py.File(path, locking="best-effort") as file:
+            return _describe(file, path, layer)
+    # What h5py raises depends on which part of the file is damaged.
+    except (_Damaged, OSError, KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged or no shard of activations ({error}): delete it and "
+            "run record_activations again"
+        ) from error
+
+
+def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
+    attributes = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in file.attrs.items()
+    }
+    if attributes.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has the format {attributes.get('format')!r}, expected "
+            f"{FORMAT!r}: delete it and run record_activations again"
+        )
+    if f"layer{layer}" not in file:
+        has = sorted(int(name[5:]) for name in file if name.startswith("layer"))
+        raise ValueError(
+            f"{path} holds the layers {', '.join(map(str, has))}, not {layer}: record "
+            f"layer {layer} too, or ask for one of these"
+        )
+    patches = file[f"layer{layer}/patches"]
+    image_ids = file["image_ids"].asstr()[:].tolist()
+    shape = (attributes["n_images"], *patches.shape[1:])
+    if patches.shape != shape or len(image_ids) != shape[0] or patches.ndim != 3:
+        raise _Damaged(
+            f"expected {shape[0]} images, found {len(image_ids)} ids and patches of "
+            f"shape {patches.shape}"
+        )
+    if patches.dtype not in (np.float32, np.float16):
+        raise _Damaged(f"patches are {patches.dtype}, expected float32 or float16")
+    stat = path.stat()
+    return Shard(
+        path=path,
+        n_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        attributes=attributes,
+        image_ids=image_ids,
+        n_patches=patches.shape[1],
+        width=patches.shape[2],
+        dtype=patches.dtype,
+        offset_N=_chunk_offsets(patches, stat.st_size),
+    )
+
+
+def _chunk_offsets(patches: h5py.Dataset, n_file_bytes: int) -> np.ndarray:
+    """Where each image's patches start, from a chunk table that must be complete."""
+    n_images, n_chunk_values = patches.shape[0], math.prod(patches.shape[1:])
+    if patches.chunks != (1, *patches.shape[1:]):
+        raise _Damaged(f"chunks are {patches.chunks}, expected one image in each")
+    n_chunk_bytes = n_chunk_values * patches.dtype.itemsize
+    offset_N = np.full(n_images, -1, np.int64)
+
+    def note(chunk: h5py.h5d.StoreInfo) -> None:
+        if chunk.filter_mask == 0 and chunk.size == n_chunk_bytes:
+            offset_N[chunk.chunk_offset[0]] = chunk.byte_offset
+
+    patches.id.chunk_iter(note)
+    n_missing = int((offset_N < 0).sum())
+    if n_missing or patches.id.get_create_plist().get_nfilters():
+        raise _Damaged(f"{n_missing} of {n_images} images are missing or compressed")
+    end = int(offset_N.max()) + n_chunk_bytes
+    if end > n_file_bytes:
+        raise _Damaged(f"it has {n_file_bytes:,} bytes, its patches end at {end:,}")
+    return offset_N
+
+
+def _create_layer(
+    file: h5py.File, layer: int, shape: LayerShape, n_images: int, dtype: str
+) -> None:
+    """Set aside the space of one layer, contiguous in the file."""
+    group = file.create_group(f"layer{layer}")
+    kind = h5py.h5t.IEEE_F16LE if dtype == "float16" else h5py.h5t.IEEE_F32LE
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_chunk((1, shape.n_patches, shape.width))
+    # Allocated at once, a layer's chunks follow each other although batches of
+    # several layers arrive in turns: reading in order is then one long read.
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    layout.set_obj_track_times(False)
+    space = h5py.h5s.create_simple((n_images, shape.n_patches, shape.width))
+    h5py.h5d.create(group.id, b"patches", kind, space, dcpl=layout)
+    if shape.has_cls:
+        group.create_dataset("cls", (n_images, shape.width), dtype)
+
+
+def _cure(size: float) -> str:
+    if math.isfinite(size) and size <= float(np.finfo(np.float32).max):
+        return "set the activations' dtype to float32"
+    return "the encoder itself overflows; compute it in float32 and check its weights"

@@ -1,0 +1,311 @@
+"""Read the activations of one layer, however many shards hold them.
+
+Every reader gives the same bytes whatever the number of shards, and keeps no more in
+memory than it is asked for. A patch of the data set is a pair (image, patch): images
+count over all shards in the order of the image list, patches row by row in the image.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Integer
+from torch import Tensor
+
+from vitproto.activations.ahead import ahead
+from vitproto.activations.shards import Attribute, Shard, read_shard
+
+N_THREADS = 2
+"""Threads that read. Two saturate a laptop's page cache; a disk gains from the
+second one too."""
+
+PER_SHARD = frozenset({"i_shard", "n_images"})
+"""Root attributes in which the shards of one data set differ."""
+
+
+class Activations:
+    """The patches of one layer of a data set, in shards.
+
+    N images × P patches × D values. Opening reads metadata; files are opened when
+    first read, so an instance may be pickled, or made before a fork.
+
+    Attributes:
+        image_ids: one per image, over all shards.
+        n_images: N.
+        n_patches: P.
+        width: D.
+        dtype: how the values are stored; readers give float32.
+        layer: blocks counted from 0.
+        attributes: the root attributes that all shards share.
+    """
+
+    def __init__(self, shards: Sequence[Shard], layer: int):
+        """Join the shards of a data set, given in order; see `open`."""
+        first = shards[0]
+        self.image_ids = [image_id for shard in shards for image_id in shard.image_ids]
+        self.n_images = len(self.image_ids)
+        self.n_patches, self.width = first.n_patches, first.width
+        self.dtype = first.dtype
+        self.layer = layer
+        self.attributes: dict[str, Attribute] = {
+            name: value
+            for name, value in first.attributes.items()
+            if name not in PER_SHARD
+        }
+        self._shards = tuple(shards)
+        lengths = [len(shard.offset_N) for shard in shards]
+        self._shard_N = np.repeat(np.arange(len(shards), dtype=np.int32), lengths)
+        self._offset_N = np.concatenate([shard.offset_N for shard in shards])
+        self._row_bytes = self.width * self.dtype.itemsize
+        self._descriptors: dict[int, int] = {}
+
+    @classmethod
+    def open(cls, paths: Sequence[Path], layer: int) -> "Activations":
+        """Open one layer of all shards of a data set, named in any order.
+
+        Raises:
+            ValueError: a shard is missing, named twice, damaged, lacks the layer, or
+                was made otherwise than the rest.
+        """
+        if not paths:
+            raise ValueError("no shard of activations was named")
+        shards = [read_shard(path, layer) for path in paths]
+        for shard in shards[1:]:
+            _check_alike(shards[0], shard)
+        shards.sort(key=lambda shard: shard.attributes["i_shard"])
+        _check_all_there(shards)
+        _check_unique_images(shards)
+        return cls(shards, layer)
+
+    def blocks(self, n_images: int) -> Iterator[tuple[int, Float32[Tensor, "b p d"]]]:
+        """Read all images in order, `n_images` at a time.
+
+        The next two blocks are read in the background: four are in memory at most.
+
+        Yields:
+            The index of a block's first image, and its activations; the last block
+            may be shorter.
+        """
+        firsts = range(0, self.n_images, n_images)
+        reads = (partial(self._read_block, i, n_images) for i in firsts)
+        yield from zip(
+            firsts, ahead(reads, n_threads=N_THREADS, n_ahead=2), strict=True
+        )
+
+    def read_patches(
+        self, i_image_M: Integer[np.ndarray, "m"], i_patch_M: Integer[np.ndarray, "m"]
+    ) -> Float32[Tensor, "m d"]:
+        """Read the patches listed, in the order listed.
+
+        Raises:
+            ValueError: there is no such image or patch.
+        """
+        _check_index("image", i_image_M, self.n_images)
+        _check_index("patch", i_patch_M, self.n_patches)
+        raw_MD = np.empty((len(i_image_M), self.width), self.dtype)
+        self.read_runs(i_image_M, i_patch_M, np.ones_like(i_patch_M), raw_MD)
+        return torch.from_numpy(widened(raw_MD))
+
+    def sample_patches(self, n_patches: int, seed: int) -> Float32[Tensor, "m d"]:
+        """Sample uniformly over all patches of all images, without replacement.
+
+        A smaller sample with the same seed is the beginning of a larger one.
+
+        Raises:
+            ValueError: there are fewer patches than asked for.
+        """
+        i_M = draw_distinct(self.n_images * self.n_patches, n_patches, seed)
+        return self.read_patches(i_M // self.n_patches, i_M % self.n_patches)
+
+    def read_runs(
+        self,
+        i_image_R: Integer[np.ndarray, "r"],
+        i_patch_R: Integer[np.ndarray, "r"],
+        n_patches_R: Integer[np.ndarray, "r"],
+        raw_MD: Float[np.ndarray, "m d"],
+    ) -> None:
+        """Read runs of neighbouring patches, one run after the other, as stored.
+
+        Args:
+            i_image_R: the image of each run.
+            i_patch_R: its first patch.
+            n_patches_R: its number of patches.
+            raw_MD: where to; of type `dtype`, with at least as many rows as patches.
+        """
+        end_R = np.cumsum(n_patches_R)
+        shard_R = self._shard_N[i_image_R]
+        offset_R = self._offset_N[i_image_R] + i_patch_R * self._row_bytes
+        runs = np.stack([shard_R, offset_R, end_R - n_patches_R, end_R], axis=1)
+        # A disk, and the kernel that reads ahead of us, like ascending offsets.
+        runs = runs[np.lexsort((offset_R, shard_R))]
+
+        def read(part_R4: np.ndarray) -> None:
+            for i_shard, offset, start, end in part_R4.tolist():
+                self._read(i_shard, offset, raw_MD[start:end])
+
+        with ThreadPoolExecutor(N_THREADS) as executor:
+            list(executor.map(read, np.array_split(runs, N_THREADS)))
+
+    def _read_block(self, i_first: int, n_images: int) -> Tensor:
+        """Images `i_first` and following, with one read for all that lie together."""
+        images = slice(i_first, min(i_first + n_images, self.n_images))
+        shard_B, offset_B = self._shard_N[images], self._offset_N[images]
+        n_images = len(shard_B)
+        raw_BPD = np.empty((n_images, self.n_patches, self.width), self.dtype)
+        follows_B = np.diff(offset_B) == self.n_patches * self._row_bytes
+        breaks = np.flatnonzero(~follows_B | (np.diff(shard_B) != 0)) + 1
+        for a, b in pairwise([0, *breaks.tolist(), n_images]):
+            self._read(int(shard_B[a]), int(offset_B[a]), raw_BPD[a:b])
+        return torch.from_numpy(widened(raw_BPD))
+
+    def _read(self, i_shard: int, offset: int, into: np.ndarray) -> None:
+        """Fill an array with the bytes from `offset` of a shard on."""
+        bytes_left = memoryview(into.reshape(-1).view(np.uint8))
+        descriptor = self._descriptor(i_shard)
+        while bytes_left:
+            n_read = os.preadv(descriptor, [bytes_left], offset)
+            if n_read == 0:
+                raise _changed(self._shards[i_shard])
+            bytes_left = bytes_left[n_read:]
+            offset += n_read
+
+    def _descriptor(self, i_shard: int) -> int:
+        """The shard's open file, opened if it was not yet."""
+        descriptor = self._descriptors.get(i_shard)
+        if descriptor is None:
+            shard = self._shards[i_shard]
+            opened = os.open(shard.path, os.O_RDONLY)
+            stat = os.fstat(opened)
+            if (stat.st_size, stat.st_mtime_ns) != (shard.n_bytes, shard.mtime_ns):
+                os.close(opened)
+                raise _changed(shard)
+            # Two threads may come here at once: the first one's file is kept.
+            descriptor = self._descriptors.setdefault(i_shard, opened)
+            if descriptor != opened:
+                os.close(opened)
+        return descriptor
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_descriptors": {}}
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_descriptors", {}).values():
+            os.close(descriptor)
+
+
+def draw_distinct(n_total: int, n_drawn: int, seed: int) -> Integer[np.ndarray, "m"]:
+    """Draw distinct numbers below `n_total` uniformly, in random order.
+
+    A smaller draw with the same seed is the beginning of a larger one. Memory grows
+    with `n_drawn`, not `n_total`.
+
+    Raises:
+        ValueError: there are not so many numbers.
+    """
+    if n_drawn > n_total:
+        raise ValueError(
+            f"{n_drawn:,} patches were asked for, there are {n_total:,}: ask for fewer "
+            "or record more images"
+        )
+    rng = np.random.default_rng([seed, 0])
+    drawn_M = np.empty(0, np.int64)
+    while len(drawn_M) < n_drawn:
+        # How many are drawn at a time must not depend on n_drawn, or a small draw
+        # would not be the beginning of a large one.
+        more_M = rng.integers(n_total, size=max(1024, len(drawn_M)))
+        drawn_M = np.concatenate([drawn_M, more_M])
+        drawn_M = drawn_M[np.sort(np.unique(drawn_M, return_index=True)[1])]
+    return drawn_M[:n_drawn]
+
+
+def widened(raw: Float[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """The values in float32; the array itself if they are so already."""
+    if raw.dtype == np.float32:
+        return raw
+    wide = np.empty(raw.shape, np.float32)
+    widen_into(raw, wide)
+    return wide
+
+
+def widen_into(raw: Float[np.ndarray, "..."], wide: Float32[np.ndarray, "..."]) -> None:
+    """Convert float16 to float32, on the calling thread only.
+
+    torch converts eight times as fast as NumPy. Pieces of 32,768 values it does not
+    split over its threads, which belong to whatever the caller computes meanwhile.
+    """
+    raw_V, wide_V = torch.from_numpy(raw).view(-1), torch.from_numpy(wide).view(-1)
+    for raw_piece, wide_piece in zip(
+        raw_V.split(32_768), wide_V.split(32_768), strict=True
+    ):
+        wide_piece.copy_(raw_piece)
+
+
+def _check_alike(first: Shard, other: Shard) -> None:
+    """Were both made with the same encoder, settings and code, in the same form?"""
+    expected, came = _description(first), _description(other)
+    for name in sorted(expected.keys() | came.keys()):
+        if expected.get(name) != came.get(name):
+            raise ValueError(
+                f"{first.path} and {other.path} were made differently: {name} is "
+                f"{expected.get(name)!r} and {came.get(name)!r}. Delete the outdated "
+                "one and run record_activations again"
+            )
+
+
+def _description(shard: Shard) -> dict[str, object]:
+    own = {name: v for name, v in shard.attributes.items() if name not in PER_SHARD}
+    form = (shard.n_patches, shard.width, str(shard.dtype))
+    return {**own, "form (patches, width, dtype)": form}
+
+
+def _check_all_there(shards: list[Shard]) -> None:
+    """Is each shard of the data set there once? They must be sorted."""
+    n_shards = shards[0].attributes["n_shards"]
+    for before, after in pairwise(shards):
+        if before.attributes["i_shard"] == after.attributes["i_shard"]:
+            raise ValueError(
+                f"{before.path} and {after.path} are both shard "
+                f"{after.attributes['i_shard']} of {n_shards}: name only one"
+            )
+    missing = set(range(n_shards)) - {shard.attributes["i_shard"] for shard in shards}
+    if missing:
+        raise ValueError(
+            f"shards {', '.join(map(str, sorted(missing)))} of {n_shards} are missing "
+            f"beside {shards[0].path}: name all shards, and record those not made yet"
+        )
+    n_images = sum(len(shard.image_ids) for shard in shards)
+    if n_images != shards[0].attributes["n_images_total"]:
+        raise ValueError(
+            f"the shards beside {shards[0].path} hold {n_images} images, expected "
+            f"{shards[0].attributes['n_images_total']}: delete them and run "
+            "record_activations again"
+        )
+
+
+def _check_unique_images(shards: list[Shard]) -> None:
+    shard_of: dict[str, Shard] = {}
+    for shard in shards:
+        for image_id in shard.image_ids:
+            if image_id in shard_of:
+                raise ValueError(
+                    f"the image {image_id!r} is in {shard_of[image_id].path} and in "
+                    f"{shard.path}: image ids must be unique in the image list"
+                )
+            shard_of[image_id] = shard
+
+
+def _check_index(what: str, i_M: np.ndarray, n: int) -> None:
+    if i_M.size and (i_M.min() < 0 or i_M.max() >= n):
+        raise ValueError(
+            f"{what} indices go from {i_M.min()} to {i_M.max()}, there are {n} per "
+            f"{'data set' if what == 'image' else 'image'}, counted from 0"
+        )
+
+
+def _changed(shard: Shard) -> ValueError:
+    return ValueError(f"{shard.path} changed while it was being read: run this again")

@@ -1,0 +1,95 @@
+"""Image folders: iNat21, and any other data set that is a tree of images."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from vitproto.data.image_list import COLUMNS, SPLITS
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What counts as an image, in lower or upper case."""
+
+
+def read_images(root: Path) -> pd.DataFrame:
+    """Which images lie under this folder?
+
+    `root/class/image.jpg`, folders within folders, or images in `root` itself. A
+    class is the path of the folder, and empty for images in `root` itself. Names
+    that begin with a dot are left out, and so is what is no image by its suffix.
+    Links are followed.
+
+    All images are in the split `train`, unless the folders in `root` are exactly
+    `train` and `test`: these are then the splits, and the classes lie below them.
+
+    Returns:
+        The columns of an image list, sorted by path folder for folder, whatever
+        the order of the file system. The id is the path without its suffix.
+
+    Raises:
+        ValueError: there are no images, a link leads nowhere or in a circle, two
+            images differ only in their suffix, or a name is not UTF-8.
+    """
+    has_splits = _folder_names(root) == set(SPLITS)
+    rows = []
+    for path in _image_paths(root, "", ()):
+        folder, _, _ = path.rpartition("/")
+        split = "train"
+        if has_splits and folder:
+            split, _, folder = folder.partition("/")
+        image_id = os.path.splitext(path)[0]
+        rows.append((image_id, path, split, folder))
+    if not rows:
+        raise ValueError(
+            f"{root} holds no images: looked for {', '.join(SUFFIXES)} in it and in "
+            "the folders below"
+        )
+    images = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
+    _check_ids(root, images)
+    return images
+
+
+def _folder_names(root: Path) -> set[str]:
+    with os.scandir(root) as entries:
+        return {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
+
+
+def _image_paths(root: Path, folder: str, above: tuple[str, ...]) -> Iterator[str]:
+    """The paths below `folder`, relative to `root` and sorted; its own files first."""
+    here = os.path.realpath(root / folder)
+    if here in above:
+        raise ValueError(f"{root / folder} is a link that leads back to {here}")
+    with os.scandir(here) as entries:
+        visible = sorted(
+            (entry for entry in entries if not entry.name.startswith(".")),
+            key=lambda entry: entry.name,
+        )
+    folders = []
+    for entry in visible:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.is_dir():
+            folders.append(path)
+        elif entry.name.lower().endswith(SUFFIXES):
+            if not entry.is_file():
+                raise ValueError(f"{root / path} is a link that leads nowhere")
+            yield path
+    for path in folders:
+        yield from _image_paths(root, path, (*above, here))
+
+
+def _check_ids(root: Path, images: pd.DataFrame) -> None:
+    twice = images["image_id"].duplicated(keep=False)
+    if twice.any():
+        first, second = images.loc[twice].sort_values("image_id")["path"].head(2)
+        raise ValueError(
+            f"{root} holds {first} and {second}: two images must not differ in their "
+            "suffix alone, rename or remove one"
+        )
+    for path in images["path"]:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{root} holds {path!r}, a name that is not UTF-8: rename it"
+            ) from None

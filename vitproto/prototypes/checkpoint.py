@@ -1,0 +1,120 @@
+"""Fitted prototypes on disk: safetensors, with the settings that made them inside.
+
+Nothing is ever unpickled: a checkpoint from a stranger can be wrong, but it cannot
+run code.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vitproto.files import whole_file
+from vitproto.prototypes.runs import Run
+from vitproto.prototypes.scorer import DotProduct, Scorer
+
+# One key: safetensors writes several in an order that changes from run to run, and
+# the same prototypes must give the same bytes.
+_KEY = "vitproto"
+_DOT_PRODUCT = "dot_product"
+
+
+def save(path: Path, scorer: DotProduct, settings: Mapping[str, Any]) -> None:
+    """Write a scorer and the settings that made it.
+
+    Args:
+        path: a `.safetensors` file; it appears whole or not at all.
+        scorer: what to keep.
+        settings: whatever JSON can hold.
+    """
+    header = json.dumps({"scorer": _DOT_PRODUCT, "settings": settings}, sort_keys=True)
+    with whole_file(path) as partial:
+        save_file({"directions_KD": scorer.directions_KD}, partial, {_KEY: header})
+
+
+def load(path: Path | str) -> Scorer:
+    """Read a scorer, ready to score raw activations.
+
+    Raises:
+        ValueError: the file is damaged or was not written by `save`.
+    """
+    header = _read_header(Path(path))
+    if header["scorer"] != _DOT_PRODUCT:
+        raise ValueError(
+            f"{path} holds a scorer of kind {header['scorer']!r}, which this version "
+            "of vitproto does not know"
+        )
+    with safe_open(path, framework="pt") as file:
+        return DotProduct(file.get_tensor("directions_KD"))
+
+
+def read_settings(path: Path | str) -> dict[str, Any]:
+    """Read the settings that made a checkpoint, without its weights."""
+    return _read_header(Path(path))["settings"]
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no checkpoint {path}: fit it again") from error
+    except SafetensorError as error:
+        raise ValueError(
+            f"the checkpoint {path} is damaged ({error}): delete it and fit it again"
+        ) from error
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not one of vitproto's")
+    return json.loads(metadata[_KEY])
+
+
+@dataclass(frozen=True)
+class FittedRun:
+    """A run of a family and where its checkpoint lies."""
+
+    name: str
+    n_prototypes: int
+    seed: int
+    path: str
+    sha256: str
+
+
+def write_manifest(path: Path, fitted: Mapping[Run, Path]) -> None:
+    """List a family's checkpoints, with their digests, in the order given."""
+    runs = [
+        FittedRun(run.name, run.n_prototypes, run.seed, str(file), _sha256(file))
+        for run, file in fitted.items()
+    ]
+    with whole_file(path) as partial:
+        content = {"runs": [asdict(run) for run in runs]}
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_manifest(path: Path) -> Sequence[FittedRun]:
+    """List a family's checkpoints, as `write_manifest` wrote them.
+
+    Raises:
+        ValueError: a checkpoint is gone, or is not the one that was fitted.
+    """
+    runs = [FittedRun(**run) for run in json.loads(path.read_text())["runs"]]
+    for run in runs:
+        if not Path(run.path).is_file():
+            raise ValueError(
+                f"{path} lists {run.path}, which is gone: delete {path} and run again"
+            )
+        if _sha256(Path(run.path)) != run.sha256:
+            raise ValueError(
+                f"{run.path} changed since {path} was written: another study or a "
+                f"hand replaced it. Delete {path} and run again"
+            )
+    return runs
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,135 @@
+"""The per-trait AP of every run, read from the files that selection writes."""
+
+from pathlib import Path
+
+import pandas as pd
+
+COLUMNS = {
+    "dataset": "str",
+    "encoder": "str",
+    "layer": "int64",
+    "method": "str",
+    "n_prototypes": "int64",
+    "seed": "int64",
+    "selection_seed": "int64",
+    "n_train": "int64",
+    "trait": "str",
+    "prototype": "Int64",
+    "train_ap": "float64",
+    "test_ap": "float64",
+    "prevalence": "float64",
+}
+"""Columns of an AP file, and what they hold."""
+
+MAY_BE_EMPTY = ["prototype", "train_ap", "test_ap"]
+
+CONFIGURATION = ["encoder", "layer", "method", "n_prototypes", "n_train"]
+"""What the rows of the mAP table compare."""
+
+PAIR = ["seed", "selection_seed"]
+"""What they average over."""
+
+
+def read_ap(paths: list[Path]) -> pd.DataFrame:
+    """How well did the chosen prototype find each trait, in all runs?
+
+    Args:
+        paths: CSV files with the columns of `COLUMNS`, in any order of files. A
+            row without prototype is a trait that none of the `n_train` images
+            shows; a row without test AP one that no test image shows.
+
+    Returns:
+        All rows, sorted by configuration, pair of seeds and trait.
+
+    Raises:
+        ValueError: columns differ, a value is no number or no share, a run stands
+            in two files or lacks traits of the others, or the files hold more than
+            one data set or give a trait different prevalences.
+    """
+    # Sorted, so that no message depends on the order of the files either.
+    ap = pd.concat([_read_file(path) for path in sorted(paths)], ignore_index=True)
+    datasets = sorted(ap["dataset"].unique())
+    if len(datasets) != 1:
+        raise ValueError(
+            f"the AP files hold {len(datasets)} data sets ({', '.join(datasets)}): a "
+            "table compares runs on one"
+        )
+    key = [*CONFIGURATION, *PAIR, "trait"]
+    twice = ap.duplicated(key)
+    if twice.any():
+        row = _describe(ap.loc[twice].iloc[0], key)
+        raise ValueError(
+            f"{twice.sum()} rows of the AP files stand there twice, the first: {row}: "
+            "give each file once, and only files of different runs"
+        )
+    _check_traits(ap)
+    return ap.sort_values(key, ignore_index=True)
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8") as file:
+        header = file.readline().strip()
+    if header != ",".join(COLUMNS):
+        raise ValueError(
+            f"{path}: expected the columns {','.join(COLUMNS)}, got "
+            f"{header or 'nothing'}"
+        )
+    try:
+        ap = pd.read_csv(
+            path,
+            dtype=COLUMNS,
+            keep_default_na=False,
+            na_values={column: [""] for column in MAY_BE_EMPTY},
+            float_precision="round_trip",
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    _check_values(path, ap)
+    return ap
+
+
+def _check_values(path: Path, ap: pd.DataFrame) -> None:
+    shares = ap[["train_ap", "test_ap", "prevalence"]]
+    selected = ap["prototype"].notna()
+    not_chance = (ap["test_ap"] - ap["prevalence"]).abs() > 1e-6
+    mistakes = {
+        "an AP or a prevalence is not between 0 and 1": (
+            (shares < 0) | (shares > 1)
+        ).any(axis=1),
+        "prototype and train_ap go together, one is empty": (
+            selected != ap["train_ap"].notna()
+        ),
+        "test_ap must be empty where no test image shows the trait, and only there": (
+            ap["test_ap"].isna() != (ap["prevalence"] == 0)
+        ),
+        "without a prototype, test_ap must be the prevalence": ~selected & not_chance,
+    }
+    for mistake, bad in mistakes.items():
+        if bad.any():
+            i_row = int(bad.to_numpy().argmax())
+            row = _describe(ap.iloc[i_row], list(COLUMNS))
+            raise ValueError(f"{path}, line {i_row + 2}: {mistake}: {row}")
+
+
+def _describe(row: pd.Series, columns: list[str]) -> str:
+    return ", ".join(f"{column} {row[column]}" for column in columns)
+
+
+def _check_traits(ap: pd.DataFrame) -> None:
+    """Refuse runs that were tested on other traits or other images."""
+    n_prevalences = ap.groupby("trait")["prevalence"].nunique()
+    if (n_prevalences > 1).any():
+        trait = n_prevalences.idxmax()
+        values = sorted(ap.loc[ap["trait"] == trait, "prevalence"].unique())
+        raise ValueError(
+            f"the AP files give the trait {trait} different prevalences, "
+            f"{' and '.join(map(str, values[:2]))}: they were tested on different "
+            "images or labels"
+        )
+    n_traits = ap.groupby([*CONFIGURATION, *PAIR])["trait"].size()
+    if (n_traits < len(n_prevalences)).any():
+        run = dict(zip(n_traits.index.names, n_traits.idxmin(), strict=True))
+        raise ValueError(
+            f"a run has {n_traits.min()} of the {len(n_prevalences)} traits of the "
+            f"others: {', '.join(f'{k} {v}' for k, v in run.items())}"
+        )

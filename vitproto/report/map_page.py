@@ -1,0 +1,64 @@
+"""The result as one page that opens offline: headline, chart, table, traits."""
+
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from vitproto.report.map_markdown import COLUMNS, format_cells
+from vitproto.report.map_table import tabulate
+from vitproto.report.map_text import (
+    count_images,
+    describe,
+    explain_columns,
+    find_best,
+    write_chance_note,
+    write_headline,
+)
+from vitproto.report.trait_table import tabulate_traits
+
+TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
+
+
+def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
+    """What does a reader see in the browser?
+
+    Args:
+        ap: what `read_ap` gives.
+        images: the image list of the same data set.
+        chart_svg: the chart, as an SVG document; it becomes part of the page.
+
+    Returns:
+        HTML that loads nothing from anywhere.
+    """
+    table = tabulate(ap)
+    best = find_best(table)
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        dataset=best["dataset"],
+        headline=write_headline(table),
+        chart=_inline(chart_svg),
+        columns=COLUMNS,
+        rows=[(format_cells(row), row["above_chance"]) for _, row in table.iterrows()],
+        chance_note=write_chance_note(table),
+        meanings=explain_columns(table, count_images(images, table)),
+        best=describe(best),
+        traits=tabulate_traits(ap, best).to_dict("records"),
+    )
+
+
+def _inline(svg: str) -> Markup:
+    """The drawing alone: a page cannot hold the XML declaration before it."""
+    begin = svg.find("<svg")
+    if begin < 0:
+        raise ValueError(
+            "the chart is not an SVG document: give the one of plot_map.py"
+        )
+    return Markup(svg[begin:])

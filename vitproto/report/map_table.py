@@ -1,0 +1,80 @@
+"""The headline table: mAP of each configuration, with the chance level beside it."""
+
+import numpy as np
+import pandas as pd
+
+from vitproto.report.ap_table import CONFIGURATION, PAIR
+
+COLUMNS = [
+    "dataset",
+    "encoder",
+    "layer",
+    "method",
+    "n_prototypes",
+    "n_train",
+    "map",
+    "p5",
+    "p95",
+    "chance",
+    "n_traits",
+    "n_seeds",
+]
+"""Columns of `map_table.csv`."""
+
+NO_BETTER = 1e-9
+"""An mAP counts as above chance from this much on: AP sums round."""
+
+
+def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
+    """How well do the chosen prototypes find the traits, in each configuration?
+
+    For each pair of a fit seed and a selection seed: the mean, and the 5th and the
+    95th percentile (linear between neighbours), of the test AP over the traits
+    that a test image shows. Then the mean of each over the pairs. A trait that
+    could not be selected counts with its prevalence.
+
+    Args:
+        ap: what `read_ap` gives.
+
+    Returns:
+        A row for each encoder, layer, method, number of prototypes and `n_train`,
+        sorted by these, with `COLUMNS` (`chance` is the mean prevalence over the
+        same traits: what constant scores reach; `n_seeds` the number of pairs) and
+
+        - `map_sd`: the standard deviation of the mAP over the pairs (n − 1 in the
+          denominator), NaN for a single pair;
+        - `n_unselected`: traits scored that could not be selected, mean over
+          pairs;
+        - `above_chance`: whether `map` exceeds `chance`.
+    """
+    scored = ap[ap["test_ap"].notna()]
+    if scored.empty:
+        raise ValueError("no trait of the AP files is shown by any test image")
+    pairs = (
+        scored.assign(unselected=scored["prototype"].isna())
+        .groupby(["dataset", *CONFIGURATION, *PAIR])
+        .agg(
+            map=("test_ap", "mean"),
+            p5=("test_ap", lambda test_ap: np.percentile(test_ap, 5)),
+            p95=("test_ap", lambda test_ap: np.percentile(test_ap, 95)),
+            chance=("prevalence", "mean"),
+            n_traits=("trait", "size"),
+            n_unselected=("unselected", "sum"),
+        )
+    )
+    table = (
+        pairs.groupby(["dataset", *CONFIGURATION])
+        .agg(
+            map=("map", "mean"),
+            p5=("p5", "mean"),
+            p95=("p95", "mean"),
+            chance=("chance", "first"),
+            n_traits=("n_traits", "first"),
+            n_seeds=("map", "size"),
+            map_sd=("map", "std"),
+            n_unselected=("n_unselected", "mean"),
+        )
+        .reset_index()
+    )
+    table["above_chance"] = table["map"] > table["chance"] + NO_BETTER
+    return table[[*COLUMNS, "map_sd", "n_unselected", "above_chance"]]

@@ -1,0 +1,102 @@
+"""The mAP table in words: its headline and what its columns mean."""
+
+import pandas as pd
+
+
+def count_images(images: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
+    """How many images does each split hold?
+
+    Args:
+        images: the image list of the data set that the table is about.
+        table: what `tabulate` gives.
+
+    Raises:
+        ValueError: a row of the table was chosen on more training images than
+            there are, so that list and table do not belong together.
+    """
+    n_images = {
+        split: int((images["split"] == split).sum()) for split in ("train", "test")
+    }
+    most = int(table["n_train"].max())
+    if most > n_images["train"]:
+        raise ValueError(
+            f"the AP files speak of {most} training images, but the image list has "
+            f"{n_images['train']}: give the list of the data set that they were "
+            "made from"
+        )
+    return n_images
+
+
+def find_best(table: pd.DataFrame) -> pd.Series:
+    """Which configuration has the highest mAP? The first one if several have."""
+    return table.loc[table["map"].idxmax()]
+
+
+def describe(row: pd.Series) -> str:
+    """Which configuration is this?"""
+    return (
+        f"{row['n_prototypes']} {row['method']} prototypes in layer {row['layer']} of "
+        f"{row['encoder']}, chosen on {row['n_train']} training images"
+    )
+
+
+def write_headline(table: pd.DataFrame) -> str:
+    """What is the best that was reached, and is it more than chance?"""
+    best = find_best(table)
+    reached = f"mAP {best['map']:.3f}, where chance is {best['chance']:.3f}"
+    if best["above_chance"]:
+        begin = f"The best of {len(table)} configurations reaches {reached}"
+    else:
+        begin = f"No configuration is above chance: the best of {len(table)} reaches "
+        begin += reached
+    return f"{begin}: {describe(best)}."
+
+
+def write_chance_note(table: pd.DataFrame) -> str:
+    """How many rows are no better than constant scores?"""
+    n_low = int((~table["above_chance"]).sum())
+    if n_low == 0:
+        return f"All {len(table)} rows are above chance."
+    verb = "is" if n_low == 1 else "are"
+    return (
+        f"{n_low} of {len(table)} rows {verb} at or below chance (marked †): scores "
+        "that are the same for every image would do as well or better."
+    )
+
+
+def explain_columns(table: pd.DataFrame, n_images: dict[str, int]) -> dict[str, str]:
+    """What does each column of the table mean?
+
+    Returns:
+        The meaning by name of the column, in the order of the table.
+    """
+    n_traits = int(table["n_traits"].iloc[0])
+    return {
+        "Train": (
+            f"images that a prototype is chosen on, of {n_images['train']} in the "
+            "training split. For each trait the prototype with the highest average "
+            "precision (AP) on them is taken."
+        ),
+        "mAP": (
+            "AP of the chosen prototype on all "
+            f"{n_images['test']} test images, mean over the traits. ± is the standard "
+            "deviation over the seeds."
+        ),
+        "5%, 95%": "percentiles of that AP over the traits, mean over the seeds.",
+        "Chance": (
+            "the mAP that constant scores reach, which is the mean share of test "
+            "images that show a trait."
+        ),
+        "Traits": f"traits that at least one test image shows: only these {n_traits} "
+        "are scored.",
+        "Seeds": (
+            "pairs of a fit seed (which prototypes) and a selection seed (which "
+            "training images) that the row averages. With all training images there "
+            "is only one selection, so fewer pairs."
+        ),
+        "Unselected": (
+            "scored traits that none of the training images shows, mean over the "
+            "seeds. No prototype can be chosen for them: they count with their chance "
+            "level, never with a guess."
+        ),
+    }

@@ -1,0 +1,181 @@
+"""What the rules share: the checked study, path templates, and named functions."""
+
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from vitproto.study import config as study_config
+from vitproto.study.fingerprint import fingerprint
+from vitproto.study.runs import Family, expand_runs, families
+
+try:
+    study_config.check(
+        config,
+        schema=Path(workflow.basedir) / "workflow/schemas/config.schema.yaml",
+        files=[Path(file) for file in workflow.configfiles],
+    )
+except ValueError as error:
+    raise WorkflowError(f"This study cannot run.\n{error}")
+
+FAMILIES = families(expand_runs(config["runs"]))
+EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
+
+# Where things lie. Paths hold what tables compare; all else stands in the files.
+STUDY = f"results/{config['study']}"
+LOGS = "results/logs"
+DATA = "results/data/{dataset}"
+SHARD = (
+    config["storage"]["activations"]
+    + "/{dataset}/{encoder}/shard-{i_shard}-of-{n_shards}.h5"
+)
+CHECKPOINTS = (
+    f"{config['storage']['checkpoints']}/{FITTED}/{{encoder}}/layer{{layer}}/{{method}}"
+)
+FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
+STUDY_LOGS = f"{LOGS}/{config['study']}"
+FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9][a-z0-9_.-]*",
+    encoder=r"[a-z0-9][a-z0-9_.-]*",
+    layer=r"\d+",
+    method=r"[a-z]+",
+    i_shard=r"\d{5}",
+    n_shards=r"\d{5}",
+
+
+def flags(settings):
+    """Settings as command-line flags: `--n_iters 20`."""
+    words = []
+    for key, value in settings.items():
+        words += [f"--{key}", *(value if isinstance(value, list) else [value])]
+    return shlex.join(map(str, words))
+
+
+# What a job reads ---------------------------------------------------------------
+
+
+def drawn(layout):
+    """The names of the data sets that the project draws, as a pattern."""
+    datasets = config["datasets"].items()
+    names = [name for name, d in datasets if "draw" in d and d["layout"] == layout]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def drawn_data(wildcards):
+    """The folder of a data set that the project draws; nothing for others."""
+    is_drawn = "draw" in config["datasets"][wildcards.dataset]
+    return DATA.format(dataset=wildcards.dataset) if is_drawn else []
+
+
+def encoder_files(wildcards):
+    """The files of an encoder in a local folder; nothing for others."""
+    model = config["encoders"][wildcards.encoder]["model"]
+    if not model.startswith("local-dir:"):
+        return []
+    folder = Path(model.removeprefix("local-dir:"))
+    return sorted(map(str, folder.glob("open_clip_*")))
+
+
+def shards(dataset, encoder):
+    """All shards of a data set's activations, in order."""
+    n_shards = config["datasets"][dataset]["n_shards"]
+    return [
+        SHARD.format(
+            dataset=dataset,
+            encoder=encoder,
+            i_shard=f"{i_shard:05d}",
+            n_shards=f"{n_shards:05d}",
+        )
+        for i_shard in range(n_shards)
+    ]
+
+
+def evaluated_shards(wildcards):
+    """The activations of the images whose traits are looked for."""
+    return shards(EVALUATED, wildcards.encoder)
+
+
+def fitted_shards(wildcards):
+    """The activations that prototypes are fitted to."""
+    return shards(FITTED, wildcards.encoder)
+
+
+def every_family(template):
+    """A path for each family of the run table."""
+    return [template.format(**family._asdict()) for family in FAMILIES]
+
+
+# What a job is told -------------------------------------------------------------
+
+
+def runs_of_family(wildcards):
+    """The names of the runs that a family holds: `k128-seed0 k512-seed0`."""
+    family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
+    return [run.name for run in FAMILIES[family]]
+
+
+def drawing_flags(wildcards):
+    """How a data set is drawn."""
+    return flags(config["datasets"][wildcards.dataset]["draw"])
+
+
+def layout_flag(wildcards):
+    """How a data set's folder is laid out."""
+    return flags({"layout": config["datasets"][wildcards.dataset]["layout"]})
+
+
+def encoder_flags(wildcards):
+    """What an encoder is; where its weights lie is another question."""
+    encoder = config["encoders"][wildcards.encoder]
+    what = ("model", "pretrained", "image_size", "n_blocks", "layers")
+    return flags({key: encoder[key] for key in what})
+
+
+def is_random(wildcards):
+    """Does a control encoder with random weights take the place of a trained one?"""
+    return config["encoders"][wildcards.encoder]["checkpoint"] == "random"
+
+
+# Where and how a job runs -------------------------------------------------------
+# Snakemake compares a rule's parameters with those of its last run, except those
+# whose functions ask for `threads`. These ask for it although they do not need it:
+# a data set that moved or another batch size changes no result and reruns nothing.
+
+
+def data_root(wildcards, threads):
+    """The folder of a data set."""
+    dataset = config["datasets"][wildcards.dataset]
+    return shlex.quote(dataset.get("root", DATA.format(dataset=wildcards.dataset)))
+
+
+def weights(wildcards, threads):
+    """The file of an encoder's weights, or `hub`, or `random`."""
+    return shlex.quote(config["encoders"][wildcards.encoder]["checkpoint"])
+
+
+def device(wildcards, threads):
+    """The CPU or a GPU."""
+    return flags({"device": config["how"]["device"]})
+
+
+def recording_speed(wildcards, threads):
+    """Device and batch size."""
+    return flags(config["how"])
+
+
+def stop_without_inputs():
+    """Before the first job: say which data or weights are not where they should be."""
+    jobs = [job for job in workflow.dag.needrun_jobs()]
+    reading = [j for j in jobs if j.rule.name in ("list_images", "read_traits", "record_activations")]
+    encoding = [j for j in jobs if j.rule.name == "record_activations"]
+    missing = study_config.missing_inputs(
+        config,
+        datasets={job.wildcards.dataset for job in reading},
+        encoders={job.wildcards.encoder for job in encoding},
+    )
+    if missing:
+        files = ", ".join(map(str, workflow.configfiles))
+        raise WorkflowError(*missing, f"These keys stand in {files}.")

@@ -1,0 +1,81 @@
+"""From folders of images to lists of images and traits."""
+
+
+rule draw_demo_birds:
+    """Draw birds with known traits, laid out as CUB-200-2011."""
+    output:
+        directory(DATA),
+    log:
+        f"{LOGS}/draw_demo_birds/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=drawn("cub200"),
+    params:
+        flags=drawing_flags,
+        code=fingerprint("draw_demo_birds"),
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python scripts/draw_demo_birds.py --out {output} {params.flags}"
+        " --n_workers {threads} > {log} 2>&1"
+
+
+rule draw_demo_corpus:
+    """Draw birds of other species, in one folder per species."""
+    output:
+        directory(DATA),
+    log:
+        f"{LOGS}/draw_demo_corpus/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=drawn("image_folder"),
+    params:
+        flags=drawing_flags,
+        code=fingerprint("draw_demo_corpus"),
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python scripts/draw_demo_corpus.py --out {output} {params.flags}"
+        " --n_workers {threads} > {log} 2>&1"
+
+
+rule list_images:
+    """List the images of a data set: their order, once and for all."""
+    input:
+        drawn_data,
+    output:
+        f"{DATA}.images.csv",
+    log:
+        f"{LOGS}/list_images/{{dataset}}.log",
+    params:
+        layout=layout_flag,
+        root=data_root,
+        code=fingerprint("list_images"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python scripts/list_images.py --name {wildcards.dataset} {params.layout}"
+        " --root {params.root} --out {output} > {log} 2>&1"
+
+
+rule read_traits:
+    """Read which images show which traits."""
+    input:
+        drawn_data,
+        images=f"{DATA}.images.csv",
+    output:
+        f"{DATA}.traits.npz",
+    log:
+        f"{LOGS}/read_traits/{{dataset}}.log",
+    params:
+        root=data_root,
+        code=fingerprint("read_traits"),
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        "python scripts/read_traits.py --name {wildcards.dataset}"
+        " --root {params.root} --images {input.images} --out {output} > {log} 2>&1"
