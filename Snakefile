@@ -3,7 +3,6 @@
 Which study runs is a file in config/: the real one unless `--configfile` names another.
 """
 
-
 if "study" not in config:  # Snakemake would merge the two studies key by key
 
     configfile: "config/config.yaml"

@@ -6,8 +6,8 @@ from pathlib import Path
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint
-from vitproto.prototypes.runs import Run
 from vitproto.prototypes.scorer import DotProduct
+from vitproto.runs import Run
 from vitproto.study.fingerprint import fingerprint
 
 

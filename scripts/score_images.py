@@ -1,7 +1,9 @@
 """Score every image with every run of a family."""
 
+import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,8 @@ from vitproto.cli import run
 from vitproto.device import pick_device
 from vitproto.files import whole_file
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import FittedRun
+from vitproto.study.fingerprint import fingerprint
 from vitproto.traits.image_scores import score_blocks
 
 
@@ -39,42 +43,47 @@ def score_images(
                 f"{fit.path} scores activations of width {scorer.width}, but those in "
                 f"{shards[0]} have {acts.width}: fit and score with the same encoder"
             )
-    n_patches = acts.n_images * acts.n_patches
     with (
         whole_file(out) as partial,
         h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
         tqdm(
-            total=n_patches,
+            total=acts.n_images * acts.n_patches,
             unit=" patches",
             unit_scale=True,
             mininterval=0.5 if sys.stderr.isatty() else 10,
         ) as progress,
     ):
-        file.attrs["layer"] = layer
-        file.attrs["n_images"] = acts.n_images
-        file.attrs["dataset"] = acts.attributes["dataset"]
-        file.attrs["encoder"] = acts.attributes["encoder"]
-        file.create_dataset(
-            "image_ids", data=acts.image_ids, dtype=h5py.string_dtype()
-        )
-        tables = []
-        for fit in fitted:
-            group = file.create_group(fit.name)
-            group.attrs["checkpoint_sha256"] = fit.sha256
-            shape = (acts.n_images, fit.n_prototypes)
-            tables.append(group.create_dataset("scores_NK", shape, "f4"))
-            tables[-1].attrs["n_prototypes"] = fit.n_prototypes
-            tables[-1].attrs["seed"] = fit.seed
+        tables = _create_tables(file, acts, fitted)
         for i_first, scores in score_blocks(acts, scorers, pick_device(device)):
             for table, scores_BK in zip(tables, scores, strict=True):
                 table[i_first : i_first + len(scores_BK)] = scores_BK.numpy()
             progress.update(len(scores[0]) * acts.n_patches)
     seconds = progress.format_dict["elapsed"]
     logging.info(
-        "%s: %d images by %d runs, %.0f images/s, %s patches/s",
+        "%s: %d images × %d runs, %.0f images/s, %s patches/s",
         *(out, acts.n_images, len(fitted), acts.n_images / seconds),
-        f"{n_patches / seconds:,.0f}",
+        f"{acts.n_images * acts.n_patches / seconds:,.0f}",
     )
+
+
+def _create_tables(
+    file: h5py.File, acts: Activations, fitted: Sequence[FittedRun]
+) -> list[h5py.Dataset]:
+    """An empty table per run, in a file that says what its scores come from."""
+    file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
+    file.attrs["code"] = fingerprint("score_images")
+    file.attrs["layer"] = acts.layer
+    file.attrs["n_images"] = acts.n_images
+    file.create_dataset("image_ids", data=acts.image_ids, dtype=h5py.string_dtype())
+    tables = []
+    for fit in fitted:
+        shape = (acts.n_images, fit.n_prototypes)
+        table = file.create_dataset(f"{fit.name}/scores_NK", shape, "f4")
+        table.attrs["checkpoint_sha256"] = fit.sha256
+        table.attrs["n_prototypes"] = fit.n_prototypes
+        table.attrs["seed"] = fit.seed
+        tables.append(table)
+    return tables
 
 
 if __name__ == "__main__":

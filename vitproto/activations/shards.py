@@ -12,6 +12,8 @@ that knows where the chunks start can fetch any patch with one `pread`. Compress
 would save a few per cent and cost an order of magnitude in speed.
 """
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +90,11 @@ def shard_range(n_images: int, i_shard: int, n_shards: int) -> range:
             f"{n_images} images cannot fill {n_shards} shards: lower n_shards"
         )
     return range(i_shard * n_images // n_shards, (i_shard + 1) * n_images // n_shards)
+
+
+def image_ids_digest(image_ids: Sequence[str]) -> str:
+    """Which images are these, in which order? 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(list(image_ids)).encode()).hexdigest()
 
 
 class ShardWriter:
@@ -195,6 +202,7 @@ def write_shard(
         "i_shard": i_shard,
         "n_shards": n_shards,
         "n_images_total": len(image_ids),
+        "image_ids_sha256": image_ids_digest(image_ids),
     }
     assert "encoder" in attributes, "the attributes must name the encoder"
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
@@ -229,7 +237,14 @@ def read_shard(path: Path, layer: int) -> Shard:
         with h5py.File(path, locking="best-effort") as file:
             return _describe(file, path, layer)
     # What h5py raises depends on which part of the file is damaged.
-    except (_Damaged, OSError, KeyError, RuntimeError, TypeError) as error:
+    except (
+        _Damaged,
+        OSError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        UnicodeDecodeError,
+    ) as error:
         raise ValueError(
             f"{path} is damaged or no shard of activations ({error}): delete it and "
             "run record_activations again"

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Integer
 from torch import Tensor
 
 from vitproto.activations.ahead import ahead
-from vitproto.activations.shards import Attribute, Shard, read_shard
+from vitproto.activations.shards import Attribute, Shard, image_ids_digest, read_shard
 
 N_THREADS = 2
 """Threads that read. Two saturate a laptop's page cache; a disk gains from the
@@ -79,7 +79,7 @@ class Activations:
             _check_alike(shards[0], shard)
         shards.sort(key=lambda shard: shard.attributes["i_shard"])
         _check_all_there(shards)
-        _check_unique_images(shards)
+        _check_images(shards)
         return cls(shards, layer)
 
     def blocks(self, n_images: int) -> Iterator[tuple[int, Float32[Tensor, "b p d"]]]:
@@ -278,16 +278,10 @@ def _check_all_there(shards: list[Shard]) -> None:
             f"shards {', '.join(map(str, sorted(missing)))} of {n_shards} are missing "
             f"beside {shards[0].path}: name all shards, and record those not made yet"
         )
-    n_images = sum(len(shard.image_ids) for shard in shards)
-    if n_images != shards[0].attributes["n_images_total"]:
-        raise ValueError(
-            f"the shards beside {shards[0].path} hold {n_images} images, expected "
-            f"{shards[0].attributes['n_images_total']}: delete them and run "
-            "record_activations again"
-        )
 
 
-def _check_unique_images(shards: list[Shard]) -> None:
+def _check_images(shards: list[Shard]) -> None:
+    """Do the shards hold the images of the list they were recorded from, each once?"""
     shard_of: dict[str, Shard] = {}
     for shard in shards:
         for image_id in shard.image_ids:
@@ -297,6 +291,14 @@ def _check_unique_images(shards: list[Shard]) -> None:
                     f"{shard.path}: image ids must be unique in the image list"
                 )
             shard_of[image_id] = shard
+    # HDF5 puts no checksum on strings.
+    expected = shards[0].attributes["image_ids_sha256"]
+    if image_ids_digest(list(shard_of)) != expected:
+        raise ValueError(
+            f"the {len(shard_of)} image ids in {shards[0].path} and the shards beside "
+            f"it are not those recorded (their SHA-256 is not {expected}): delete the "
+            "shards and run record_activations again"
+        )
 
 
 def _check_index(what: str, i_M: np.ndarray, n: int) -> None:

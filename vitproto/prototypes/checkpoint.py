@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vitproto.files import whole_file
-from vitproto.prototypes.runs import Run
 from vitproto.prototypes.scorer import DotProduct, Scorer
+from vitproto.runs import Run
 
 # One key: safetensors writes several in an order that changes from run to run, and
 # the same prototypes must give the same bytes.

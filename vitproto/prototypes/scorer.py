@@ -1,12 +1,13 @@
 """What every way of choosing prototypes comes down to: a scorer."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """How strongly is each prototype present in each activation?
 

@@ -80,7 +80,6 @@ def _read_file(path: Path) -> pd.DataFrame:
             dtype=COLUMNS,
             keep_default_na=False,
             na_values={column: [""] for column in MAY_BE_EMPTY},
-            float_precision="round_trip",
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -73,7 +73,7 @@ def save_chart(table: pd.DataFrame, path: Path) -> None:
 
 def _styles(table: pd.DataFrame) -> dict[int, dict]:
     """Colour and marker of each number of prototypes, the same in all panels."""
-    counts = sorted(table["n_prototypes"].unique())
+    counts = sorted(table["n_prototypes"].unique().tolist())
     # The yellow end of viridis is too pale on paper.
     colors = matplotlib.colormaps["viridis"](np.linspace(0.72, 0.0, len(counts)))
     return {
@@ -83,7 +83,7 @@ def _styles(table: pd.DataFrame) -> dict[int, dict]:
 
 
 def _set_limits(axis: Axes, table: pd.DataFrame) -> None:
-    n_train = sorted(table["n_train"].unique())
+    n_train = sorted(table["n_train"].unique().tolist())
     axis.set_xscale("log")
     axis.set_xticks(n_train, tick_labels(n_train))
     axis.set_xticks([], minor=True)

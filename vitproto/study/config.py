@@ -137,9 +137,7 @@ def _impossible_runs(
             break  # one problem a row is enough to read
 
 
-def missing_inputs(
-    config: Config, datasets: set[str], encoders: set[str]
-) -> list[str]:
+def missing_inputs(config: Config, datasets: set[str], encoders: set[str]) -> list[str]:
     """Which data sets and weights does a run need that are not there?
 
     Args:

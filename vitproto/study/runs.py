@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from vitproto.prototypes.runs import Run
+from vitproto.runs import Run
 
 
 class Family(NamedTuple):

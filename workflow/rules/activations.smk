@@ -12,6 +12,11 @@ rule record_activations:
     log:
         f"{LOGS}/record_activations/{{dataset}}/{{encoder}}"
         "/shard-{i_shard}-of-{n_shards}.log",
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=120,
     params:
         encoder=encoder_flags,
         is_random=is_random,
@@ -20,11 +25,6 @@ rule record_activations:
         weights=weights,
         how=recording_speed,
         code=fingerprint("record_activations"),
-    threads: 8
-    resources:
-        gpu=1,
-        mem_mb=16000,
-        runtime=120,
     shell:
         "python scripts/record_activations.py --name {wildcards.dataset}"
         " --root {params.root} --images {input.images} --out {output}"

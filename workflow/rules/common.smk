@@ -169,7 +169,11 @@ def recording_speed(wildcards, threads):
 def stop_without_inputs():
     """Before the first job: say which data or weights are not where they should be."""
     jobs = [job for job in workflow.dag.needrun_jobs()]
-    reading = [j for j in jobs if j.rule.name in ("list_images", "read_traits", "record_activations")]
+    reading = [
+        j
+        for j in jobs
+        if j.rule.name in ("list_images", "read_traits", "record_activations")
+    ]
     encoding = [j for j in jobs if j.rule.name == "record_activations"]
     missing = study_config.missing_inputs(
         config,

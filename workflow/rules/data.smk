@@ -9,13 +9,13 @@ rule draw_demo_birds:
         f"{LOGS}/draw_demo_birds/{{dataset}}.log",
     wildcard_constraints:
         dataset=drawn("cub200"),
-    params:
-        flags=drawing_flags,
-        code=fingerprint("draw_demo_birds"),
     threads: 4
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        flags=drawing_flags,
+        code=fingerprint("draw_demo_birds"),
     shell:
         "python scripts/draw_demo_birds.py --out {output} {params.flags}"
         " --n_workers {threads} > {log} 2>&1"
@@ -29,13 +29,13 @@ rule draw_demo_corpus:
         f"{LOGS}/draw_demo_corpus/{{dataset}}.log",
     wildcard_constraints:
         dataset=drawn("image_folder"),
-    params:
-        flags=drawing_flags,
-        code=fingerprint("draw_demo_corpus"),
     threads: 4
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        flags=drawing_flags,
+        code=fingerprint("draw_demo_corpus"),
     shell:
         "python scripts/draw_demo_corpus.py --out {output} {params.flags}"
         " --n_workers {threads} > {log} 2>&1"
@@ -49,13 +49,13 @@ rule list_images:
         f"{DATA}.images.csv",
     log:
         f"{LOGS}/list_images/{{dataset}}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         layout=layout_flag,
         root=data_root,
         code=fingerprint("list_images"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     shell:
         "python scripts/list_images.py --name {wildcards.dataset} {params.layout}"
         " --root {params.root} --out {output} > {log} 2>&1"
@@ -70,12 +70,12 @@ rule read_traits:
         f"{DATA}.traits.npz",
     log:
         f"{LOGS}/read_traits/{{dataset}}.log",
-    params:
-        root=data_root,
-        code=fingerprint("read_traits"),
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        root=data_root,
+        code=fingerprint("read_traits"),
     shell:
         "python scripts/read_traits.py --name {wildcards.dataset}"
         " --root {params.root} --images {input.images} --out {output} > {log} 2>&1"

@@ -15,13 +15,13 @@ rule fit_random:
         f"{FAMILY_LOGS}/fit_random.log",
     wildcard_constraints:
         method="random",
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         runs=runs_of_family,
         store=CHECKPOINTS,
         code=fingerprint("fit_random"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     shell:
         "python scripts/fit_random.py --shards {input.shards} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
@@ -37,13 +37,13 @@ rule fit_gaussian:
         f"{FAMILY_LOGS}/fit_gaussian.log",
     wildcard_constraints:
         method="gaussian",
+    resources:
+        mem_mb=4000,
+        runtime=30,
     params:
         runs=runs_of_family,
         store=CHECKPOINTS,
         code=fingerprint("fit_gaussian"),
-    resources:
-        mem_mb=4000,
-        runtime=30,
     shell:
         "python scripts/fit_gaussian.py --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"

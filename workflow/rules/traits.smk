@@ -10,14 +10,14 @@ rule score_images:
         f"{FAMILY}/scores.h5",
     log:
         f"{FAMILY_LOGS}/score_images.log",
-    params:
-        device=device,
-        code=fingerprint("score_images"),
     threads: 8
     resources:
         gpu=1,
         mem_mb=32000,
         runtime=120,
+    params:
+        device=device,
+        code=fingerprint("score_images"),
     shell:
         "python scripts/score_images.py --shards {input.shards}"
         " --layer {wildcards.layer} --checkpoints {input.checkpoints} --out {output}"
@@ -34,6 +34,10 @@ rule select_prototypes:
         f"{FAMILY}/ap.csv",
     log:
         f"{FAMILY_LOGS}/select_prototypes.log",
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=120,
     params:
         selection=flags(
             {
@@ -42,10 +46,6 @@ rule select_prototypes:
             }
         ),
         code=fingerprint("select_prototypes"),
-    threads: 8
-    resources:
-        mem_mb=16000,
-        runtime=120,
     shell:
         "python scripts/select_prototypes.py --scores {input.scores}"
         " --images {input.images} --traits {input.traits} --out {output}"

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Self
 
 
 @dataclass(frozen=True, order=True)
@@ -22,7 +21,7 @@ class Run:
         return f"k{self.n_prototypes}-seed{self.seed}"
 
     @classmethod
-    def parse(cls, name: str) -> Self:
+    def parse(cls, name: str) -> "Run":
         """The run of a name such as `k128-seed0`."""
         match = re.fullmatch(r"k([1-9]\d*)-seed(\d+)", name)
         if match is None:

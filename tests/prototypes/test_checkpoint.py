@@ -1,0 +1,104 @@
+"""A checkpoint is the scorer that was saved, or a clear error."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vitproto.prototypes import load
+from vitproto.prototypes.checkpoint import (
+    read_manifest,
+    read_settings,
+    save,
+    write_manifest,
+)
+from vitproto.prototypes.gaussian import draw_directions
+from vitproto.prototypes.scorer import DotProduct, Scorer
+from vitproto.runs import Run
+
+SETTINGS = {"method": "gaussian", "seed": 3, "n_prototypes": 5}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "k5-seed3.safetensors"
+    save(path, DotProduct(draw_directions(5, 8, seed=3)), SETTINGS)
+    return path
+
+
+def test_scores_are_dot_products_worked_out_by_hand():
+    scorer = DotProduct(torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.0]]))
+    assert scorer.n_prototypes == 3
+    scores_BK = scorer(torch.tensor([[1.0, 1.0], [2.0, -1.0]]))
+    assert scores_BK.tolist() == [[3.0, -1.0, 3.0], [0.0, 1.0, 6.0]]
+
+
+def test_a_checkpoint_comes_back_with_its_settings(checkpoint):
+    scorer = load(checkpoint)
+    assert isinstance(scorer, Scorer)
+    acts_BD = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    original = DotProduct(draw_directions(5, 8, seed=3))
+    assert torch.equal(scorer(acts_BD), original(acts_BD))
+    assert read_settings(checkpoint) == SETTINGS
+
+
+def test_the_same_prototypes_give_the_same_bytes(checkpoint, tmp_path):
+    again = tmp_path / "again.safetensors"
+    save(again, load(checkpoint), dict(reversed(SETTINGS.items())))
+    assert again.read_bytes() == checkpoint.read_bytes()
+
+
+def test_fewer_directions_are_the_first_of_more():
+    assert torch.equal(draw_directions(5, 8, 3), draw_directions(9, 8, 3)[:5])
+    assert not torch.equal(draw_directions(5, 8, 3), draw_directions(5, 8, 4))
+
+
+def test_a_truncated_checkpoint_is_named(checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"k5-seed3.safetensors is damaged"):
+        load(checkpoint)
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("a checkpoint ran code",))
+
+    path = tmp_path / "trap.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ValueError, match="is damaged"):
+        load(path)
+
+
+def test_tensors_of_other_projects_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"directions_KD": torch.ones(2, 2)}, path)
+    with pytest.raises(ValueError, match="not one of vitproto's"):
+        load(path)
+
+
+def test_a_missing_checkpoint_says_so(tmp_path):
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        load(tmp_path / "gone.safetensors")
+
+
+def test_a_manifest_lists_what_was_fitted(checkpoint, tmp_path):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint})
+    (run,) = read_manifest(manifest)
+    assert (run.name, run.n_prototypes, run.seed) == ("k5-seed3", 5, 3)
+    assert run.path == str(checkpoint)
+
+
+def test_a_checkpoint_that_another_study_replaced_is_not_mistaken(checkpoint, tmp_path):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint})
+    save(checkpoint, DotProduct(draw_directions(5, 8, seed=4)), SETTINGS)
+    with pytest.raises(ValueError, match="changed since"):
+        read_manifest(manifest)
+    checkpoint.unlink()
+    with pytest.raises(ValueError, match="which is gone"):
+        read_manifest(manifest)
+    assert json.loads(manifest.read_text())["runs"][0]["sha256"]

@@ -1,0 +1,370 @@
+"""One configuration worked out by hand, then the stages on it."""
+
+import re
+import runpy
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vitproto.data.image_list import COLUMNS as IMAGE_COLUMNS
+from vitproto.data.image_list import write_image_list
+from vitproto.report.ap_table import read_ap
+from vitproto.report.map_markdown import write_markdown
+from vitproto.report.map_table import tabulate
+from vitproto.report.trait_table import tabulate_traits
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+HEADER = (
+    "dataset,encoder,layer,method,n_prototypes,seed,selection_seed,n_train,trait,"
+    "prototype,train_ap,test_ap,prevalence\n"
+)
+PREVALENCE = {
+    "wing::blue": 0.5,
+    "bill::all-purpose": 0.2,
+    "eye::buff": 0.1,
+    "leg::x": 0,
+}
+# AP of wing, bill and eye on the test images, for each (seed, selection seed). None
+# means that none of the four training images showed it. No test image shows a leg.
+TEST_AP = {
+    (0, 0): (0.8, 0.6, None),
+    (0, 1): (0.9, 0.6, 0.3),
+    (1, 0): (1.0, None, 0.3),
+}
+
+
+def _lines(test_ap, run="tiny,3,random,2", n_train=4):
+    lines = []
+    for (seed, selection), values in test_ap.items():
+        for (trait, prevalence), ap in zip(
+            PREVALENCE.items(), [*values, 0.0], strict=True
+        ):
+            chosen = "," if ap is None else "1,0.75"
+            shown = prevalence if ap is None else ap
+            tested = shown if prevalence else ""
+            lines.append(
+                f"birds,{run},{seed},{selection},{n_train},{trait},{chosen},{tested},"
+                f"{prevalence}\n"
+            )
+    return lines
+
+
+def _write(path, lines):
+    path.write_text(HEADER + "".join(lines))
+    return path
+
+
+def _table(tmp_path, *args, **kwargs):
+    return tabulate(read_ap([_write(tmp_path / "ap.csv", _lines(*args, **kwargs))]))
+
+
+@pytest.fixture
+def images(tmp_path):
+    rows = [(str(i), f"{i}.jpg", "train" if i < 6 else "test", "") for i in range(16)]
+    path = tmp_path / "images.csv"
+    write_image_list(pd.DataFrame(rows, columns=IMAGE_COLUMNS, dtype="str"), path)
+    return path
+
+
+def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
+    row = _table(tmp_path, TEST_AP).iloc[0]
+    # Unselected traits count with their prevalence, eye 0.1 and bill 0.2:
+    # .8 .6 .1 -> mean .5; .9 .6 .3 -> mean .6; 1. .2 .3 -> mean .5.
+    assert row["map"] == pytest.approx((0.5 + 0.6 + 0.5) / 3)
+    # Of three sorted values the 5th percentile lies a tenth of the way from the
+    # first to the second, the 95th nine tenths from the second to the third.
+    assert row["p5"] == pytest.approx((0.15 + 0.33 + 0.21) / 3)
+    assert row["p95"] == pytest.approx((0.78 + 0.87 + 0.93) / 3)
+    assert row["chance"] == pytest.approx((0.5 + 0.2 + 0.1) / 3)
+    # Deviations -1/30, 2/30, -1/30; n - 1 = 2.
+    assert row["map_sd"] == pytest.approx((6 / 900 / 2) ** 0.5)
+    assert row["n_unselected"] == pytest.approx(2 / 3)
+    assert (row["n_traits"], row["n_seeds"]) == (3, 3)
+    assert row["above_chance"]
+
+
+def test_one_pair_of_seeds_has_no_spread(tmp_path):
+    table = _table(tmp_path, {(0, 0): (0.8, 0.6, 0.1)})
+    assert np.isnan(table["map_sd"][0])
+    text = write_markdown(table, {"train": 6, "test": 10})
+    assert "| 0.500 |" in text
+
+
+def test_constant_scores_reach_chance_and_are_marked(tmp_path):
+    table = _table(tmp_path, {(0, 0): (0.5, 0.2, 0.1)})
+    assert table["map"][0] == pytest.approx(table["chance"][0])
+    assert not table["above_chance"][0]
+    text = write_markdown(table, {"train": 6, "test": 10})
+    assert "| 0.267 † |" in text
+    assert "No configuration is above chance: the best of 1 reaches mAP 0.267" in text
+    assert "1 of 1 rows is at or below chance (marked †)" in text
+
+
+def test_a_rounding_error_above_chance_is_not_above_chance(tmp_path):
+    # Three times 0.1 is more than 0.3 in binary.
+    table = _table(tmp_path, {(0, 0): (0.5 + 1e-12, 0.2, 0.1)})
+    assert not table["above_chance"][0]
+
+
+def test_rows_are_sorted_by_number_not_by_text(tmp_path):
+    lines = []
+    for encoder, layer in [("b", 3), ("a", 12), ("a", 3)]:
+        for method, k in [("random", 512), ("random", 64), ("gaussian", 64)]:
+            for n_train in (4, 16):
+                run = f"{encoder},{layer},{method},{k}"
+                lines += _lines({(0, 0): (0.8, 0.6, 0.1)}, run, n_train)
+    lines.reverse()
+    table = tabulate(read_ap([_write(tmp_path / "ap.csv", lines)]))
+    columns = ["encoder", "layer", "method", "n_prototypes", "n_train"]
+    rows = list(table[columns].itertuples(index=False, name=None))
+    assert rows == sorted(rows)
+    assert rows[:3] == [
+        ("a", 3, "gaussian", 64, 4),
+        ("a", 3, "gaussian", 64, 16),
+        ("a", 3, "random", 64, 4),
+    ]
+
+
+def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
+    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10})
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(row) for row in rows}) == 1
+    assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
+        "Method",
+        "Encoder",
+        "Layer",
+        "Prototypes",
+        "Train",
+        "mAP",
+        "5%",
+        "95%",
+        "Chance",
+        "Traits",
+        "Seeds",
+        "Unselected",
+    ]
+    assert [cell.strip() for cell in rows[2].strip("|").split("|")] == [
+        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860"),
+        *("0.267", "3", "3", "0.7"),
+    ]
+    assert "reaches mAP 0.533, where chance is 0.267: 2 random prototypes in" in text
+    assert "All 1 rows are above chance." in text
+    assert "of 6 in the training split" in text
+    assert "on all 10 test images" in text
+
+
+def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
+    ap = read_ap([_write(tmp_path / "ap.csv", _lines(TEST_AP))])
+    traits = tabulate_traits(ap, tabulate(ap).iloc[0])
+    assert traits["trait"].tolist() == ["wing::blue", "bill::all-purpose", "eye::buff"]
+    np.testing.assert_allclose(traits["test_ap"], [0.9, 1.4 / 3, 0.7 / 3])
+    np.testing.assert_allclose(traits["chance"], [0.5, 0.2, 0.1])
+    assert traits["n_unselected"].tolist() == [0, 1, 1]
+    assert traits["n_seeds"].tolist() == [3, 3, 3]
+
+
+def _run_stages(folder, ap_files, images):
+    folder.mkdir()
+    for name, outputs in [
+        ("tabulate_map", {"table": "map_table.md", "csv": "map_table.csv"}),
+        ("plot_map", {"png": "map_chart.png", "svg": "map_chart.svg"}),
+    ]:
+        stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
+        inputs = {"images": images} if name == "tabulate_map" else {}
+        paths = {key: folder / file for key, file in outputs.items()}
+        stage(ap_files, **inputs, **paths)
+    name = "write_map_page"
+    stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
+    stage(ap_files, images, folder / "map_chart.svg", folder / "index.html")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
+    tmp_path, images
+):
+    gaussian = {pair: (0.5, 0.2, 0.1) for pair in TEST_AP}
+    random = _write(tmp_path / "random.csv", _lines(TEST_AP))
+    other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
+    first = _run_stages(tmp_path / "first", (random, other), images)
+    second = _run_stages(tmp_path / "second", (other, random), images)
+    assert list(first) == [
+        "index.html",
+        "map_chart.png",
+        "map_chart.svg",
+        "map_table.csv",
+        "map_table.md",
+    ]
+    for name in first:
+        assert first[name] == second[name], name
+    assert first["map_table.csv"].decode() == (
+        "dataset,encoder,layer,method,n_prototypes,n_train,map,p5,p95,chance,n_traits,"
+        "n_seeds\n"
+        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3\n"
+        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3\n"
+    )
+
+
+def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
+    lines = _lines(TEST_AP)
+    other = _lines(TEST_AP, "tiny,3,gaussian,2")
+    whole = read_ap([_write(tmp_path / "a.csv", lines + other)])
+    shuffled = _write(tmp_path / "c.csv", lines[::-1])
+    assert read_ap([shuffled, _write(tmp_path / "b.csv", other)]).equals(whole)
+
+
+def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP, n_train=7))
+    stage = runpy.run_path(str(SCRIPTS / "tabulate_map.py"))["tabulate_map"]
+    with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
+        stage((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
+
+
+class _Page(HTMLParser):
+    """Collects the cells of all tables, and what the page would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.links, self.tags = [], [], []
+        self.in_cell = False
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "srcset", "action"):
+                self.links.append(value)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.in_cell = False
+
+    def handle_data(self, data):
+        if self.in_cell:
+            self.rows[-1][-1] += data
+
+
+def _read_page(text):
+    page = _Page()
+    page.feed(text)
+    return page
+
+
+def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    text = _run_stages(tmp_path / "out", (ap,), images)["index.html"].decode()
+    page = _read_page(text)
+    assert all(link.startswith("#") for link in page.links)
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    assert "@import" not in text
+    assert "url(http" not in text
+    rows = [[cell.strip() for cell in row] for row in page.rows]
+    assert rows[1][:8] == [
+        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860")
+    ]
+    assert rows[3][:4] == ["wing::blue", "0.900", "0.500", "0.400"]
+    bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
+    assert rows[4][:4] == [bill, "0.467", "0.200", "0.267"]
+    assert "reaches mAP 0.533, where chance is 0.267" in text
+
+
+def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
+    evil = "<img src=x onerror=alert(1)>"
+    lines = [
+        line.replace("tiny", evil).replace("wing::blue", "<script>w()</script>")
+        for line in _lines(TEST_AP)
+    ]
+    ap = _write(tmp_path / "ap.csv", lines)
+    text = _run_stages(tmp_path / "out", (ap,), images)["index.html"].decode()
+    page = _read_page(text)
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 1
+    assert page.rows[1][1] == evil
+
+
+def test_a_chart_that_is_no_svg_is_refused(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    stage = runpy.run_path(str(SCRIPTS / "write_map_page.py"))["write_map_page"]
+    with pytest.raises(ValueError, match="the chart is not an SVG document"):
+        stage((ap,), images, ap, tmp_path / "index.html")
+
+
+GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("n_train,trait", "trait,n_train", "ap.csv: expected the columns dataset,enc"),
+        (
+            "0.8,0.5",
+            "1.8,0.5",
+            "ap.csv, line 2: an AP or a prevalence is not between 0",
+        ),
+        ("0.8,0.5", "0.8,-1", "ap.csv, line 2: an AP or a prevalence is not between 0"),
+        ("1,0.75,0.6", ",0.75,0.6", "ap.csv, line 3: prototype and train_ap go toge"),
+        ("1,0.75,0.6", "1,,0.6", "ap.csv, line 3: prototype and train_ap go together"),
+        ("1,0.75,0.6", ",,0.6", "ap.csv, line 3: without a prototype, test_ap must be"),
+        ("0.1,0.1", ",0.1", "ap.csv, line 4: test_ap must be empty where no test"),
+        ("1,0.75,0.8", "one,0.75,0.8", "ap.csv: "),
+        ("tiny,3", "tiny,layer3", "ap.csv: "),
+    ],
+)
+def test_damaged_ap_files_are_refused(tmp_path, old, new, expected):
+    path = _write(tmp_path / "ap.csv", GOOD)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        read_ap([path])
+
+
+def test_an_empty_ap_file_is_refused(tmp_path):
+    (tmp_path / "ap.csv").write_text("")
+    with pytest.raises(ValueError, match=r"expected the columns .*, got nothing"):
+        read_ap([tmp_path / "ap.csv"])
+    (tmp_path / "ap.csv").write_text(HEADER)
+    with pytest.raises(ValueError, match="hold 0 data sets"):
+        read_ap([tmp_path / "ap.csv"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            GOOD[-1:],
+            "1 rows of the AP files stand there twice, the first: encoder tiny",
+        ),
+        (
+            [line.replace("birds", "cars").replace("random", "pca") for line in GOOD],
+            r"hold 2 data sets \(birds, cars\)",
+        ),
+        (
+            [
+                line.replace("random", "pca").replace("0.8,0.5", "0.8,0.4")
+                for line in GOOD
+            ],
+            "give the trait wing::blue different prevalences, 0.4 and 0.5",
+        ),
+        (
+            [line.replace("random", "pca") for line in GOOD[:3]],
+            "a run has 3 of the 4 traits of the others: encoder tiny, layer 3, met",
+        ),
+    ],
+)
+def test_files_that_contradict_each_other_are_refused(tmp_path, lines, expected):
+    first = _write(tmp_path / "a.csv", GOOD)
+    second = _write(tmp_path / "b.csv", lines)
+    with pytest.raises(ValueError, match=expected):
+        read_ap([second, first])
+
+
+def test_traits_that_no_test_image_shows_are_never_scored(tmp_path):
+    path = _write(tmp_path / "ap.csv", GOOD[-1:])
+    with pytest.raises(ValueError, match=r"no trait .* is shown by any test image"):
+        tabulate(read_ap([path]))

@@ -1,0 +1,139 @@
+"""A study that cannot run is refused in one line that says what to write."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitproto.cli import PROJECT
+from vitproto.study.config import check, missing_inputs
+
+SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
+STUDIES = [PROJECT / "config/config.yaml", PROJECT / "config/demo.yaml"]
+
+
+@pytest.fixture
+def demo() -> dict:
+    return yaml.safe_load((PROJECT / "config/demo.yaml").read_text())
+
+
+def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
+    with pytest.raises(ValueError, match=r".") as caught:
+        check(study, SCHEMA, files)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
+def test_the_studies_that_come_with_the_project_are_fit_to_run(file):
+    check(yaml.safe_load(file.read_text()), SCHEMA, [file])
+
+
+def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
+    used = set()
+
+    def note(value, path=()):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                free_name = path in {("datasets",), ("encoders",)}
+                name = "*" if free_name else key
+                used.add((*path, name))
+                note(inner, (*path, name))
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for item in value:
+                note(item, path)
+
+    for file in STUDIES:
+        note(yaml.safe_load(file.read_text()))
+
+    known = set()
+
+    def walk(schema, path=()):
+        for key, inner in schema.get("properties", {}).items():
+            known.add((*path, key))
+            walk(inner, (*path, key))
+        if isinstance(schema.get("additionalProperties"), dict):
+            known.add((*path, "*"))
+            walk(schema["additionalProperties"], (*path, "*"))
+        if isinstance(schema.get("items"), dict):
+            walk(schema["items"], path)
+
+    walk(yaml.safe_load(SCHEMA.read_text()))
+    assert used == known
+
+
+def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_path):
+    text = (PROJECT / "config/demo.yaml").read_text()
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace("n_train:", "n_trian:"))
+    line = 1 + file.read_text().splitlines().index(
+        "  n_trian: [16, 64, 256, 1024, all]"
+    )
+    message = refusal(yaml.safe_load(file.read_text()), (file,))
+    assert f"{file}:{line}: selection.n_trian: is no known key" in message
+    assert "did you mean n_train?" in message
+    assert "selection: lacks n_train" in message
+
+
+def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
+    demo["selection"]["seeds"] = yaml.safe_load("[1e1]")
+    message = refusal(demo)
+    assert message == (
+        "selection.seeds.0: '1e1' is not a whole number of at least 0: YAML reads 1e1 "
+        "as text, write 10 without quotes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("datasets", "demo_birds", "n_shards"), 0, "0 is not a whole number of at"),
+        (("record", "dtype"), "float8", "'float8' is not float16 or float32"),
+        (("how", "device"), "gpu", "'gpu' is not auto, cpu, cuda or cuda:1"),
+        (("selection", "n_train"), ["some"], "'some' is not a whole number"),
+        (("study",), "My Study", "'My Study' is not a name of small letters"),
+        (("runs",), [], "[] is not a list of runs"),
+        (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
+        (("dataset",), "demo_corpus", "has no traits: its layout is not cub200"),
+        (("datasets", "demo_birds", "root"), "x", "root (its folder) or draw"),
+        (("encoders", "tiny-vit", "layers"), [3, 4], "4 is no layer of tiny-vit"),
+        (("runs", 0, "encoder"), "vit", "'vit' is not among encoders: write tiny-vit"),
+        (("runs", 0, "layer"), 1, "tiny-vit records no layer 1: add it to encoders."),
+        (("runs", 0, "seed"), [0, 0], "repeats tiny-vit layer 3 random k32-seed0"),
+        (("runs", 0, "method"), "kmeens", "'kmeens' is not a method, which is"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(demo, path, value, message):
+    broken = copy.deepcopy(demo)
+    section = broken
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    assert message in refusal(broken)
+    assert "Traceback" not in refusal(broken)
+
+
+def test_all_problems_are_told_at_once(demo):
+    demo["record"]["dtype"] = "float8"
+    demo["how"]["batch_size"] = "many"
+    assert len(refusal(demo).splitlines()) == 2
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path, demo):
+    file = tmp_path / "twice.yaml"
+    file.write_text("study: a\nrecord: {dtype: float16, dtype: float32}\n")
+    assert f"{file}:2: record.dtype stands already in line 2" in refusal(demo, (file,))
+
+
+def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
+    demo["datasets"]["cub"] = {"layout": "cub200", "root": str(tmp_path / "cub")}
+    demo["encoders"]["a"] = {"model": "local-dir:gone", "checkpoint": "hub"}
+    demo["encoders"]["b"] = {"model": "ViT-L-14", "checkpoint": "gone.pt"}
+    datasets, encoders = {"cub", "demo_birds"}, {"a", "b"}
+    missing = missing_inputs(demo, datasets, encoders)
+    assert len(missing) == 3
+    assert "set datasets: cub: root" in missing[0]
+    assert "set encoders: a: model" in missing[1]
+    assert "set encoders: b: checkpoint" in missing[2]
+    (tmp_path / "cub").mkdir()
+    assert missing_inputs(demo, datasets, set()) == []

@@ -1,0 +1,49 @@
+"""A user's mistake is one line; our own bug keeps its traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vitproto.cli import PROJECT
+
+STAGES = sorted((PROJECT / "scripts").glob("*.py"), key=lambda file: file.stem)
+
+
+def python(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, cwd=PROJECT
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda file: file.stem)
+def test_the_help_of_every_stage_explains_every_argument(stage):
+    shown = python(str(stage), "--help")
+    assert shown.returncode == 0, shown.stderr
+    blocks = shown.stdout.split("│ --")[1:]
+    assert blocks or "positional arguments" in shown.stdout
+    for block in blocks:
+        words = block.replace("│", " ").replace("(required)", " ").split()
+        prose = [w for w in words if w.islower() and w.strip(".,;:").isalpha()]
+        assert len(prose) >= 3, f"{stage.name}: --{block}"
+
+
+def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
+    stage = PROJECT / "scripts/list_images.py"
+    args = f"--name x --layout cub200 --root {tmp_path}/gone --out {tmp_path}/i.csv"
+    shown = python(str(stage), *args.split())
+    assert shown.returncode == 1
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert shown.stderr.startswith("list_images: ")
+
+
+def test_our_own_bug_keeps_its_traceback(tmp_path):
+    stage = tmp_path / "break_things.py"
+    stage.write_text(
+        "from vitproto.cli import run\n"
+        "def break_things() -> None:\n"
+        "    int('x')\n"
+        "run(break_things)\n"
+    )
+    shown = python(str(stage))
+    assert "Traceback" in shown.stderr

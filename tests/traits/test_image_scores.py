@@ -1,0 +1,266 @@
+import runpy
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitproto.activations.shards import LayerShape, write_shard
+from vitproto.activations.stream import Activations
+from vitproto.device import pick_device
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.scorer import DotProduct
+from vitproto.runs import Run
+from vitproto.traits import image_scores as module
+from vitproto.traits.image_scores import image_scores, score_blocks
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+score_images = runpy.run_path(str(SCRIPTS / "score_images.py"))["score_images"]
+LAYER = 2
+
+
+def normal(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def slow_scores(acts_BPD, directions_KD):
+    """The largest float64 dot product with a patch, by loops."""
+    acts_BPD, directions_KD = acts_BPD.double(), directions_KD.double()
+    return np.array(
+        [
+            [max(float(patch_D @ d_D) for patch_D in acts_PD) for d_D in directions_KD]
+            for acts_PD in acts_BPD
+        ]
+    )
+
+
+class NearestFirst:
+    """A scorer that is no dot product: minus the squared distance to a centre."""
+
+    def __init__(self, centres_KD):
+        self.centres_KD = centres_KD
+        self.n_prototypes, self.width = centres_KD.shape
+
+    def __call__(self, activations_BD):
+        return -torch.cdist(activations_BD, self.centres_KD).square()
+
+    def to(self, device):
+        return NearestFirst(self.centres_KD.to(device))
+
+
+def test_two_images_of_two_patches_by_hand():
+    acts_BPD = torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[-1.0, -1.0], [-3.0, 0.5]]])
+    scorer = DotProduct(torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -1.0]]))
+    # Image 0: patches score (1, 1, 0) and (0, 2, -2); image 1: (-1, -2, 1) and
+    # (-3, -2.5, -0.5).
+    expected_BK = torch.tensor([[1.0, 2.0, 0.0], [-1.0, -2.0, 1.0]])
+    assert torch.equal(image_scores(acts_BPD, scorer), expected_BK)
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(1, 33),
+    st.integers(1, 20),
+    st.integers(1, 7),
+)
+@settings(max_examples=50, deadline=None)
+def test_scores_equal_a_slow_float64_loop(n_images, n_patches, width, k, tile):
+    acts_BPD = normal(0, n_images, n_patches, width)
+    directions_KD = normal(1, k, width)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TILE", tile)
+        scores_BK = image_scores(acts_BPD, DotProduct(directions_KD))
+    np.testing.assert_allclose(
+        scores_BK, slow_scores(acts_BPD, directions_KD), atol=2e-5
+    )
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 8), st.integers(1, 8))
+@settings(max_examples=25, deadline=None)
+def test_any_scorer_is_taken_at_its_word(n_images, n_patches, width, k):
+    acts_BPD = normal(0, n_images, n_patches, width)
+    centres_KD = normal(1, k, width)
+    squares_BPK = (acts_BPD[:, :, None].double() - centres_KD.double()).square().sum(-1)
+    np.testing.assert_allclose(
+        image_scores(acts_BPD, NearestFirst(centres_KD)),
+        -squares_BPK.amin(1),
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_patches", "width", "k"),
+    [
+        (256, 768, 600),
+        (196, 768, 128),
+        (64, 64, 32),
+        (49, 33, 513),
+        (5, 3, 7),
+        (1, 5, 2),
+    ],
+)
+@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+def test_an_image_scores_the_same_bits_wherever_it_lies(n_patches, width, k, kind):
+    acts_BPD = normal(0, 9, n_patches, width)
+    scorer = kind(normal(1, k, width))
+    whole_BK = image_scores(acts_BPD, scorer)
+    for first in range(9):
+        for n in (1, 2, 3, 5):
+            block_BK = image_scores(acts_BPD[first : first + n], scorer)
+            assert torch.equal(block_BK, whole_BK[first : first + n]), (first, n)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    acts_BPD, scorer = normal(0, 3, 196, 384), DotProduct(normal(1, 700, 384))
+    n_threads = torch.get_num_threads()
+    found = []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            found.append(image_scores(acts_BPD, scorer))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_a_patch_that_is_not_a_number_cannot_hide():
+    acts_BPD = torch.zeros(2, 4, 3)
+    acts_BPD[1, 2, 0] = float("nan")
+    scores_BK = image_scores(acts_BPD, DotProduct(torch.ones(5, 3)))
+    assert not scores_BK[0].isnan().any()
+    assert scores_BK[1].isnan().all()
+
+
+def write_shards(folder, x_NPD, n_shards):
+    n_images, n_patches, width = x_NPD.shape
+    paths = [folder / f"{n_shards}-{i}.h5" for i in range(n_shards)]
+    for i_shard, path in enumerate(paths):
+        rows = slice(
+            i_shard * n_images // n_shards, (i_shard + 1) * n_images // n_shards
+        )
+        with write_shard(
+            path,
+            [f"image{i}" for i in range(n_images)],
+            {LAYER: LayerShape(n_patches, width, has_cls=False)},
+            "float32",
+            {"encoder": "tiny"},
+            i_shard=i_shard,
+            n_shards=n_shards,
+        ) as shard:
+            shard.write(0, LAYER, x_NPD[rows], None)
+    return paths
+
+
+def write_family(folder, width=12):
+    """Checkpoints of three runs, one wider than a tile, and their manifest."""
+    fitted = {}
+    for run in (Run(4, 0), Run(4, 1), Run(700, 0)):
+        fitted[run] = folder / f"{run.name}.safetensors"
+        directions_KD = normal(run.n_prototypes + run.seed, run.n_prototypes, width)
+        checkpoint.save(fitted[run], DotProduct(directions_KD), {})
+    checkpoint.write_manifest(folder / "checkpoints.json", fitted)
+    return folder / "checkpoints.json"
+
+
+def test_several_scorers_are_scored_in_one_pass(tmp_path):
+    x_NPD = normal(0, 37, 6, 12)
+    acts = Activations.open(tuple(write_shards(tmp_path, x_NPD, 2)), LAYER)
+    scorers = [DotProduct(normal(1, 5, 12)), NearestFirst(normal(2, 3, 12))]
+    blocks = list(score_blocks(acts, scorers, torch.device("cpu")))
+    assert [i for i, _ in blocks] == [0, 16, 32]
+    for i_scorer, scorer in enumerate(scorers):
+        scores_NK = torch.cat([scores[i_scorer] for _, scores in blocks])
+        assert torch.equal(scores_NK, image_scores(x_NPD, scorer))
+
+
+def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tmp_path):
+    x_NPD = normal(0, 37, 6, 12)
+    family = write_family(tmp_path)
+    contents = set()
+    for n_shards in (1, 3, 5):
+        out = tmp_path / f"scores-{n_shards}.h5"
+        shards = write_shards(tmp_path, x_NPD, n_shards)
+        score_images(tuple(shards[::-1]), LAYER, family, out, device="cpu")
+        with h5py.File(out) as file:
+            contents.add(
+                b"".join(
+                    file[f"{run.name}/scores_NK"][:].tobytes()
+                    for run in checkpoint.read_manifest(family)
+                )
+            )
+            assert file["image_ids"].asstr()[:].tolist() == [
+                f"image{i}" for i in range(37)
+            ]
+            assert file.attrs["layer"] == LAYER
+            table = file["k700-seed0/scores_NK"]
+            assert dict(table.attrs)["n_prototypes"] == 700
+            assert dict(table.attrs)["seed"] == 0
+            np.testing.assert_allclose(
+                table,
+                slow_scores(x_NPD, normal(700, 700, 12)),
+                atol=2e-5,
+            )
+        again = tmp_path / "again.h5"
+        score_images(tuple(shards), LAYER, family, again, device="cpu")
+        assert again.read_bytes() == out.read_bytes()
+    assert len(contents) == 1
+
+
+def test_prototypes_of_another_width_are_refused_with_both_numbers(tmp_path):
+    shards = write_shards(tmp_path, normal(0, 3, 6, 10), 1)
+    family = write_family(tmp_path, width=12)
+    out = tmp_path / "scores.h5"
+    with pytest.raises(ValueError, match=r"k4-seed0.*width 12, but .*1-0\.h5 have 10"):
+        score_images(tuple(shards), LAYER, family, out, device="cpu")
+    assert not out.exists()
+
+
+def test_a_pass_that_breaks_off_leaves_no_scores(tmp_path, monkeypatch):
+    shards = write_shards(tmp_path, normal(0, 37, 6, 12), 1)
+
+    def broken(acts_BPD, scorer):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "image_scores", broken)
+    with pytest.raises(MemoryError):
+        score_images(
+            tuple(shards),
+            LAYER,
+            write_family(tmp_path),
+            tmp_path / "s.h5",
+            device="cpu",
+        )
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_auto_takes_a_gpu_only_where_there_is_one(monkeypatch):
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="finds 0 GPUs here: write cpu or auto"):
+        pick_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto") == torch.device("cuda")
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match="device is cuda:2, but torch finds 2 GPUs"):
+        pick_device("cuda:2")
+    for name in ("gpu", "mps", ""):
+        with pytest.raises(ValueError, match="write auto, cpu, cuda"):
+            pick_device(name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+def test_a_gpu_agrees_with_the_cpu_also_in_several_tiles(monkeypatch, kind):
+    monkeypatch.setattr(module, "GPU_SCORES", 3 * 49 * 130)  # three images a tile
+    acts_BPD, scorer = normal(0, 8, 49, 64), kind(normal(1, 130, 64))
+    on_gpu = image_scores(acts_BPD.cuda(), scorer.to(torch.device("cuda")))
+    torch.testing.assert_close(
+        on_gpu.cpu(), image_scores(acts_BPD, scorer), atol=1e-3, rtol=1e-4
+    )
