@@ -19,7 +19,7 @@ def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
     Args:
         root: the folder CUB_200_2011, or the one that holds it, in the official
             layout or as image folders (train/, test/, metadata/).
-        images: the CSV file that list_images.py made of the same folder.
+        images: the CSV file that list_cub200.py made of the same folder.
         out: the NPZ file to write: image_ids, trait_names and labels_NT.
         name: what the config calls the data set, for messages.
     """

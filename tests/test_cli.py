@@ -29,12 +29,12 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
-    stage = PROJECT / "scripts/list_images.py"
-    args = f"--name x --layout cub200 --root {tmp_path}/gone --out {tmp_path}/i.csv"
+    stage = PROJECT / "scripts/list_cub200.py"
+    args = f"--name x --root {tmp_path}/gone --out {tmp_path}/i.csv"
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1
     assert len(shown.stderr.strip().splitlines()) == 1
-    assert shown.stderr.startswith("list_images: ")
+    assert shown.stderr.startswith("list_cub200: ")
 
 
 def test_our_own_bug_keeps_its_traceback(tmp_path):

@@ -353,7 +353,7 @@ def _stage(name):
 
 def test_the_stages_write_the_image_list_and_the_labels(official, tmp_path):
     images, traits = tmp_path / "out" / "images.csv", tmp_path / "out" / "traits.npz"
-    _stage("list_images")(official, images, layout="cub200", name="cub200")
+    _stage("list_cub200")(official, images, name="cub200")
     _stage("read_traits")(official, images, traits, name="cub200")
     assert read_image_list(images).equals(read_images(official))
     np.testing.assert_array_equal(TraitLabels.load(traits).labels_NT, EXPECTED)
@@ -374,7 +374,7 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
 @pytest.mark.parametrize(
     ("stage", "flags"),
     [
-        ("list_images", ["--layout", "cub200"]),
+        ("list_cub200", []),
         ("read_traits", ["--images", "images.csv"]),
     ],
 )
@@ -384,14 +384,14 @@ def test_a_missing_root_names_the_path_and_the_key_to_set(
     root = tmp_path / "nowhere"
     argv = ["--root", str(root), "--out", "out", "--name", "birds", *flags]
     monkeypatch.setattr(sys, "argv", [stage, *argv])
-    expected = f"{root} does not exist: set `data_sets: birds: root` in the config"
+    expected = f"{root} does not exist: set `datasets: birds: root` in the config"
     with pytest.raises(SystemExit, match=re.escape(expected)):
         runpy.run_path(str(SCRIPTS / f"{stage}.py"), run_name="__main__")
 
 
 def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
     code = (
-        "import runpy, sys; runpy.run_path('list_images.py');"
+        "import runpy, sys; runpy.run_path('list_cub200.py');"
         "sys.exit(any('trait' in name for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS).returncode == 0

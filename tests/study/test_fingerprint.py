@@ -86,12 +86,12 @@ def test_help_texts_under_fields_change_nothing_but_fields_do(project):
 
 
 def test_a_data_file_that_a_module_names_counts(project):
-    stage = project / "scripts/list_images.py"
+    stage = project / "scripts/list_cub200.py"
     file = project / "scripts/facts.txt"
     file.write_text("1")
     stage.write_text(stage.read_text() + "\nFACTS = 'facts.txt'\n")
     assert file in import_closure(stage, project)
-    assert changed_by(project, lambda: file.write_text("2")) == {"list_images"}
+    assert changed_by(project, lambda: file.write_text("2")) == {"list_cub200"}
 
 
 def test_packages_hold_nothing_that_a_fingerprint_would_miss():

@@ -30,7 +30,7 @@ def body(fig: Figure, rng: np.random.Generator) -> Clipped:
     ) * [1, d]
     inside = [
         Stroke(breast, fig.tints["breast"], Region.BREAST),
-        *_marks(fig, rng, "belly", Region.BELLY, (-0.28, 0.1, 0, 0.6 * d)),
+        *_marks(fig, rng, "belly", Region.BELLY, (-0.28, 0.1, 0.0, 0.6 * d)),
         *_marks(fig, rng, "breast", Region.BREAST, (0.17, 0.52, -0.1, 0.5 * d)),
         Stroke(vent, fig.tints["under_tail"], Region.UNDER_TAIL),
         Stroke(back, fig.tints["back"], Region.BACK),

@@ -42,7 +42,7 @@ def head(fig: Figure) -> list[Stroke | Clipped]:
     """A head in profile with its bill and eye."""
     patterns = fig.bird.head_patterns
     cap = -0.16 if "capped" in patterns else -0.4
-    crown = moved(path("0.6,-1.4 0.62,0 -0.7,-0.05 -1.4,-0.3 -1.4,-1.4"), 0, cap)
+    crown = moved(path("0.6,-1.4 0.62,0 -0.7,-0.05 -1.4,-0.3 -1.4,-1.4"), 0.0, cap)
     forehead = np.concatenate(
         [path("0.22,-1.4"), [[0.5, cap]], path("0.72,-0.28 1.4,-0.02 1.4,-1.4")]
     )
@@ -59,7 +59,7 @@ def head(fig: Figure) -> list[Stroke | Clipped]:
             Stroke(fig.on_head(line), fig.marks["head"], region, w * fig.build.head)
             for line, region, w in _MARKS.get(pattern, [])
         ]
-    skull = fig.on_head(disc(0.04, 0, 1.06, 0.97))
+    skull = fig.on_head(disc(0.04, 0.0, 1.06, 0.97))
     strokes: list[Stroke | Clipped] = [*_bill(fig)]
     if "crested" in patterns:
         crest = path("0.55,-0.75 0.1,-1.3 -0.75,-1.8 -1.45,-1.75 -0.9,-1.2 -0.95,-0.3")
@@ -87,12 +87,12 @@ def owl_head(fig: Figure) -> list[Stroke | Clipped]:
         for radius, rgb in ((0.52, shade(face, 0.72)), (0.46, face)):
             around_eye = fig.on_head(disc(x, 0.02, radius))
             inside.append(Stroke(around_eye, rgb, Region.FACE))
-    skull = fig.on_head(disc(0, 0, 1.02, 0.96))
+    skull = fig.on_head(disc(0.0, 0.0, 1.02, 0.96))
     strokes.append(Clipped(skull, fig.tints["crown"], Region.CROWN, inside))
     strokes += _eye(fig, -0.4, 0.0, 0.25, Region.FAR_EYE)
     strokes += _eye(fig, 0.4, 0.0, 0.25, Region.EYE)
     bill = path("-0.14,0 0.14,0 0.08,0.6 0,1") * (1, 2 * fig.bird.bill_ratio)
-    strokes.append(_area(fig, "bill", moved(smooth(bill), 0, 0.06)))
+    strokes.append(_area(fig, "bill", moved(smooth(bill), 0.0, 0.06)))
     return strokes
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 Rgb = tuple[int, int, int]
-Points = Float[np.ndarray, "p 2"]
+Points = Float[np.ndarray, "_ 2"]
 
 SUPERSAMPLING = 3
 """Canvas pixels per final pixel, along each axis."""

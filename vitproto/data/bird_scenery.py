@@ -197,7 +197,7 @@ def _far_reeds(
 def perch(
     rng: np.random.Generator,
     place: str,
-    feet: list[Points],
+    feet: list[np.ndarray],
     reach: float,
     thickness: float,
 ) -> list[Stroke | Clipped]:
@@ -222,7 +222,12 @@ def perch(
 
 
 def _branch(
-    rng: np.random.Generator, at: Points, reach: float, thickness: float, *, leafy: bool
+    rng: np.random.Generator,
+    at: np.ndarray,
+    reach: float,
+    thickness: float,
+    *,
+    leafy: bool,
 ) -> list[Stroke | Clipped]:
     bark = _pick(rng, _BARKS)
     slope, sag = rng.uniform(-0.16, 0.16), rng.uniform(-0.05, 0.05)
@@ -242,7 +247,9 @@ def _branch(
     return strokes
 
 
-def _leaf(rng: np.random.Generator, at: Points, leafy: bool) -> list[Stroke | Clipped]:
+def _leaf(
+    rng: np.random.Generator, at: np.ndarray, leafy: bool
+) -> list[Stroke | Clipped]:
     angle = rng.uniform(0, 2 * np.pi)
     long = rng.uniform(0.16, 0.34)
     axis = long * np.array([np.cos(angle), np.sin(angle)])
@@ -283,7 +290,7 @@ def _trunk(rng: np.random.Generator, x: float, reach: float) -> list[Stroke | Cl
     return [Clipped(trunk, bark, Region.BRANCH, furrows)]
 
 
-def _rock(rng: np.random.Generator, at: Points) -> list[Stroke | Clipped]:
+def _rock(rng: np.random.Generator, at: np.ndarray) -> list[Stroke | Clipped]:
     rgb = _pick(rng, _ROCKS)
     top = np.array(
         [(-0.7, 0.7), (-0.55, 0.12), (-0.2, 0.0), (0.25, 0.01), (0.6, 0.2), (0.75, 0.7)]
@@ -299,7 +306,7 @@ def _rock(rng: np.random.Generator, at: Points) -> list[Stroke | Clipped]:
 
 
 def _stems(
-    rng: np.random.Generator, at: Points, reach: float
+    rng: np.random.Generator, at: np.ndarray, reach: float
 ) -> list[Stroke | Clipped]:
     x, y = at
     bent = np.array(
@@ -321,7 +328,9 @@ def _stems(
     return strokes
 
 
-def _shadow(rng: np.random.Generator, at: Points, place: str) -> list[Stroke | Clipped]:
+def _shadow(
+    rng: np.random.Generator, at: np.ndarray, place: str
+) -> list[Stroke | Clipped]:
     tone = (176, 186, 204) if place == "snow" else (92, 80, 62)
     region = Region.SNOW if place == "snow" else Region.GROUND
     strokes: list[Stroke | Clipped] = [

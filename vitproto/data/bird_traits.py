@@ -96,12 +96,6 @@ def choose(rng: np.random.Generator, weighted: str) -> str:
     return names[int(np.searchsorted(edges, rng.uniform(0, edges[-1]), "right"))]
 
 
-def _one_of(rng: np.random.Generator, *weighted: tuple[str, float]) -> str:
-    edges = np.cumsum([weight for _, weight in weighted])
-    i = np.searchsorted(edges, rng.uniform(0, edges[-1]), "right")
-    return weighted[int(i)][0]
-
-
 def species_of(seed: int, n_species: int) -> list[Species]:
     """Which species does this seed invent? The same first ones for any number."""
     species: list[Species] = []
@@ -185,38 +179,28 @@ def _sample_colors(rng: np.random.Generator, shape: str, accent: str) -> dict[st
     """Colours as birds wear them: an upper, a lower and an accent colour, mostly."""
     uppers, unders = _PLUMAGE.get(shape, (_UPPER, _UNDER))
     upper, under = choose(rng, uppers), choose(rng, unders)
-    crown = _one_of(
-        rng, (upper, 42), (accent, 26), ("black", 14), ("white", 4), (under, 8)
-    )
-    throat = _one_of(rng, (under, 50), (accent, 20), ("white", 16), ("black", 8))
-    wing = _one_of(
-        rng, (upper, 66), ("grey", 8), ("black", 9), ("brown", 9), (accent, 4)
-    )
-    belly = _one_of(rng, (under, 76), ("white", 16), ("grey", 5), (accent, 3))
+    crown = choose(rng, f"{upper}:42 {accent}:26 black:14 white:4 {under}:8")
+    throat = choose(rng, f"{under}:50 {accent}:20 white:16 black:8")
+    wing = choose(rng, f"{upper}:66 grey:8 black:9 brown:9 {accent}:4")
+    belly = choose(rng, f"{under}:76 white:16 grey:5 {accent}:3")
     return {
         "back": upper,
         "wing": wing,
-        "primary": _one_of(
-            rng, (wing, 46), ("black", 26), ("grey", 10), ("brown", 12), ("white", 4)
-        ),
-        "breast": _one_of(rng, (under, 66), (accent, 20), (throat, 14)),
+        "primary": choose(rng, f"{wing}:46 black:26 grey:10 brown:12 white:4"),
+        "breast": choose(rng, f"{under}:66 {accent}:20 {throat}:14"),
         "belly": belly,
         "throat": throat,
-        "nape": _one_of(rng, (upper, 62), (crown, 26), (accent, 6), ("grey", 6)),
+        "nape": choose(rng, f"{upper}:62 {crown}:26 {accent}:6 grey:6"),
         "crown": crown,
-        "forehead": _one_of(rng, (crown, 74), (accent, 14), ("white", 6), (upper, 6)),
-        "face": _one_of(rng, (crown, 36), (throat, 28), (upper, 18), (under, 18)),
+        "forehead": choose(rng, f"{crown}:74 {accent}:14 white:6 {upper}:6"),
+        "face": choose(rng, f"{crown}:36 {throat}:28 {upper}:18 {under}:18"),
         "bill": choose(rng, _BILL),
         "leg": choose(rng, _LEG),
         "eye": choose(
             rng, _EYE if shape != "owl-like" else "yellow:5 orange:3 black:2"
         ),
-        "upper_tail": _one_of(
-            rng, (upper, 56), (wing, 14), ("black", 12), (accent, 8), ("white", 5)
-        ),
-        "under_tail": _one_of(
-            rng, (belly, 52), ("white", 20), (accent, 10), ("grey", 8), ("black", 8)
-        ),
+        "upper_tail": choose(rng, f"{upper}:56 {wing}:14 black:12 {accent}:8 white:5"),
+        "under_tail": choose(rng, f"{belly}:52 white:20 {accent}:10 grey:8 black:8"),
     }
 
 

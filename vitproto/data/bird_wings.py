@@ -89,7 +89,7 @@ def tail(fig: Figure) -> list[Stroke | Clipped]:
 def _tail_marks(pattern: str, tip: float) -> list[Points]:
     if pattern == "striped":
         bar = path("0,-0.4 0.08,-0.4 0.08,0.4 0,0.4")
-        return [moved(bar, s, 0) for s in (0.3, 0.5, 0.7, 0.9)]
+        return [moved(bar, s, 0.0) for s in (0.3, 0.5, 0.7, 0.9)]
     if pattern == "spotted":
         spots = path("0.55,0.06 0.72,-0.06 0.72,0.07 0.88,0 0.9,0.1 0.9,-0.1")
         return [disc(s, w, 0.028 / tip, 0.028) for s, w in spots]
@@ -115,7 +115,7 @@ def folded_wing(fig: Figure, rng: np.random.Generator) -> list[Stroke | Clipped]
         inside.append(Stroke(feather, line, Region.PRIMARY, 0.009))
     arc = smooth(path("0.03,-0.13 -0.05,-0.02 -0.01,0.07 0.06,0.15"), closed=False)
     inside += [
-        Stroke(moved(arc, u, 0) * (1, d), _edge(fig, "wing"), Region.WING, 0.012)
+        Stroke(moved(arc, u, 0.0) * (1, d), _edge(fig, "wing"), Region.WING, 0.012)
         for u in (0.14, 0.02, -0.1)
     ]
     inside += _covert_marks(fig, rng, d)
@@ -138,7 +138,7 @@ def _covert_marks(fig: Figure, rng: np.random.Generator, d: float) -> list[Strok
     width = 0.0
     if pattern == "striped":  # Two wing bars.
         bar = smooth(path("0.04,-0.1 -0.05,0 0.02,0.16") * (1, d), closed=False)
-        outlines, width = [moved(bar, 0.1, 0), moved(bar, -0.05, 0)], 0.04
+        outlines, width = [moved(bar, 0.1, 0.0), moved(bar, -0.05, 0.0)], 0.04
     elif pattern == "spotted":
         outlines = speckles(rng, "spotted", (-0.2, 0.26, -0.12 * d, 0.15 * d))
     else:  # A panel.
@@ -187,7 +187,7 @@ def _spread_marks(pattern: str, long: float, wide: float) -> list[tuple[Points, 
     """Outlines, and lines of some width."""
     if pattern == "striped":
         bar = path("0.02,0.1 0.35,0.04 0.6,-0.12")
-        return [(moved(bar, 0, y), 0.045) for y in (0.3, 0.55)]
+        return [(moved(bar, 0.0, y), 0.045) for y in (0.3, 0.55)]
     if pattern == "spotted":
         return [
             (disc(s, w, 0.03 / long, 0.03 / wide), 0.0)

@@ -16,6 +16,6 @@ def check_root(root: Path, name: str) -> None:
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
         raise ValueError(
-            f"{root.absolute()} {problem}: set `data_sets: {name}: root` in the config "
+            f"{root.absolute()} {problem}: set `datasets: {name}: root` in the config "
             f"to the folder of {name}"
         )

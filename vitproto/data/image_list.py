@@ -35,7 +35,7 @@ def read_image_list(path: Path) -> pd.DataFrame:
     if header != COLUMNS:
         raise ValueError(
             f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, "
-            f"got {','.join(header) or 'nothing'}: write it with scripts/list_images.py"
+            f"got {','.join(header) or 'nothing'}: run the list_* stage again"
         )
     for line, row in rows:
         _check_row(path, line, row)

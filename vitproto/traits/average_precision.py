@@ -52,6 +52,7 @@ def average_precision(
     if n_images == 0 or ap_KT.size == 0:
         return ap_KT
     if scores_NK.dtype == np.float64:
+        _refuse_nan(np.isnan(scores_NK.max(axis=0)))
         for k in range(0, n_prototypes, COLUMNS_PER_TASK):
             ranks = _dense_ranks(scores_NK[:, k : k + COLUMNS_PER_TASK])
             ap_KT[k : k + COLUMNS_PER_TASK] = average_precision(ranks, labels_NT)
@@ -66,8 +67,7 @@ def average_precision(
     bits_NK = scores_NK.astype(np.float32, copy=False).view(np.uint32)
     nan_K = np.zeros(n_prototypes, np.bool_)
     _fill(bits_NK, offsets, traits, n_shown_T, ap_KT, nan_K)
-    if nan_K.any():
-        raise ValueError(_nan_message(nan_K))
+    _refuse_nan(nan_K)
     return ap_KT
 
 
@@ -90,19 +90,17 @@ def _check(scores_NK: np.ndarray, labels_NT: np.ndarray) -> None:
         )
 
 
-def _nan_message(nan_K: np.ndarray) -> str:
-    return (
-        f"the scores of {np.count_nonzero(nan_K)} of {len(nan_K)} prototypes hold NaN, "
-        f"first those of prototype {np.argmax(nan_K)}: NaN has no rank, look for "
-        "overflow in the activations or in the fit"
-    )
+def _refuse_nan(nan_K: np.ndarray) -> None:
+    if nan_K.any():
+        raise ValueError(
+            f"the scores of {np.count_nonzero(nan_K)} of {len(nan_K)} prototypes hold "
+            f"NaN, first those of prototype {np.argmax(nan_K)}: NaN has no rank, look "
+            "for overflow in the activations or in the fit"
+        )
 
 
 def _dense_ranks(scores_NK: np.ndarray) -> np.ndarray:
     """Float32 numbers in the order of float64 ones: exact below 2^24 distinct ones."""
-    nan_K = np.isnan(scores_NK).any(axis=0)
-    if nan_K.any():
-        raise ValueError(_nan_message(nan_K))
     ranks_NK = np.empty(scores_NK.shape, np.float32)
     for k, column in enumerate(scores_NK.T):
         ranks_NK[:, k] = np.unique(column, return_inverse=True)[1]

@@ -1,5 +1,6 @@
 """What the rules share: the checked study, path templates, and named functions."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -57,10 +58,13 @@ def flags(settings):
 # What a job reads ---------------------------------------------------------------
 
 
-def drawn(layout):
-    """The names of the data sets that the project draws, as a pattern."""
-    datasets = config["datasets"].items()
-    names = [name for name, d in datasets if "draw" in d and d["layout"] == layout]
+def with_layout(layout, drawn=False):
+    """The names of the data sets of a layout, as a pattern; drawn ones, or all."""
+    names = [
+        name
+        for name, dataset in config["datasets"].items()
+        if dataset["layout"] == layout and (not drawn or "draw" in dataset)
+    ]
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
@@ -122,11 +126,6 @@ def drawing_flags(wildcards):
     return flags(config["datasets"][wildcards.dataset]["draw"])
 
 
-def layout_flag(wildcards):
-    """How a data set's folder is laid out."""
-    return flags({"layout": config["datasets"][wildcards.dataset]["layout"]})
-
-
 def encoder_flags(wildcards):
     """What an encoder is; where its weights lie is another question."""
     encoder = config["encoders"][wildcards.encoder]
@@ -168,17 +167,13 @@ def recording_speed(wildcards, threads):
 
 def stop_without_inputs():
     """Before the first job: say which data or weights are not where they should be."""
-    jobs = [job for job in workflow.dag.needrun_jobs()]
-    reading = [
-        j
-        for j in jobs
-        if j.rule.name in ("list_images", "read_traits", "record_activations")
-    ]
-    encoding = [j for j in jobs if j.rule.name == "record_activations"]
+    jobs = list(workflow.dag.needrun_jobs())
+    with_data = [job for job in jobs if "root" in job.params.keys()]
+    with_encoder = [job for job in jobs if "weights" in job.params.keys()]
     missing = study_config.missing_inputs(
         config,
-        datasets={job.wildcards.dataset for job in reading},
-        encoders={job.wildcards.encoder for job in encoding},
+        datasets={job.wildcards.dataset for job in with_data},
+        encoders={job.wildcards.encoder for job in with_encoder},
     )
     if missing:
         files = ", ".join(map(str, workflow.configfiles))

@@ -8,7 +8,7 @@ rule draw_demo_birds:
     log:
         f"{LOGS}/draw_demo_birds/{{dataset}}.log",
     wildcard_constraints:
-        dataset=drawn("cub200"),
+        dataset=with_layout("cub200", drawn=True),
     threads: 4
     resources:
         mem_mb=2000,
@@ -28,7 +28,7 @@ rule draw_demo_corpus:
     log:
         f"{LOGS}/draw_demo_corpus/{{dataset}}.log",
     wildcard_constraints:
-        dataset=drawn("image_folder"),
+        dataset=with_layout("image_folder", drawn=True),
     threads: 4
     resources:
         mem_mb=2000,
@@ -41,24 +41,46 @@ rule draw_demo_corpus:
         " --n_workers {threads} > {log} 2>&1"
 
 
-rule list_images:
-    """List the images of a data set: their order, once and for all."""
+rule list_cub200:
+    """List the images of CUB-200-2011: their order, once and for all."""
     input:
         drawn_data,
     output:
         f"{DATA}.images.csv",
     log:
-        f"{LOGS}/list_images/{{dataset}}.log",
+        f"{LOGS}/list_cub200/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=with_layout("cub200"),
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        layout=layout_flag,
         root=data_root,
-        code=fingerprint("list_images"),
+        code=fingerprint("list_cub200"),
     shell:
-        "python scripts/list_images.py --name {wildcards.dataset} {params.layout}"
-        " --root {params.root} --out {output} > {log} 2>&1"
+        "python scripts/list_cub200.py --name {wildcards.dataset} --root {params.root}"
+        " --out {output} > {log} 2>&1"
+
+
+rule list_image_folder:
+    """List the images of a folder: their order, once and for all."""
+    input:
+        drawn_data,
+    output:
+        f"{DATA}.images.csv",
+    log:
+        f"{LOGS}/list_image_folder/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=with_layout("image_folder"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        root=data_root,
+        code=fingerprint("list_image_folder"),
+    shell:
+        "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
+        " --out {output} > {log} 2>&1"
 
 
 rule read_traits:

@@ -1,0 +1,63 @@
+"""Copies of the project that tests may run, edit and break."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PARTS = (
+    "Snakefile",
+    "workflow",
+    "config",
+    "profiles",
+    "scripts",
+    "vitproto",
+    "encoders",
+)
+TARGETS = ("results/tiny/map_table.md", "results/tiny/index.html")
+
+
+def copy_project(folder: Path) -> Path:
+    """The project without its results, with the tiny study as `tiny.yaml`."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for part in PARTS:
+        source = PROJECT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / part)
+    shutil.copy2(PROJECT / "tests/workflow/tiny.yaml", folder / "tiny.yaml")
+    return folder
+
+
+def environment(workdir: Path) -> dict[str, str]:
+    """Commands find this Python, and the package of the copy before ours."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(workdir),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def snakemake(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a copy; its whole output is in `stdout`."""
+    return subprocess.run(
+        ["snakemake", *args],
+        cwd=workdir,
+        env=environment(workdir),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def rules_to_run(workdir: Path) -> list[str]:
+    """The rules of the jobs that a run of the tiny study would run, sorted."""
+    shown = snakemake(workdir, *TARGETS, "-n", "--configfile", "tiny.yaml")
+    assert shown.returncode == 0, shown.stdout
+    return sorted(re.findall(r"^(?:local)?rule (\w+):", shown.stdout, re.MULTILINE))

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from vitproto.traits.average_precision import average_precision
+from vitproto.traits.guard import CONSTANT_MAP_LIMIT, check_labels, check_same_images
+
+SPLITS = ["train", "train", "test", "test"] * 25
+NAMES = ["has_red_wing", "has_long_tail"]
+
+
+def labels_with(train, test):
+    """100 images whose two traits are shown by these shares of each split."""
+    labels_NT = np.zeros((100, 2), bool)
+    for split, shares in (("train", train), ("test", test)):
+        rows = np.flatnonzero([value == split for value in SPLITS])
+        for t, share in enumerate(shares):
+            labels_NT[rows[: round(share * len(rows))], t] = True
+    return labels_NT
+
+
+def test_sparse_labels_pass():
+    check_labels(labels_with(train=(0.1, 0.2), test=(0.2, 0.1)), NAMES, SPLITS)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_labels_that_are_nearly_all_present_stop_the_run_and_say_why(split):
+    shares = {"train": (0.1, 0.2), "test": (0.1, 0.2), split: (0.7, 0.96)}
+    with pytest.raises(ValueError, match="constant scores would reach") as error:
+        check_labels(labels_with(**shares), NAMES, SPLITS)
+    message = str(error.value)
+    assert f"mAP of 0.83 on the {split} labels (limit 0.5)" in message
+    assert "has_long_tail 96%, has_red_wing 70% of 50 images" in message
+    assert "`present`" in message
+
+
+def test_the_limit_is_on_what_constant_scores_really_reach():
+    labels_NT = labels_with(train=(0.4, 0.6), test=(0.4, 0.62))
+    test = np.array(SPLITS) == "test"
+    reached = average_precision(np.ones((50, 1), np.float32), labels_NT[test])
+    assert reached.mean() > CONSTANT_MAP_LIMIT
+    with pytest.raises(ValueError, match=f"mAP of {reached.mean():.2f} on the test"):
+        check_labels(labels_NT, NAMES, SPLITS)
+    check_labels(labels_with(train=(0.4, 0.6), test=(0.4, 0.6)), NAMES, SPLITS)
+
+
+def test_traits_that_nobody_shows_do_not_hide_bad_labels():
+    labels_NT = np.hstack([labels_with((0.9,) * 2, (0.9,) * 2), np.zeros((100, 9))])
+    with pytest.raises(ValueError, match=r"mAP of 0\.90"):
+        check_labels(labels_NT > 0, [f"trait{t}" for t in range(11)], SPLITS)
+
+
+@pytest.mark.parametrize(("only", "lacking"), [("train", "test"), ("test", "train")])
+def test_an_empty_split_stops_the_run(only, lacking):
+    labels_NT = labels_with(train=(0.1, 0.1), test=(0.1, 0.1))
+    with pytest.raises(ValueError, match=f"100 images is in the {lacking} split"):
+        check_labels(labels_NT, NAMES, [only] * 100)
+
+
+def test_a_split_that_shows_no_trait_stops_the_run():
+    labels_NT = labels_with(train=(0.1, 0.1), test=(0, 0))
+    with pytest.raises(ValueError, match="none of the 50 test images shows any"):
+        check_labels(labels_NT, NAMES, SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("image_ids", "expected"),
+    [
+        (["a", "c"], r"1 images are missing in s\.h5, first 'b', number 2 of i\.csv"),
+        ([], r"3 images are missing in s\.h5, first 'a'"),
+        (["a", "b", "x", "c"], r"1 images of s\.h5 are not in i\.csv, first 'x', nu"),
+        (
+            ["a", "b", "c", "b"],
+            r"more than once \(i\.csv lists 3 images, s\.h5 has 4\)",
+        ),
+        (["a", "c", "b"], r"'b' is number 2 in the first and 3 in the second"),
+    ],
+)
+def test_images_that_disagree_are_named_with_their_places(image_ids, expected):
+    with pytest.raises(ValueError, match=expected):
+        check_same_images(image_ids, "s.h5", ["a", "b", "c"], "i.csv")
+
+
+def test_the_same_images_in_the_same_order_pass():
+    check_same_images(["a", "b"], "s.h5", ["a", "b"], "i.csv")

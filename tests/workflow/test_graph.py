@@ -1,0 +1,71 @@
+"""The whole graph shows without data, GPU or SLURM; a real run needs its data."""
+
+import re
+
+import pytest
+from study_copy import copy_project, snakemake
+
+REAL = ["results/cub200/map_table.md"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project as it comes, in a folder without data or results."""
+    return copy_project(tmp_path_factory.mktemp("bare"))
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The counts of the last table of jobs."""
+    table = output.rsplit("Job stats:", 1)[1].split("\n\n")[0]
+    return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
+    shown = snakemake(project, "--profile", f"profiles/{profile}", *REAL, "-n")
+    assert shown.returncode == 0, shown.stdout
+    counts = jobs(shown.stdout)
+    assert counts["record_activations"] == 5 * (4 + 128)  # encoders × shards
+    assert counts["fit_random"] == counts["fit_gaussian"] == 6  # encoder-layers
+    assert counts["score_images"] == counts["select_prototypes"] == 12
+    assert counts["tabulate_map"] == 1
+
+
+def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
+    shown = snakemake(project, "--profile", "profiles/slurm", *REAL, "-n")
+    blocks = re.findall(
+        r"^rule (\w+):\n(.*?)resources: ([^\n]*)", shown.stdout, re.M | re.S
+    )
+    seen = {}
+    for rule, _, resources in blocks:
+        partition = re.search(r"slurm_partition=(\w+)", resources)[1]
+        seen[rule] = (partition, "gpu=1" in resources)
+    on_gpu = {"record_activations", "score_images"}
+    assert on_gpu < set(seen)
+    for rule, place in seen.items():
+        assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))
+
+
+def test_the_rule_graph_of_the_demo_has_every_stage(project):
+    shown = snakemake(
+        project, "--profile", "profiles/demo", "--rulegraph", "mermaid-js"
+    )
+    assert shown.returncode == 0, shown.stdout
+    for rule in ("draw_demo_birds", "record_activations", "select_prototypes"):
+        assert rule in shown.stdout
+
+
+def test_a_real_run_without_data_stops_before_the_first_job(project):
+    shown = snakemake(project, "--profile", "profiles/default", *REAL)
+    assert shown.returncode != 0
+    assert "set datasets: cub200: root to its folder" in shown.stdout
+    assert "set datasets: inat21: root to its folder" in shown.stdout
+    assert "These keys stand in config/config.yaml" in shown.stdout
+    assert "steps" not in shown.stdout
+    assert not (project / "results").exists()
+
+
+def test_a_study_that_cannot_run_says_where_and_why(project):
+    shown = snakemake(project, *REAL, "-n", "--config", "how={device: gpu}")
+    assert shown.returncode != 0
+    assert "'gpu' is not auto, cpu, cuda or cuda:1" in shown.stdout

@@ -1,0 +1,105 @@
+"""A change runs again what it makes stale, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from study_copy import rules_to_run
+
+REPORT = ["plot_map", "tabulate_map", "write_map_page"]
+SELECTION = ["select_prototypes"] * 2 + REPORT
+SCORING = ["score_images"] * 2 + SELECTION
+
+
+def add_code(file: str, code: str = "\nNEW = 1\n"):
+    def edit(workdir: Path) -> None:
+        path = workdir / file
+        path.write_text(path.read_text() + code)
+
+    return edit
+
+
+def set_key(*path: str, to: object):
+    def edit(workdir: Path) -> None:
+        study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+        section = study
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = to
+        (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+
+    return edit
+
+
+def touch_everything(workdir: Path) -> None:
+    for part in ("vitproto", "scripts", "workflow", "config", "encoders"):
+        for file in (workdir / part).rglob("*"):
+            file.touch()
+
+
+def move_the_weights(workdir: Path) -> None:
+    """What a study says about where and how jobs run."""
+    set_key("how", to={"device": "auto", "batch_size": 64})(workdir)
+
+
+@pytest.mark.parametrize(
+    ("edit", "stale"),
+    [
+        (add_code("vitproto/data/cub200_traits.py"), ["read_traits", *SELECTION]),
+        (add_code("vitproto/traits/average_precision.py"), SELECTION),
+        (add_code("vitproto/traits/image_scores.py"), SCORING),
+        (add_code("vitproto/report/map_chart.py"), ["plot_map", "write_map_page"]),
+        (add_code("vitproto/report/map_page.html.jinja", "."), ["write_map_page"]),
+        (
+            add_code("vitproto/prototypes/gaussian.py"),
+            ["fit_gaussian", "score_images", "select_prototypes", *REPORT],
+        ),
+        (
+            add_code("vitproto/activations/recording.py"),
+            ["record_activations"] * 3 + ["fit_gaussian", "fit_random", *SCORING],
+        ),
+        (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
+        (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
+        (touch_everything, []),
+        (move_the_weights, []),
+        (set_key("selection", "seeds", to=[0, 5]), SELECTION),
+        (set_key("selection", "n_train", to=[16, "all"]), SELECTION),
+    ],
+    ids=[
+        "trait loader",
+        "AP kernel",
+        "image scores",
+        "chart",
+        "page template",
+        "gaussian",
+        "recording",
+        "comment",
+        "docstring",
+        "touch",
+        "batch size and device",
+        "selection seeds",
+        "n_train",
+    ],
+)
+def test_a_change_reruns_what_it_makes_stale(workdir, edit, stale):
+    edit(workdir)
+    assert rules_to_run(workdir) == sorted(stale)
+
+
+def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
+    set_key("datasets", "tiny_corpus", "draw", "n_species", to=4)(workdir)
+    stale = [
+        "draw_demo_corpus",
+        "list_image_folder",
+        "record_activations",
+        "fit_random",
+    ]
+    one_family = ["score_images", "select_prototypes"]
+    assert rules_to_run(workdir) == sorted([*stale, *one_family, *REPORT])
+
+
+def test_a_moved_project_reruns_nothing(workdir, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.move(workdir, moved)
+    assert rules_to_run(moved) == []

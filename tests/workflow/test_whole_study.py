@@ -1,0 +1,113 @@
+"""A real run to the headline table, the same bytes however it ran."""
+
+import os
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pandas as pd
+import yaml
+from study_copy import TARGETS, copy_project, environment, rules_to_run, snakemake
+
+FAMILY = "results/tiny/tiny-vit/layer3/random"
+
+
+def test_the_table_has_every_configuration_beside_chance(finished):
+    table = pd.read_csv(finished / "results/tiny/map_table.csv")
+    columns = "dataset encoder layer method n_prototypes n_train map p5 p95 chance"
+    assert [*table.columns] == [*columns.split(), "n_traits", "n_seeds"]
+    configurations = table[["method", "n_prototypes", "n_train"]].values.tolist()
+    assert sorted(configurations) == sorted(
+        [method, k, n]
+        for method in ("gaussian", "random")
+        for k in (4, 16)
+        for n in (8, 36)
+    )
+    # Two fit seeds; two selection seeds, but only one way to take all images.
+    assert [*table.n_seeds] == [4 if n == 8 else 2 for n in table.n_train]
+    assert (table.map > table.chance).all()
+
+
+def test_the_table_follows_from_the_csv_of_traits(finished):
+    ap = pd.read_csv(finished / FAMILY / "ap.csv")
+    ours = ap[(ap.n_prototypes == 16) & (ap.n_train == 36)].dropna(subset=["test_ap"])
+    table = pd.read_csv(finished / "results/tiny/map_table.csv")
+    row = table.query("method == 'random' and n_prototypes == 16 and n_train == 36")
+    per_seed = ours.groupby("seed").test_ap
+    np.testing.assert_allclose(row.map, per_seed.mean().mean(), atol=1e-6)
+    np.testing.assert_allclose(row.p95, per_seed.quantile(0.95).mean(), atol=1e-6)
+
+
+def test_scores_follow_from_the_activations(finished):
+    """An image's score is the maximum over its patches, in the order of images."""
+    with h5py.File(finished / FAMILY / "scores.h5") as file:
+        scores_NK = file["k4-seed1/scores_NK"][:]
+        image_ids = file["image_ids"].asstr()[:]
+    acts = finished / "results/activations/tiny_birds/tiny-vit"
+    with h5py.File(acts / "shard-00001-of-00002.h5") as file:
+        last_PD = file["layer3/patches"][-1].astype(np.float64)
+        assert file["image_ids"].asstr()[-1] == image_ids[-1]
+    from vitproto.prototypes import load
+
+    store = finished / "results/checkpoints/tiny_corpus/tiny-vit/layer3/random"
+    directions_KD = load(store / "k4-seed1.safetensors").directions_KD.numpy()
+    expected_K = (last_PD @ directions_KD.T).max(axis=0)
+    np.testing.assert_allclose(scores_NK[-1], expected_K, rtol=1e-5, atol=1e-5)
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    shown = snakemake(finished, *TARGETS, "--configfile", "tiny.yaml")
+    assert "Nothing to be done" in shown.stdout
+
+
+def test_a_killed_run_with_other_shards_and_cores_ends_in_the_same_bytes(
+    finished, tmp_path
+):
+    workdir = copy_project(tmp_path)
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    study["datasets"]["tiny_birds"]["n_shards"] = 3
+    study["datasets"]["tiny_corpus"]["n_shards"] = 2
+    study["how"]["batch_size"] = 7
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+    command = ["snakemake", *TARGETS, "--configfile", "tiny.yaml", "--cores", "1"]
+    with subprocess.Popen(
+        command,
+        cwd=workdir,
+        env=environment(workdir),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as first:
+        while not any(workdir.glob("results/activations/*/*/shard-*")):
+            assert first.poll() is None, "it ended before it could be killed"
+            time.sleep(0.2)
+        os.killpg(first.pid, signal.SIGKILL)
+    assert not (workdir / TARGETS[0]).exists()
+    snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
+    shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--cores", "1")
+    assert shown.returncode == 0, shown.stdout
+    results = sorted(finished.glob("results/tiny/**/*.*"))
+    assert len(results) > 10
+    for result in results:
+        again = workdir / result.relative_to(finished)
+        assert again.read_bytes() == result.read_bytes(), result
+
+
+def test_a_damaged_shard_is_named_and_never_read_as_data(workdir):
+    shard = "results/activations/tiny_birds/tiny-vit/shard-00001-of-00002.h5"
+    os.truncate(workdir / shard, 60_000)
+    shown = snakemake(
+        workdir,
+        f"{FAMILY}/ap.csv",
+        "--forcerun",
+        "score_images",
+        "--configfile",
+        "tiny.yaml",
+    )
+    assert shown.returncode != 0
+    assert f"{shard} is damaged" in shown.stdout
+    assert "delete it and run record_activations again" in shown.stdout
+    (workdir / shard).unlink()
+    assert "record_activations" in rules_to_run(workdir)
