@@ -40,5 +40,5 @@ runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: o
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"vitproto needs Python 3.11 or later, not {sys.version.split()[0]}: make PYTHON=python3.11")'
 	@echo "Installing into .venv (minutes, once) ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --editable '.[dev]'
 	@touch $@

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -203,12 +204,9 @@ def test_changing_one_colour_changes_the_pixels_of_that_part_alone(part):
     inside = red.regions_HW == Region[part.upper()]
     assert inside.sum() > 20
     assert np.mean(change_HW[inside] > 60) > 0.6
-    # Antialiasing and the shared outline of the wing reach one pixel further.
-    grown = np.asarray(Image.fromarray(inside).convert("L").resize(inside.shape[::-1]))
-    near = np.zeros_like(inside)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            near |= np.roll(grown > 0, (dy, dx), axis=(0, 1))
+    near = np.zeros_like(inside)  # Antialiasing reaches one pixel further.
+    for dy, dx in itertools.product((-1, 0, 1), repeat=2):
+        near |= np.roll(inside, (dy, dx), axis=(0, 1))
     assert np.mean(change_HW[~near] > 10) < 0.002
 
 

@@ -145,7 +145,11 @@ class Activations:
         runs = runs[np.lexsort((offset_R, shard_R))]
 
         def read(part_R4: np.ndarray) -> None:
-            for i_shard, offset, start, end in part_R4.tolist():
+            part = part_R4.tolist()
+            # Told of all runs at once, the kernel keeps a disk four times as busy.
+            for i_shard, offset, start, end in part:
+                self._announce(i_shard, offset, (end - start) * self._row_bytes)
+            for i_shard, offset, start, end in part:
                 self._read(i_shard, offset, raw_MD[start:end])
 
         with ThreadPoolExecutor(N_THREADS) as executor:
@@ -173,6 +177,12 @@ class Activations:
                 raise _changed(self._shards[i_shard])
             bytes_left = bytes_left[n_read:]
             offset += n_read
+
+    def _announce(self, i_shard: int, offset: int, n_bytes: int) -> None:
+        """Say that these bytes will be read soon, where the system can be told."""
+        if hasattr(os, "posix_fadvise"):
+            descriptor = self._descriptor(i_shard)
+            os.posix_fadvise(descriptor, offset, n_bytes, os.POSIX_FADV_WILLNEED)
 
     def _descriptor(self, i_shard: int) -> int:
         """The shard's open file, opened if it was not yet."""

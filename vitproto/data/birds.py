@@ -31,6 +31,8 @@ class Picture:
     regions_HW: UInt8[np.ndarray, "h w"]
     """The `Region` that covers the middle of each pixel."""
     bird: Bird
+    place: str
+    """Where it is: branch, ground, flight, swim, ..."""
     flying: bool
     faces_left: bool
 
@@ -71,7 +73,7 @@ def draw_bird(bird: Bird, rng: np.random.Generator, image_size: int) -> Picture:
     behind = bird_scenery.backdrop(rng, place, size, float(np.clip(floor, 0.4, 1.0)))
     image_HWC, regions_HW = _developed(rng, canvas, behind)
     _add_sheen(image_HWC, regions_HW, bird)
-    return Picture(image_HWC, regions_HW, bird, pose.flying, frame.mirrored)
+    return Picture(image_HWC, regions_HW, bird, place, pose.flying, frame.mirrored)
 
 
 def _pose(rng: np.random.Generator, bird: Bird, place: str) -> Pose:

@@ -1,0 +1,21 @@
+"""Draw invented birds with part masks in ADE20K's layout."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.data.demo_scenes import DemoScenes, write_demo_scenes
+
+
+def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int = 1) -> None:
+    """Draw invented birds with a class for every pixel, laid out like ADE20K.
+
+    Args:
+        out: folder to create; it will hold ADEChallengeData2016/.
+        cfg: how many scenes.
+        n_workers: processes that draw; the bytes do not depend on it.
+    """
+    write_demo_scenes(out, cfg, n_workers)
+
+
+if __name__ == "__main__":
+    run(draw_demo_scenes)
