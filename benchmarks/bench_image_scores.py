@@ -1,12 +1,13 @@
 """Image scores: the largest dot product over an image's patches, against sgemm."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import torch
 from timing import Row, paired, run_alone
 
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.traits.image_scores import image_scores
+from vitproto.traits.image_scores import one_core_each, score_block
 
 B, P, D, K = 16, 256, 1024, 2048
 SIZES = f"{B} images × {P} patches × {D}, {K:,} prototypes, float32"
@@ -14,6 +15,11 @@ SIZES = f"{B} images × {P} patches × {D}, {K:,} prototypes, float32"
 
 def bench() -> list[Row]:
     """Compare with products alone, and with the plain ways to reduce them."""
+    with one_core_each() as workers:
+        return _compare(workers)
+
+
+def _compare(workers: Executor) -> list[Row]:
     generator = torch.Generator().manual_seed(0)
     acts_BPD = torch.randn(B, P, D, generator=generator)
     scorer = DotProduct(torch.randn(K, D, generator=generator))
@@ -22,7 +28,7 @@ def bench() -> list[Row]:
     image_M = torch.arange(B).repeat_interleave(P)
 
     def ours() -> torch.Tensor:
-        return image_scores(acts_BPD, scorer)
+        return score_block(acts_BPD, [scorer], workers)[0]
 
     def patches_by_prototypes() -> None:
         torch.mm(acts_MD, directions_KD.T, out=products_MK)

@@ -34,6 +34,7 @@ def score_images(
         out: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
+    torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
     fitted = checkpoint.read_manifest(checkpoints)
     scorers = [checkpoint.load(fit.path) for fit in fitted]
@@ -54,7 +55,7 @@ def score_images(
         ) as progress,
     ):
         tables = _create_tables(file, acts, fitted)
-        for i_first, scores in score_blocks(acts, scorers, pick_device(device)):
+        for i_first, scores in score_blocks(acts, scorers, torch_device):
             for table, scores_BK in zip(tables, scores, strict=True):
                 table[i_first : i_first + len(scores_BK)] = scores_BK.numpy()
             progress.update(len(scores[0]) * acts.n_patches)

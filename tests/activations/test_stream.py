@@ -1,7 +1,10 @@
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 import threading
 import time
 import tracemalloc
@@ -316,15 +319,39 @@ def test_memory_stays_bounded_on_a_data_set_larger_than_the_buffers(tmp_path):
     assert peak_batches < 2.1 * pool + 5 * batch + 5e5
 
 
-def test_the_reader_survives_pickling_and_forking(tmp_path):
+def test_a_pickled_reader_opens_files_of_its_own(tmp_path):
     x_NPD = patches_of(5, 4, 3)
     acts = Activations.open(write_dataset(tmp_path, x_NPD, n_shards=2), LAYER)
-    everything = (np.repeat(np.arange(5), 4), np.tile(np.arange(4), 5))
-    before = acts.read_patches(*everything)
+    before = acts.sample_patches(20, seed=0)
     sent = pickle.loads(pickle.dumps(acts))
-    assert torch.equal(sent.read_patches(*everything), before)
+    assert torch.equal(sent.sample_patches(20, seed=0), before)
     assert sent._descriptors.keys() == {0, 1}
     assert not set(sent._descriptors.values()) & set(acts._descriptors.values())
+
+
+def test_a_reader_that_has_read_goes_on_in_a_forked_process(tmp_path):
+    paths = write_dataset(tmp_path, patches_of(50, 4, 3), n_shards=2)
+    script = f"""
+        import os, sys, torch
+        from pathlib import Path
+        from vitproto.activations.stream import Activations
+        acts = Activations.open([Path(p) for p in {list(map(str, paths))}], {LAYER})
+        def read():
+            return torch.cat([x for _, x in acts.blocks(7)])
+        before = read()
+        child = os.fork()
+        same = torch.equal(read(), before)
+        if child == 0:
+            os._exit(0 if same else 1)
+        assert same
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        check=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
 
 
 def test_no_file_is_open_before_the_first_read_nor_after_the_last(tmp_path):

@@ -1,4 +1,5 @@
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,12 @@ from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
 from vitproto.traits import image_scores as module
-from vitproto.traits.image_scores import image_scores, score_blocks
+from vitproto.traits.image_scores import (
+    image_scores,
+    one_core_each,
+    score_block,
+    score_blocks,
+)
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 score_images = runpy.run_path(str(SCRIPTS / "score_images.py"))["score_images"]
@@ -114,18 +120,24 @@ def test_an_image_scores_the_same_bits_wherever_it_lies(n_patches, width, k, kin
             assert torch.equal(block_BK, whole_BK[first : first + n]), (first, n)
 
 
-def test_the_number_of_threads_changes_no_bit():
-    acts_BPD, scorer = normal(0, 3, 196, 384), DotProduct(normal(1, 700, 384))
+@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+def test_the_number_of_cores_changes_no_bit_and_is_left_as_it_was(kind):
+    acts_BPD = normal(0, 5, 196, 384)
+    scorers = [kind(normal(1, 700, 384)), kind(normal(2, 32, 384))]
     n_threads = torch.get_num_threads()
     found = []
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
-            found.append(image_scores(acts_BPD, scorer))
+            with one_core_each() as workers:
+                found.append(score_block(acts_BPD, scorers, workers))
+            assert torch.get_num_threads() == n
+            with ThreadPoolExecutor(1) as later:
+                assert later.submit(torch.get_num_threads).result() == n
     finally:
         torch.set_num_threads(n_threads)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+    for scores in found[1:]:
+        assert all(map(torch.equal, scores, found[0]))
 
 
 def test_a_patch_that_is_not_a_number_cannot_hide():

@@ -4,6 +4,7 @@ It proves that the pipeline finds traits where an encoder knows them. It proves
 nothing about birds or about larger encoders.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -137,13 +138,14 @@ def train(
 ) -> Trained:
     """Teach the encoder's patches traits and regions.
 
-    The mean patch of an image, through one linear map, says which traits are
-    seen (binary cross-entropy); each patch, through another, which regions it
-    shows (cross-entropy against their shares of its pixels). Both maps are
-    thrown away: what they could read is then in the directions of patch space.
+    One linear map says of each patch which traits it shows; an image shows what
+    its most telling patches show (a soft maximum, as the prototypes' image score
+    is a maximum; binary cross-entropy). Another says which regions a patch shows
+    (cross-entropy against their shares of its pixels). Both maps are thrown away:
+    what they could read is then in the directions of patch space.
 
-    On one machine and number of threads the weights depend on `cfg` and `corpus`
-    alone.
+    On one kind of processor, with one number of threads, the weights depend on
+    `cfg` and `corpus` alone.
 
     Args:
         report: is told each step and its loss.
@@ -168,7 +170,7 @@ def train(
         patches_BPD = patch_activations(model, corpus.pixels_NCHW[batch_B])
         patches_BPD = model.visual.ln_post(patches_BPD)
         traits = F.binary_cross_entropy_with_logits(
-            trait_head(patches_BPD.mean(dim=1)), corpus.shows_NT[batch_B].float()
+            _soft_maximum(trait_head(patches_BPD)), corpus.shows_NT[batch_B].float()
         )
         share_BPR = corpus.patches_NPR[batch_B].float() / cfg.patch_size**2
         regions = F.cross_entropy(
@@ -182,6 +184,11 @@ def train(
         losses.append(loss.item())
         report(step, losses[-1])
     return Trained(model.eval(), losses)
+
+
+def _soft_maximum(logits_BPT: Float[Tensor, "b p t"]) -> Float[Tensor, "b t"]:
+    """Log of the mean of the exponentials over patches."""
+    return logits_BPT.logsumexp(dim=1) - math.log(logits_BPT.shape[1])
 
 
 def _learning_rate(step: int, cfg: DemoEncoder) -> float:

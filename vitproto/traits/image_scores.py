@@ -1,6 +1,8 @@
 """How strongly is each prototype present in an image? As in its best patch."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -9,12 +11,9 @@ from torch import Tensor
 from vitproto.activations.stream import Activations
 from vitproto.prototypes.scorer import DotProduct, Scorer
 
-IMAGES_PER_BLOCK = 16
-"""Images read at a time: 16 MB for a ViT-L."""
-
 TILE = 512
-"""Prototypes scored at a time on a CPU: their scores for the patches of an image are
-read again from the cache."""
+"""Prototypes scored at a time on a CPU: half a megabyte of scores for the patches of
+an image, which the maximum reads from the core's own cache."""
 
 GPU_SCORES = 2**26
 """Patch scores that a GPU holds at a time: 256 MB."""
@@ -29,9 +28,47 @@ def score_blocks(
         The index of a block's first image, and its scores by each scorer, on the CPU.
     """
     on_device = [scorer.to(device) for scorer in scorers]
-    for i_first, acts_BPD in activations.blocks(IMAGES_PER_BLOCK):
-        acts_BPD = acts_BPD.to(device)
-        yield i_first, [image_scores(acts_BPD, scorer).cpu() for scorer in on_device]
+    with one_core_each() as workers:
+        n_images = max(16, 2 * torch.get_num_threads())
+        for i_first, acts_BPD in activations.blocks(n_images):
+            acts_BPD = acts_BPD.to(device)
+            scores = score_block(acts_BPD, on_device, workers)
+            yield i_first, [scores_BK.cpu() for scores_BK in scores]
+
+
+def score_block(
+    acts_BPD: Float[Tensor, "b p d"], scorers: Sequence[Scorer], workers: Executor
+) -> list[Float[Tensor, "b k"]]:
+    """Score some images with several scorers.
+
+    Args:
+        acts_BPD: on the scorers' device.
+        scorers: one or more.
+        workers: of `one_core_each`. On a CPU each image is one worker's: the bits do
+            not depend on the number of cores, and no core waits for another.
+    """
+    if acts_BPD.device.type != "cpu":
+        return [image_scores(acts_BPD, scorer) for scorer in scorers]
+
+    def score_one(acts_1PD: Tensor) -> list[Tensor]:
+        return [image_scores(acts_1PD, scorer) for scorer in scorers]
+
+    per_image = list(workers.map(score_one, acts_BPD.split(1)))
+    return [torch.cat(scores) for scores in zip(*per_image, strict=True)]
+
+
+@contextmanager
+def one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch would use for one operation, with one core for each."""
+    n_threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            n_threads, initializer=torch.set_num_threads, initargs=(1,)
+        ) as workers:
+            yield workers
+    finally:
+        # torch keeps the last number set, in whatever thread, for threads to come.
+        torch.set_num_threads(n_threads)
 
 
 @torch.inference_mode()
