@@ -6,8 +6,7 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import read_image_list
-from vitproto.data.trait_labels import check_same_images
+from vitproto.data.image_list import check_same_images, read_image_list
 
 
 def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
@@ -25,7 +24,8 @@ def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
     """
     check_root(root, name)
     labels = read_cub200(root)
-    check_same_images(labels, read_image_list(images)["image_id"].tolist(), str(images))
+    listed = read_image_list(images)["image_id"].tolist()
+    check_same_images(labels.image_ids, str(root), listed, str(images))
     labels.save(out)
     logging.info(
         "%s: %s images x %d traits, %.1f %% of the cells are positive",

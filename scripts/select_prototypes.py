@@ -8,12 +8,12 @@ import h5py
 import pandas as pd
 
 from vitproto.cli import run
-from vitproto.data.image_list import read_image_list
+from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.files import whole_file
 from vitproto.runs import Run
 from vitproto.traits import selection
-from vitproto.traits.guard import check_labels, check_same_images
+from vitproto.traits.guard import check_labels
 
 
 def select_prototypes(

@@ -40,6 +40,15 @@ TINY = DemoEncoder(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """These models are too small to share between threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
     return tiny_corpus(n_workers=1)

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vitproto.data.image_list import COLUMNS, read_image_list, write_image_list
+from vitproto.data.image_list import (
+    COLUMNS,
+    check_same_images,
+    read_image_list,
+    write_image_list,
+)
 
 HEADER = "image_id,path,split,class_name\n"
 
@@ -94,3 +99,25 @@ def test_a_list_that_is_not_utf8_is_refused_with_its_name(tmp_path):
     (tmp_path / "images.csv").write_bytes(HEADER.encode() + b"1,\xff.jpg,train,x\n")
     with pytest.raises(ValueError, match=r"images\.csv, after line 0: not a CSV file"):
         read_image_list(tmp_path / "images.csv")
+
+
+@pytest.mark.parametrize(
+    ("image_ids", "expected"),
+    [
+        (["a", "c"], r"1 images are missing in s\.h5, first 'b', number 2 of i\.csv"),
+        ([], r"3 images are missing in s\.h5, first 'a'"),
+        (["a", "b", "x", "c"], r"1 images of s\.h5 are not in i\.csv, first 'x', nu"),
+        (
+            ["a", "b", "c", "b"],
+            r"more than once \(i\.csv lists 3 images, s\.h5 has 4\)",
+        ),
+        (["a", "c", "b"], r"'b' is number 2 in the first and 3 in the second"),
+    ],
+)
+def test_images_that_disagree_are_named_with_their_places(image_ids, expected):
+    with pytest.raises(ValueError, match=expected):
+        check_same_images(image_ids, "s.h5", ["a", "b", "c"], "i.csv")
+
+
+def test_the_same_images_in_the_same_order_pass():
+    check_same_images(["a", "b"], "s.h5", ["a", "b"], "i.csv")

@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from vitproto.data.trait_labels import TraitLabels, check_same_images
+from vitproto.data.trait_labels import TraitLabels
 
 LABELS = TraitLabels(
     image_ids=["1", "0002", "NA"],
@@ -99,11 +99,3 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, kind):
 def test_a_missing_file_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"traits\.npz"):
         TraitLabels.load(tmp_path / "traits.npz")
-
-
-def test_labels_and_images_must_agree_in_number_and_order():
-    check_same_images(LABELS, ["1", "0002", "NA"], "images.csv")
-    with pytest.raises(ValueError, match=r"images\.csv lists 2 images, .* for 3"):
-        check_same_images(LABELS, ["1", "0002"], "images.csv")
-    with pytest.raises(ValueError, match="from image 2 of 3 on: 'NA' here, '0002'"):
-        check_same_images(LABELS, ["1", "NA", "0002"], "images.csv")

@@ -50,6 +50,12 @@ def test_the_same_prototypes_give_the_same_bytes(checkpoint, tmp_path):
     assert again.read_bytes() == checkpoint.read_bytes()
 
 
+def test_others_may_read_a_checkpoint_as_they_may_other_files(checkpoint, tmp_path):
+    other = tmp_path / "other.txt"
+    other.touch()
+    assert checkpoint.stat().st_mode == other.stat().st_mode
+
+
 def test_fewer_directions_are_the_first_of_more():
     assert torch.equal(draw_directions(5, 8, 3), draw_directions(9, 8, 3)[:5])
     assert not torch.equal(draw_directions(5, 8, 3), draw_directions(5, 8, 4))

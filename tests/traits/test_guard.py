@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vitproto.traits.average_precision import average_precision
-from vitproto.traits.guard import CONSTANT_MAP_LIMIT, check_labels, check_same_images
+from vitproto.traits.guard import CONSTANT_MAP_LIMIT, check_labels
 
 SPLITS = ["train", "train", "test", "test"] * 25
 NAMES = ["has_red_wing", "has_long_tail"]
@@ -60,25 +60,3 @@ def test_a_split_that_shows_no_trait_stops_the_run():
     labels_NT = labels_with(train=(0.1, 0.1), test=(0, 0))
     with pytest.raises(ValueError, match="none of the 50 test images shows any"):
         check_labels(labels_NT, NAMES, SPLITS)
-
-
-@pytest.mark.parametrize(
-    ("image_ids", "expected"),
-    [
-        (["a", "c"], r"1 images are missing in s\.h5, first 'b', number 2 of i\.csv"),
-        ([], r"3 images are missing in s\.h5, first 'a'"),
-        (["a", "b", "x", "c"], r"1 images of s\.h5 are not in i\.csv, first 'x', nu"),
-        (
-            ["a", "b", "c", "b"],
-            r"more than once \(i\.csv lists 3 images, s\.h5 has 4\)",
-        ),
-        (["a", "c", "b"], r"'b' is number 2 in the first and 3 in the second"),
-    ],
-)
-def test_images_that_disagree_are_named_with_their_places(image_ids, expected):
-    with pytest.raises(ValueError, match=expected):
-        check_same_images(image_ids, "s.h5", ["a", "b", "c"], "i.csv")
-
-
-def test_the_same_images_in_the_same_order_pass():
-    check_same_images(["a", "b"], "s.h5", ["a", "b"], "i.csv")

@@ -11,7 +11,7 @@ from vitproto.data.bird_attributes import present_attributes, visible_attributes
 from vitproto.data.bird_painting import Region
 from vitproto.data.bird_traits import Species, species_of
 from vitproto.data.birds import draw_individual
-from vitproto.data.drawing_pool import in_order
+from vitproto.data.drawing import in_order
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,6 @@ class Species:
     name: str
     male: Bird
     female: Bird
-    accent: str
-    """The colour that its name mentions where it can."""
 
 
 def choose(rng: np.random.Generator, weighted: str) -> str:
@@ -107,7 +105,7 @@ def species_of(seed: int, n_species: int) -> list[Species]:
         female = _female(rng, male, accent) if rng.random() < 0.4 else male
         name = _name(rng, male, accent, names)
         names.add(name)
-        species.append(Species(name, male, female, accent))
+        species.append(Species(name, male, female))
     return species
 
 

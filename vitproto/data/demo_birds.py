@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from vitproto.data.bird_attributes import (
     PARTS,
@@ -17,7 +16,7 @@ from vitproto.data.bird_attributes import (
 )
 from vitproto.data.bird_traits import Species, species_of
 from vitproto.data.birds import draw_individual
-from vitproto.data.drawing_pool import in_order
+from vitproto.data.drawing import check_drawable, in_order, save_jpeg
 from vitproto.data.whole_folder import whole_folder
 
 README = """\
@@ -63,24 +62,6 @@ class _Row:
     parts: str
     attributes: str
     said_T: np.ndarray
-
-
-def check_drawable(n_species: int, n_images_per_species: int, image_size: int) -> None:
-    """Refuse numbers from which no data set can be drawn.
-
-    Raises:
-        ValueError: for no species, fewer than 2 images each, or tiny images.
-    """
-    if n_species < 1 or n_images_per_species < 2:
-        raise ValueError(
-            f"a data set needs at least 1 species with 2 images each, got {n_species} "
-            f"with {n_images_per_species}: raise n_species or n_images_per_species"
-        )
-    if image_size < 64:
-        raise ValueError(
-            f"a bird needs a picture of at least 64 pixels, got {image_size}: "
-            "raise image_size"
-        )
 
 
 def write_demo_birds(out: Path, cfg: DemoBirds, n_workers: int) -> None:
@@ -137,11 +118,6 @@ def _draw(job: _Job) -> _Row:
         attributes=_attribute_lines(rng, image_id, said_T, certainty_T),
         said_T=said_T,
     )  # fmt: skip
-
-
-def save_jpeg(image_HWC: np.ndarray, path: Path) -> None:
-    """Save with full colour resolution: small coloured parts are what we test."""
-    Image.fromarray(image_HWC).save(path, quality=92, subsampling=0)
 
 
 def _part_lines(image_id: int, locations: dict[str, tuple[float, float] | None]) -> str:

@@ -10,8 +10,7 @@ from PIL import Image
 from vitproto.data.bird_painting import Region
 from vitproto.data.bird_traits import Species, species_of
 from vitproto.data.birds import draw_individual
-from vitproto.data.demo_birds import check_drawable, save_jpeg
-from vitproto.data.drawing_pool import in_order
+from vitproto.data.drawing import check_drawable, in_order, save_jpeg
 from vitproto.data.whole_folder import whole_folder
 
 CLASSES: dict[str, tuple[Region, ...]] = {

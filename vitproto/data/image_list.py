@@ -1,6 +1,7 @@
 """Image lists: which images are there, in which split, and in which order."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +50,49 @@ def write_image_list(images: pd.DataFrame, path: Path) -> None:
     assert list(images.columns) == COLUMNS, images.columns
     with whole_file(path) as partial:
         images.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def check_same_images(
+    image_ids: Sequence[str], where: str, listed_ids: Sequence[str], listed: str
+) -> None:
+    """Does a file hold exactly the listed images, in the listed order?
+
+    Args:
+        image_ids: of the rows of the file.
+        where: the file, for the message.
+        listed_ids: of the image list, each once.
+        listed: the image list's file, for the message.
+
+    Raises:
+        ValueError: an image is missing, unknown or doubled, or stands elsewhere. It
+            names the first such image and its positions, counted from 1.
+    """
+    if list(image_ids) == list(listed_ids):
+        return
+    counts = f"{listed} lists {len(listed_ids)} images, {where} has {len(image_ids)}"
+    remedy = "make both from the same data set"
+    place = {image_id: i for i, image_id in enumerate(image_ids, 1)}
+    listed_place = {image_id: i for i, image_id in enumerate(listed_ids, 1)}
+    missing = [image_id for image_id in listed_ids if image_id not in place]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} images are missing in {where}, first {missing[0]!r}, "
+            f"number {listed_place[missing[0]]} of {listed} ({counts}): {remedy}"
+        )
+    unknown = [image_id for image_id in image_ids if image_id not in listed_place]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} images of {where} are not in {listed}, first "
+            f"{unknown[0]!r}, number {place[unknown[0]]} ({counts}): {remedy}"
+        )
+    if len(image_ids) != len(listed_ids):
+        raise ValueError(f"{where} holds images more than once ({counts}): {remedy}")
+    pairs = enumerate(zip(listed_ids, image_ids, strict=True), 1)
+    number, image_id = next((i, a) for i, (a, b) in pairs if a != b)
+    raise ValueError(
+        f"{listed} and {where} order their images differently: {image_id!r} is number "
+        f"{number} in the first and {place[image_id]} in the second: {remedy}"
+    )
 
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:

@@ -82,33 +82,6 @@ class TraitLabels:
             ) from error
 
 
-def check_same_images(labels: TraitLabels, image_ids: list[str], where: str) -> None:
-    """Are these the images of the labels, in the same order?
-
-    Args:
-        labels: what the ids are held against.
-        image_ids: of an image list or of a file made from one.
-        where: that file, for the message.
-
-    Raises:
-        ValueError: the numbers differ, or the first place where the ids do.
-    """
-    if len(image_ids) != len(labels.image_ids):
-        raise ValueError(
-            f"{where} lists {len(image_ids)} images, but there are trait labels for "
-            f"{len(labels.image_ids)}: make both from the same data set"
-        )
-    for i_image, (listed, labelled) in enumerate(
-        zip(image_ids, labels.image_ids, strict=True)
-    ):
-        if listed != labelled:
-            raise ValueError(
-                f"{where} and the trait labels disagree from image {i_image + 1} of "
-                f"{len(image_ids)} on: {listed!r} here, {labelled!r} there: make both "
-                "from the same data set"
-            )
-
-
 def _check_unique(what: str, values: list[str]) -> None:
     seen: set[str] = set()
     for value in values:

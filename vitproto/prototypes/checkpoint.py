@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from vitproto.files import whole_file
 from vitproto.prototypes.scorer import DotProduct, Scorer
@@ -33,8 +33,10 @@ def save(path: Path, scorer: DotProduct, settings: Mapping[str, Any]) -> None:
         settings: whatever JSON can hold.
     """
     header = json.dumps({"scorer": _DOT_PRODUCT, "settings": settings}, sort_keys=True)
+    tensors = {"directions_KD": scorer.directions_KD}
     with whole_file(path) as partial:
-        save_file({"directions_KD": scorer.directions_KD}, partial, {_KEY: header})
+        # Not `save_file`, whose files nobody else may read: stores are shared.
+        partial.write_bytes(to_bytes(tensors, {_KEY: header}))
 
 
 def load(path: Path | str) -> Scorer:

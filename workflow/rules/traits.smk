@@ -47,8 +47,9 @@ rule select_prototypes:
         ),
         code=fingerprint("select_prototypes"),
     shell:
-        "python scripts/select_prototypes.py --scores {input.scores}"
-        " --images {input.images} --traits {input.traits} --out {output}"
+        "NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py"
+        " --scores {input.scores} --images {input.images} --traits {input.traits}"
+        " --out {output}"
         f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
         " --layer {wildcards.layer} --method {wildcards.method} {params.selection}"
         " > {log} 2>&1"
