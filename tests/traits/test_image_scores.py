@@ -104,7 +104,7 @@ def test_any_scorer_is_taken_at_its_word(n_images, n_patches, width, k):
         (256, 768, 600),
         (196, 768, 128),
         (64, 64, 32),
-        (49, 33, 513),
+        (49, 33, 2049),
         (5, 3, 7),
         (1, 5, 2),
     ],
@@ -169,7 +169,7 @@ def write_shards(folder, x_NPD, n_shards):
 
 
 def write_family(folder, width=12):
-    """Checkpoints of three runs, one wider than a tile, and their manifest."""
+    """Checkpoints of three runs and their manifest."""
     fitted = {}
     for run in (Run(4, 0), Run(4, 1), Run(700, 0)):
         fitted[run] = folder / f"{run.name}.safetensors"

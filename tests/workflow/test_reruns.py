@@ -38,8 +38,8 @@ def touch_everything(workdir: Path) -> None:
             file.touch()
 
 
-def move_the_weights(workdir: Path) -> None:
-    """What a study says about where and how jobs run."""
+def run_otherwise(workdir: Path) -> None:
+    """Change how jobs run, and the order of all keys."""
     set_key("how", to={"device": "auto", "batch_size": 64})(workdir)
 
 
@@ -62,7 +62,7 @@ def move_the_weights(workdir: Path) -> None:
         (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
         (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
         (touch_everything, []),
-        (move_the_weights, []),
+        (run_otherwise, []),
         (set_key("selection", "seeds", to=[0, 5]), SELECTION),
         (set_key("selection", "n_train", to=[16, "all"]), SELECTION),
     ],

@@ -27,6 +27,9 @@ second one too."""
 PER_SHARD = frozenset({"i_shard", "n_images"})
 """Root attributes in which the shards of one data set differ."""
 
+SHARDING = PER_SHARD | {"n_shards"}
+"""Root attributes that say how a data set was cut, which must not show in results."""
+
 
 class Activations:
     """The patches of one layer of a data set, in shards.
@@ -41,7 +44,7 @@ class Activations:
         width: D.
         dtype: how the values are stored; readers give float32.
         layer: blocks counted from 0.
-        attributes: the root attributes that all shards share.
+        attributes: the root attributes, but for those that say how it was cut.
     """
 
     def __init__(self, shards: Sequence[Shard], layer: int):
@@ -55,7 +58,7 @@ class Activations:
         self.attributes: dict[str, Attribute] = {
             name: value
             for name, value in first.attributes.items()
-            if name not in PER_SHARD
+            if name not in SHARDING
         }
         self._shards = tuple(shards)
         lengths = [len(shard.offset_N) for shard in shards]

@@ -84,9 +84,9 @@ def _module_file(name: str, project: Path) -> Path:
 
 def _data_file(module: Path, text: str) -> Iterator[Path]:
     """The file beside `module` that `text` names, if it names one."""
-    if re.fullmatch(r"\w[\w-]*\.(?!py)\w+", text):
+    if re.fullmatch(r"\w[\w-]*(\.\w+)+", text):
         path = module.with_name(text)
-        if path.is_file():
+        if path.suffix != ".py" and path.is_file():
             yield path
 
 

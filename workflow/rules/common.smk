@@ -48,9 +48,9 @@ wildcard_constraints:
 
 
 def flags(settings):
-    """Settings as command-line flags: `--n_iters 20`."""
+    """Settings as command-line flags, `--n_iters 20`, whatever their order."""
     words = []
-    for key, value in settings.items():
+    for key, value in sorted(settings.items()):
         words += [f"--{key}", *(value if isinstance(value, list) else [value])]
     return shlex.join(map(str, words))
 
