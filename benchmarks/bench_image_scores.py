@@ -9,7 +9,7 @@ from timing import Row, paired, run_alone
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.traits.image_scores import one_core_each, score_block
 
-B, P, D, K = 16, 256, 1024, 2048
+B, P, D, K = 64, 256, 1024, 2048
 SIZES = f"{B} images × {P} patches × {D}, {K:,} prototypes, float32"
 
 
@@ -61,7 +61,7 @@ def _compare(workers: Executor) -> list[Row]:
 def _row(
     ours: Callable[[], object], peer_name: str, peer: Callable[[], object], aim: str
 ) -> Row:
-    times = paired(ours, peer, n_pairs=15)
+    times = paired(ours, peer, n_pairs=11)
     giga_flops = 2 * B * P * D * K / 1e9
     return Row(
         work="image scores",

@@ -17,6 +17,7 @@ from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
 from vitproto.traits import image_scores as module
 from vitproto.traits.image_scores import (
+    GROUP,
     image_scores,
     one_core_each,
     score_block,
@@ -110,19 +111,21 @@ def test_any_scorer_is_taken_at_its_word(n_images, n_patches, width, k):
     ],
 )
 @pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
-def test_an_image_scores_the_same_bits_wherever_it_lies(n_patches, width, k, kind):
-    acts_BPD = normal(0, 9, n_patches, width)
+def test_a_group_of_images_scores_the_same_bits_in_any_block(n_patches, width, k, kind):
+    n_images = 2 * GROUP + 3
+    acts_BPD = normal(0, n_images, n_patches, width)
     scorer = kind(normal(1, k, width))
-    whole_BK = image_scores(acts_BPD, scorer)
-    for first in range(9):
-        for n in (1, 2, 4):
-            block_BK = image_scores(acts_BPD[first : first + n], scorer)
-            assert torch.equal(block_BK, whole_BK[first : first + n]), (first, n)
+    with one_core_each() as workers:
+        (whole_BK,) = score_block(acts_BPD, [scorer], workers)
+        for n_groups in (1, 2):
+            n = n_groups * GROUP
+            blocks = [score_block(b, [scorer], workers)[0] for b in acts_BPD.split(n)]
+            assert torch.equal(torch.cat(blocks), whole_BK)
 
 
 @pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
 def test_the_number_of_cores_changes_no_bit_and_is_left_as_it_was(kind):
-    acts_BPD = normal(0, 5, 196, 384)
+    acts_BPD = normal(0, 3 * GROUP + 1, 49, 384)
     scorers = [kind(normal(1, 700, 384)), kind(normal(2, 32, 384))]
     n_threads = torch.get_num_threads()
     found = []
@@ -184,10 +187,15 @@ def test_several_scorers_are_scored_in_one_pass(tmp_path):
     acts = Activations.open(tuple(write_shards(tmp_path, x_NPD, 2)), LAYER)
     scorers = [DotProduct(normal(1, 5, 12)), NearestFirst(normal(2, 3, 12))]
     blocks = list(score_blocks(acts, scorers, torch.device("cpu")))
-    assert [i for i, _ in blocks] == [0, 16, 32]
+    i_next = 0
+    for i_first, scores in blocks:
+        assert i_first == i_next
+        assert i_first % GROUP == 0
+        i_next += len(scores[0])
+    assert i_next == 37
     for i_scorer, scorer in enumerate(scorers):
         scores_NK = torch.cat([scores[i_scorer] for _, scores in blocks])
-        assert torch.equal(scores_NK, image_scores(x_NPD, scorer))
+        torch.testing.assert_close(scores_NK, image_scores(x_NPD, scorer))
 
 
 def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tmp_path):

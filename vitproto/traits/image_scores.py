@@ -11,8 +11,13 @@ from torch import Tensor
 from vitproto.activations.stream import Activations
 from vitproto.prototypes.scorer import DotProduct, Scorer
 
-TILE = 2048
-"""Prototypes scored at a time on a CPU: with 256 patches 2 MB of scores, which the
+GROUP = 8
+"""Images that pass through one matrix product on a CPU. They are always the same ones,
+counted from the data set's first image, since the bits of a product may depend on how
+many rows it has: so no number of shards or threads can change a score."""
+
+TILE = 1024
+"""Prototypes scored at a time on a CPU: with 256 patches, 8 MB of scores, which the
 maximum still finds in the cache."""
 
 GPU_SCORES = 2**26
@@ -29,7 +34,7 @@ def score_blocks(
     """
     on_device = [scorer.to(device) for scorer in scorers]
     with one_core_each() as workers:
-        n_images = max(16, 2 * torch.get_num_threads())
+        n_images = GROUP * 2 * torch.get_num_threads()
         for i_first, acts_BPD in activations.blocks(n_images):
             acts_BPD = acts_BPD.to(device)
             scores = score_block(acts_BPD, on_device, workers)
@@ -42,19 +47,20 @@ def score_block(
     """Score some images with several scorers.
 
     Args:
-        acts_BPD: on the scorers' device.
+        acts_BPD: on the scorers' device. On a CPU, the first image's index in the
+            data set must be a multiple of `GROUP`.
         scorers: one or more.
-        workers: of `one_core_each`. On a CPU each image is one worker's: the bits do
+        workers: of `one_core_each`. On a CPU each group is one worker's: the bits do
             not depend on the number of cores, and no core waits for another.
     """
     if acts_BPD.device.type != "cpu":
         return [image_scores(acts_BPD, scorer) for scorer in scorers]
 
-    def score_one(acts_1PD: Tensor) -> list[Tensor]:
-        return [image_scores(acts_1PD, scorer) for scorer in scorers]
+    def score_group(group_BPD: Tensor) -> list[Tensor]:
+        return [image_scores(group_BPD, scorer) for scorer in scorers]
 
-    per_image = list(workers.map(score_one, acts_BPD.split(1)))
-    return [torch.cat(scores) for scores in zip(*per_image, strict=True)]
+    per_group = list(workers.map(score_group, acts_BPD.split(GROUP)))
+    return [torch.cat(scores) for scores in zip(*per_group, strict=True)]
 
 
 @contextmanager
@@ -79,9 +85,7 @@ def image_scores(
 
     The maximum, over the patches of an image, of the prototype's score.
 
-    On a CPU the scores of an image have the same bits whatever block it comes in,
-    because its patches alone pass through each matrix product: which bits come out
-    may depend on the number of rows. A GPU takes as many images as its memory allows.
+    A GPU takes as many images at once as its memory allows.
     """
     n_images, n_patches, _ = acts_BPD.shape
     if acts_BPD.device.type == "cpu" and isinstance(scorer, DotProduct):
@@ -103,13 +107,13 @@ def _largest_products(
 ) -> Float[Tensor, "b k"]:
     """The largest dot product of each direction with the patches of each image."""
     n_images, n_patches, _ = acts_BPD.shape
-    scores_BK = torch.empty(n_images, len(directions_KD))
-    tile_KP = torch.empty(min(TILE, len(directions_KD)), n_patches)
-    for acts_PD, scores_K in zip(acts_BPD, scores_BK, strict=True):
-        for some_KD, largest_K in zip(
-            directions_KD.split(TILE), scores_K.split(TILE), strict=True
-        ):
-            products_KP = tile_KP[: len(some_KD)]
-            torch.mm(some_KD, acts_PD.T, out=products_KP)
-            torch.amax(products_KP, dim=1, out=largest_K)
-    return scores_BK
+    acts_DM = acts_BPD.flatten(0, 1).T
+    largest_KB = torch.empty(len(directions_KD), n_images)
+    tile_KM = torch.empty(min(TILE, len(directions_KD)), n_images * n_patches)
+    for some_KD, some_KB in zip(
+        directions_KD.split(TILE), largest_KB.split(TILE), strict=True
+    ):
+        products_KM = tile_KM[: len(some_KD)]
+        torch.mm(some_KD, acts_DM, out=products_KM)
+        torch.amax(products_KM.unflatten(1, (n_images, n_patches)), dim=2, out=some_KB)
+    return largest_KB.T.contiguous()
