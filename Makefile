@@ -32,6 +32,13 @@ check: .venv/ready ## check style and formatting
 bench: .venv/ready ## compare speed with peers and floors, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run_all.py
 
+demo-encoder: .venv/ready ## train the demo's encoder again (minutes; its weights are in git)
+	$(BIN)/python scripts/train_demo_encoder.py --out encoders/demo \
+	  --image_size 64 --patch_size 8 --width 64 --n_layers 4 --head_width 16 \
+	  --n_species 1000 --n_images_per_species 10 --drawing_size 160 --corpus_seed 1001 \
+	  --batch_size 64 --n_steps 2400 --n_warmup 50 --learning_rate 3e-3 \
+	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
+
 runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
 	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.data.demo_birds import DemoBirds, write_demo_birds
+from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
 
 
 def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int = 1) -> None:

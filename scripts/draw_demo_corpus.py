@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.data.demo_corpus import DemoCorpus, write_demo_corpus
+from vitproto.data.demo.write_corpus import DemoCorpus, write_demo_corpus
 
 
 def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int = 1) -> None:

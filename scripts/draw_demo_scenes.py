@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.data.demo_scenes import DemoScenes, write_demo_scenes
+from vitproto.data.demo.write_scenes import DemoScenes, write_demo_scenes
 
 
 def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int = 1) -> None:

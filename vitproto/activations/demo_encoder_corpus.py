@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 
 from vitproto.activations.demo_encoder import Corpus, region_counts
-from vitproto.data.bird_attributes import present_attributes, visible_attributes
-from vitproto.data.bird_painting import Region
-from vitproto.data.bird_traits import Species, species_of
-from vitproto.data.birds import draw_individual
-from vitproto.data.drawing import in_order
+from vitproto.data.demo.bird_attributes import present_attributes, visible_attributes
+from vitproto.data.demo.bird_painting import Region
+from vitproto.data.demo.bird_traits import Species, species_of
+from vitproto.data.demo.birds import draw_individual
+from vitproto.data.demo.drawing import in_order
 
 
 @dataclass(frozen=True)

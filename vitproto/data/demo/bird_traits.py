@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitproto.data.bird_builds import BUILDS
+from vitproto.data.demo.bird_builds import BUILDS
 
 PALETTE = {
     "black": (30, 29, 33),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitproto.data import demo_scenes
-from vitproto.data.bird_painting import Region
-from vitproto.data.bird_traits import PALETTE, species_of
-from vitproto.data.birds import draw_individual
-from vitproto.data.demo_scenes import (
+from vitproto.data.demo import write_scenes
+from vitproto.data.demo.bird_painting import Region
+from vitproto.data.demo.bird_traits import PALETTE, species_of
+from vitproto.data.demo.birds import draw_individual
+from vitproto.data.demo.write_scenes import (
     CLASSES,
     DemoScenes,
     class_labels,
@@ -147,7 +147,7 @@ def test_a_failure_half_way_leaves_no_folder(tmp_path, monkeypatch):
     def broken(regions_HW):
         raise MemoryError
 
-    monkeypatch.setattr(demo_scenes, "class_labels", broken)
+    monkeypatch.setattr(write_scenes, "class_labels", broken)
     with pytest.raises(MemoryError):
         write_demo_scenes(tmp_path / "scenes", SMALL, n_workers=1)
     assert list(tmp_path.iterdir()) == []

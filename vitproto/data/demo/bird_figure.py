@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 
-from vitproto.data.bird_builds import BUILDS, Build
-from vitproto.data.bird_painting import Points, Rgb, Stroke
-from vitproto.data.bird_traits import PALETTE, Bird
+from vitproto.data.demo.bird_builds import BUILDS, Build
+from vitproto.data.demo.bird_painting import Points, Rgb, Stroke
+from vitproto.data.demo.bird_traits import PALETTE, Bird
 
 DARK = (34, 30, 30)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vitproto.data.bird_figure import Figure, path
-from vitproto.data.bird_painting import (
+from vitproto.data.demo.bird_figure import Figure, path
+from vitproto.data.demo.bird_painting import (
     Clipped,
     Points,
     Region,

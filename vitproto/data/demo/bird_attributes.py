@@ -6,8 +6,8 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from vitproto.data.bird_painting import Region
-from vitproto.data.bird_traits import Bird
+from vitproto.data.demo.bird_painting import Region
+from vitproto.data.demo.bird_traits import Bird
 
 MIN_PIXELS = 5
 """A part covering fewer pixels is called not visible."""
@@ -79,7 +79,7 @@ _LOOKS_LIKE = {
 @cache
 def attribute_names() -> tuple[str, ...]:
     """CUB's 312 attributes in their official order, such as has_size::large_(…)."""
-    text = files("vitproto.data").joinpath("cub_attributes.txt").read_text("utf-8")
+    text = files("vitproto.data.demo").joinpath("cub_attributes.txt").read_text("utf-8")
     return tuple(line.split(" ", 1)[1] for line in text.splitlines())
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vitproto.data.bird_body import speckles
-from vitproto.data.bird_figure import Figure, path, rotation
-from vitproto.data.bird_painting import (
+from vitproto.data.demo.bird_body import speckles
+from vitproto.data.demo.bird_figure import Figure, path, rotation
+from vitproto.data.demo.bird_painting import (
     Clipped,
     Points,
     Region,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitproto.data import demo_birds
-from vitproto.data.bird_attributes import (
+from vitproto.data.demo import write_birds
+from vitproto.data.demo.bird_attributes import (
     MIN_PIXELS,
     PARTS,
     annotated,
@@ -20,11 +20,11 @@ from vitproto.data.bird_attributes import (
     present_attributes,
     visible_attributes,
 )
-from vitproto.data.bird_painting import Canvas, Clipped, Region, Stroke, smooth
-from vitproto.data.bird_traits import BUILDS, PALETTE, individual_of, species_of
-from vitproto.data.birds import draw_bird, draw_individual
-from vitproto.data.demo_birds import DemoBirds, write_demo_birds
-from vitproto.data.demo_corpus import DemoCorpus, write_demo_corpus
+from vitproto.data.demo.bird_painting import Canvas, Clipped, Region, Stroke, smooth
+from vitproto.data.demo.bird_traits import BUILDS, PALETTE, individual_of, species_of
+from vitproto.data.demo.birds import draw_bird, draw_individual
+from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
+from vitproto.data.demo.write_corpus import DemoCorpus, write_demo_corpus
 
 SMALL = DemoBirds(n_species=3, n_images_per_species=5, image_size=96, seed=3)
 
@@ -124,7 +124,7 @@ def test_each_species_has_its_larger_half_in_training(drawn):
 
 
 def test_a_failure_half_way_leaves_no_folder(tmp_path, monkeypatch):
-    save, n_saved = demo_birds.save_jpeg, 0
+    save, n_saved = write_birds.save_jpeg, 0
 
     def full_disc(image_HWC, path):
         nonlocal n_saved
@@ -133,7 +133,7 @@ def test_a_failure_half_way_leaves_no_folder(tmp_path, monkeypatch):
             raise OSError("no space left on device")
         save(image_HWC, path)
 
-    monkeypatch.setattr(demo_birds, "save_jpeg", full_disc)
+    monkeypatch.setattr(write_birds, "save_jpeg", full_disc)
     with pytest.raises(OSError, match="no space"):
         write_demo_birds(tmp_path / "birds", SMALL, n_workers=1)
     assert list(tmp_path.iterdir()) == []

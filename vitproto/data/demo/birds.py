@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ImageFilter
 
-from vitproto.data import bird_scenery
-from vitproto.data.bird_body import body, leg, neck
-from vitproto.data.bird_builds import BUILDS
-from vitproto.data.bird_figure import Figure, Pose, posed
-from vitproto.data.bird_head import head, owl_head
-from vitproto.data.bird_painting import Canvas, Clipped, Points, Region, Stroke
-from vitproto.data.bird_traits import Bird, Species, choose, individual_of
-from vitproto.data.bird_wings import folded_wing, spread_wing, tail
+from vitproto.data.demo import bird_scenery
+from vitproto.data.demo.bird_body import body, leg, neck
+from vitproto.data.demo.bird_builds import BUILDS
+from vitproto.data.demo.bird_figure import Figure, Pose, posed
+from vitproto.data.demo.bird_head import head, owl_head
+from vitproto.data.demo.bird_painting import Canvas, Clipped, Points, Region, Stroke
+from vitproto.data.demo.bird_traits import Bird, Species, choose, individual_of
+from vitproto.data.demo.bird_wings import folded_wing, spread_wing, tail
 
 _THICKNESS = {
     "very_small": 0.3, "small": 0.19, "medium": 0.13, "large": 0.09, "very_large": 0.07,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitproto.data.bird_attributes import (
+from vitproto.data.demo.bird_attributes import (
     PARTS,
     annotated,
     attribute_names,
@@ -14,10 +14,10 @@ from vitproto.data.bird_attributes import (
     present_attributes,
     visible_attributes,
 )
-from vitproto.data.bird_traits import Species, species_of
-from vitproto.data.birds import draw_individual
-from vitproto.data.drawing import check_drawable, in_order, save_jpeg
-from vitproto.data.whole_folder import whole_folder
+from vitproto.data.demo.bird_traits import Species, species_of
+from vitproto.data.demo.birds import draw_individual
+from vitproto.data.demo.drawing import check_drawable, in_order, save_jpeg
+from vitproto.data.demo.whole_folder import whole_folder
 
 README = """\
 # Invented birds

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
-from vitproto.data.bird_painting import (
+from vitproto.data.demo.bird_painting import (
     Clipped,
     Points,
     Region,
