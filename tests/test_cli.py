@@ -24,8 +24,8 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
     assert blocks or "positional arguments" in shown.stdout
     for block in blocks:
         words = block.replace("│", " ").replace("(required)", " ").split()
-        prose = [w for w in words if w.islower() and w.strip(".,;:").isalpha()]
-        assert len(prose) >= 3, f"{stage.name}: --{block}"
+        prose = [w for w in words if w.strip(".,;:").isalpha() and not w.isupper()]
+        assert len(prose) >= 2, f"{stage.name}: --{block}"
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):

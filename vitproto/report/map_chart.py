@@ -33,7 +33,10 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     """
     panels = list(table.groupby(PANEL))
     n_methods = table["method"].nunique()
-    n_columns = n_methods if 1 < n_methods <= 4 else min(3, len(panels))
+    n_places = table.groupby(["encoder", "layer"]).ngroups
+    # A column for each method, where every encoder and layer has them all.
+    is_grid = 1 < n_methods <= 4 and len(panels) == n_methods * n_places
+    n_columns = n_methods if is_grid else min(3, len(panels))
     n_rows = -(-len(panels) // n_columns)
     width = max(PANEL_INCHES[0] * n_columns, 4.8) + 0.4
     height = PANEL_INCHES[1] * n_rows + 0.7
