@@ -6,7 +6,7 @@ from vitproto.cli import run
 from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
 
 
-def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int = 1) -> None:
+def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int) -> None:
     """Draw invented birds with a known truth, laid out like CUB-200-2011.
 
     Args:

@@ -6,7 +6,7 @@ from vitproto.cli import run
 from vitproto.data.demo.write_corpus import DemoCorpus, write_demo_corpus
 
 
-def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int = 1) -> None:
+def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int) -> None:
     """Draw the image folders that prototypes of the demo are fitted to.
 
     Args:

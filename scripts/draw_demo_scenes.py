@@ -6,7 +6,7 @@ from vitproto.cli import run
 from vitproto.data.demo.write_scenes import DemoScenes, write_demo_scenes
 
 
-def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int = 1) -> None:
+def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int) -> None:
     """Draw invented birds with a class for every pixel, laid out like ADE20K.
 
     Args:

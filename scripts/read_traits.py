@@ -7,13 +7,15 @@ from vitproto.cli import run
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.traits.guard import check_labels
 
 
 def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
     """Write which image shows which of the 312 attributes.
 
     An image shows an attribute where the labels say that it is present, with
-    certainty 3 (probably) or 4 (definitely).
+    certainty 3 (probably) or 4 (definitely). Labels on which constant scores would
+    look good are refused.
 
     Args:
         root: the folder CUB_200_2011, or the one that holds it, in the official
@@ -24,8 +26,11 @@ def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
     """
     check_root(root, name)
     labels = read_cub200(root)
-    listed = read_image_list(images)["image_id"].tolist()
-    check_same_images(labels.image_ids, str(root), listed, str(images))
+    listed = read_image_list(images)
+    image_ids, splits = listed["image_id"].tolist(), listed["split"].tolist()
+    check_same_images(labels.image_ids, str(root), image_ids, str(images))
+    # Here, since it costs nothing to stop before the first GPU hour.
+    check_labels(labels.labels_NT, labels.trait_names, splits)
     labels.save(out)
     logging.info(
         "%s: %s images x %d traits, %.1f %% of the cells are positive",

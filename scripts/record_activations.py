@@ -6,8 +6,6 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.recording import encode_files
 from vitproto.activations.shards import LayerShape, shard_range, write_shard
@@ -15,6 +13,7 @@ from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list
 from vitproto.device import pick_device
+from vitproto.progress import progress_bar
 from vitproto.study.fingerprint import fingerprint
 
 
@@ -82,7 +81,7 @@ def record_activations(
             i_shard=i_shard,
             n_shards=n_shards,
         ) as shard,
-        tqdm(total=len(mine), unit="image") as progress,
+        progress_bar(len(mine), "images") as progress,
     ):
         for i_first, acts in encode_files(
             paths,

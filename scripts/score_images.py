@@ -2,18 +2,17 @@
 
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
-from tqdm import tqdm
 
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.device import pick_device
 from vitproto.files import whole_file
+from vitproto.progress import progress_bar
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.study.fingerprint import fingerprint
@@ -47,12 +46,7 @@ def score_images(
     with (
         whole_file(out) as partial,
         h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
-        tqdm(
-            total=acts.n_images * acts.n_patches,
-            unit=" patches",
-            unit_scale=True,
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-        ) as progress,
+        progress_bar(acts.n_images * acts.n_patches, "patches") as progress,
     ):
         tables = _create_tables(file, acts, fitted)
         for i_first, scores in score_blocks(acts, scorers, torch_device):

@@ -21,7 +21,7 @@ N_PROTOTYPES = 512
 N_TEST_SPECIES, N_TEST_IMAGES_PER_SPECIES = 50, 40
 
 
-def train_demo_encoder(out: Path, *, cfg: DemoEncoder, n_workers: int = 1) -> None:
+def train_demo_encoder(out: Path, *, cfg: DemoEncoder, n_workers: int) -> None:
     """Draw a corpus, train the demo's encoder on it, and test what it learnt.
 
     The test: how well do random patches of the training images find traits in

@@ -399,3 +399,15 @@ def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
         "sys.exit(any('trait' in name for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS).returncode == 0
+
+
+def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_path):
+    images, labels = tmp_path / "images.csv", tmp_path / "traits.npz"
+    _stage("list_cub200")(official, images, name="cub200")
+    path = official / "attributes" / "image_attribute_labels.txt"
+    n_attributes = len(ATTRIBUTES.splitlines())
+    every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
+    path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
+    with pytest.raises(ValueError, match=r"would reach a mAP of 1\.00 .*`present`"):
+        _stage("read_traits")(official, images, labels, name="cub200")
+    assert not labels.exists()

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
+
+from vitproto.progress import progress_bar
 
 Job = TypeVar("Job")
 Row = TypeVar("Row")
@@ -48,8 +49,7 @@ def in_order(
     """
     if n_workers < 1:
         raise ValueError(f"n_workers must be at least 1, got {n_workers}")
-    progress = tqdm(total=len(jobs), desc="draw", unit="image", mininterval=2)
-    with progress:
+    with progress_bar(len(jobs), "images") as progress:
         if n_workers == 1:
             for job in jobs:
                 yield draw(job)
