@@ -25,7 +25,7 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     shown = snakemake(project, "--profile", f"profiles/{profile}", *REAL, "-n")
     assert shown.returncode == 0, shown.stdout
     counts = jobs(shown.stdout)
-    assert counts["record_activations"] == 5 * (4 + 128)  # encoders × shards
+    assert counts["record_activations"] == 5 * (4 + 32)  # encoders × shards
     assert counts["fit_random"] == counts["fit_gaussian"] == 6  # encoder-layers
     assert counts["score_images"] == counts["select_prototypes"] == 12
     assert counts["tabulate_map"] == 1
