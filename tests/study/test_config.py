@@ -93,6 +93,8 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("selection", "n_train"), ["some"], "'some' is not a whole number"),
         (("study",), "My Study", "'My Study' is not a name of small letters"),
         (("runs",), [], "[] is not a list of runs"),
+        (("datasets",), {"My Birds": {}}, "datasets.My Birds: is not a name of small"),
+        (("selection", "seeds"), [1, 1], "[1, 1] is not a list of different seeds"),
         (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
         (("dataset",), "demo_corpus", "has no traits: its layout is not cub200"),
         (("datasets", "demo_birds", "root"), "x", "root (its folder) or draw"),

@@ -58,7 +58,7 @@ def _in_words(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
     elif error.validator == "required":
         missing = [key for key in schema["required"] if key not in error.instance]
         yield path, f"lacks {', '.join(missing)}"
-    elif error.parent is not None and error.parent.validator == "propertyNames":
+    elif "propertyNames" in error.schema_path:
         yield (*path, error.instance), f"is not {schema['description']}"
     else:
         text = f"{error.instance!r} is not {schema['description']}"
