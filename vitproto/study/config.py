@@ -176,10 +176,9 @@ def _key_lines(files: Sequence[Path]) -> dict[KeyPath, tuple[Path, int]]:
     """Where does each key stand? Refuses a key that stands twice in a section."""
     lines: dict[KeyPath, tuple[Path, int]] = {}
     for file in files:
-        lines |= {
-            path: (file, line)
-            for path, line in _walk(yaml.compose(file.read_text()), file)
-        }
+        root = yaml.compose(file.read_text())
+        if root is not None:  # an empty file has no keys
+            lines |= {path: (file, line) for path, line in _walk(root, file)}
     return lines
 
 
