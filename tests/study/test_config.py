@@ -139,3 +139,8 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
     assert "set encoders: b: checkpoint" in missing[2]
     (tmp_path / "cub").mkdir()
     assert missing_inputs(demo, datasets, set()) == []
+
+
+def test_a_section_that_lacks_several_keys_says_so_once(demo):
+    demo["how"] = {}
+    assert refusal(demo) == "how: lacks device, batch_size"

@@ -33,7 +33,8 @@ def check(config: Config, schema: Path, files: Sequence[Path]) -> None:
         validator.iter_errors(config),
         key=lambda error: list(map(str, error.absolute_path)),
     )
-    problems = [problem for error in errors for problem in _in_words(error)]
+    # jsonschema complains once for each key that a section lacks; once is enough.
+    problems = list(dict.fromkeys(p for error in errors for p in _in_words(error)))
     # Combinations can only be judged once each part is of the right kind.
     if not problems:
         problems = list(_impossible_combinations(config))
