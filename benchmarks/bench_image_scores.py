@@ -7,7 +7,8 @@ import torch
 from timing import Row, paired, run_alone
 
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.traits.image_scores import one_core_each, score_block
+from vitproto.threads import one_core_each
+from vitproto.traits.image_scores import score_block
 
 B, P, D, K = 64, 256, 1024, 2048
 SIZES = f"{B} images × {P} patches × {D}, {K:,} prototypes, float32"

@@ -9,7 +9,7 @@ from vitproto.cli import PROJECT, run
 from vitproto.study.config import check
 from vitproto.study.runs import expand_runs
 
-COLUMNS = "{:24} {:>5} {:10} {:>12} {:>4}"
+COLUMNS = "{:24} {:>5} {:14} {:>12} {:>4}"
 
 
 def list_runs(config: Positional[Path]) -> None:

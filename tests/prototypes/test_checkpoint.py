@@ -15,7 +15,12 @@ from vitproto.prototypes.checkpoint import (
     write_manifest,
 )
 from vitproto.prototypes.gaussian import draw_directions
-from vitproto.prototypes.scorer import DotProduct, Scorer
+from vitproto.prototypes.scorer import (
+    CentredDotProduct,
+    DotProduct,
+    NegativeDistance,
+    Scorer,
+)
 from vitproto.runs import Run
 
 SETTINGS = {"method": "gaussian", "seed": 3, "n_prototypes": 5}
@@ -33,6 +38,48 @@ def test_scores_are_dot_products_worked_out_by_hand():
     assert scorer.n_prototypes == 3
     scores_BK = scorer(torch.tensor([[1.0, 1.0], [2.0, -1.0]]))
     assert scores_BK.tolist() == [[3.0, -1.0, 3.0], [0.0, 1.0, 6.0]]
+
+
+def test_centred_scores_are_zero_at_the_mean_worked_out_by_hand():
+    scorer = CentredDotProduct(
+        torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([1.0, 3.0])
+    )
+    scores_BK = scorer(torch.tensor([[1.0, 3.0], [2.0, 5.0]]))
+    assert scores_BK.tolist() == [[0.0, 0.0], [5.0, -2.0]]
+
+
+def test_distances_are_squared_and_negative_worked_out_by_hand():
+    scorer = NegativeDistance(torch.tensor([[1.0, 2.0], [0.0, -1.0]]))
+    scores_BK = scorer(torch.tensor([[1.0, 2.0], [4.0, 2.0]]))
+    assert scores_BK.tolist() == [[0.0, -10.0], [-9.0, -25.0]]
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        CentredDotProduct(draw_directions(5, 8, 0), draw_directions(1, 8, 1)[0]),
+        NegativeDistance(draw_directions(5, 8, 0)),
+    ],
+    ids=["centred", "distance"],
+)
+def test_every_kind_of_scorer_comes_back_as_it_was(scorer, tmp_path):
+    path, again = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save(path, scorer, SETTINGS)
+    loaded = load(path)
+    assert isinstance(loaded, Scorer)
+    assert type(loaded) is type(scorer)
+    acts_BD = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded(acts_BD), scorer(acts_BD))
+    save(again, loaded, SETTINGS)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_kind_of_a_later_version_is_refused(tmp_path):
+    path = tmp_path / "later.safetensors"
+    header = json.dumps({"scorer": "oracle", "settings": {}})
+    save_file({"directions_KD": torch.ones(2, 2)}, path, {"vitproto": header})
+    with pytest.raises(ValueError, match="kind 'oracle', which this version"):
+        load(path)
 
 
 def test_a_checkpoint_comes_back_with_its_settings(checkpoint):

@@ -102,6 +102,9 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("runs", 0, "encoder"), "vit", "'vit' is not among encoders: write tiny-vit"),
         (("runs", 0, "layer"), 1, "tiny-vit records no layer 1: add it to encoders."),
         (("runs", 0, "seed"), [0, 0], "repeats tiny-vit layer 3 random k32-seed0"),
+        (("runs", 0, "method"), "pca", "1 is no seed of pca, which draws nothing: wr"),
+        (("runs", 2, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
+        (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
         (("runs", 0, "method"), "kmeens", "'kmeens' is not a method, which is"),
     ],
 )

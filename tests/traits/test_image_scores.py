@@ -13,13 +13,17 @@ from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.activations.stream import Activations
 from vitproto.device import pick_device
 from vitproto.prototypes import checkpoint
-from vitproto.prototypes.scorer import DotProduct
+from vitproto.prototypes.scorer import (
+    CentredDotProduct,
+    DotProduct,
+    NegativeDistance,
+)
 from vitproto.runs import Run
+from vitproto.threads import one_core_each
 from vitproto.traits import image_scores as module
 from vitproto.traits.image_scores import (
     GROUP,
     image_scores,
-    one_core_each,
     score_block,
     score_blocks,
 )
@@ -86,6 +90,22 @@ def test_scores_equal_a_slow_float64_loop(n_images, n_patches, width, k, tile):
     )
 
 
+@pytest.mark.parametrize("tile", [4, 1024])
+def test_centred_products_and_distances_are_those_of_the_best_patch(monkeypatch, tile):
+    monkeypatch.setattr(module, "TILE", tile)
+    acts_BPD, rows_KD, mean_D = normal(0, 3, 20, 8), normal(1, 10, 8), normal(2, 8)
+    np.testing.assert_allclose(
+        image_scores(acts_BPD, CentredDotProduct(rows_KD, mean_D)),
+        slow_scores(acts_BPD - mean_D, rows_KD),
+        atol=2e-5,
+    )
+    np.testing.assert_allclose(
+        image_scores(acts_BPD, NegativeDistance(rows_KD)),
+        image_scores(acts_BPD, NearestFirst(rows_KD)),
+        atol=2e-5,
+    )
+
+
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 8), st.integers(1, 8))
 @settings(max_examples=25, deadline=None)
 def test_any_scorer_is_taken_at_its_word(n_images, n_patches, width, k):
@@ -110,7 +130,7 @@ def test_any_scorer_is_taken_at_its_word(n_images, n_patches, width, k):
         (1, 5, 2),
     ],
 )
-@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+@pytest.mark.parametrize("kind", [DotProduct, NegativeDistance, NearestFirst])
 def test_a_group_of_images_scores_the_same_bits_in_any_block(n_patches, width, k, kind):
     n_images = 2 * GROUP + 3
     acts_BPD = normal(0, n_images, n_patches, width)
@@ -123,7 +143,7 @@ def test_a_group_of_images_scores_the_same_bits_in_any_block(n_patches, width, k
             assert torch.equal(torch.cat(blocks), whole_BK)
 
 
-@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+@pytest.mark.parametrize("kind", [DotProduct, NegativeDistance, NearestFirst])
 def test_the_number_of_cores_changes_no_bit_and_is_left_as_it_was(kind):
     acts_BPD = normal(0, 3 * GROUP + 1, 49, 384)
     scorers = [kind(normal(1, 700, 384)), kind(normal(2, 32, 384))]
@@ -276,7 +296,7 @@ def test_auto_takes_a_gpu_only_where_there_is_one(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("kind", [DotProduct, NearestFirst])
+@pytest.mark.parametrize("kind", [DotProduct, NegativeDistance, NearestFirst])
 def test_a_gpu_agrees_with_the_cpu_also_in_several_tiles(monkeypatch, kind):
     monkeypatch.setattr(module, "GPU_SCORES", 3 * 49 * 130)  # three images a tile
     acts_BPD, scorer = normal(0, 8, 49, 64), kind(normal(1, 130, 64))

@@ -8,8 +8,10 @@ import yaml
 from study_copy import rules_to_run
 
 REPORT = ["plot_map", "tabulate_map", "write_map_page"]
-SELECTION = ["select_prototypes"] * 2 + REPORT
-SCORING = ["score_images"] * 2 + SELECTION
+N_FAMILIES = 5
+SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
+SCORING = ["score_images"] * N_FAMILIES + SELECTION
+FITS = ["fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
 
 
 def add_code(file: str, code: str = "\nNEW = 1\n"):
@@ -57,7 +59,15 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             add_code("vitproto/activations/recording.py"),
-            ["record_activations"] * 3 + ["fit_gaussian", "fit_random", *SCORING],
+            ["record_activations"] * 3 + ["fit_gaussian", *FITS, *SCORING],
+        ),
+        (
+            add_code("vitproto/prototypes/pca.py"),
+            ["fit_pca", "score_images", "select_prototypes", *REPORT],
+        ),
+        (
+            set_key("methods", "kmeans", "n_iters", to=4),
+            [*["fit_kmeans", "score_images", "select_prototypes"] * 2, *REPORT],
         ),
         (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
         (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
@@ -74,6 +84,8 @@ def run_otherwise(workdir: Path) -> None:
         "page template",
         "gaussian",
         "recording",
+        "pca",
+        "rounds of k-means",
         "comment",
         "docstring",
         "touch",
@@ -93,10 +105,10 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
         "draw_demo_corpus",
         "list_image_folder",
         "record_activations",
-        "fit_random",
+        *FITS,
     ]
-    one_family = ["score_images", "select_prototypes"]
-    assert rules_to_run(workdir) == sorted([*stale, *one_family, *REPORT])
+    families = ["score_images", "select_prototypes"] * len(FITS)
+    assert rules_to_run(workdir) == sorted([*stale, *families, *REPORT])
 
 
 def test_a_moved_project_reruns_nothing(workdir, tmp_path):

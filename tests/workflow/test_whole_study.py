@@ -21,12 +21,22 @@ def test_the_table_has_every_configuration_beside_chance(finished):
     configurations = table[["method", "n_prototypes", "n_train"]].values.tolist()
     assert sorted(configurations) == sorted(
         [method, k, n]
-        for method in ("gaussian", "random")
-        for k in (4, 16)
+        for method, counts in {
+            "gaussian": (4, 16),
+            "kmeans": (4,),
+            "kmeansdistance": (4,),
+            "pca": (4,),
+            "random": (4, 16),
+        }.items()
+        for k in counts
         for n in (8, 36)
     )
-    # Two fit seeds; two selection seeds, but only one way to take all images.
-    assert [*table.n_seeds] == [4 if n == 8 else 2 for n in table.n_train]
+    # Two fit seeds of controls; two selection seeds, but one way to take all images.
+    n_fits = {"gaussian": 2, "random": 2}
+    assert [*table.n_seeds] == [
+        n_fits.get(method, 1) * (2 if n == 8 else 1)
+        for method, n in zip(table.method, table.n_train, strict=True)
+    ]
     assert (table["map"] > table["chance"]).all()
 
 

@@ -15,16 +15,31 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from vitproto.files import whole_file
-from vitproto.prototypes.scorer import DotProduct, Scorer
+from vitproto.prototypes.scorer import (
+    CentredDotProduct,
+    DotProduct,
+    NegativeDistance,
+    Scorer,
+)
 from vitproto.runs import Run
 
 # One key: safetensors writes several in an order that changes from run to run, and
 # the same prototypes must give the same bytes.
 _KEY = "vitproto"
-_DOT_PRODUCT = "dot_product"
+
+# What a header calls a scorer: its class, and the arguments that make it anew.
+_KINDS = {
+    "dot_product": (DotProduct, ("directions_KD",)),
+    "centred_dot_product": (CentredDotProduct, ("directions_KD", "mean_D")),
+    "negative_distance": (NegativeDistance, ("centres_KD",)),
+}
 
 
-def save(path: Path, scorer: DotProduct, settings: Mapping[str, Any]) -> None:
+def save(
+    path: Path,
+    scorer: DotProduct | CentredDotProduct | NegativeDistance,
+    settings: Mapping[str, Any],
+) -> None:
     """Write a scorer and the settings that made it.
 
     Args:
@@ -32,8 +47,11 @@ def save(path: Path, scorer: DotProduct, settings: Mapping[str, Any]) -> None:
         scorer: what to keep.
         settings: whatever JSON can hold.
     """
-    header = json.dumps({"scorer": _DOT_PRODUCT, "settings": settings}, sort_keys=True)
-    tensors = {"directions_KD": scorer.directions_KD}
+    kind, names = next(
+        (kind, names) for kind, (cls, names) in _KINDS.items() if type(scorer) is cls
+    )
+    header = json.dumps({"scorer": kind, "settings": settings}, sort_keys=True)
+    tensors = {name: getattr(scorer, name) for name in names}
     with whole_file(path) as partial:
         # Not `save_file`, whose files nobody else may read: stores are shared.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
@@ -46,13 +64,14 @@ def load(path: Path | str) -> Scorer:
         ValueError: the file is damaged or was not written by `save`.
     """
     header = _read_header(Path(path))
-    if header["scorer"] != _DOT_PRODUCT:
+    if header["scorer"] not in _KINDS:
         raise ValueError(
             f"{path} holds a scorer of kind {header['scorer']!r}, which this version "
             "of vitproto does not know"
         )
+    cls, names = _KINDS[header["scorer"]]
     with safe_open(path, framework="pt") as file:
-        return DotProduct(file.get_tensor("directions_KD"))
+        return cls(*(file.get_tensor(name) for name in names))
 
 
 def read_settings(path: Path | str) -> dict[str, Any]:

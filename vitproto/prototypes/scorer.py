@@ -47,3 +47,59 @@ class DotProduct:
     def to(self, device: torch.device) -> "DotProduct":
         """The same scorer with its directions on `device`."""
         return DotProduct(self.directions_KD.to(device))
+
+
+class CentredDotProduct:
+    """Scores are dot products of what differs from a mean: direction · (x - mean).
+
+    Attributes:
+        directions_KD: float32, one prototype a row.
+        mean_D: float32, where every score is 0.
+        offset_K: what the mean takes away from the plain dot products.
+        n_prototypes: K.
+        width: D, the encoder's.
+    """
+
+    def __init__(self, directions_KD: Float[Tensor, "k d"], mean_D: Float[Tensor, "d"]):
+        self.directions_KD = directions_KD.float().contiguous()
+        self.mean_D = mean_D.float()
+        products_KD = self.directions_KD.double() * self.mean_D.double()
+        self.offset_K = -products_KD.sum(1).float()
+        self.n_prototypes, self.width = directions_KD.shape
+
+    def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        """Score a batch; higher means that the prototype is present."""
+        return activations_BD @ self.directions_KD.T + self.offset_K
+
+    def to(self, device: torch.device) -> "CentredDotProduct":
+        """The same scorer with its weights on `device`."""
+        return CentredDotProduct(self.directions_KD.to(device), self.mean_D.to(device))
+
+
+class NegativeDistance:
+    """Scores are minus the squared distance to one centre per prototype.
+
+    Computed as 2 x · c - |x|² - |c|², so at the speed of a dot product, and with an
+    error of some 1e-7 of the activations' squared norm.
+
+    Attributes:
+        centres_KD: float32, one prototype a row.
+        square_K: the squared norm of each centre.
+        n_prototypes: K.
+        width: D, the encoder's.
+    """
+
+    def __init__(self, centres_KD: Float[Tensor, "k d"]):
+        self.centres_KD = centres_KD.float().contiguous()
+        self.square_K = self.centres_KD.double().square().sum(1).float()
+        self.n_prototypes, self.width = centres_KD.shape
+
+    def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        """Score a batch; higher means that the prototype is near."""
+        square_B1 = activations_BD.square().sum(1, keepdim=True)
+        products_BK = activations_BD @ (2 * self.centres_KD.T)
+        return products_BK - square_B1 - self.square_K
+
+    def to(self, device: torch.device) -> "NegativeDistance":
+        """The same scorer with its centres on `device`."""
+        return NegativeDistance(self.centres_KD.to(device))

@@ -83,6 +83,7 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from _impossible_datasets(config)
     yield from _impossible_layers(config["encoders"])
     yield from _impossible_runs(config["runs"], config["encoders"])
+    yield from _impossible_methods(config["runs"], config["methods"])
 
 
 def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -134,6 +135,37 @@ def _impossible_runs(
                 yield ("runs", i_row), f"repeats {run} of runs.{first_row[run]}"
             else:
                 first_row[run] = i_row
+                continue
+            break  # one problem a row is enough to read
+
+
+def _impossible_methods(
+    rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Runs that their method cannot make, whatever the encoder."""
+    n_sample = methods["kmeans"]["n_sample"]
+    for i_row, row in enumerate(rows):
+        for run in expand_runs([row]):
+            is_kmeans = run.method in ("kmeans", "kmeansdistance")
+            if run.method == "pca" and run.seed != 0:
+                yield (
+                    ("runs", i_row, "seed"),
+                    f"{run.seed} is no seed of pca, which draws nothing: write 0, "
+                    "in a row of its own",
+                )
+            elif run.method == "pca" and run.n_prototypes % 2:
+                yield (
+                    ("runs", i_row, "n_prototypes"),
+                    f"{run.n_prototypes} is odd, but pca takes each component with "
+                    "both signs: write an even number",
+                )
+            elif is_kmeans and run.n_prototypes > n_sample:
+                yield (
+                    ("runs", i_row, "n_prototypes"),
+                    f"{run.n_prototypes} centres need at least as many patches: raise "
+                    f"methods.kmeans.n_sample, now {n_sample}",
+                )
+            else:
                 continue
             break  # one problem a row is enough to read
 

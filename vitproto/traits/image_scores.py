@@ -1,15 +1,20 @@
 """How strongly is each prototype present in an image? As in its best patch."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
-from vitproto.prototypes.scorer import DotProduct, Scorer
+from vitproto.prototypes.scorer import (
+    CentredDotProduct,
+    DotProduct,
+    NegativeDistance,
+    Scorer,
+)
+from vitproto.threads import one_core_each
 
 GROUP = 8
 """Images that pass through one matrix product on a CPU. They are always the same ones,
@@ -63,20 +68,6 @@ def score_block(
     return [torch.cat(scores) for scores in zip(*per_group, strict=True)]
 
 
-@contextmanager
-def one_core_each() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch would use for one operation, with one core for each."""
-    n_threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(
-            n_threads, initializer=torch.set_num_threads, initargs=(1,)
-        ) as workers:
-            yield workers
-    finally:
-        # torch keeps the last number set, in whatever thread, for threads to come.
-        torch.set_num_threads(n_threads)
-
-
 @torch.inference_mode()
 def image_scores(
     acts_BPD: Float[Tensor, "b p d"], scorer: Scorer
@@ -88,8 +79,19 @@ def image_scores(
     A GPU takes as many images at once as its memory allows.
     """
     n_images, n_patches, _ = acts_BPD.shape
-    if acts_BPD.device.type == "cpu" and isinstance(scorer, DotProduct):
-        return _largest_products(acts_BPD, scorer.directions_KD)
+    if acts_BPD.device.type == "cpu":
+        match scorer:
+            case DotProduct():
+                return _largest_products(acts_BPD, scorer.directions_KD)
+            case CentredDotProduct():
+                products_BK = _largest_products(acts_BPD, scorer.directions_KD)
+                return products_BK + scorer.offset_K
+            case NegativeDistance():
+                square_BP = acts_BPD.square().sum(2)
+                products_BK = _largest_products(
+                    acts_BPD, 2 * scorer.centres_KD, -square_BP
+                )
+                return products_BK - scorer.square_K
     n_at_once = 1
     if acts_BPD.device.type != "cpu":
         n_at_once = max(1, GPU_SCORES // (n_patches * scorer.n_prototypes))
@@ -103,9 +105,15 @@ def image_scores(
 
 
 def _largest_products(
-    acts_BPD: Float[Tensor, "b p d"], directions_KD: Float[Tensor, "k d"]
+    acts_BPD: Float[Tensor, "b p d"],
+    directions_KD: Float[Tensor, "k d"],
+    offset_BP: Float[Tensor, "b p"] | None = None,
 ) -> Float[Tensor, "b k"]:
-    """The largest dot product of each direction with the patches of each image."""
+    """The largest dot product of each direction with the patches of each image.
+
+    Of two patches the larger one stays the larger whatever a prototype adds to both;
+    what each patch adds to its own is part of the comparison.
+    """
     n_images, n_patches, _ = acts_BPD.shape
     acts_DM = acts_BPD.flatten(0, 1).T
     largest_KB = torch.empty(len(directions_KD), n_images)
@@ -114,6 +122,9 @@ def _largest_products(
         directions_KD.split(TILE), largest_KB.split(TILE), strict=True
     ):
         products_KM = tile_KM[: len(some_KD)]
-        torch.mm(some_KD, acts_DM, out=products_KM)
+        if offset_BP is None:
+            torch.mm(some_KD, acts_DM, out=products_KM)
+        else:
+            torch.addmm(offset_BP.flatten(), some_KD, acts_DM, out=products_KM)
         torch.amax(products_KM.unflatten(1, (n_images, n_patches)), dim=2, out=some_KB)
     return largest_KB.T.contiguous()

@@ -121,6 +121,11 @@ def runs_of_family(wildcards):
     return [run.name for run in FAMILIES[family]]
 
 
+def kmeans_score(wildcards):
+    """What a patch scores at a centre of k-means."""
+    return {"kmeans": "dot", "kmeansdistance": "distance"}[wildcards.method]
+
+
 def drawing_flags(wildcards):
     """How a data set is drawn."""
     return flags(config["datasets"][wildcards.dataset]["draw"])

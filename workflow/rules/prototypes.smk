@@ -27,6 +27,55 @@ rule fit_random:
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
+rule fit_kmeans:
+    """Find the centres of clusters of patches."""
+    input:
+        shards=fitted_shards,
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/fit_kmeans.log",
+    wildcard_constraints:
+        method="kmeans|kmeansdistance",
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        runs=runs_of_family,
+        store=CHECKPOINTS,
+        score=kmeans_score,
+        flags=flags(config["methods"]["kmeans"]),
+        code=fingerprint("fit_kmeans"),
+    shell:
+        "python scripts/fit_kmeans.py --shards {input.shards} --layer {wildcards.layer}"
+        " --runs {params.runs} --store {params.store} --manifest {output}"
+        " --score {params.score} {params.flags} > {log} 2>&1"
+
+
+rule fit_pca:
+    """Find the principal components of all patches."""
+    input:
+        shards=fitted_shards,
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/fit_pca.log",
+    wildcard_constraints:
+        method="pca",
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        runs=runs_of_family,
+        store=CHECKPOINTS,
+        code=fingerprint("fit_pca"),
+    shell:
+        "python scripts/fit_pca.py --shards {input.shards} --layer {wildcards.layer}"
+        " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
+
+
 rule fit_gaussian:
     """Draw random directions: the control that never saw an activation."""
     input:

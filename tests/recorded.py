@@ -1,0 +1,37 @@
+"""Activations on disk, for tests that fit prototypes to them."""
+
+import torch
+
+from vitproto.activations.shards import LayerShape, write_shard
+
+LAYER = 2
+
+
+def write_shards(folder, x_NPD, n_shards=1):
+    """Write one layer of a data set in so many shards; gives their paths."""
+    n_images, n_patches, width = x_NPD.shape
+    cuts = [i * n_images // n_shards for i in range(n_shards + 1)]
+    paths = [folder / f"{i}-of-{n_shards}.h5" for i in range(n_shards)]
+    for i_shard, path in enumerate(paths):
+        with write_shard(
+            path,
+            [f"image{i}" for i in range(n_images)],
+            {LAYER: LayerShape(n_patches, width, has_cls=False)},
+            "float32",
+            {"encoder": "tiny"},
+            i_shard=i_shard,
+            n_shards=n_shards,
+        ) as shard:
+            x_BPD = x_NPD[cuts[i_shard] : cuts[i_shard + 1]]
+            shard.write(0, LAYER, torch.as_tensor(x_BPD), None)
+    return tuple(paths)
+
+
+def with_threads(n_threads, call):
+    """What a call returns when torch has so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        return call()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,115 @@
+"""Principal components: the directions in which activations vary most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from vitproto.activations.stream import Activations
+from vitproto.progress import progress_bar
+from vitproto.threads import one_core_each
+
+GROUP = 8
+"""Images whose products are summed in float32 before they join the float64 sums. They
+are always the same ones, counted from the data set's first image: so no number of
+shards or threads can change a component."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """The principal components of activations, by falling variance."""
+
+    mean_D: Float[Tensor, "d"]
+    components_DD: Float64[Tensor, "d d"]
+    """One component a row, of length 1; its largest entry in size is positive."""
+    variance_D: Float64[Tensor, "d"]
+    """The variance along each component, with n - 1 as the denominator."""
+
+
+def fit(activations: Activations) -> Components:
+    """In which directions do the patches of a data set vary most?
+
+    The eigenvectors of the covariance, in one pass over the data. Covariance does not
+    depend on where the origin lies, so it is put at the mean of the first images: sums
+    of squares around a far origin would cancel to nothing.
+
+    Raises:
+        ValueError: one patch does not vary.
+    """
+    n_patches = activations.n_images * activations.n_patches
+    if n_patches < 2:
+        raise ValueError(
+            f"PCA needs at least 2 patches, got {n_patches}: record more images"
+        )
+    width = activations.width
+    sum_D, products_DD = np.zeros(width), np.zeros((width, width))
+    origin_D = None
+
+    def moments(group_BPD: Tensor) -> tuple[Tensor, Tensor]:
+        around_MD = group_BPD.flatten(0, 1) - origin_D
+        return around_MD.sum(0), around_MD.T @ around_MD
+
+    with one_core_each() as workers, progress_bar(n_patches, "patches") as progress:
+        for _, acts_BPD in activations.blocks(GROUP * 2 * torch.get_num_threads()):
+            if origin_D is None:
+                origin_D = workers.submit(_mean, acts_BPD[:GROUP]).result()
+            for group in workers.map(moments, acts_BPD.split(GROUP)):
+                # NumPy adds on this thread, torch on all cores, which are taken.
+                sum_D += group[0].numpy()
+                products_DD += group[1].numpy()
+            progress.update(len(acts_BPD) * activations.n_patches)
+        shift_D = sum_D / n_patches
+        products_DD -= n_patches * np.outer(shift_D, shift_D)
+        covariance_DD = torch.from_numpy(products_DD / (n_patches - 1))
+        # Ascending, one eigenvector a column.
+        found = workers.submit(torch.linalg.eigh, covariance_DD).result()
+    assert origin_D is not None
+    return Components(
+        mean_D=(origin_D.double() + torch.from_numpy(shift_D)).float(),
+        components_DD=_with_fixed_signs(found.eigenvectors.T.flip(0)),
+        variance_D=found.eigenvalues.flip(0),
+    )
+
+
+def check_n_prototypes(n_prototypes: int, width: int) -> None:
+    """Can components of this width, with both signs, make so many prototypes?
+
+    Raises:
+        ValueError: they cannot, or a component would lack one of its signs.
+    """
+    if n_prototypes > 2 * width:
+        raise ValueError(
+            f"PCA of activations of width {width} gives at most {2 * width} prototypes "
+            f"(each component with both signs), {n_prototypes} were asked for: lower "
+            "n_prototypes in runs"
+        )
+    if n_prototypes % 2:
+        raise ValueError(
+            f"PCA gives an even number of prototypes (each component with both signs), "
+            f"{n_prototypes} were asked for: write {n_prototypes + 1} or "
+            f"{n_prototypes - 1} as n_prototypes in runs"
+        )
+
+
+def directions(components: Components, n_prototypes: int) -> Float[Tensor, "k d"]:
+    """The first components, each with both signs: +1st, -1st, +2nd, -2nd, …
+
+    The sign of a component is arbitrary, and a trait may lie at either end.
+
+    Raises:
+        ValueError: there are not so many, or the number is odd.
+    """
+    check_n_prototypes(n_prototypes, len(components.mean_D))
+    first_CD = components.components_DD[: n_prototypes // 2].float()
+    return torch.stack([first_CD, -first_CD], dim=1).flatten(0, 1)
+
+
+def _mean(acts_BPD: Tensor) -> Tensor:
+    return acts_BPD.flatten(0, 1).mean(0, dtype=torch.float64).float()
+
+
+def _with_fixed_signs(components_DD: Tensor) -> Tensor:
+    largest_D1 = components_DD.abs().argmax(1, keepdim=True)
+    return components_DD * components_DD.gather(1, largest_D1).sign()
