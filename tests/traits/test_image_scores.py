@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import LAYER, write_shards
 
-from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.activations.stream import Activations
 from vitproto.device import pick_device
 from vitproto.prototypes import checkpoint
@@ -30,7 +30,6 @@ from vitproto.traits.image_scores import (
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 score_images = runpy.run_path(str(SCRIPTS / "score_images.py"))["score_images"]
-LAYER = 2
 
 
 def normal(seed, *shape):
@@ -171,26 +170,6 @@ def test_a_patch_that_is_not_a_number_cannot_hide():
     assert scores_BK[1].isnan().all()
 
 
-def write_shards(folder, x_NPD, n_shards):
-    n_images, n_patches, width = x_NPD.shape
-    paths = [folder / f"{n_shards}-{i}.h5" for i in range(n_shards)]
-    for i_shard, path in enumerate(paths):
-        rows = slice(
-            i_shard * n_images // n_shards, (i_shard + 1) * n_images // n_shards
-        )
-        with write_shard(
-            path,
-            [f"image{i}" for i in range(n_images)],
-            {LAYER: LayerShape(n_patches, width, has_cls=False)},
-            "float32",
-            {"encoder": "tiny"},
-            i_shard=i_shard,
-            n_shards=n_shards,
-        ) as shard:
-            shard.write(0, LAYER, x_NPD[rows], None)
-    return paths
-
-
 def write_family(folder, width=12):
     """Checkpoints of three runs and their manifest."""
     fitted = {}
@@ -255,7 +234,7 @@ def test_prototypes_of_another_width_are_refused_with_both_numbers(tmp_path):
     shards = write_shards(tmp_path, normal(0, 3, 6, 10), 1)
     family = write_family(tmp_path, width=12)
     out = tmp_path / "scores.h5"
-    with pytest.raises(ValueError, match=r"k4-seed0.*width 12, but .*1-0\.h5 have 10"):
+    with pytest.raises(ValueError, match=r"k4-seed0.*width 12, but .*0-of-1\.h5 have 10"):
         score_images(tuple(shards), LAYER, family, out, device="cpu")
     assert not out.exists()
 
