@@ -234,7 +234,9 @@ def test_prototypes_of_another_width_are_refused_with_both_numbers(tmp_path):
     shards = write_shards(tmp_path, normal(0, 3, 6, 10), 1)
     family = write_family(tmp_path, width=12)
     out = tmp_path / "scores.h5"
-    with pytest.raises(ValueError, match=r"k4-seed0.*width 12, but .*0-of-1\.h5 have 10"):
+    with pytest.raises(
+        ValueError, match=r"k4-seed0.*width 12, but .*0-of-1\.h5 have 10"
+    ):
         score_images(tuple(shards), LAYER, family, out, device="cpu")
     assert not out.exists()
 
