@@ -24,23 +24,24 @@ def fit_gaussian(
         shards: all shards of some recorded activations; they tell the width.
         layer: which block, counted from 0.
         runs: what to draw, such as k128-seed0: 128 directions by seed 0.
-        store: the folder for the checkpoints, `{run}.safetensors`.
+        store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
     acts = Activations.open(shards, layer)
     code = fingerprint("fit_gaussian")
     fitted = {}
     for fit in map(Run.parse, runs):
-        directions_KD = draw_directions(fit.n_prototypes, acts.width, fit.seed)
         settings = {
             "method": "gaussian",
             "n_prototypes": fit.n_prototypes,
             "seed": fit.seed,
-            "layer": layer,
+            "width": acts.width,
             "code": code,
         }
-        fitted[fit] = store / f"{fit.name}.safetensors"
-        checkpoint.save(fitted[fit], DotProduct(directions_KD), settings)
+        fitted[fit] = checkpoint.stored_at(store, fit, settings)
+        if not checkpoint.is_stored(fitted[fit], settings):
+            directions_KD = draw_directions(fit.n_prototypes, acts.width, fit.seed)
+            checkpoint.save(fitted[fit], DotProduct(directions_KD), settings)
     checkpoint.write_manifest(manifest, fitted)
 
 

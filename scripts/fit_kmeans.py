@@ -29,7 +29,7 @@ def fit_kmeans(
         shards: all shards of the activations to sample from.
         layer: which block, counted from 0.
         runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
-        store: the folder for the checkpoints, `{run}.safetensors`.
+        store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
         score: what a patch scores: its dot product with the centre, or minus its
             squared distance from it.
@@ -39,24 +39,24 @@ def fit_kmeans(
     wanted = [Run.parse(name) for name in runs]
     code = fingerprint("fit_kmeans")
     fitted = {}
-    for seed in sorted({fit.seed for fit in wanted}):
-        patches_MD = acts.sample_patches(cfg.n_sample, seed)
-        for fit in (fit for fit in wanted if fit.seed == seed):
-            settings = {
-                "method": {"dot": "kmeans", "distance": "kmeansdistance"}[score],
-                "n_prototypes": fit.n_prototypes,
-                "seed": seed,
-                **dataclasses.asdict(cfg),
-                "layer": layer,
-                "fitted_to": acts.attributes,
-                "code": code,
-            }
+    for fit in wanted:
+        settings = {
+            "method": {"dot": "kmeans", "distance": "kmeansdistance"}[score],
+            "n_prototypes": fit.n_prototypes,
+            "seed": fit.seed,
+            **dataclasses.asdict(cfg),
+            "layer": layer,
+            "fitted_to": acts.attributes,
+            "code": code,
+        }
+        fitted[fit] = checkpoint.stored_at(store, fit, settings)
+        if not checkpoint.is_stored(fitted[fit], settings):
+            patches_MD = acts.sample_patches(cfg.n_sample, fit.seed)
             logging.info("%s: %d patches", fit.name, len(patches_MD))
             centres_KD = kmeans.fit(patches_MD, fit.n_prototypes, cfg.n_iters)
             scorer = {"dot": DotProduct, "distance": NegativeDistance}[score]
-            fitted[fit] = store / f"{fit.name}.safetensors"
             checkpoint.save(fitted[fit], scorer(centres_KD), settings)
-    checkpoint.write_manifest(manifest, {fit: fitted[fit] for fit in wanted})
+    checkpoint.write_manifest(manifest, fitted)
 
 
 if __name__ == "__main__":

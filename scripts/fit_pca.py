@@ -28,30 +28,33 @@ def fit_pca(
         layer: which block, counted from 0.
         runs: how many prototypes, such as k128-seed0: 64 components with both signs.
             PCA has no seed; write 0.
-        store: the folder for the checkpoints, `{run}.safetensors`.
+        store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
     acts = Activations.open(shards, layer)
     wanted = [Run.parse(name) for name in runs]
     for fit in wanted:
         pca.check_n_prototypes(fit.n_prototypes, acts.width)
-    code = fingerprint("fit_pca")
-    components = pca.fit(acts)
-    share_D = components.variance_D.cumsum(0) / components.variance_D.sum()
+    settings = {
+        "method": "pca",
+        "layer": layer,
+        "fitted_to": acts.attributes,
+        "code": fingerprint("fit_pca"),
+    }
     fitted = {}
+    missing = {}
     for fit in wanted:
-        settings = {
-            "method": "pca",
-            "n_prototypes": fit.n_prototypes,
-            "seed": fit.seed,
-            "layer": layer,
-            "fitted_to": acts.attributes,
-            "code": code,
-        }
+        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
+        if not checkpoint.is_stored(fitted[fit], made_by):
+            missing[fit] = made_by
+    if missing:
+        components = pca.fit(acts)
+        share_D = components.variance_D.cumsum(0) / components.variance_D.sum()
+    for fit, made_by in missing.items():
         directions_KD = pca.directions(components, fit.n_prototypes)
-        fitted[fit] = store / f"{fit.name}.safetensors"
         scorer = CentredDotProduct(directions_KD, components.mean_D)
-        checkpoint.save(fitted[fit], scorer, settings)
+        checkpoint.save(fitted[fit], scorer, made_by)
         n_components = fit.n_prototypes // 2
         logging.info(
             "%d components hold %.1f %% of the variance",

@@ -28,30 +28,26 @@ def fit_random(
         shards: all shards of the activations to sample from.
         layer: which block, counted from 0.
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
-        store: the folder for the checkpoints, `{run}.safetensors`.
+        store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
     acts = Activations.open(shards, layer)
     wanted = [Run.parse(name) for name in runs]
-    code = fingerprint("fit_random")
+    settings = {
+        "method": "random",
+        "layer": layer,
+        "fitted_to": acts.attributes,
+        "code": fingerprint("fit_random"),
+    }
     fitted = {}
-    for seed in sorted({fit.seed for fit in wanted}):
-        of_seed = sorted(fit for fit in wanted if fit.seed == seed)
-        patches_MD = acts.sample_patches(of_seed[-1].n_prototypes, seed)
-        for fit in of_seed:
-            settings = {
-                "method": "random",
-                "n_prototypes": fit.n_prototypes,
-                "seed": seed,
-                "layer": layer,
-                "fitted_to": acts.attributes,
-                "code": code,
-            }
-            fitted[fit] = store / f"{fit.name}.safetensors"
-            scorer = DotProduct(patches_MD[: fit.n_prototypes])
-            checkpoint.save(fitted[fit], scorer, settings)
-        logging.info("seed %d: sampled %d patches", seed, len(patches_MD))
-    checkpoint.write_manifest(manifest, {fit: fitted[fit] for fit in wanted})
+    for fit in wanted:
+        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
+        if not checkpoint.is_stored(fitted[fit], made_by):
+            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
+            checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
+            logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
+    checkpoint.write_manifest(manifest, fitted)
 
 
 if __name__ == "__main__":

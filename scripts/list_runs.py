@@ -9,7 +9,7 @@ from vitproto.cli import PROJECT, run
 from vitproto.study.config import check
 from vitproto.study.runs import expand_runs
 
-COLUMNS = "{:24} {:>5} {:14} {:>12} {:>4}"
+COLUMNS = "{:24} {:>5} {:14} {}"
 
 
 def list_runs(config: Positional[Path]) -> None:
@@ -20,13 +20,9 @@ def list_runs(config: Positional[Path]) -> None:
     """
     study = yaml.safe_load(config.read_text())
     check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
-    print(COLUMNS.format("encoder", "layer", "method", "n_prototypes", "seed"))
-    for row in expand_runs(study["runs"]):
-        print(
-            COLUMNS.format(
-                row.encoder, row.layer, row.method, row.n_prototypes, row.seed
-            )
-        )
+    print(COLUMNS.format("encoder", "layer", "method", "run"))
+    for row in expand_runs(study["runs"], study["encoders"]):
+        print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
 
 
 if __name__ == "__main__":

@@ -72,11 +72,9 @@ def _create_tables(
     file.create_dataset("image_ids", data=acts.image_ids, dtype=h5py.string_dtype())
     tables = []
     for fit in fitted:
-        shape = (acts.n_images, fit.n_prototypes)
+        shape = (acts.n_images, fit.run.n_prototypes)
         table = file.create_dataset(f"{fit.name}/scores_NK", shape, "f4")
         table.attrs["checkpoint_sha256"] = fit.sha256
-        table.attrs["n_prototypes"] = fit.n_prototypes
-        table.attrs["seed"] = fit.seed
         tables.append(table)
     return tables
 

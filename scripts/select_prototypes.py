@@ -59,8 +59,9 @@ def select_prototypes(
         check_same_images(scored_ids, str(scores), image_ids, str(images))
         runs = sorted(Run.parse(name) for name in file if name != "image_ids")
         for number, fitted in enumerate(runs, 1):
+            scores_NK = file[f"{fitted.name}/scores_NK"][()]
             selections = selection.select_prototypes(
-                file[f"{fitted.name}/scores_NK"][()],
+                scores_NK,
                 labels.labels_NT,
                 is_train_N,
                 n_train,
@@ -72,7 +73,10 @@ def select_prototypes(
                 "layer": layer,
                 "method": method,
                 "n_prototypes": fitted.n_prototypes,
+                "learning_rate": fitted.learning_rate,
+                "sparsity": fitted.sparsity,
                 "seed": fitted.seed,
+                "n_alive": selection.count_alive(scores_NK[is_train_N]),
             }
             table = selection.to_table(selections, labels.trait_names, prevalence_T)
             tables.append(pd.DataFrame({**run_columns, **table}))

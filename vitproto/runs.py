@@ -3,27 +3,66 @@
 import re
 from dataclasses import dataclass
 
+_NUMBER = r"\d[\d.e+-]*"
 
-@dataclass(frozen=True, order=True)
+
+@dataclass(frozen=True)
 class Run:
     """What tells the runs of one family apart.
 
     A family is what one job fits together: the same images, encoder, layer and
-    method.
+    method. The runs of one family say the same things: all have a learning rate, or
+    none has.
     """
 
     n_prototypes: int
     seed: int
+    learning_rate: float | None = None
+    """The largest in training; None where nothing is trained by gradients."""
+    sparsity: float | None = None
+    """The weight of the L1 norm, or the latents that may be active at a time; None
+    for methods that are not sparse."""
 
     @property
     def name(self) -> str:
-        """How paths and files call this run, such as `k128-seed0`."""
-        return f"k{self.n_prototypes}-seed{self.seed}"
+        """How paths and files call this run.
+
+        Such as `k128-seed0`, or `k512-lr0.001-sparsity0.0008-seed0`.
+        """
+        words = [f"k{self.n_prototypes}"]
+        if self.learning_rate is not None:
+            words.append(f"lr{self.learning_rate:.12g}")
+        if self.sparsity is not None:
+            words.append(f"sparsity{self.sparsity:.12g}")
+        return "-".join([*words, f"seed{self.seed}"])
 
     @classmethod
     def parse(cls, name: str) -> "Run":
         """The run of a name such as `k128-seed0`."""
-        match = re.fullmatch(r"k([1-9]\d*)-seed(\d+)", name)
+        match = re.fullmatch(
+            rf"k([1-9]\d*)(?:-lr({_NUMBER}))?(?:-sparsity({_NUMBER}))?-seed(\d+)", name
+        )
         if match is None:
-            raise ValueError(f"{name!r} names no run: write it like k128-seed0")
-        return cls(n_prototypes=int(match[1]), seed=int(match[2]))
+            raise ValueError(
+                f"{name!r} names no run: write it like k128-seed0, or "
+                "k512-lr0.001-sparsity0.0008-seed0"
+            )
+        return cls(
+            n_prototypes=int(match[1]),
+            seed=int(match[4]),
+            learning_rate=None if match[2] is None else float(match[2]),
+            sparsity=None if match[3] is None else float(match[3]),
+        )
+
+    def __lt__(self, other: "Run") -> bool:
+        """By number of prototypes, learning rate, sparsity and seed."""
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[int | float, ...]:
+        return (
+            self.n_prototypes,
+            -1.0 if self.learning_rate is None else self.learning_rate,
+            -1.0 if self.sparsity is None else self.sparsity,
+            self.seed,
+        )

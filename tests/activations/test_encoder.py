@@ -42,6 +42,7 @@ TIMM = EncoderSettings(
     pretrained="lvd142m",
     checkpoint="random",
     image_size=56,
+    width=384,
     n_blocks=12,
 )
 
@@ -58,7 +59,7 @@ def local_encoder(tmp_path_factory) -> EncoderSettings:
     )
     weights = {name: w.contiguous() for name, w in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")
-    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 3)
+    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 64, 3)
 
 
 def pixels(size: int, n: int = 3) -> torch.Tensor:
@@ -107,7 +108,7 @@ def test_registers_are_neither_patches_nor_cls():
 
 
 def test_siglip_has_no_cls_and_its_random_control_its_preprocessing():
-    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 12)
+    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 768, 12)
     encoder = load_encoder(settings, "float32", [0])
     assert encoder.encode(pixels(256, n=1), [0])[0].cls_BD is None
     assert encoder.preprocessing.resize_mode == "squash"
@@ -116,7 +117,7 @@ def test_siglip_has_no_cls_and_its_random_control_its_preprocessing():
 
 def test_a_local_file_of_weights_keeps_the_preprocessing_of_its_tag(tmp_path):
     """open_clip itself would preprocess as for OpenAI's weights."""
-    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 12)
+    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 768, 12)
     control = load_encoder(settings, "float32", [0])
     open_clip = import_open_clip()
     torch.manual_seed(1)
@@ -147,6 +148,7 @@ def test_random_weights_are_the_same_control_every_time(local_encoder):
         ({"model": "ViT-B-32"}, "ViT-B-32 has no weights 'own': write one of openai"),
         ({"model": "timm:vit"}, "timm has no model and tag 'vit.own'"),
         ({"model": "local-dir:/gone"}, "cannot be loaded"),
+        ({"width": 4}, "has tokens of width 64, width says 4: write width: 64"),
         ({"n_blocks": 4}, "has 3 blocks, n_blocks says 4: write n_blocks: 3"),
         ({"image_size": 64}, "sees 32 pixels, image_size says 64"),
         (

@@ -141,7 +141,7 @@ def test_a_manifest_lists_what_was_fitted(checkpoint, tmp_path):
     manifest = tmp_path / "checkpoints.json"
     write_manifest(manifest, {Run(5, 3): checkpoint})
     (run,) = read_manifest(manifest)
-    assert (run.name, run.n_prototypes, run.seed) == ("k5-seed3", 5, 3)
+    assert (run.name, run.run) == ("k5-seed3", Run(5, 3))
     assert run.path == str(checkpoint)
 
 

@@ -18,7 +18,7 @@ from vitproto.report.trait_table import tabulate_traits
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEADER = (
-    "dataset,encoder,layer,method,n_prototypes,seed,selection_seed,n_train,trait,"
+    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,selection_seed,n_train,trait,"
     "prototype,train_ap,test_ap,prevalence\n"
 )
 PREVALENCE = {

@@ -12,7 +12,7 @@ from vitproto.data.trait_labels import TraitLabels
 STAGE = Path(__file__).parents[2] / "scripts" / "select_prototypes.py"
 select_prototypes = runpy.run_path(str(STAGE))["select_prototypes"]
 COLUMNS = (
-    "dataset,encoder,layer,method,n_prototypes,seed,selection_seed,n_train,trait,"
+    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,selection_seed,n_train,trait,"
     "prototype,train_ap,test_ap,prevalence"
 )
 N_IMAGES, TRAITS = 90, ["red wing", "has_tail::long, forked", "no bird has it"]

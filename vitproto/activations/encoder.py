@@ -39,6 +39,8 @@ class EncoderSettings:
     `random` takes random weights instead, as a control."""
     image_size: int
     """Side of the square of pixels that the encoder sees."""
+    width: int
+    """How many values a token has; checked when the encoder is loaded."""
     n_blocks: int
     """How many transformer blocks the encoder has; checked when it is loaded."""
 
@@ -191,6 +193,11 @@ def load_encoder(
     else:
         n_patches, n_prefix = math.prod(trunk.grid_size), 1
         width = trunk.conv1.out_channels
+    if width != settings.width:
+        raise ValueError(
+            f"{settings.model} has tokens of width {width}, width says "
+            f"{settings.width}: write width: {width}"
+        )
     return Encoder(
         settings, vision, preprocessing, n_patches, n_prefix, width, compute_dtype
     )

@@ -13,13 +13,16 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from vitproto.files import whole_file
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
     DotProduct,
     NegativeDistance,
     Scorer,
+    StoredScorer,
 )
 from vitproto.runs import Run
 
@@ -27,19 +30,14 @@ from vitproto.runs import Run
 # the same prototypes must give the same bytes.
 _KEY = "vitproto"
 
-# What a header calls a scorer: its class, and the arguments that make it anew.
+# The kinds of scorers that a header may name.
 _KINDS = {
-    "dot_product": (DotProduct, ("directions_KD",)),
-    "centred_dot_product": (CentredDotProduct, ("directions_KD", "mean_D")),
-    "negative_distance": (NegativeDistance, ("centres_KD",)),
+    cls.KIND: cls
+    for cls in (DotProduct, CentredDotProduct, NegativeDistance, SparseAutoencoder)
 }
 
 
-def save(
-    path: Path,
-    scorer: DotProduct | CentredDotProduct | NegativeDistance,
-    settings: Mapping[str, Any],
-) -> None:
+def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
     """Write a scorer and the settings that made it.
 
     Args:
@@ -47,11 +45,14 @@ def save(
         scorer: what to keep.
         settings: whatever JSON can hold.
     """
-    kind, names = next(
-        (kind, names) for kind, (cls, names) in _KINDS.items() if type(scorer) is cls
+    # Not by way of `_KINDS`: a fit must not depend on the code of other methods.
+    arguments = {name: getattr(scorer, name) for name in scorer.ARGUMENTS}
+    tensors = {name: v for name, v in arguments.items() if isinstance(v, Tensor)}
+    numbers = {name: v for name, v in arguments.items() if name not in tensors}
+    header = json.dumps(
+        {"scorer": scorer.KIND, "arguments": numbers, "settings": settings},
+        sort_keys=True,
     )
-    header = json.dumps({"scorer": kind, "settings": settings}, sort_keys=True)
-    tensors = {name: getattr(scorer, name) for name in names}
     with whole_file(path) as partial:
         # Not `save_file`, whose files nobody else may read: stores are shared.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
@@ -69,9 +70,41 @@ def load(path: Path | str) -> Scorer:
             f"{path} holds a scorer of kind {header['scorer']!r}, which this version "
             "of vitproto does not know"
         )
-    cls, names = _KINDS[header["scorer"]]
     with safe_open(path, framework="pt") as file:
-        return cls(*(file.get_tensor(name) for name in names))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return _KINDS[header["scorer"]](**tensors, **header["arguments"])
+
+
+def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
+    """Where does a store keep the checkpoint of a run?
+
+    The name ends in a digest of everything that made it: settings, data and code.
+    So studies can share a store, and what was made otherwise has another name.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return store / f"{run.name}.{digest}.safetensors"
+
+
+def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Does this file hold the checkpoint that these settings make?
+
+    Raises:
+        ValueError: a file is there, but it is damaged or made otherwise.
+    """
+    if not path.is_file():
+        return False
+    found = read_settings(path)
+    wanted = json.loads(json.dumps(settings))
+    if found == wanted:
+        return True
+    keys = sorted(found.keys() | wanted.keys())
+    key = next(key for key in keys if found.get(key) != wanted.get(key))
+    raise ValueError(
+        f"{path} was made with {key} {found.get(key)!r}, but its name says "
+        f"{wanted.get(key)!r}: it was renamed or edited by hand. Delete it and run "
+        "again"
+    )
 
 
 def read_settings(path: Path | str) -> dict[str, Any]:
@@ -99,17 +132,19 @@ class FittedRun:
     """A run of a family and where its checkpoint lies."""
 
     name: str
-    n_prototypes: int
-    seed: int
+    """Of the run, which `Run.parse` reads."""
     path: str
     sha256: str
+
+    @property
+    def run(self) -> Run:
+        return Run.parse(self.name)
 
 
 def write_manifest(path: Path, fitted: Mapping[Run, Path]) -> None:
     """List a family's checkpoints, with their digests, in the order given."""
     runs = [
-        FittedRun(run.name, run.n_prototypes, run.seed, str(file), _sha256(file))
-        for run, file in fitted.items()
+        FittedRun(run.name, str(file), _sha256(file)) for run, file in fitted.items()
     ]
     with whole_file(path) as partial:
         content = {"runs": [asdict(run) for run in runs]}

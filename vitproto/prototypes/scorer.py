@@ -1,6 +1,6 @@
 """What every way of choosing prototypes comes down to: a scorer."""
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,8 +15,15 @@ class Scorer(Protocol):
     centres them, the scorer does so itself.
     """
 
-    n_prototypes: int
-    width: int
+    @property
+    def n_prototypes(self) -> int:
+        """K."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D, the encoder's."""
+        ...
 
     def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
         """Score a batch; higher means that the prototype is present."""
@@ -27,6 +34,16 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class StoredScorer(Scorer, Protocol):
+    """A scorer that checkpoints can hold."""
+
+    KIND: ClassVar[str]
+    """What checkpoints call this kind of scorer."""
+    ARGUMENTS: ClassVar[tuple[str, ...]]
+    """The attributes that make it anew: what a checkpoint holds."""
+
+
 class DotProduct:
     """Scores are dot products with one direction per prototype.
 
@@ -35,6 +52,9 @@ class DotProduct:
         n_prototypes: K.
         width: D, the encoder's.
     """
+
+    KIND = "dot_product"
+    ARGUMENTS = ("directions_KD",)
 
     def __init__(self, directions_KD: Float[Tensor, "k d"]):
         self.directions_KD = directions_KD.float().contiguous()
@@ -59,6 +79,9 @@ class CentredDotProduct:
         n_prototypes: K.
         width: D, the encoder's.
     """
+
+    KIND = "centred_dot_product"
+    ARGUMENTS = ("directions_KD", "mean_D")
 
     def __init__(self, directions_KD: Float[Tensor, "k d"], mean_D: Float[Tensor, "d"]):
         self.directions_KD = directions_KD.float().contiguous()
@@ -88,6 +111,9 @@ class NegativeDistance:
         n_prototypes: K.
         width: D, the encoder's.
     """
+
+    KIND = "negative_distance"
+    ARGUMENTS = ("centres_KD",)
 
     def __init__(self, centres_KD: Float[Tensor, "k d"]):
         self.centres_KD = centres_KD.float().contiguous()

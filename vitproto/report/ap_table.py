@@ -10,7 +10,10 @@ COLUMNS = {
     "layer": "int64",
     "method": "str",
     "n_prototypes": "int64",
+    "learning_rate": "float64",
+    "sparsity": "float64",
     "seed": "int64",
+    "n_alive": "int64",
     "selection_seed": "int64",
     "n_train": "int64",
     "trait": "str",
@@ -21,7 +24,7 @@ COLUMNS = {
 }
 """Columns of an AP file, and what they hold."""
 
-MAY_BE_EMPTY = ["prototype", "train_ap", "test_ap"]
+MAY_BE_EMPTY = ["learning_rate", "sparsity", "prototype", "train_ap", "test_ap"]
 
 CONFIGURATION = ["encoder", "layer", "method", "n_prototypes", "n_train"]
 """What the rows of the mAP table compare."""

@@ -10,6 +10,9 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from vitproto.study.runs import StudyRun, expand_runs
 
+METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
+"""Ways of choosing prototypes; the SAEs that a study names come besides."""
+
 Config = Mapping[str, Any]
 KeyPath = tuple[str | int, ...]
 
@@ -82,8 +85,8 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """Settings that are right one by one, but not together."""
     yield from _impossible_datasets(config)
     yield from _impossible_layers(config["encoders"])
-    yield from _impossible_runs(config["runs"], config["encoders"])
-    yield from _impossible_methods(config["runs"], config["methods"])
+    yield from _impossible_saes(config["methods"]["saes"])
+    yield from _impossible_runs(config)
 
 
 def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -112,62 +115,136 @@ def _impossible_layers(encoders: Mapping[str, Any]) -> Iterator[tuple[KeyPath, s
                 yield place, f"{layer} is no layer of {name}: write one of 0 to {last}"
 
 
-def _impossible_runs(
-    rows: Sequence[Mapping[str, Any]], encoders: Mapping[str, Any]
-) -> Iterator[tuple[KeyPath, str]]:
+def _impossible_saes(saes: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for name, settings in saes.items():
+        place = ("methods", "saes", name)
+        if name in METHODS:
+            yield place, f"{name} is the name of another method: choose another"
+        if (settings["prefixes"] == "none") != (settings["n_prefixes"] == 1):
+            yield (
+                (*place, "n_prefixes"),
+                f"{settings['n_prefixes']} does not go with prefixes: "
+                f"{settings['prefixes']}: write 1 with none, 2 or more with fixed or "
+                "random",
+            )
+        if settings["activation"] != "relu" and settings["n_sparsity_warmup"] > 0:
+            yield (
+                (*place, "n_sparsity_warmup"),
+                f"{settings['activation']} has no weight of sparsity to warm up: "
+                "write 0",
+            )
+
+
+def _impossible_runs(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    """At most one problem a row: that is enough to read."""
     first_row: dict[StudyRun, int] = {}
-    for i_row, row in enumerate(rows):
-        for run in expand_runs([row]):
-            encoder = encoders.get(run.encoder)
-            if encoder is None:
-                known = ", ".join(encoders)
-                place = ("runs", i_row, "encoder")
-                yield place, f"{run.encoder!r} is not among encoders: write {known}"
-            elif run.layer not in encoder["layers"]:
-                yield (
-                    ("runs", i_row, "layer"),
-                    (
-                        f"{run.encoder} records no layer {run.layer}: add it to "
-                        f"encoders.{run.encoder}.layers, now {encoder['layers']}"
-                    ),
-                )
-            elif run in first_row:
+    for i_row, row in enumerate(config["runs"]):
+        problem = (
+            next(_unknown_names(row, config), None)
+            or next(_wrong_keys(row, config["methods"]["saes"]), None)
+            or next(_impossible_members(row, config), None)
+        )
+        if problem is not None:
+            key, text = problem
+            yield ("runs", i_row, key), text
+            continue
+        for run in expand_runs([row], config["encoders"]):
+            if run in first_row:
                 yield ("runs", i_row), f"repeats {run} of runs.{first_row[run]}"
-            else:
-                first_row[run] = i_row
-                continue
-            break  # one problem a row is enough to read
+                break
+            first_row[run] = i_row
 
 
-def _impossible_methods(
-    rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Any]
-) -> Iterator[tuple[KeyPath, str]]:
-    """Runs that their method cannot make, whatever the encoder."""
-    n_sample = methods["kmeans"]["n_sample"]
-    for i_row, row in enumerate(rows):
-        for run in expand_runs([row]):
-            is_kmeans = run.method in ("kmeans", "kmeansdistance")
-            if run.method == "pca" and run.seed != 0:
-                yield (
-                    ("runs", i_row, "seed"),
-                    f"{run.seed} is no seed of pca, which draws nothing: write 0, "
-                    "in a row of its own",
-                )
-            elif run.method == "pca" and run.n_prototypes % 2:
-                yield (
-                    ("runs", i_row, "n_prototypes"),
-                    f"{run.n_prototypes} is odd, but pca takes each component with "
-                    "both signs: write an even number",
-                )
-            elif is_kmeans and run.n_prototypes > n_sample:
-                yield (
-                    ("runs", i_row, "n_prototypes"),
-                    f"{run.n_prototypes} centres need at least as many patches: raise "
-                    f"methods.kmeans.n_sample, now {n_sample}",
-                )
-            else:
-                continue
-            break  # one problem a row is enough to read
+def _unknown_names(row: Mapping[str, Any], config: Config) -> Iterator[tuple[str, str]]:
+    for key, known in (
+        ("encoder", list(config["encoders"])),
+        ("method", [*METHODS, *config["methods"]["saes"]]),
+    ):
+        for name in _values(row, key):
+            if name not in known:
+                place = {"encoder": "encoders", "method": "the methods"}[key]
+                text = f"{name!r} is not among {place}: write {', '.join(known)}"
+                yield key, text
+
+
+def _wrong_keys(
+    row: Mapping[str, Any], saes: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Keys that a method needs, or has no use for."""
+    for method in _values(row, "method"):
+        is_sae = method in saes
+        is_trained = is_sae and saes[method]["trains"] != "nothing"
+        for key, needed in (("learning_rate", is_trained), ("sparsity", is_sae)):
+            if needed and key not in row:
+                yield "method", f"{method} needs {key}: add it to this row"
+            if not needed and key in row:
+                yield key, f"{method} has no {key}: leave it out, in a row of its own"
+        if ("n_prototypes" in row) == ("exp_factor" in row):
+            yield (
+                "method",
+                "a run needs n_prototypes, or exp_factor (a multiple of the encoder's "
+                "width), not both",
+            )
+
+
+def _impossible_members(
+    row: Mapping[str, Any], config: Config
+) -> Iterator[tuple[str, str]]:
+    """Runs of a row that their encoder or method cannot make."""
+    n_sample = config["methods"]["kmeans"]["n_sample"]
+    for run in expand_runs([row], config["encoders"]):
+        encoder = config["encoders"][run.encoder]
+        n_prototypes, seed = run.run.n_prototypes, run.run.seed
+        if run.layer not in encoder["layers"]:
+            yield (
+                "layer",
+                f"{run.encoder} records no layer {run.layer}: add it to "
+                f"encoders.{run.encoder}.layers, now {encoder['layers']}",
+            )
+        elif run.method == "pca" and seed != 0:
+            yield (
+                "seed",
+                f"{seed} is no seed of pca, which draws nothing: write 0, in a row of "
+                "its own",
+            )
+        elif run.method == "pca" and n_prototypes % 2:
+            yield (
+                "n_prototypes",
+                f"{n_prototypes} is odd, but pca takes each component with both "
+                "signs: write an even number",
+            )
+        elif run.method == "pca" and n_prototypes > 2 * encoder["width"]:
+            yield (
+                "n_prototypes",
+                f"{n_prototypes} is more than the {2 * encoder['width']} prototypes "
+                f"that pca can make of {run.encoder}'s width {encoder['width']}",
+            )
+        elif run.method in ("kmeans", "kmeansdistance") and n_prototypes > n_sample:
+            yield (
+                "n_prototypes",
+                f"{n_prototypes} centres need at least as many patches: raise "
+                f"methods.kmeans.n_sample, now {n_sample}",
+            )
+        elif run.method in config["methods"]["saes"]:
+            yield from _impossible_sae(run, config["methods"]["saes"][run.method])
+
+
+def _impossible_sae(
+    run: StudyRun, settings: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    sparsity, n_latents = run.run.sparsity, run.run.n_prototypes
+    if settings["activation"] == "relu":
+        return
+    if sparsity != int(sparsity) or not 1 <= sparsity <= n_latents:
+        yield (
+            "sparsity",
+            f"{sparsity} is not how many of {n_latents} latents of {run.method} can "
+            f"be active: write a whole number from 1 to {n_latents}",
+        )
+
+
+def _values(row: Mapping[str, Any], key: str) -> list[Any]:
+    return row[key] if isinstance(row[key], list) else [row[key]]
 
 
 def missing_inputs(config: Config, datasets: set[str], encoders: set[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vitproto.runs import Run
@@ -18,39 +18,44 @@ class Family(NamedTuple):
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One row of the run table."""
+    """One run of the run table."""
 
     encoder: str
     layer: int
     method: str
-    n_prototypes: int
-    seed: int
+    run: Run
 
     @property
     def family(self) -> Family:
         return Family(self.encoder, self.layer, self.method)
 
-    @property
-    def run(self) -> Run:
-        return Run(self.n_prototypes, self.seed)
-
     def __str__(self) -> str:
         return f"{self.encoder} layer {self.layer} {self.method} {self.run.name}"
 
 
-def expand_runs(rows: Sequence[Mapping[str, Any]]) -> list[StudyRun]:
+def expand_runs(
+    rows: Sequence[Mapping[str, Any]], encoders: Mapping[str, Mapping[str, Any]]
+) -> list[StudyRun]:
     """Write out each row of the configuration's `runs`, in order.
 
-    A row whose key holds a list stands for one run per value; of several lists,
-    for one per combination.
+    A row whose key holds a list stands for one run per value; of several lists, for
+    one per combination. `exp_factor` gives the number of prototypes as a multiple of
+    the encoder's width.
     """
     runs = []
-    keys = [field.name for field in fields(StudyRun)]
     for row in rows:
         values = [
-            row[key] if isinstance(row[key], list) else [row[key]] for key in keys
+            value if isinstance(value, list) else [value] for value in row.values()
         ]
-        runs += [StudyRun(*combination) for combination in itertools.product(*values)]
+        for combination in itertools.product(*values):
+            chosen = dict(zip(row, combination, strict=True))
+            if "exp_factor" in chosen:
+                width = encoders[chosen["encoder"]]["width"]
+                chosen["n_prototypes"] = chosen.pop("exp_factor") * width
+            for key in {"learning_rate", "sparsity"} & chosen.keys():
+                chosen[key] = float(chosen[key])
+            place = {key: chosen.pop(key) for key in Family._fields}
+            runs.append(StudyRun(**place, run=Run(**chosen)))
     return runs
 
 

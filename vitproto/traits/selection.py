@@ -88,6 +88,15 @@ def select_prototypes(
     return selections
 
 
+def count_alive(scores_NK: Float[np.ndarray, "n k"]) -> int:
+    """How many prototypes tell images apart at all?
+
+    A prototype is alive if it scores some image above its minimum over all images.
+    The latent of a sparse autoencoder that is never active is dead: 0 everywhere.
+    """
+    return int((scores_NK.max(axis=0) > scores_NK.min(axis=0)).sum())
+
+
 def subset_sizes(
     n_train: Sequence[int | Literal["all"]], n_available: int
 ) -> list[int]:

@@ -19,7 +19,7 @@ try:
 except ValueError as error:
     raise WorkflowError(f"This study cannot run.\n{error}")
 
-FAMILIES = families(expand_runs(config["runs"]))
+FAMILIES = families(expand_runs(config["runs"], config["encoders"]))
 EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
@@ -134,7 +134,7 @@ def drawing_flags(wildcards):
 def encoder_flags(wildcards):
     """What an encoder is; where its weights lie is another question."""
     encoder = config["encoders"][wildcards.encoder]
-    what = ("model", "pretrained", "image_size", "n_blocks", "layers")
+    what = ("model", "pretrained", "image_size", "width", "n_blocks", "layers")
     return flags({key: encoder[key] for key in what})
 
 

@@ -1,0 +1,100 @@
+"""A sparse autoencoder as it is used: its latents score activations.
+
+B activations, D width, S latents.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_WEIGHTS = ("W_enc_SD", "b_enc_S", "W_dec_SD", "b_dec_D", "mean_D")
+
+
+@dataclass(frozen=True)
+class SparseAutoencoder:
+    """A trained sparse autoencoder that takes activations as the encoder gives them.
+
+    It works on scaled activations z = (x - mean) / norm:
+
+        f = activation((z - b_dec) · W_encᵀ + b_enc)        the latents
+        ẑ = f · W_dec + b_dec                               the reconstruction
+
+    and gives back x̂ = ẑ · norm + mean. The activation keeps what is above
+    `threshold` and sets the rest to 0: ReLU has threshold 0, BatchTopK has learned
+    its own. TopK keeps the `l0` largest of what is above 0 besides; of equals the
+    first.
+
+    Latents are never negative: they are the scores.
+    """
+
+    KIND = "sparse_autoencoder"
+    ARGUMENTS = (*_WEIGHTS, "norm", "threshold", "l0")
+
+    W_enc_SD: Float[Tensor, "s d"]
+    b_enc_S: Float[Tensor, "s"]
+    W_dec_SD: Float[Tensor, "s d"]
+    b_dec_D: Float[Tensor, "d"]
+    mean_D: Float[Tensor, "d"]
+    norm: float
+    threshold: float
+    l0: int | None
+    """Latents that TopK keeps; None for the others."""
+
+    @property
+    def n_prototypes(self) -> int:
+        """S."""
+        return len(self.b_enc_S)
+
+    @property
+    def width(self) -> int:
+        """D, the encoder's."""
+        return len(self.b_dec_D)
+
+    def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b s"]:
+        """The latents of raw activations."""
+        latents_BS = activations_BD @ self.directions_SD.T + self.offset_S
+        latents_BS.masked_fill_(latents_BS <= self.threshold, 0)
+        if self.l0 is not None and self.l0 < self.n_prototypes:
+            keep_largest(latents_BS, self.l0)
+        return latents_BS
+
+    def decode(self, latents_BS: Float[Tensor, "b s"]) -> Float[Tensor, "b d"]:
+        """The raw activations that latents stand for."""
+        scaled_BD = latents_BS @ self.W_dec_SD + self.b_dec_D
+        return scaled_BD * self.norm + self.mean_D
+
+    @cached_property
+    def directions_SD(self) -> Float[Tensor, "s d"]:
+        """What a raw activation is multiplied with: the encoder, scaling included."""
+        return self.W_enc_SD / self.norm
+
+    @cached_property
+    def offset_S(self) -> Float[Tensor, "s"]:
+        """What is added to that, so that the latents are those of scaled input."""
+        origin_D = self.mean_D.double() / self.norm + self.b_dec_D.double()
+        return (self.b_enc_S.double() - self.W_enc_SD.double() @ origin_D).float()
+
+    def to(self, device: torch.device) -> "SparseAutoencoder":
+        """The same autoencoder with its weights on `device`."""
+        weights = {name: getattr(self, name).to(device) for name in _WEIGHTS}
+        return replace(self, **weights)
+
+
+def keep_largest(latents_BS: Float[Tensor, "b s"], l0: int) -> None:
+    """Set all but the `l0` largest latents of each activation to 0, in place.
+
+    Of equal latents those with the lowest index stay, on every device.
+    """
+    least_B1 = latents_BS.topk(l0, dim=1).values[:, -1:]
+    latents_BS.masked_fill_(latents_BS < least_B1, 0)
+    # Latents equal to the least may be more than there are places for.
+    tied_BS = (latents_BS == least_B1) & (latents_BS > 0)
+    n_above_B1 = (latents_BS > least_B1).sum(1, keepdim=True)
+    surplus_B = n_above_B1[:, 0] + tied_BS.sum(1) > l0
+    if surplus_B.any():
+        tied_CS = tied_BS[surplus_B]
+        is_surplus_CS = tied_CS & (tied_CS.cumsum(1) > l0 - n_above_B1[surplus_B])
+        latents_BS[surplus_B] = latents_BS[surplus_B].masked_fill(is_surplus_CS, 0)
