@@ -44,6 +44,7 @@ class RandomBatches:
         seed: int,
         n_mixed: int,
         first_batch: int,
+        images: Integer[np.ndarray, "n"] | None = None,
     ):
         """Say what to draw; iterating reads.
 
@@ -53,6 +54,7 @@ class RandomBatches:
             seed: decides the order.
             n_mixed: patches in a pool. Two pools are in memory, as stored.
             first_batch: number of the batch to begin with, from 0.
+            images: those to draw from; None for all.
 
         Raises:
             ValueError: a batch or a pool would be empty.
@@ -67,12 +69,13 @@ class RandomBatches:
         self._batch_size = batch_size
         self._seed = seed
         self._first_batch = first_batch
+        self._image_N = np.arange(activations.n_images) if images is None else images
         runs_per_image = -(-activations.n_patches // RUN)
         edges = np.arange(runs_per_image + 1) * activations.n_patches // runs_per_image
         self._first_patch_R, self._n_patches_R = edges[:-1], np.diff(edges)
-        n_runs = activations.n_images * runs_per_image
-        n_total = activations.n_images * activations.n_patches
-        n_pools = min(n_runs, -(-n_total // n_mixed))
+        n_runs = len(self._image_N) * runs_per_image
+        self._n_total = len(self._image_N) * activations.n_patches
+        n_pools = min(n_runs, -(-self._n_total // n_mixed))
         self._pool_edges = np.arange(n_pools + 1) * n_runs // n_pools
 
     def __iter__(self) -> Iterator[Float32[Tensor, "b d"]]:
@@ -117,8 +120,8 @@ class RandomBatches:
 
     def _plans(self) -> Iterator["_Plan"]:
         """Which runs form each pool, from the one that holds the first batch on."""
-        n_total = self._activations.n_images * self._activations.n_patches
-        first_epoch, n_skipped = divmod(self._first_batch * self._batch_size, n_total)
+        n_skipped = self._first_batch * self._batch_size
+        first_epoch, n_skipped = divmod(n_skipped, self._n_total)
         for epoch in count(first_epoch):
             rng = np.random.default_rng([self._seed, 1, epoch])
             n_runs = int(self._pool_edges[-1])
@@ -134,11 +137,12 @@ class RandomBatches:
             n_skipped = 0
 
     def _read_pool(self, plan: "_Plan", memory_MD: np.ndarray) -> "_Pool":
-        image_R, k_R = np.divmod(plan.run_R, len(self._n_patches_R))
+        i_R, k_R = np.divmod(plan.run_R, len(self._n_patches_R))
         n_patches_R = self._n_patches_R[k_R]
         n_rows = int(n_patches_R.sum())
+        first_patch_R = self._first_patch_R[k_R]
         self._activations.read_runs(
-            image_R, self._first_patch_R[k_R], n_patches_R, memory_MD
+            self._image_N[i_R], first_patch_R, n_patches_R, memory_MD
         )
         rng = np.random.default_rng([self._seed, 2, plan.epoch, plan.i_pool])
         return _Pool(memory_MD[:n_rows], rng.permutation(n_rows), plan.n_skipped)

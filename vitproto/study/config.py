@@ -127,6 +127,12 @@ def _impossible_saes(saes: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
                 f"{settings['prefixes']}: write 1 with none, 2 or more with fixed or "
                 "random",
             )
+        if settings["activation"] == "batchtopk" and settings["trains"] == "nothing":
+            yield (
+                (*place, "activation"),
+                "batchtopk learns its threshold in training, and this trains nothing: "
+                "write topk",
+            )
         if settings["activation"] != "relu" and settings["n_sparsity_warmup"] > 0:
             yield (
                 (*place, "n_sparsity_warmup"),

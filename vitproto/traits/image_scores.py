@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.kernels import select_largest
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
     DotProduct,
@@ -92,6 +95,12 @@ def image_scores(
                     acts_BPD, 2 * scorer.centres_KD, -square_BP
                 )
                 return products_BK - scorer.square_K
+            case SparseAutoencoder(l0=None):
+                products_BK = _largest_products(acts_BPD, scorer.directions_SD)
+                scores_BK = products_BK + scorer.offset_S
+                return scores_BK.masked_fill_(scores_BK <= scorer.threshold, 0)
+            case SparseAutoencoder():
+                return _largest_of_active(acts_BPD, scorer)
     n_at_once = 1
     if acts_BPD.device.type != "cpu":
         n_at_once = max(1, GPU_SCORES // (n_patches * scorer.n_prototypes))
@@ -102,6 +111,30 @@ def image_scores(
         scores_MK = scorer(part_BPD.flatten(0, 1))
         torch.amax(scores_MK.unflatten(0, (-1, n_patches)), dim=1, out=part_BK)
     return scores_BK
+
+
+def _largest_of_active(
+    acts_BPD: Float[Tensor, "b p d"], sae: SparseAutoencoder
+) -> Float[Tensor, "b s"]:
+    """The largest value of each latent among the patches that keep it active.
+
+    TopK compares the latents of a patch, so each patch needs all of them.
+    """
+    n_images, n_patches, _ = acts_BPD.shape
+    l0 = min(sae.l0, sae.n_prototypes)
+    scores_BS = np.zeros((n_images, sae.n_prototypes), np.float32)
+    pre_PS = torch.empty(n_patches, sae.n_prototypes)
+    latent_E = np.zeros(n_patches * l0, np.int64)
+    value_E = np.empty(n_patches * l0, np.float32)
+    n_P = np.empty(n_patches, np.int64)
+    for acts_PD, scores_S in zip(acts_BPD, scores_BS, strict=True):
+        torch.addmm(sae.offset_S, acts_PD, sae.directions_SD.T, out=pre_PS)
+        value_E.fill(0)  # places that stay free belong to a latent that gains nothing
+        select_largest(
+            *(pre_PS.numpy(), l0, np.float32(sae.threshold)), latent_E, value_E, n_P
+        )
+        np.maximum.at(scores_S, latent_E, value_E)
+    return torch.from_numpy(scores_BS)
 
 
 def _largest_products(

@@ -37,6 +37,8 @@ FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
 
+SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
+
 
 wildcard_constraints:
     dataset=r"[a-z0-9][a-z0-9_.-]*",
@@ -126,6 +128,11 @@ def kmeans_score(wildcards):
     return {"kmeans": "dot", "kmeansdistance": "distance"}[wildcards.method]
 
 
+def sae_flags(wildcards):
+    """What a kind of sparse autoencoder is and how it learns."""
+    return flags(config["methods"]["saes"][wildcards.method])
+
+
 def drawing_flags(wildcards):
     """How a data set is drawn."""
     return flags(config["datasets"][wildcards.dataset]["draw"])
@@ -165,9 +172,15 @@ def device(wildcards, threads):
     return flags({"device": config["how"]["device"]})
 
 
+def training_flags(wildcards, threads):
+    """Device, how often a training's state is kept, and for whom it logs."""
+    keys = ("device", "save_every_s", "tensorboard")
+    return flags({key: config["how"][key] for key in keys})
+
+
 def recording_speed(wildcards, threads):
     """Device and batch size."""
-    return flags(config["how"])
+    return flags({key: config["how"][key] for key in ("device", "batch_size")})
 
 
 def stop_without_inputs():

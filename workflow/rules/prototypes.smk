@@ -76,6 +76,38 @@ rule fit_pca:
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
+rule fit_sae:
+    """Train the sparse autoencoders of a sweep over one stream of patches."""
+    input:
+        shards=fitted_shards,
+    output:
+        checkpoints=f"{FAMILY}/checkpoints.json",
+        log=f"{FAMILY}/training.csv",
+    log:
+        f"{FAMILY_LOGS}/fit_sae.log",
+    wildcard_constraints:
+        method=SAE_METHODS,
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=64000,
+        runtime=720,
+    params:
+        runs=runs_of_family,
+        store=CHECKPOINTS,
+        unfinished=f"{FAMILY}/unfinished",
+        settings=sae_flags,
+        held_out_every=config["held_out"]["every"],
+        how=training_flags,
+        code=fingerprint("fit_sae"),
+    shell:
+        "python scripts/fit_sae.py --shards {input.shards} --layer {wildcards.layer}"
+        " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
+        " --log {output.log} --unfinished {params.unfinished}"
+        " --held_out_every {params.held_out_every} {params.settings} {params.how}"
+        " > {log} 2>&1"
+
+
 rule fit_gaussian:
     """Draw random directions: the control that never saw an activation."""
     input:

@@ -1,0 +1,239 @@
+"""An autoencoder in training: its weights, what Adam remembers, and who is dead."""
+
+import math
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vitproto.prototypes.sae import adam, cpu_gradients, gradients
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.gradients import Objective, Weights
+from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.runs import Run
+
+THRESHOLD_MOMENTUM = 0.99
+"""BatchTopK's threshold follows the smallest active latent of the last hundred
+batches or so."""
+
+
+class Scaling(NamedTuple):
+    """How raw activations become z = (x - mean) / norm."""
+
+    mean_D: Float[Tensor, "d"]
+    norm: float
+    centre_D: Float[Tensor, "d"]
+    """The mean of z: 0 if the mean is subtracted."""
+
+    def to(self, device: torch.device) -> "Scaling":
+        """The same with its tensors on `device`."""
+        return Scaling(self.mean_D.to(device), self.norm, self.centre_D.to(device))
+
+
+class StepLog(NamedTuple):
+    """What one step showed, as the training log has it."""
+
+    learning_rate: float
+    sparsity: float
+    """The weight of the L1 norm at this step, or the active latents asked for."""
+    loss: float
+    mse: float
+    """The mean squared error of all latents together, in units of z."""
+    sparsity_loss: float
+    aux_loss: float
+    l0: float
+    n_dead: int
+    gradient_norm: float
+
+
+class LossNotFiniteError(ValueError):
+    """Training diverged."""
+
+
+@dataclass
+class Learner:
+    """One autoencoder of a sweep."""
+
+    run: Run
+    settings: SaeSettings
+    scaling: Scaling
+    weights: Weights
+    moments: adam.Moments
+    last_active_S: Int64[Tensor, "s"]
+    """Patches seen when a latent was last active."""
+    threshold: float
+    """BatchTopK's, NaN before the first step; 0 for the others."""
+    step: int
+    """Steps taken."""
+
+    @classmethod
+    def begin(
+        cls,
+        run: Run,
+        settings: SaeSettings,
+        scaling: Scaling,
+        rows_SD: Float[Tensor, "s d"],
+    ) -> "Learner":
+        """An autoencoder before its first step.
+
+        Args:
+            rows_SD: directions of the decoder's rows; the encoder begins as a copy.
+        """
+        W_dec_SD = torch.nn.functional.normalize(rows_SD, dim=1).contiguous()
+        weights = Weights(
+            W_enc_SD=W_dec_SD.clone(),
+            b_enc_S=torch.zeros(len(W_dec_SD)).to(W_dec_SD),
+            W_dec_SD=W_dec_SD,
+            b_dec_D=scaling.centre_D.clone(),
+        )
+        return cls(
+            run=run,
+            settings=settings,
+            scaling=scaling,
+            weights=weights,
+            moments=adam.Moments.of(weights),
+            last_active_S=torch.zeros(len(W_dec_SD), dtype=torch.int64),
+            threshold=math.nan if settings.activation == "batchtopk" else 0.0,
+            step=0,
+        )
+
+    def learn(
+        self,
+        z_BD: Float[Tensor, "b d"],
+        memory: Weights,
+        workers: Executor,
+        scratch: cpu_gradients.Scratch,
+    ) -> StepLog:
+        """Take one step.
+
+        Args:
+            z_BD: a scaled batch, on the device of the weights.
+            memory: for the gradients; what it held before is lost.
+            workers: of `one_core_each`; used on a CPU.
+            scratch: used on a CPU.
+
+        Raises:
+            LossNotFiniteError: loss or gradient is not finite; nothing was changed.
+        """
+        settings, step = self.settings, self.step
+        n_seen = step * settings.batch_size
+        is_dead_S = n_seen - self.last_active_S > settings.n_until_dead
+        objective = self._objective()
+        arguments = (self.weights, z_BD, objective, is_dead_S, memory)
+        if z_BD.device.type == "cpu":
+            measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
+        else:
+            measured = gradients.compute_gradients(*arguments)
+        loss = (
+            sum(measured.mse_M) / len(measured.mse_M)
+            + objective.l1_weight * measured.l1
+            + objective.aux_weight * measured.aux_loss
+        )
+        norm = adam.gradient_norm(
+            self.weights,
+            memory,
+            freeze_decoder=settings.trains == "encoder",
+            workers=workers,
+        )
+        rate = settings.learning_rate(self.run.learning_rate, step)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise LossNotFiniteError(
+                f"{self.run.name}: at step {step} of {settings.n_steps} the loss is "
+                f"{loss} and its gradient's norm {norm}, with a learning rate of "
+                f"{rate:g}"
+            )
+        adam.update(
+            self.weights,
+            memory,
+            self.moments,
+            step=step,
+            learning_rate=rate,
+            shrink=min(1.0, settings.max_gradient_norm / max(norm, 1e-30)),
+            workers=workers,
+        )
+        self._note_active(measured)
+        self.step += 1
+        l1_weight = objective.l1_weight
+        return StepLog(
+            learning_rate=rate,
+            sparsity=l1_weight if objective.l0 is None else objective.l0,
+            loss=loss,
+            mse=measured.mse_M[-1],
+            sparsity_loss=l1_weight * measured.l1,
+            aux_loss=measured.aux_loss,
+            l0=measured.l0,
+            n_dead=int(is_dead_S.sum()),
+            gradient_norm=norm,
+        )
+
+    def finish(self) -> SparseAutoencoder:
+        """The autoencoder as it is used, on the CPU."""
+        counts = self.settings.activation == "topk"
+        weights = Weights(*(tensor.cpu() for tensor in self.weights))
+        return SparseAutoencoder(
+            **weights._asdict(),
+            mean_D=self.scaling.mean_D.cpu(),
+            norm=self.scaling.norm,
+            threshold=0.0 if math.isnan(self.threshold) else self.threshold,
+            l0=int(self.run.sparsity) if counts else None,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a later `restore` needs to go on."""
+        named = {f"weights.{k}": v for k, v in self.weights._asdict().items()}
+        for name, moment in self.moments._asdict().items():
+            named |= {f"{name}.{key}": v for key, v in moment._asdict().items()}
+        named["last_active_S"] = self.last_active_S
+        named["threshold"] = torch.tensor(self.threshold, dtype=torch.float64)
+        named["step"] = torch.tensor(self.step)
+        return {name: tensor.cpu() for name, tensor in named.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Become what `state` was taken from."""
+        for own, name in (
+            (self.weights, "weights"),
+            (self.moments.mean, "mean"),
+            (self.moments.square, "square"),
+        ):
+            for key, tensor in own._asdict().items():
+                tensor.copy_(state[f"{name}.{key}"])
+        self.last_active_S.copy_(state["last_active_S"])
+        self.threshold = float(state["threshold"])
+        self.step = int(state["step"])
+
+    def to(self, device: torch.device) -> None:
+        """Move to `device`, in place."""
+
+        def moved(weights: Weights) -> Weights:
+            return Weights(*(tensor.to(device) for tensor in weights))
+
+        self.weights = moved(self.weights)
+        self.moments = adam.Moments(*map(moved, self.moments))
+        self.last_active_S = self.last_active_S.to(device)
+        self.scaling = self.scaling.to(device)
+
+    def _objective(self) -> Objective:
+        settings, run = self.settings, self.run
+        n_latents = len(self.last_active_S)
+        return Objective(
+            ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
+            l1_weight=settings.l1_weight(run.sparsity, self.step),
+            l0=None if settings.activation == "relu" else int(run.sparsity),
+            over_batch=settings.activation == "batchtopk",
+            n_aux=settings.n_aux,
+            aux_weight=settings.aux_weight,
+        )
+
+    def _note_active(self, measured: gradients.Measured) -> None:
+        n_seen = (self.step + 1) * self.settings.batch_size
+        self.last_active_S[measured.active_S] = n_seen
+        if self.settings.activation == "batchtopk" and math.isfinite(measured.least):
+            # The threshold lies below the smallest value that it must let pass.
+            least = float(np.nextafter(np.float32(measured.least), np.float32(0)))
+            if math.isnan(self.threshold):
+                self.threshold = least
+            self.threshold += (1 - THRESHOLD_MOMENTUM) * (least - self.threshold)

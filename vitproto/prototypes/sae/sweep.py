@@ -1,0 +1,296 @@
+"""Train the autoencoders of a sweep together, over one stream of batches."""
+
+import csv
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vitproto.activations.random_batches import RandomBatches
+from vitproto.activations.stream import Activations
+from vitproto.files import whole_file
+from vitproto.progress import progress_bar
+from vitproto.prototypes.sae.cpu_gradients import Scratch
+from vitproto.prototypes.sae.gradients import Weights
+from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
+from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.threads import one_core_each
+
+N_LOGGED = 200
+"""Steps of a training that its log has, evenly spaced, and the last."""
+
+LOG_COLUMNS = ("run", "step", "n_patches", *StepLog._fields)
+"""Columns of a training log."""
+
+Observer = Callable[[str, int, StepLog], None]
+"""Is told of each logged step: run, patches seen, what it showed."""
+
+
+class StoppedError(Exception):
+    """Training was asked to stop and has kept its state."""
+
+
+class States:
+    """What a killed training goes on from, in a folder.
+
+    States of a step are written beside those before, then an index names the new
+    ones, then the old ones go: so there is always one whole set, whenever the job is
+    killed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._index = folder / "index.json"
+
+    def read(self, key: str) -> dict[str, torch.Tensor] | None:
+        """The last state of a run, if there is one.
+
+        Args:
+            key: says all that makes the run: what differs is never taken for it.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        name = self._names().get(key)
+        if name is None:
+            return None
+        try:
+            return load_file(self.folder / name)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"the state of a training, {self.folder / name}, is damaged ({error}): "
+                f"delete {self.folder} to train from the beginning"
+            ) from error
+
+    def write(self, learners: Mapping[str, Learner]) -> None:
+        """Keep the states of some runs, all at the same step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = self._names()
+        names = dict(before)
+        for key, learner in learners.items():
+            names[key] = f"{key}.step-{learner.step}.safetensors"
+            with whole_file(self.folder / names[key]) as partial:
+                save_file(learner.state(), partial)
+        self._replace(before, names)
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Drop the states of runs that are done."""
+        before = self._names()
+        after = {k: name for k, name in before.items() if k not in keys}
+        self._replace(before, after)
+        for key in keys:
+            self.log_path(key).unlink(missing_ok=True)
+        if not after and self.folder.is_dir():
+            self._index.unlink()
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+    def log_path(self, key: str) -> Path:
+        """Where the training log of a run is while it trains."""
+        return self.folder / f"{key}.csv"
+
+    def _names(self) -> dict[str, str]:
+        return json.loads(self._index.read_text()) if self._index.is_file() else {}
+
+    def _replace(self, before: dict[str, str], after: dict[str, str]) -> None:
+        if self.folder.is_dir():
+            with whole_file(self._index) as partial:
+                partial.write_text(json.dumps(after, indent=2))
+        for name in set(before.values()) - set(after.values()):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+class TrainingLog:
+    """The log of one run, a CSV file that grows while it trains."""
+
+    def __init__(self, path: Path, run: str, n_steps: int):
+        self.path = path
+        self._run = run
+        self._every = max(1, n_steps // N_LOGGED)
+        self._n_steps = n_steps
+
+    def begin(self, step: int) -> None:
+        """Go on at a step: what was logged after it comes again."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = []
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                rows = [row for row in csv.reader(file)][1:]
+        kept = [row for row in rows if len(row) == len(LOG_COLUMNS)]
+        kept = [row for row in kept if int(row[1]) <= step]
+        with whole_file(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([LOG_COLUMNS, *kept])
+
+    def wants(self, step: int) -> bool:
+        """Is this step, counted from 1, one that is logged?"""
+        return step % self._every == 0 or step == self._n_steps
+
+    def add(self, step: int, n_patches: int, log: StepLog) -> None:
+        """Append a row."""
+        numbers = [f"{x:.7g}" if isinstance(x, float) else x for x in log]
+        with self.path.open("a", newline="") as file:
+            row = (self._run, step, n_patches, *numbers)
+            csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def train(
+    learners: Mapping[str, Learner],
+    activations: Activations,
+    image_N: Int64[np.ndarray, "n"],
+    settings: SaeSettings,
+    *,
+    states: States,
+    device: torch.device,
+    save_every_s: float,
+    observe: Observer,
+) -> None:
+    """Train autoencoders to the end, from their last states on.
+
+    All that have taken equally many steps learn from the same batches, one after the
+    other. Each learns what it would learn alone.
+
+    Args:
+        learners: at their beginning, by a key that says all that makes them. They are
+            moved to `device`, and hold what was learned in the end.
+        activations: what to learn from.
+        image_N: the images to learn from.
+        settings: of all learners.
+        states: where states and logs are kept; those of earlier tries are used.
+        save_every_s: seconds between states.
+        observe: called at each logged step.
+
+    Raises:
+        ValueError: a loss is not finite; the message names its last state.
+        StoppedError: SIGTERM came; the state is kept.
+    """
+    for key, learner in learners.items():
+        state = states.read(key)
+        if state is not None:
+            learner.restore(state)
+            logging.info("%s goes on at step %d", learner.run.name, learner.step)
+        learner.to(device)
+    steps = sorted({learner.step for learner in learners.values()})
+    for step in steps:
+        together = {k: one for k, one in learners.items() if one.step == step}
+        if step < settings.n_steps:
+            _train_together(
+                together,
+                *(activations, image_N, settings, states, device),
+                *(save_every_s, observe),
+            )
+
+
+def _train_together(
+    learners: Mapping[str, Learner],
+    activations: Activations,
+    image_N: np.ndarray,
+    settings: SaeSettings,
+    states: States,
+    device: torch.device,
+    save_every_s: float,
+    observe: Observer,
+) -> None:
+    first = next(iter(learners.values()))
+    first_step, n_steps = first.step, settings.n_steps
+    logs = {
+        key: TrainingLog(states.log_path(key), learner.run.name, n_steps)
+        for key, learner in learners.items()
+    }
+    for log in logs.values():
+        log.begin(first_step)
+    batches = RandomBatches(
+        activations,
+        batch_size=settings.batch_size,
+        seed=settings.stream_seed,
+        n_mixed=settings.n_mixed,
+        first_batch=first_step,
+        images=image_N,
+    )
+    scaling = first.scaling
+    scratch = Scratch()
+    memory = {
+        shape: Weights.like(learner.weights)
+        for learner in learners.values()
+        if (shape := learner.weights.W_enc_SD.shape)
+    }
+    started = saved = time.monotonic()
+    n_patches = (n_steps - first_step) * settings.batch_size
+    with (
+        one_core_each() as workers,
+        progress_bar(n_patches, "patches") as progress,
+        _told_to_stop() as stopped,
+    ):
+        for step, x_BD in zip(
+            range(first_step + 1, n_steps + 1), batches, strict=False
+        ):
+            z_BD = workers.submit(_scale, x_BD.to(device), scaling).result()
+            for key, learner in learners.items():
+                try:
+                    log = learner.learn(
+                        z_BD, memory[learner.weights.W_enc_SD.shape], workers, scratch
+                    )
+                except LossNotFiniteError as error:
+                    raise _diverged(error, states, key) from error
+                if logs[key].wants(step):
+                    logs[key].add(step, step * settings.batch_size, log)
+                    observe(learner.run.name, step * settings.batch_size, log)
+            progress.update(len(x_BD))
+            waited = batches.waited_s / (time.monotonic() - started)
+            progress.set_postfix(waiting_for_data=f"{waited:.0%}", refresh=False)
+            if step == n_steps:
+                break
+            if stopped.is_set() or time.monotonic() - saved > save_every_s:
+                states.write(learners)
+                saved = time.monotonic()
+            if stopped.is_set():
+                raise StoppedError(
+                    f"stopped at step {step} of {n_steps}; run again to go on"
+                )
+    seconds = time.monotonic() - started
+    logging.info(
+        "%d autoencoders, %d steps in %.0f s: %s patches/s, %.1f %% of the time "
+        "waiting for data",
+        *(len(learners), n_steps - first_step, seconds),
+        *(f"{n_patches / seconds:,.0f}", 100 * batches.waited_s / seconds),
+    )
+
+
+def _scale(x_BD: torch.Tensor, scaling) -> torch.Tensor:
+    return x_BD.sub_(scaling.mean_D).div_(scaling.norm)
+
+
+def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError:
+    state = states.read(key)
+    kept = "no state was kept before"
+    if state is not None:
+        kept = (
+            f"its last good state is of step {int(state['step'])}, in {states.folder}"
+        )
+    return ValueError(
+        f"{error}; {kept}. Lower its learning_rate, or max_gradient_norm of its method"
+    )
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, which clusters send before they kill."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped  # only the main thread may listen to signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGTERM, before)
