@@ -22,7 +22,7 @@ from torch import Tensor
 from vitproto.prototypes.sae import kernels
 from vitproto.prototypes.sae.gradients import Measured, Objective, Weights
 
-N_PARTS = 8
+N_PARTS = 4
 """Parts into which small matrices are cut, for the cores to share."""
 TILE = (64, 1024)
 """Fewest and most latents of a tile."""
@@ -322,15 +322,12 @@ def _learn_from_active(
     W_dec_SD, g = weights.W_dec_SD.numpy(), g_MBD.numpy()
 
     def decode(rows: slice) -> np.ndarray:
+        of = (rows.start, rows.stop, start_B, end_B, latent_E)
         squares_M = kernels.decode(
-            *(start_B[rows], end_B[rows], latent_E, value_E, W_dec_SD),
-            *(bias_D.numpy(), target_BD[rows].numpy(), ends_M, g[:, rows]),
-            np.float32(scale),
+            *(*of, value_E, W_dec_SD, bias_D.numpy(), target_BD.numpy(), ends_M),
+            *(np.float32(scale), g),
         )
-        kernels.latent_gradients(
-            *(start_B[rows], end_B[rows], latent_E, W_dec_SD, ends_M, g[:, rows]),
-            gradient_E,
-        )
+        kernels.latent_gradients(*of, W_dec_SD, ends_M, g, gradient_E)
         return squares_M
 
     squares = list(workers.map(decode, _blocks(len(target_BD))))

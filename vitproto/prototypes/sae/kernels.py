@@ -161,9 +161,20 @@ def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
 
 @numba.njit(**_FAST)
 def decode(
-    start_B, end_B, latent_E, value_E, W_dec_SD, bias_D, target_BD, ends_M, g_MBD, scale
+    first,
+    last,
+    start_B,
+    end_B,
+    latent_E,
+    value_E,
+    W_dec_SD,
+    bias_D,
+    target_BD,
+    ends_M,
+    scale,
+    g_MBD,
 ):
-    """Decode rows prefix by prefix, and write the gradient at each reconstruction.
+    """Decode rows `first` to `last` - 1, and write the gradient at each prefix's end.
 
     `g_MBD[m]` becomes the gradient of the loss by what the latents between prefixes
     m - 1 and m add: the sum over this and all longer prefixes.
@@ -174,7 +185,7 @@ def decode(
     n_prefixes, width = len(ends_M), len(bias_D)
     total_M = np.zeros(n_prefixes)
     sum_D = np.empty(width, np.float32)
-    for b in range(len(start_B)):
+    for b in range(first, last):
         sum_D[:] = bias_D
         i = start_B[b]
         for m in range(n_prefixes):
@@ -196,9 +207,11 @@ def decode(
 
 
 @numba.njit(**_FAST)
-def latent_gradients(start_B, end_B, latent_E, W_dec_SD, ends_M, g_MBD, gradient_E):
-    """The gradient of the loss by each entry's value."""
-    for b in range(len(start_B)):
+def latent_gradients(
+    first, last, start_B, end_B, latent_E, W_dec_SD, ends_M, g_MBD, gradient_E
+):
+    """The gradient of the loss by each entry's value, in rows `first` to `last` - 1."""
+    for b in range(first, last):
         m = 0
         for i in range(start_B[b], end_B[b]):
             while latent_E[i] >= ends_M[m]:
