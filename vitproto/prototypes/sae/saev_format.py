@@ -9,13 +9,14 @@ from github.com/OSU-NLP-Group/saev (src/saev/nn/modeling.py unless said otherwis
 
 - No `schema` (theonlyladybug/saev, which holds the same early history, saev/nn.py at
   03067f9): the header is the configuration itself, with `d_vit` and `exp_factor`. The
-  activation is ReLU, and `b_dec` is subtracted before the encoder.
+  activation is ReLU, and `b_dec` is subtracted before the encoder. So it is here: it
+  was trained that way, although later versions (027f95a) load it without.
 - Schema 1 has two forms. In the first `cls` names the activation, and `cfg` holds
   `d_vit`, `exp_factor` and `top_k` (d991de3); in the other `cfg.activation` names it by
   `cls` and `params` (00d07b7 reads both).
-- Schemas 2 to 5: the latter form (2: 8603345; 5: 4b43976, 027f95a). `d_vit` becomes
-  `d_model`, and `d_sae` takes the place of `exp_factor`; 5 nests the settings of losses
-  in `params`, which do not matter here.
+- Schemas 2 to 5: the latter form (written as 2: 8603345, as 5: 4b43976 and 027f95a; 3
+  and 4 as these two read them). `d_vit` becomes `d_model`, and `d_sae` takes the place
+  of `exp_factor`; 5 nests the settings of losses in `params`, which do not matter here.
 - From schema 1's second form on nothing is subtracted before the encoder:
   f = activation(x · W_enc + b_enc) and x̂ = f · W_dec + b_dec. Schema 1's first form was
   written by code that subtracts `b_dec` (d991de3) and by later code that does not, and
