@@ -10,6 +10,12 @@ from vitproto.cli import PROJECT
 from vitproto.study.config import check, missing_inputs
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
+FREE_NAMES = {
+    ("datasets",),
+    ("encoders",),
+    ("methods", "saes"),
+    ("methods", "imported"),
+}
 STUDIES = [PROJECT / "config/config.yaml", PROJECT / "config/demo.yaml"]
 
 
@@ -35,7 +41,7 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
     def note(value, path=()):
         if isinstance(value, dict):
             for key, inner in value.items():
-                free_name = path in {("datasets",), ("encoders",), ("methods", "saes")}
+                free_name = path in FREE_NAMES
                 name = "*" if free_name else key
                 used.add((*path, name))
                 note(inner, (*path, name))
@@ -59,7 +65,8 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
             walk(schema["items"], path)
 
     walk(yaml.safe_load(SCHEMA.read_text()))
-    assert used == known
+    # No study comes with an autoencoder of somebody else.
+    assert used == known - {("methods", "imported", "*")}
 
 
 def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_path):
@@ -106,6 +113,14 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("runs", 2, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
         (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
         (("runs", 0, "method"), "kmeens", "'kmeens' is not among the methods: w"),
+        (
+            ("methods", "imported"),
+            {"SAE": "x.pt"},
+            "SAE: is not a name of small letter",
+        ),
+        (("methods", "imported"), {"theirs": 1}, "1 is not the path of a sae.pt file"),
+        (("methods", "imported"), {"pca": "x.pt"}, "pca is the name of another method"),
+        (("methods", "imported"), {"topk": "x.pt"}, "topk is the name of another meth"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(demo, path, value, message):
@@ -134,14 +149,37 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
     demo["datasets"]["cub"] = {"layout": "cub200", "root": str(tmp_path / "cub")}
     demo["encoders"]["a"] = {"model": "local-dir:gone", "checkpoint": "hub"}
     demo["encoders"]["b"] = {"model": "ViT-L-14", "checkpoint": "gone.pt"}
+    demo["methods"]["imported"] = {"theirs": str(tmp_path / "sae.pt")}
     datasets, encoders = {"cub", "demo_birds"}, {"a", "b"}
-    missing = missing_inputs(demo, datasets, encoders)
-    assert len(missing) == 3
+    missing = missing_inputs(demo, datasets, encoders, {"theirs"})
+    assert len(missing) == 4
     assert "set datasets: cub: root" in missing[0]
     assert "set encoders: a: model" in missing[1]
     assert "set encoders: b: checkpoint" in missing[2]
+    assert missing[3] == (
+        f"the autoencoder theirs is not at {tmp_path}/sae.pt: set methods: imported: "
+        "theirs to its file"
+    )
     (tmp_path / "cub").mkdir()
-    assert missing_inputs(demo, datasets, set()) == []
+    (tmp_path / "sae.pt").touch()
+    assert missing_inputs(demo, datasets, set(), {"theirs"}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seed": 1}, "1 is no seed of theirs, which is imported: write 0"),
+        ({"learning_rate": 0.1}, "theirs has no learning_rate: leave it out"),
+        ({"sparsity": 32}, "theirs has no sparsity: leave it out"),
+    ],
+)
+def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
+    demo["methods"]["imported"] = {"theirs": "sae.pt"}
+    row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "n_prototypes": 128}
+    demo["runs"] = [{**row, "seed": 0}]
+    check(demo, SCHEMA, ())
+    demo["runs"] = [{**row, "seed": 0, **keys}]
+    assert message in refusal(demo)
 
 
 def test_a_section_that_lacks_several_keys_says_so_once(demo):

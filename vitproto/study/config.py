@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from vitproto.study.runs import StudyRun, expand_runs
 
 METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
-"""Ways of choosing prototypes; the SAEs that a study names come besides."""
+"""Ways of choosing prototypes; the SAEs that a study names or imports come besides."""
 
 Config = Mapping[str, Any]
 KeyPath = tuple[str | int, ...]
@@ -86,6 +86,7 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from _impossible_datasets(config)
     yield from _impossible_layers(config["encoders"])
     yield from _impossible_saes(config["methods"]["saes"])
+    yield from _impossible_imports(config["methods"])
     yield from _impossible_runs(config)
 
 
@@ -141,6 +142,15 @@ def _impossible_saes(saes: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             )
 
 
+def _impossible_imports(methods: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for name in methods["imported"]:
+        if name in METHODS or name in methods["saes"]:
+            yield (
+                ("methods", "imported", name),
+                f"{name} is the name of another method: choose another",
+            )
+
+
 def _impossible_runs(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """At most one problem a row: that is enough to read."""
     first_row: dict[StudyRun, int] = {}
@@ -164,13 +174,17 @@ def _impossible_runs(config: Config) -> Iterator[tuple[KeyPath, str]]:
 def _unknown_names(row: Mapping[str, Any], config: Config) -> Iterator[tuple[str, str]]:
     for key, known in (
         ("encoder", list(config["encoders"])),
-        ("method", [*METHODS, *config["methods"]["saes"]]),
+        ("method", _methods(config["methods"])),
     ):
         for name in _values(row, key):
             if name not in known:
                 place = {"encoder": "encoders", "method": "the methods"}[key]
                 text = f"{name!r} is not among {place}: write {', '.join(known)}"
                 yield key, text
+
+
+def _methods(methods: Mapping[str, Any]) -> list[str]:
+    return [*METHODS, *methods["saes"], *methods["imported"]]
 
 
 def _wrong_keys(
@@ -231,6 +245,12 @@ def _impossible_members(
                 f"{n_prototypes} centres need at least as many patches: raise "
                 f"methods.kmeans.n_sample, now {n_sample}",
             )
+        elif run.method in config["methods"]["imported"] and seed != 0:
+            yield (
+                "seed",
+                f"{seed} is no seed of {run.method}, which is imported: write 0, in a "
+                "row of its own",
+            )
         elif run.method in config["methods"]["saes"]:
             yield from _impossible_sae(run, config["methods"]["saes"][run.method])
 
@@ -253,12 +273,15 @@ def _values(row: Mapping[str, Any], key: str) -> list[Any]:
     return row[key] if isinstance(row[key], list) else [row[key]]
 
 
-def missing_inputs(config: Config, datasets: set[str], encoders: set[str]) -> list[str]:
+def missing_inputs(
+    config: Config, datasets: set[str], encoders: set[str], imported: set[str]
+) -> list[str]:
     """Which data sets and weights does a run need that are not there?
 
     Args:
         config: a checked study.
-        datasets, encoders: the ones that scheduled jobs read.
+        datasets, encoders, imported: the ones that scheduled jobs read; `imported` are
+            methods.
 
     Returns:
         One sentence each, that says which key to set.
@@ -284,6 +307,13 @@ def missing_inputs(config: Config, datasets: set[str], encoders: set[str]) -> li
             missing.append(
                 f"the weights of {name} are not at {file}: set encoders: {name}: "
                 "checkpoint to the file, or to hub to download them"
+            )
+    for name in sorted(imported):
+        file = config["methods"]["imported"][name]
+        if not Path(file).is_file():
+            missing.append(
+                f"the autoencoder {name} is not at {file}: set methods: imported: "
+                f"{name} to its file"
             )
     return missing
 

@@ -85,6 +85,17 @@ def encoder_files(wildcards):
     return sorted(map(str, folder.glob("open_clip_*")))
 
 
+def imported_methods():
+    """The names of the imported methods, as a pattern."""
+    return "|".join(map(re.escape, config["methods"]["imported"])) or "(?!)"
+
+
+def imported_file(wildcards):
+    """The sae.pt of an imported method; nothing where it is missing."""
+    file = config["methods"]["imported"][wildcards.method]
+    return file if Path(file).is_file() else []
+
+
 def shards(dataset, encoder):
     """All shards of a data set's activations, in order."""
     n_shards = config["datasets"][dataset]["n_shards"]
@@ -188,10 +199,12 @@ def stop_without_inputs():
     jobs = list(workflow.dag.needrun_jobs())
     with_data = [job for job in jobs if "root" in job.params.keys()]
     with_encoder = [job for job in jobs if "weights" in job.params.keys()]
+    imports = [job for job in jobs if job.rule.name == "import_sae"]
     missing = study_config.missing_inputs(
         config,
         datasets={job.wildcards.dataset for job in with_data},
         encoders={job.wildcards.encoder for job in with_encoder},
+        imported={job.wildcards.method for job in imports},
     )
     if missing:
         files = ", ".join(map(str, workflow.configfiles))

@@ -129,3 +129,27 @@ rule fit_gaussian:
         "python scripts/fit_gaussian.py --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
         " --manifest {output} > {log} 2>&1"
+
+
+rule import_sae:
+    """Take the latents of somebody else's sparse autoencoder, from a sae.pt."""
+    input:
+        shards=evaluated_shards,
+        file=imported_file,
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/import_sae.log",
+    wildcard_constraints:
+        method=imported_methods(),
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        runs=runs_of_family,
+        store=CHECKPOINTS,
+        code=fingerprint("import_sae"),
+    shell:
+        "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
+        " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
+        " --manifest {output} > {log} 2>&1"

@@ -1,0 +1,28 @@
+"""Write a sparse autoencoder in the form that the saev project reads."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.prototypes import load
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.saev_format import write_saev
+
+
+def export_sae(checkpoint: Path, out: Path) -> None:
+    """Write a sparse autoencoder in the form that the saev project reads.
+
+    Args:
+        checkpoint: a `.safetensors` file from a study's store.
+        out: the sae.pt to write. It takes activations as the encoder gives them.
+    """
+    sae = load(checkpoint)
+    if not isinstance(sae, SparseAutoencoder):
+        raise ValueError(
+            f"{checkpoint} holds {type(sae).__name__}, not a sparse autoencoder: only "
+            "those can be exported"
+        )
+    write_saev(out, sae)
+
+
+if __name__ == "__main__":
+    run(export_sae)

@@ -1,0 +1,64 @@
+"""Take the latents of somebody else's sparse autoencoder as prototypes."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.sae.saev_format import read_saev
+from vitproto.runs import Run
+from vitproto.study.fingerprint import fingerprint
+
+
+def import_sae(
+    file: Path,
+    shards: tuple[Path, ...],
+    layer: int,
+    runs: tuple[str, ...],
+    store: Path,
+    manifest: Path,
+) -> None:
+    """Take the latents of somebody else's sparse autoencoder as prototypes.
+
+    Args:
+        file: a sae.pt of the saev project.
+        shards: all shards of the activations that it will score; they tell the width.
+        layer: which block it was trained on, counted from 0.
+        runs: what the study calls it, such as k512-seed0, for 512 latents.
+        store: the folder for the checkpoints; those that it holds are not made again.
+        manifest: the JSON file that lists them.
+    """
+    acts = Activations.open(shards, layer)
+    sae = read_saev(file)
+    if sae.width != acts.width:
+        raise ValueError(
+            f"{file} takes activations of width {sae.width}, but those in {shards[0]} "
+            f"have {acts.width}: it was trained on another encoder than this row's"
+        )
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    settings = {
+        "method": "imported",
+        "file": file.name,
+        "sha256": sha256,
+        "layer": layer,
+        "code": fingerprint("import_sae"),
+    }
+    fitted = {}
+    for fit in map(Run.parse, runs):
+        if fit.n_prototypes != sae.n_prototypes:
+            raise ValueError(
+                f"{file} has {sae.n_prototypes} latents, but a run asks for "
+                f"{fit.n_prototypes}: write n_prototypes: {sae.n_prototypes} in its row"
+            )
+        fitted[fit] = checkpoint.stored_at(store, fit, settings)
+        if not checkpoint.is_stored(fitted[fit], settings):
+            checkpoint.save(fitted[fit], sae, settings)
+            logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, file)
+    checkpoint.write_manifest(manifest, fitted)
+
+
+if __name__ == "__main__":
+    run(import_sae)

@@ -1,0 +1,77 @@
+"""Somebody else's autoencoder is a method like any other."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from study_copy import copy_project, snakemake
+
+FAMILY = "results/tiny/tiny-vit/layer3/theirs"
+AP = (f"{FAMILY}/ap.csv", "--configfile", "tiny.yaml")
+WIDTH, N_LATENTS, TOP_K = 64, 16, 4
+
+
+def write_theirs(path, seed):
+    """A `sae.pt` as the saev project writes it; gives its weights."""
+    draw = torch.Generator().manual_seed(seed)
+    state = {
+        "W_enc": torch.randn(WIDTH, N_LATENTS, generator=draw),
+        "b_enc": torch.randn(N_LATENTS, generator=draw),
+        "W_dec": torch.randn(N_LATENTS, WIDTH, generator=draw),
+        "b_dec": torch.randn(WIDTH, generator=draw),
+    }
+    activation = {"cls": "TopK", "params": {"top_k": TOP_K}}
+    cfg = {"d_model": WIDTH, "d_sae": N_LATENTS, "activation": activation}
+    with path.open("wb") as file:
+        file.write(json.dumps({"schema": 5, "cfg": cfg}).encode() + b"\n")
+        torch.save(state, file)
+    return state
+
+
+def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
+    workdir = copy_project(tmp_path)
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    study["methods"]["imported"] = {"theirs": "theirs.pt"}
+    row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "seed": 0}
+    study["runs"] = [{**row, "n_prototypes": N_LATENTS}]
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode != 0
+    assert (
+        "the autoencoder theirs is not at theirs.pt: set methods: impo" in shown.stdout
+    )
+    assert not (workdir / "results").exists()
+
+    state = write_theirs(workdir / "theirs.pt", seed=0)
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode == 0, shown.stdout
+    ap = pd.read_csv(workdir / f"{FAMILY}/ap.csv")
+    assert {*ap.method} == {"theirs"}
+    assert {*ap.n_prototypes} == {N_LATENTS}
+    assert ap.learning_rate.isna().all()
+    assert ap.sparsity.isna().all()
+    with h5py.File(workdir / f"{FAMILY}/scores.h5") as file:
+        scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][:]
+    shards = sorted(workdir.glob("results/activations/tiny_birds/tiny-vit/shard-*"))
+    patches = []
+    for shard in shards:
+        with h5py.File(shard) as file:
+            patches.append(file["layer3/patches"][:])
+    acts_NPD = torch.from_numpy(np.concatenate(patches)).double()
+    latents_NPK = acts_NPD @ state["W_enc"].double() + state["b_enc"].double()
+    kept_NPK = torch.zeros_like(latents_NPK)
+    kept_NPK.scatter_(2, latents_NPK.topk(TOP_K).indices, 1)
+    expected_NK = (latents_NPK.relu() * kept_NPK).amax(1)
+    assert 0 < (expected_NK == 0).double().mean() < 1
+    np.testing.assert_allclose(scores_NK, expected_NK, rtol=1e-4, atol=1e-4)
+
+    assert "Nothing to be done" in snakemake(workdir, *AP).stdout
+    write_theirs(workdir / "theirs.pt", seed=1)
+    shown = snakemake(workdir, *AP, "-n")
+    stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
+    assert stale == ["import_sae", "score_images", "select_prototypes"]
