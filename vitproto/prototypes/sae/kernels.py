@@ -6,6 +6,8 @@ their number changes no bit. B rows of a batch, D width, S latents, T latents of
 tile, E entries: the active latents of all rows, row by row, by rising latent.
 """
 
+import typing
+
 import numba
 import numpy as np
 
@@ -14,6 +16,7 @@ import numpy as np
 _FAST = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def rectify(pre_BT, largest_T):
     """ReLU in place; note the largest of each latent, count and add up what is left."""
@@ -32,6 +35,7 @@ def rectify(pre_BT, largest_T):
     return n_active, total
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def backpropagate_relu(gradient_BT, latents_BT, l1_gradient, sum_T):
     """The gradient before ReLU, in place, with L1's part; its sums over the batch."""
@@ -43,6 +47,7 @@ def backpropagate_relu(gradient_BT, latents_BT, l1_gradient, sum_T):
             sum_T[t] += value
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def error(reconstruction_BD, target_BD, gradient_BD, scale):
     """Write scale × (reconstruction - target); returns the sum of squared errors."""
@@ -57,6 +62,7 @@ def error(reconstruction_BD, target_BD, gradient_BD, scale):
     return total
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
     """The `k` largest values above `least` of each row; of equals the first.
@@ -100,6 +106,7 @@ def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
         n_B[b] = n
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def _replace_root(heap, value):
     """Put a value in the place of the least and let it sink."""
@@ -117,6 +124,7 @@ def _replace_root(heap, value):
     heap[i] = value
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def histogram(bits_BS, shift, prefix, counts):
     """Count positive values by 16 of their bits, among those with a given prefix.
@@ -129,6 +137,7 @@ def histogram(bits_BS, shift, prefix, counts):
                 counts[(bits >> shift) & 0xFFFF] += 1
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def count_above(pre_BS, bound, n_above_B, n_tied_B):
     """How many values of each row exceed a bound, and how many equal it."""
@@ -141,6 +150,7 @@ def count_above(pre_BS, bound, n_above_B, n_tied_B):
         n_tied_B[b] = n_tied
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
     """List the values above a bound, and the first so many that equal it."""
@@ -159,6 +169,7 @@ def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
             i += 1
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def decode(
     first,
@@ -206,6 +217,7 @@ def decode(
     return total_M
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def latent_gradients(
     first, last, start_B, end_B, latent_E, W_dec_SD, ends_M, g_MBD, gradient_E
@@ -223,6 +235,7 @@ def latent_gradients(
             gradient_E[i] = product
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def weight_gradients(
     first,
@@ -262,6 +275,7 @@ def weight_gradients(
         b_enc_S[s] = total
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def by_latent(latent_E, row_E, start_B, end_B, start_S, order_E):
     """Sort entries by latent, by counting; rows stay in order."""
@@ -280,6 +294,7 @@ def by_latent(latent_E, row_E, start_B, end_B, start_S, order_E):
             place_S[s] += 1
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def remove_parallel(gradient_TD, unit_TD):
     """Take from each row of a gradient what would only change its weights' length."""
@@ -291,6 +306,7 @@ def remove_parallel(gradient_TD, unit_TD):
             gradient_TD[t, d] -= along * unit_TD[t, d]
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def sum_of_squares(values_TD):
     """Summed row by row in float32, then in float64."""
@@ -303,6 +319,7 @@ def sum_of_squares(values_TD):
     return total
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def adam(
     weight_TD, gradient_TD, mean_TD, square_TD, shrink, rate, b1, b2, root_bias2, eps
@@ -322,6 +339,7 @@ def adam(
             weight_TD[t, d] -= rate * mean / (np.sqrt(square) / root_bias2 + eps)
 
 
+@typing.no_type_check
 @numba.njit(**_FAST)
 def normalise(weight_TD):
     """Give each row the length 1."""

@@ -1,0 +1,271 @@
+"""Gradients are those of autograd, fast or slow, and of the latents they should be."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitproto.prototypes.sae import adam, cpu_gradients, gradients, kernels
+from vitproto.prototypes.sae.gradients import Objective, Weights
+from vitproto.threads import one_core_each
+
+RELU = {"l1_weight": 0.3, "l0": None, "over_batch": False}
+TOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": False}
+BATCHTOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": True}
+KINDS = pytest.mark.parametrize(
+    "kind", [RELU, TOPK, BATCHTOPK], ids=["relu", "topk", "batchtopk"]
+)
+
+
+def objective(kind, ends, n_aux=0):
+    return Objective(np.array(ends), **kind, n_aux=n_aux, aux_weight=0.5)
+
+
+def some_weights(n_latents, width, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    W_dec_SD = torch.nn.functional.normalize(normal(n_latents, width), dim=1)
+    return Weights(
+        W_dec_SD + 0.1 * normal(n_latents, width),
+        0.1 * normal(n_latents),
+        W_dec_SD,
+        0.1 * normal(width),
+    )
+
+
+def some_rows(n_rows, width, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(n_rows, width, generator=generator, dtype=torch.float64)
+    return rows.to(dtype)
+
+
+def loss_by_autograd(weights, z_BD, aim, is_dead_S):
+    """The loss as its formula stands, in which autograd finds its own way."""
+    leaves = Weights(*(tensor.clone().requires_grad_() for tensor in weights))
+    pre_BS = (z_BD - leaves.b_dec_D) @ leaves.W_enc_SD.T + leaves.b_enc_S
+    kept_BS = gradients.activate(pre_BS.detach(), aim) > 0
+    latents_BS = pre_BS * kept_BS
+    loss = aim.l1_weight * latents_BS.sum() / len(z_BD)
+    for end in aim.ends_M.tolist():
+        reconstruction_BD = latents_BS[:, :end] @ leaves.W_dec_SD[:end] + leaves.b_dec_D
+        loss = loss + (reconstruction_BD - z_BD).square().mean() / len(aim.ends_M)
+    dead_A = is_dead_S.nonzero()[:, 0]
+    if aim.n_aux and len(dead_A):
+        residual_BD = (z_BD - reconstruction_BD).detach()
+        centred_BD = (z_BD - leaves.b_dec_D).detach()
+        pre_BA = centred_BD @ leaves.W_enc_SD[dead_A].T + leaves.b_enc_S[dead_A]
+        chosen = pre_BA.topk(min(aim.n_aux, len(dead_A)), dim=1)
+        aux_BA = torch.zeros_like(pre_BA).scatter(1, chosen.indices, chosen.values)
+        error_BD = aux_BA @ leaves.W_dec_SD[dead_A] - residual_BD
+        loss = loss + aim.aux_weight * error_BD.square().mean()
+    loss.backward()
+    return loss.item(), Weights(*(leaf.grad for leaf in leaves))
+
+
+def total_loss(measured, aim):
+    return (
+        np.mean(measured.mse_M)
+        + aim.l1_weight * measured.l1
+        + aim.aux_weight * measured.aux_loss
+    )
+
+
+@KINDS
+@pytest.mark.parametrize("ends", [[30], [4, 11, 30]], ids=["plain", "matryoshka"])
+@pytest.mark.parametrize("n_aux", [0, 2], ids=["no aux", "aux"])
+def test_loss_and_gradients_are_those_of_autograd(kind, ends, n_aux):
+    weights, z_BD = some_weights(30, 12), some_rows(50, 12)
+    aim = objective(kind, ends, n_aux)
+    is_dead_S = torch.arange(30) % 5 == 0
+    found = Weights.like(weights)
+    measured = gradients.compute_gradients(weights, z_BD, aim, is_dead_S, found)
+    loss, expected = loss_by_autograd(weights, z_BD, aim, is_dead_S)
+    np.testing.assert_allclose(total_loss(measured, aim), loss, rtol=1e-12)
+    for name in ("W_enc_SD", "b_enc_S", "W_dec_SD"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-12
+        )
+    if n_aux == 0:  # with it, dead latents pull at b_dec through the encoder too
+        torch.testing.assert_close(found.b_dec_D, expected.b_dec_D)
+
+
+@KINDS
+@given(
+    n_rows=st.integers(1, 300),
+    width=st.integers(1, 40),
+    n_latents=st.integers(5, 200),
+    n_prefixes=st.integers(1, 4),
+    n_aux=st.sampled_from([0, 3]),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_fast_gradients_are_the_slow_ones(
+    kind, n_rows, width, n_latents, n_prefixes, n_aux
+):
+    ends = np.unique(np.linspace(1, n_latents, n_prefixes + 1, dtype=np.int64)[1:])
+    aim = objective(kind, ends, n_aux)
+    is_dead_S = torch.arange(n_latents) % 4 == 1
+    weights = some_weights(n_latents, width, torch.float32)
+    z_BD = some_rows(n_rows, width, torch.float32)
+    exact = Weights(*(tensor.double() for tensor in weights))
+    expected, found = Weights.like(exact), Weights.like(weights)
+    slow = gradients.compute_gradients(exact, z_BD.double(), aim, is_dead_S, expected)
+    with one_core_each() as workers:
+        fast = cpu_gradients.compute_gradients(
+            weights, z_BD, aim, is_dead_S, found, workers, cpu_gradients.Scratch()
+        )
+    np.testing.assert_allclose(fast.mse_M, slow.mse_M, rtol=1e-5, atol=1e-10)
+    np.testing.assert_allclose(fast[1:4], slow[1:4], rtol=1e-4, atol=1e-9)
+    assert torch.equal(fast.active_S, slow.active_S)
+    # Float32 rounds what is added up, and the decoder's bias adds up what may cancel.
+    cancelling = (expected.b_enc_S.abs() @ exact.W_enc_SD.abs()).max().item()
+    for name, one, other in zip(Weights._fields, found, expected, strict=True):
+        size = cancelling if name == "b_dec_D" else other.abs().max().item()
+        atol = 3e-6 * size + 1e-8
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=atol)
+
+
+@KINDS
+def test_no_number_of_cores_changes_a_bit(kind):
+    weights = some_weights(300, 17, torch.float32)
+    z_BD, is_dead_S = some_rows(700, 17, torch.float32), torch.arange(300) % 9 == 0
+    results = set()
+    before = torch.get_num_threads()
+    for n_threads in (1, 2, 3, 5):
+        torch.set_num_threads(n_threads)
+        found = Weights.like(weights)
+        with one_core_each() as workers:
+            cpu_gradients.compute_gradients(
+                *(weights, z_BD, objective(kind, [40, 300], 3), is_dead_S, found),
+                *(workers, cpu_gradients.Scratch()),
+            )
+            adam.gradient_norm(weights, found, freeze_decoder=False, workers=workers)
+        results.add(b"".join(tensor.numpy().tobytes() for tensor in found))
+    torch.set_num_threads(before)
+    assert len(results) == 1
+
+
+def test_memory_used_again_leaves_nothing_behind():
+    """A small batch after a large one, as when autoencoders share their memory."""
+    scratch = cpu_gradients.Scratch()
+    large, small = some_weights(200, 16, torch.float32), some_weights(9, 16)
+    small = Weights(*(tensor.float() for tensor in small))
+    aim, alive = objective(BATCHTOPK, [9]), torch.zeros(9, dtype=torch.bool)
+    z_BD = some_rows(11, 16, torch.float32)
+    found, expected = Weights.like(small), Weights.like(small)
+    with one_core_each() as workers:
+        cpu_gradients.compute_gradients(
+            *(large, some_rows(99, 16, torch.float32), objective(RELU, [200])),
+            *(torch.zeros(200, dtype=torch.bool), Weights.like(large), workers),
+            scratch,
+        )
+        cpu_gradients.compute_gradients(
+            small, z_BD, aim, alive, found, workers, scratch
+        )
+        cpu_gradients.compute_gradients(
+            small, z_BD, aim, alive, expected, workers, cpu_gradients.Scratch()
+        )
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@given(
+    values=st.lists(
+        st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]), min_size=7, max_size=7),
+        min_size=1,
+        max_size=6,
+    ),
+    k=st.integers(1, 7),
+)
+@settings(deadline=None)
+def test_the_largest_of_a_row_are_those_of_a_stable_sort(values, k):
+    pre_BS = np.array(values, np.float32)
+    n_rows = len(pre_BS)
+    latent_E, value_E = np.zeros(n_rows * k, np.int64), np.zeros(n_rows * k, np.float32)
+    n_B = np.zeros(n_rows, np.int64)
+    kernels.select_largest(pre_BS, k, np.float32(0), latent_E, value_E, n_B)
+    for b, row_S in enumerate(pre_BS):
+        order = np.argsort(-row_S, kind="stable")[:k]
+        expected = sorted(s for s in order.tolist() if row_S[s] > 0)
+        entries = slice(k * b, k * b + n_B[b])
+        assert latent_E[entries].tolist() == expected
+        assert value_E[entries].tolist() == row_S[expected].tolist()
+
+
+def test_equal_latents_of_a_batch_stay_active_from_the_first_on():
+    # Worked out by hand: 2 × 2 places for 3, 1, 1, 1 | 2, 1, 0, 1: after 3 and 2 there
+    # are two places for the five ones.
+    weights = Weights(torch.eye(4), torch.zeros(4), torch.eye(4), torch.zeros(4))
+    z_BD = torch.tensor([[3.0, 1, 1, 1], [2, 1, 0, 1]])
+    aim = objective({**BATCHTOPK, "l0": 2}, [4])
+    kept = gradients.activate(z_BD, aim)
+    assert kept.tolist() == [[3, 1, 1, 0], [2, 0, 0, 0]]
+    found = Weights.like(weights)
+    with one_core_each() as workers:
+        measured = cpu_gradients.compute_gradients(
+            *(weights, z_BD, aim, torch.zeros(4, dtype=torch.bool), found, workers),
+            cpu_gradients.Scratch(),
+        )
+    # What is left out: 1 of the first row, 1 and 1 of the second.
+    assert measured.mse_M == [3 / 8]
+    assert (measured.l0, measured.l1, measured.least) == (2.0, 3.5, 1.0)
+    assert measured.active_S.tolist() == [True, True, True, False]
+
+
+def test_adam_moves_weights_as_torch_does():
+    weights = some_weights(40, 6, torch.float32)
+    theirs = [tensor.clone().requires_grad_() for tensor in weights[:2]]
+    optimiser = torch.optim.Adam(theirs, lr=0.01)
+    moments = adam.Moments.of(weights)
+    generator = torch.Generator().manual_seed(0)
+    with one_core_each() as workers:
+        for step in range(20):
+            found = Weights(
+                *(torch.randn(t.shape, generator=generator) for t in weights)
+            )
+            for leaf, gradient in zip(theirs, found, strict=False):
+                leaf.grad = 0.5 * gradient
+            optimiser.step()
+            adam.update(
+                weights,
+                found,
+                moments,
+                step=step,
+                learning_rate=0.01,
+                shrink=0.5,
+                workers=workers,
+            )
+    for one, other in zip(weights, theirs, strict=False):
+        torch.testing.assert_close(one, other.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(weights.W_dec_SD.norm(dim=1), torch.ones(40))
+
+
+def test_a_gradient_loses_what_would_only_change_the_length_of_a_row():
+    weights = Weights(
+        torch.zeros(1, 2), torch.zeros(1), torch.tensor([[0.6, 0.8]]), torch.zeros(2)
+    )
+    found = Weights(
+        torch.zeros(1, 2), torch.zeros(1), torch.tensor([[1.0, 0.0]]), torch.zeros(2)
+    )
+    with one_core_each() as workers:
+        norm = adam.gradient_norm(weights, found, freeze_decoder=False, workers=workers)
+    # (1, 0) - 0.6 · (0.6, 0.8), of length 0.8.
+    torch.testing.assert_close(found.W_dec_SD, torch.tensor([[0.64, -0.48]]))
+    assert norm == pytest.approx(0.8)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@KINDS
+def test_a_gpu_computes_the_same_gradients(kind):
+    weights, z_BD = some_weights(300, 16), some_rows(200, 16)
+    aim, is_dead_S = objective(kind, [50, 300], 3), torch.arange(300) % 9 == 0
+    expected = Weights.like(weights)
+    gradients.compute_gradients(weights, z_BD, aim, is_dead_S, expected)
+    on_gpu = Weights(*(tensor.cuda() for tensor in weights))
+    found = Weights.like(on_gpu)
+    gradients.compute_gradients(on_gpu, z_BD.cuda(), aim, is_dead_S.cuda(), found)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.cpu(), other)
