@@ -39,7 +39,7 @@ def sae_settings(**changes) -> SaeSettings:
         "scale_mean": True,
         "scale_norm": True,
         "n_scaling": 4000,
-        "n_patches": 400_000,
+        "n_patches": 300_000,
         "batch_size": 512,
         "n_mixed": 8000,
         "n_lr_warmup": 20,
