@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from vitproto.study.definitions import Import, Module, Statement, Use, read_module
+from vitproto.study.definitions import Import, Module, Statement, read_module
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -17,10 +17,13 @@ NOT_NUMERICAL = {"beartype", "jaxtyping", "tqdm", "tyro"}
 """Packages that shape command lines, progress bars and checks, but no result."""
 
 # What reaches code without naming it: in the module that uses it, or anywhere.
-_ANYTHING_HERE = {"compile", "dir", "eval", "exec", "globals", "locals", "vars"}
+_ANYTHING_HERE = {"eval", "exec", "globals", "locals"}
+_ANYTHING_HERE_WITHOUT_ARGUMENTS = r"\b(dir|vars)\(\)"
 _ANYTHING = {"__import__", "importlib", "pkgutil", "runpy"}
 _ANYTHING_BEHIND = {"__globals__", "__subclasses__", "f_globals"}
-_HARMLESS = ("importlib.metadata", "importlib.resources")
+# What seems to, and does not: it gives text, data, or nothing.
+_ONLY_NAMES_OF_MODULES = r"\bin sys\.modules(?![.\[])|\bdel sys\.modules\["
+_NO_CODE = ("importlib.metadata", "importlib.resources")
 _IMPORT_BY_TEXT = {"__import__", "importlib.import_module"}
 
 # Stages ask for their own fingerprint. The code for that has no place in it: the
@@ -199,11 +202,14 @@ class _Search:
             for found in sources:
                 path = [*found.path, *rest]
                 self._follow(found.module, path)
-                self._look_behind(".".join([found.module, *path]), use, name)
+                full_name = ".".join([found.module, *path])
+                self._look_behind(full_name, use.argument, name, statement)
             for definition in module.defined.get(first, ()):
                 self._reach(name, definition)
             if not sources and first not in module.defined:
-                self._look_behind(use.name, use, name)
+                self._look_behind(use.name, use.argument, name, statement)
+        if re.search(_ANYTHING_HERE_WITHOUT_ARGUMENTS, statement.code):
+            self._reach_all(name)
         self._find_data(name, statement)
 
     def _follow(self, name: str, path: list[str]) -> None:
@@ -235,14 +241,19 @@ class _Search:
         if self._module(package) is None:
             self.outside.add(package)
 
-    def _look_behind(self, used: str, use: Use, user: str) -> None:
-        """Follow what reaches code without naming it; `used` is the full name."""
-        if used in _ANYTHING_HERE or f"{used}.".startswith("sys.modules."):
+    def _look_behind(
+        self, used: str, argument: str | None, user: str, statement: Statement
+    ) -> None:
+        """Follow what reaches code without naming it."""
+        used = used.removeprefix("builtins.")
+        if used in _ANYTHING_HERE:
             self._reach_all(user)
-        argument = use.argument
-        if used in _IMPORT_BY_TEXT and argument and not argument.startswith("."):
+        elif f"{used}.".startswith("sys.modules."):
+            if not _only_names_modules(statement):
+                self._reach_all(user)
+        elif used in _IMPORT_BY_TEXT and argument and not argument.startswith("."):
             self._import(Import("*", argument, "", argument))
-        elif used.split(".")[0] in _ANYTHING and not used.startswith(_HARMLESS):
+        elif used.split(".")[0] in _ANYTHING and not used.startswith(_NO_CODE):
             self._reach_everything()
 
     def _find_data(self, name: str, statement: Statement) -> None:
@@ -268,6 +279,12 @@ def _find(name: str, project: Path) -> Path | None:
             if os.path.isfile(file):
                 return Path(file)
     return None
+
+
+def _only_names_modules(statement: Statement) -> bool:
+    """Does it use `sys.modules` only to see or forget which modules were imported?"""
+    n_uses = len(re.findall(r"\bsys\.modules\b", statement.code))
+    return 0 < n_uses == len(re.findall(_ONLY_NAMES_OF_MODULES, statement.code))
 
 
 def _place(file: Path, project: Path) -> str:
