@@ -55,6 +55,19 @@ PROJECTS = {
         "pkg/a.py": "def f():\n  import pkg.b as b\n  return b.g()\nX = 200\n",
         "pkg/b.py": "def f(): return 201\ndef g(): return 100\n",
     },
+    "global names": {
+        "scripts/stage.py": f"from pkg.a import f\ndef run(): return f()\n{RUN}",
+        "pkg/a.py": """
+            def f(): return load() + b.g() + h()
+            def load():
+                global b, h
+                import pkg.b as b
+                h = lambda: 100
+                return 101
+            def unused(): return 200
+            """,
+        "pkg/b.py": "def g(): return 102\ndef h(): return 201\n",
+    },
     "names that packages pass on": {
         "scripts/stage.py": f"from pkg import f\ndef run(): return f()\n{RUN}",
         "pkg/__init__.py": "from pkg.a import f\nfrom .b import g\n",

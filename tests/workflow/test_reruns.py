@@ -1,11 +1,15 @@
 """A change runs again what it makes stale, and nothing else."""
 
+import json
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 import yaml
 from study_copy import rules_to_run
+
+from vitproto.study.fingerprint import fingerprint
 
 REPORT = ["plot_map", "tabulate_map", "write_map_page"]
 N_FAMILIES = 5
@@ -179,6 +183,20 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
     ]
     families = ["score_images", "select_prototypes"] * len(FITS)
     assert rules_to_run(workdir) == sorted([*stale, *families, *REPORT])
+
+
+def test_results_carry_the_fingerprint_that_snakemake_compares(finished):
+    written = set()
+    for file in finished.glob("results/tiny/**/scores.h5"):
+        with h5py.File(file) as scores:
+            written.add(scores.attrs["code"])
+    files = [file for file in finished.rglob(".snakemake/metadata/*") if file.is_file()]
+    records = [json.loads(file.read_text()) for file in files]
+    compared = {
+        record["params"][0] for record in records if record["rule"] == "score_images"
+    }
+    assert written == {fingerprint("score_images", finished)}
+    assert compared == {repr(code) for code in written}
 
 
 def test_a_moved_project_reruns_nothing(workdir, tmp_path):

@@ -142,8 +142,9 @@ def read_module(source: bytes, file: str, package: str) -> Module:
     _drop_texts(tree)
     imports: list[Import] = []
     for node in tree.body:
-        # What `def` and `class` import is theirs; what `if` and `try` import is not.
-        if not isinstance(node, _DEFINITIONS):
+        # What `def` and `class` import is theirs, unless they say `global`; what `if`
+        # and `try` import is not.
+        if b"global" in source or not isinstance(node, _DEFINITIONS):
             for part in ast.walk(node):
                 if isinstance(part, ast.Import | ast.ImportFrom):
                     imports += _imports(part, package)
