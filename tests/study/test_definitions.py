@@ -231,10 +231,15 @@ PROJECTS = {
         "scripts/other.py": "def f(): return 100\ndef g(): return 200\n",
     },
     "a decorator that only wraps, and one of ours with the same name": {
-        "scripts/stage.py": f"import pkg.a, pkg.b\ndef run(): return 100\n{RUN}",
+        "scripts/stage.py": f"""
+            import pkg.a, pkg.b, pkg.d, pkg.e
+            def run(): return 100
+            {RUN}""",
         "pkg/a.py": "from functools import cache\n@cache\ndef f(): return 200\n",
         "pkg/b.py": "from pkg.c import cache\n@cache\ndef f(): return 101\n",
         "pkg/c.py": "def cache(f): return f\n",
+        "pkg/d.py": "def property(f): return f\n@property\ndef f(): return 102\n",
+        "pkg/e.py": "@staticmethod\ndef f(): return 201\n",
     },
 }
 

@@ -149,15 +149,16 @@ def read_module(source: bytes, file: str, package: str) -> Module:
                 if isinstance(part, ast.Import | ast.ImportFrom):
                     imports += _imports(part, package)
     imported = _by_name((found.name, found) for found in imports)
-    statements = [
-        Statement(
-            node=node,
-            names=tuple(dict.fromkeys(_names(node))),
-            package=package,
-            has_effects=_has_effects(node, imported),
-        )
+    nodes = [
+        (node, tuple(dict.fromkeys(_names(node))))
         for node in tree.body
         if not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+    ]
+    # Names with a meaning of their own here, whatever they mean elsewhere.
+    ours = {name for _, names in nodes for name in names}
+    statements = [
+        Statement(node, names, package, _has_effects(node, imported, ours))
+        for node, names in nodes
     ]
     defined = _by_name((name, found) for found in statements for name in found.names)
     return Module(tuple(statements), tuple(imports), defined, imported)
@@ -208,16 +209,20 @@ def _names(node: ast.stmt) -> Iterator[str]:
             yield part.name
 
 
-def _has_effects(node: ast.stmt, imported: dict[str, list[Import]]) -> bool:
+def _has_effects(
+    node: ast.stmt, imported: dict[str, list[Import]], ours: set[str]
+) -> bool:
     """Can running this do more than to define names? When in doubt, yes."""
     evaluated: list[ast.expr | None]
     if isinstance(node, _FUNCTIONS):
-        called = node.decorator_list
+        called = [*node.decorator_list]
         arguments = [part for part in ast.walk(node.args) if isinstance(part, ast.arg)]
         evaluated = [*node.args.defaults, *node.args.kw_defaults, node.returns]
         evaluated += [argument.annotation for argument in arguments]
     elif isinstance(node, ast.ClassDef):
-        if node.keywords or any(_has_effects(part, imported) for part in node.body):
+        if node.keywords or any(
+            _has_effects(part, imported, ours) for part in node.body
+        ):
             return True
         called, evaluated = [*node.decorator_list, *node.bases], []
     elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -233,17 +238,20 @@ def _has_effects(node: ast.stmt, imported: dict[str, list[Import]]) -> bool:
         for part in ast.walk(expression) if expression else ():
             if isinstance(part, ast.Call):
                 called.append(part.func)
-    return not all(_is_quiet(callee, imported) for callee in called)
+    return not all(_is_quiet(callee, imported, ours) for callee in called)
 
 
-def _is_quiet(callee: ast.expr, imported: dict[str, list[Import]]) -> bool:
+def _is_quiet(
+    callee: ast.expr, imported: dict[str, list[Import]], ours: set[str]
+) -> bool:
     if isinstance(callee, ast.Call):  # a decorator with arguments
         callee = callee.func
     if isinstance(callee, ast.Subscript):  # Generic[T]
         callee = callee.value
     first, *rest = (_dotted(callee) or "").split(".")
-    sources = imported.get(first, [Import(first, first, "", "")])
-    return all(
+    builtin = Import(first, first, "", "")
+    sources = imported.get(first) or imported.get("*") or [builtin]
+    return first not in ours and all(
         ".".join([found.module, *found.path, *rest]) in _QUIET for found in sources
     )
 
