@@ -1,31 +1,49 @@
-"""A stage's fingerprint changes when, and only when, its code does."""
+"""A stage's fingerprint changes when, and only when, code that it can reach does."""
 
 import ast
+import runpy
 import shutil
+import sys
+import threading
+from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
+from recorded import LAYER, write_shards
 
 from vitproto.cli import PROJECT
-from vitproto.study.fingerprint import fingerprint, import_closure
+from vitproto.data.demo.write_birds import DemoBirds
+from vitproto.prototypes.kmeans import KMeans
+from vitproto.study.fingerprint import fingerprint, reached
+
+STAGES = sorted(file.stem for file in (PROJECT / "scripts").glob("*.py"))
+DRAWERS = {
+    "draw_demo_birds",
+    "draw_demo_corpus",
+    "draw_demo_scenes",
+    "train_demo_encoder",
+}
+FITTERS = {"fit_random", "fit_gaussian", "fit_kmeans", "fit_pca"}
 
 
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project's code, free to be edited."""
-    shutil.copytree(PROJECT / "vitproto", tmp_path / "vitproto")
-    shutil.copytree(PROJECT / "scripts", tmp_path / "scripts")
+    for part in ("vitproto", "scripts"):
+        shutil.copytree(PROJECT / part, tmp_path / part)
     return tmp_path
 
 
-def stages():
-    return sorted(file.stem for file in (PROJECT / "scripts").glob("*.py"))
+@cache
+def unedited():
+    return {stage: fingerprint(stage) for stage in STAGES}
 
 
 def changed_by(project, edit):
-    """Which stages' fingerprints does an edit change?"""
-    before = {stage: fingerprint(stage, project) for stage in stages()}
+    """Which stages' fingerprints does a first edit of a copy change?"""
     edit()
-    return {s for s in before if fingerprint(s, project) != before[s]}
+    return {s for s in STAGES if fingerprint(s, project) != unedited()[s]}
 
 
 def replace(file, old, new):
@@ -35,71 +53,147 @@ def replace(file, old, new):
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprints(project):
-    for stage in stages():
-        assert fingerprint(stage, project) == fingerprint(stage)
+    assert changed_by(project, lambda: None) == set()
 
 
-def test_a_fix_in_the_trait_loader_leaves_activations_alone(project):
-    file = project / "vitproto/data/cub200_traits.py"
-    changed = changed_by(project, lambda: file.write_text(file.read_text() + "\nX = 1"))
-    assert changed == {"read_traits"}
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2", {"read_traits"}),
+        (
+            "traits/average_precision.py",
+            "count_T[t] + 1.0",
+            "1.0 + count_T[t]",
+            {"select_prototypes", "train_demo_encoder"},
+        ),
+        ("traits/image_scores.py", "TILE = 1024", "TILE = 512", {"score_images"}),
+        (
+            "activations/shards.py",
+            "rows.stop <=",
+            "rows.stop <",
+            {"record_activations"},
+        ),
+        (
+            "activations/shards.py",
+            "end > n_file_bytes",
+            "n_file_bytes < end",
+            {*FITTERS, "score_images"},
+        ),
+        ("prototypes/pca.py", "n_patches < 2", "n_patches < 3", {"fit_pca"}),
+        ("prototypes/gaussian.py", "np.float32", "np.float64", {"fit_gaussian"}),
+        (
+            "report/map_chart.py",
+            'set_xscale("log")',
+            'set_xscale("linear")',
+            {"plot_map"},
+        ),
+        (
+            "progress.py",
+            "n > 1e6",
+            "n > 1e3",
+            {*DRAWERS, "record_activations", "fit_kmeans", "fit_pca", "score_images"},
+        ),
+        ("cli.py", "logging.INFO", "logging.WARNING", set(STAGES)),
+        ("activations/encoder.py", "eval()", "train()", {"record_activations"}),
+        (
+            "activations/encoder.py",
+            "Side of the square of pixels",
+            "Edge of the square of pixels",
+            set(),
+        ),
+        (
+            "activations/encoder.py",
+            "n_blocks: int",
+            "n_blocks: float",
+            {"record_activations"},
+        ),
+        ("report/map_page.html.jinja", "<body>", "<body><p>", {"write_map_page"}),
+        ("study/fingerprint.py", "[:16]", "[:12]", set()),
+    ],
+)
+def test_an_edit_reaches_the_stages_that_it_can_change(project, file, old, new, stale):
+    path = project / "vitproto" / file
+    assert changed_by(project, lambda: replace(path, old, new)) == stale
 
 
-def test_a_fix_in_the_ap_kernel_reaches_selection_only(project):
-    file = project / "vitproto/traits/average_precision.py"
-    changed = changed_by(project, lambda: file.write_text(file.read_text() + "\nX = 1"))
-    assert changed == {"select_prototypes", "train_demo_encoder"}
-
-
-def test_a_fix_in_the_shard_writer_reaches_all_that_read_or_write_shards(project):
-    file = project / "vitproto/activations/shards.py"
-    changed = changed_by(project, lambda: file.write_text(file.read_text() + "\nX = 1"))
-    fitters = {"fit_random", "fit_gaussian", "fit_kmeans", "fit_pca"}
-    readers = {*fitters, "import_sae", "score_images"}
-    assert changed == {"record_activations"} | readers
-
-
-def test_comments_docstrings_formatting_and_new_dates_change_nothing(project):
+def test_unused_functions_comments_and_new_dates_change_nothing(project):
     def edit():
         for file in project.rglob("*.py"):
             text = file.read_text()
             tree = ast.parse(text)
             if ast.get_docstring(tree):
-                first = tree.body[0]
-                lines = text.splitlines()[first.end_lineno :]
+                lines = text.splitlines()[tree.body[0].end_lineno :]
                 text = '"""Another docstring."""\n' + "\n".join(lines) + "\n"
-            file.write_text(text + "\n\n\n# a comment\n")
+            function = "def unused(x: int = NEW) -> int:\n    return x + NEW\n"
+            file.write_text(f"{text}\n\n\n# a comment\nNEW = 1\n{function}")
 
     assert changed_by(project, edit) == set()
 
 
-def test_help_texts_under_fields_change_nothing_but_fields_do(project):
-    file = project / "vitproto/activations/encoder.py"
+def test_a_data_file_that_a_stage_reads_counts(project):
+    attributes = project / "vitproto/data/demo/cub_attributes.txt"
+    changed = changed_by(project, lambda: replace(attributes, "1 ", "01 "))
+    assert changed == {"draw_demo_birds", "train_demo_encoder"}
 
-    def reword():
-        replace(file, "Side of the square of pixels", "Edge of the square of pixels")
 
-    assert changed_by(project, reword) == set()
-    changed = changed_by(
-        project, lambda: replace(file, "n_blocks: int", "n_blocks: float")
+def stage_function(name):
+    return runpy.run_path(str(PROJECT / "scripts" / f"{name}.py"))[name]
+
+
+def definitions_called(call):
+    """The definitions of this project that a call runs, on all its threads."""
+    codes = set()
+
+    def note(frame, event, argument):
+        codes.add(frame.f_code)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    found = set()
+    for code in codes:
+        file, name = Path(code.co_filename), code.co_qualname.split(".")[0]
+        # The fingerprint is the one thing that its own code does not count for.
+        if file.is_relative_to(PROJECT) and file.parent.name != "study":
+            place = file.relative_to(PROJECT).as_posix()
+            if place.startswith(("vitproto/", "scripts/")) and name != "<module>":
+                found.add(f"{place}: {name}")
+    return found
+
+
+def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
+    birds, images, rng = (
+        tmp_path / "birds",
+        tmp_path / "i.csv",
+        np.random.default_rng(0),
     )
-    assert "record_activations" in changed
-
-
-def test_a_data_file_that_a_module_names_counts(project):
-    stage = project / "scripts/list_cub200.py"
-    file = project / "scripts/facts.txt"
-    file.write_text("1")
-    stage.write_text(stage.read_text() + "\nFACTS = 'facts.txt'\n")
-    assert file in import_closure(stage, project)
-    assert changed_by(project, lambda: file.write_text("2")) == {"list_cub200"}
-
-
-def test_packages_hold_nothing_that_a_fingerprint_would_miss():
-    """`import vitproto.a.b` runs `vitproto/a/__init__.py`, which does not count."""
-    for file in (PROJECT / "vitproto").rglob("__init__.py"):
-        for node in ast.parse(file.read_text()).body:
-            text = ast.unparse(node)
-            is_docstring = isinstance(node, ast.Expr)
-            is_import = isinstance(node, ast.ImportFrom)
-            assert is_docstring or is_import or text.startswith("__all__ ="), file
+    x_NPD = rng.standard_normal((20, 3, 8), dtype=np.float32)
+    shards = write_shards(tmp_path, x_NPD, n_shards=2)
+    manifests = {name: tmp_path / name / "checkpoints.json" for name in FITTERS}
+    fits = {
+        name: (shards, LAYER, ("k4-seed0",), tmp_path / name, manifests[name])
+        for name in FITTERS
+    }
+    kmeans = {"score": "distance", "cfg": KMeans(n_sample=40, n_iters=2)}
+    manifest = manifests["fit_kmeans"]
+    calls = {
+        "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
+        "list_cub200": ((birds, images), {"name": "birds"}),
+        "read_traits": ((birds, images, tmp_path / "t.npz"), {"name": "birds"}),
+        **{name: (fits[name], {}) for name in FITTERS - {"fit_kmeans"}},
+        "fit_kmeans": (fits["fit_kmeans"], kmeans),
+        "score_images": (
+            (shards, LAYER, manifest, tmp_path / "s.h5"),
+            {"device": "cpu"},
+        ),
+    }
+    for name, (arguments, settings) in calls.items():
+        stage = stage_function(name)
+        called = definitions_called(lambda: stage(*arguments, **settings))  # noqa: B023
+        assert f"scripts/{name}.py: {name}" in called
+        assert len(called) >= 3
+        assert called <= reached(name).keys(), name
