@@ -23,9 +23,8 @@ def tabulate_map(ap: tuple[Path, ...], images: Path, table: Path, csv: Path) -> 
     results = map_table.tabulate(read_ap(list(ap)))
     n_images = count_images(read_image_list(images), results)
     with whole_file(csv) as partial:
-        results[map_table.COLUMNS].to_csv(
-            partial, index=False, float_format="%.6f", lineterminator="\n"
-        )
+        shown = map_table.format_numbers(results[map_table.COLUMNS])
+        shown.to_csv(partial, index=False, lineterminator="\n")
     with whole_file(table) as partial:
         partial.write_text(write_markdown(results, n_images), encoding="utf-8")
 

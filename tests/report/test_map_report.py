@@ -14,12 +14,13 @@ from vitproto.data.image_list import write_image_list
 from vitproto.report.ap_table import read_ap
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_table import tabulate
+from vitproto.report.settings import rank_settings
 from vitproto.report.trait_table import tabulate_traits
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEADER = (
-    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,selection_seed,n_train,trait,"
-    "prototype,train_ap,test_ap,prevalence\n"
+    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,"
+    "selection_seed,n_train,trait,prototype,train_ap,test_ap,prevalence\n"
 )
 PREVALENCE = {
     "wing::blue": 0.5,
@@ -36,7 +37,7 @@ TEST_AP = {
 }
 
 
-def _lines(test_ap, run="tiny,3,random,2", n_train=4):
+def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1)):
     lines = []
     for (seed, selection), values in test_ap.items():
         for (trait, prevalence), ap in zip(
@@ -46,8 +47,8 @@ def _lines(test_ap, run="tiny,3,random,2", n_train=4):
             shown = prevalence if ap is None else ap
             tested = shown if prevalence else ""
             lines.append(
-                f"birds,{run},{seed},{selection},{n_train},{trait},{chosen},{tested},"
-                f"{prevalence}\n"
+                f"birds,{run},{setting},{seed},{n_alive[seed]},{selection},{n_train},"
+                f"{trait},{chosen},{tested},{prevalence}\n"
             )
     return lines
 
@@ -137,6 +138,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
         "Encoder",
         "Layer",
         "Prototypes",
+        "Alive",
         "Train",
         "mAP",
         "5%",
@@ -147,7 +149,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
         "Unselected",
     ]
     assert [cell.strip() for cell in rows[2].strip("|").split("|")] == [
-        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860"),
+        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860"),
         *("0.267", "3", "3", "0.7"),
     ]
     assert "reaches mAP 0.533, where chance is 0.267: 2 random prototypes in" in text
@@ -164,6 +166,74 @@ def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
     np.testing.assert_allclose(traits["chance"], [0.5, 0.2, 0.1])
     assert traits["n_unselected"].tolist() == [0, 1, 1]
     assert traits["n_seeds"].tolist() == [3, 3, 3]
+
+
+# Two settings of an SAE, and beside them what one has that was not trained. AP on the
+# training images is 0.75 in all rows until it is replaced.
+def _settings_lines():
+    def with_train_ap(ap, lines):
+        return [line.replace(",0.75,", f",{ap},") for line in lines]
+
+    best_on_test = _lines({(0, 0): (0.9, 0.9, 0.9)}, "tiny,3,topk,2", 4, "0.001,32")
+    best_on_train = _lines({(0, 0): (0.8, 0.7, None)}, "tiny,3,topk,2", 4, "3e-07,8")
+    return [
+        *with_train_ap(0.7, best_on_test),
+        *with_train_ap(0.8, best_on_train),
+        *_lines({(0, 0): (0.8, 0.6, 0.1)}),
+    ]
+
+
+def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
+    table = tabulate(read_ap([_write(tmp_path / "ap.csv", _settings_lines())]))
+    columns = ["method", "learning_rate", "sparsity", "is_chosen", "n_settings"]
+    assert table[columns].fillna(-1).values.tolist() == [
+        ["random", -1, -1, True, 1],
+        ["topk", 3e-7, 8, True, 2],
+        ["topk", 0.001, 32, False, 2],
+    ]
+
+
+def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_path):
+    # On 4 images the second is better, on 8 both are equal.
+    lines = []
+    for setting, train_ap in [("0.001,8", 0.5), ("0.001,32", 0.7)]:
+        run = ({(0, 0): (0.8, 0.6, 0.1)}, "tiny,3,topk,2")
+        few = _lines(*run, 4, setting)
+        lines += [line.replace(",0.75,", f",{train_ap},") for line in few]
+        lines += _lines(*run, 8, setting)
+    ranked = rank_settings(read_ap([_write(tmp_path / "ap.csv", lines)]))
+    assert ranked["is_chosen"].tolist() == [True, False]
+    np.testing.assert_allclose(ranked["train_map"], [0.75, 0.75])
+
+
+def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _settings_lines())
+    files = _run_stages(tmp_path / "out", (ap,), images)
+    text = files["map_table.md"].decode()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0][4:8] == ["Alive", "LR", "Sparsity", "Train"]
+    assert rows[2][:7] == ["random", "tiny", "3", "2", "2", "", ""]
+    assert rows[3][:7] == ["topk ‡", "tiny", "3", "2", "2", "3e-07", "8"]
+    assert rows[4][:7] == ["topk", "tiny", "3", "2", "2", "0.001", "32"]
+    assert "‡ marks the one that is compared" in text
+    # 0.9 is reached by a setting that the training images did not choose.
+    best = "2 topk prototypes (learning rate 3e-07, sparsity 8) in layer 3 of tiny"
+    reached = "The best of 2 configurations reaches mAP 0.533, where chance is 0.267"
+    assert f"{reached}: {best}" in text
+    assert files["map_table.csv"].decode().splitlines()[2].endswith(",2,3e-07,8")
+
+
+def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
+    ap = read_ap([_write(tmp_path / "ap.csv", _settings_lines())])
+    by_method = tabulate(ap).set_index("sparsity", drop=False)
+    assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
+    assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
+    random = by_method[by_method["sparsity"].isna()].iloc[0]
+    assert tabulate_traits(ap, random)["n_seeds"].tolist() == [1, 1, 1]
 
 
 def _run_stages(folder, ap_files, images):
@@ -201,9 +271,9 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
         assert first[name] == second[name], name
     assert first["map_table.csv"].decode() == (
         "dataset,encoder,layer,method,n_prototypes,n_train,map,p5,p95,chance,n_traits,"
-        "n_seeds\n"
-        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3\n"
-        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3\n"
+        "n_seeds,n_alive,learning_rate,sparsity\n"
+        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,1.5,,\n"
+        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3,1.5,,\n"
     )
 
 
@@ -265,8 +335,8 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
     assert "@import" not in text
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
-    assert rows[1][:8] == [
-        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860")
+    assert rows[1][:9] == [
+        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860")
     ]
     assert rows[3][:4] == ["wing::blue", "0.900", "0.500", "0.400"]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
@@ -308,6 +378,11 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
             "ap.csv, line 2: an AP or a prevalence is not between 0",
         ),
         ("0.8,0.5", "0.8,-1", "ap.csv, line 2: an AP or a prevalence is not between 0"),
+        (
+            "0,2,0,4,wing",
+            "0,3,0,4,wing",
+            "ap.csv, line 2: n_alive is not between 0 and",
+        ),
         ("1,0.75,0.6", ",0.75,0.6", "ap.csv, line 3: prototype and train_ap go toge"),
         ("1,0.75,0.6", "1,,0.6", "ap.csv, line 3: prototype and train_ap go together"),
         ("1,0.75,0.6", ",,0.6", "ap.csv, line 3: without a prototype, test_ap must be"),
@@ -354,6 +429,15 @@ def test_an_empty_ap_file_is_refused(tmp_path):
         (
             [line.replace("random", "pca") for line in GOOD[:3]],
             "a run has 3 of the 4 traits of the others: encoder tiny, layer 3, met",
+        ),
+        (
+            [line.replace(",0,2,0,4,", ",0,2,0,6,") for line in GOOD]
+            + [line.replace("random", "pca") for line in GOOD],
+            "a run lacks some n_train of 4, 6, .*: encoder tiny, layer 3, method pca",
+        ),
+        (
+            [line.replace(",0,2,0,4,", ",0,1,0,6,") for line in GOOD],
+            "a run has different numbers of alive prototypes: encoder tiny, layer 3",
         ),
     ],
 )

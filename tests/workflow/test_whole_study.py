@@ -17,7 +17,8 @@ FAMILY = "results/tiny/tiny-vit/layer3/random"
 def test_the_table_has_every_configuration_beside_chance(finished):
     table = pd.read_csv(finished / "results/tiny/map_table.csv")
     columns = "dataset encoder layer method n_prototypes n_train map p5 p95 chance"
-    assert [*table.columns] == [*columns.split(), "n_traits", "n_seeds"]
+    more = "n_traits n_seeds n_alive learning_rate sparsity"
+    assert [*table.columns] == [*columns.split(), *more.split()]
     configurations = table[["method", "n_prototypes", "n_train"]].values.tolist()
     assert sorted(configurations) == sorted(
         [method, k, n]

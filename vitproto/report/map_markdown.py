@@ -3,12 +3,16 @@
 import pandas as pd
 
 from vitproto.report.map_text import explain_columns, write_chance_note, write_headline
+from vitproto.report.markdown import TextTable, align
 
 COLUMNS = {
     "Method": "<",
     "Encoder": "<",
     "Layer": ">",
     "Prototypes": ">",
+    "Alive": ">",
+    "LR": ">",
+    "Sparsity": ">",
     "Train": ">",
     "mAP": "<",
     "5%": ">",
@@ -20,25 +24,50 @@ COLUMNS = {
 }
 """Heading and alignment of each column."""
 
+ONLY_WHERE_GIVEN = {"LR": "learning_rate", "Sparsity": "sparsity"}
+"""Columns that are left out where no row has a value, and what they show."""
 
-def format_cells(row: pd.Series) -> list[str]:
-    """How is a row of the table printed? A cell for each of `COLUMNS`."""
+
+def show_table(table: pd.DataFrame) -> TextTable:
+    """How is the table printed?
+
+    Args:
+        table: what `tabulate` gives.
+    """
+    hidden = {
+        name for name, column in ONLY_WHERE_GIVEN.items() if table[column].isna().all()
+    }
+    columns = {name: side for name, side in COLUMNS.items() if name not in hidden}
+    cells = [_format(row) for _, row in table.iterrows()]
+    return TextTable(columns, [[row[name] for name in columns] for row in cells])
+
+
+def _format(row: pd.Series) -> dict[str, str]:
     spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
-    mark = "" if row["above_chance"] else " †"
-    return [
-        row["method"],
-        row["encoder"],
-        str(row["layer"]),
-        str(row["n_prototypes"]),
-        str(row["n_train"]),
-        f"{row['map']:.3f}{spread}{mark}",
-        f"{row['p5']:.3f}",
-        f"{row['p95']:.3f}",
-        f"{row['chance']:.3f}",
-        str(row["n_traits"]),
-        str(row["n_seeds"]),
-        f"{row['n_unselected']:.1f}",
-    ]
+    low = "" if row["above_chance"] else " †"
+    chosen = " ‡" if row["is_chosen"] and row["n_settings"] > 1 else ""
+    n_alive = row["n_alive"]
+    return {
+        "Method": row["method"] + chosen,
+        "Encoder": row["encoder"],
+        "Layer": str(row["layer"]),
+        "Prototypes": str(row["n_prototypes"]),
+        "Alive": f"{n_alive:.0f}" if n_alive == int(n_alive) else f"{n_alive:.1f}",
+        "LR": _number_or_nothing(row["learning_rate"]),
+        "Sparsity": _number_or_nothing(row["sparsity"]),
+        "Train": str(row["n_train"]),
+        "mAP": f"{row['map']:.3f}{spread}{low}",
+        "5%": f"{row['p5']:.3f}",
+        "95%": f"{row['p95']:.3f}",
+        "Chance": f"{row['chance']:.3f}",
+        "Traits": str(row["n_traits"]),
+        "Seeds": str(row["n_seeds"]),
+        "Unselected": f"{row['n_unselected']:.1f}",
+    }
+
+
+def _number_or_nothing(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.12g}"
 
 
 def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
@@ -48,8 +77,6 @@ def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
         table: what `tabulate` gives.
         n_images: in the splits `train` and `test`.
     """
-    rows = [format_cells(row) for _, row in table.iterrows()]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     meanings = explain_columns(table, n_images)
     return "\n".join(
         [
@@ -57,7 +84,7 @@ def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
             "",
             write_headline(table),
             "",
-            *_align(rows),
+            *align(show_table(table)),
             "",
             write_chance_note(table),
             "",
@@ -65,21 +92,3 @@ def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
             "",
         ]
     )
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    widths = [
-        max(len(cell) for cell in column) for column in zip(COLUMNS, *rows, strict=True)
-    ]
-    rule = [
-        "-" * width if side == "<" else "-" * (width - 1) + ":"
-        for width, side in zip(widths, COLUMNS.values(), strict=True)
-    ]
-    padded = [
-        [
-            f"{cell:{side}{width}}"
-            for cell, side, width in zip(row, COLUMNS.values(), widths, strict=True)
-        ]
-        for row in [list(COLUMNS), rule, *rows]
-    ]
-    return [f"| {' | '.join(row)} |" for row in padded]

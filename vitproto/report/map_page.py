@@ -6,7 +6,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from vitproto.report.map_markdown import COLUMNS, format_cells
+from vitproto.report.map_markdown import show_table
 from vitproto.report.map_table import tabulate
 from vitproto.report.map_text import (
     count_images,
@@ -45,8 +45,8 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
         dataset=best["dataset"],
         headline=write_headline(table),
         chart=_inline(chart_svg),
-        columns=COLUMNS,
-        rows=[(format_cells(row), row["above_chance"]) for _, row in table.iterrows()],
+        table=show_table(table),
+        above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
         meanings=explain_columns(table, count_images(images, table)),
         best=describe(best),

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from vitproto.report.ap_table import CONFIGURATION, PAIR
+from vitproto.report.ap_table import CONFIGURATION, METHOD, PAIR, SETTING
+from vitproto.report.settings import rank_settings
 
 COLUMNS = [
     "dataset",
@@ -18,6 +19,9 @@ COLUMNS = [
     "chance",
     "n_traits",
     "n_seeds",
+    "n_alive",
+    "learning_rate",
+    "sparsity",
 ]
 """Columns of `map_table.csv`."""
 
@@ -37,22 +41,24 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
         ap: what `read_ap` gives.
 
     Returns:
-        A row for each encoder, layer, method, number of prototypes and `n_train`,
-        sorted by these, with `COLUMNS` (`chance` is the mean prevalence over the
-        same traits: what constant scores reach; `n_seeds` the number of pairs) and
+        A row for each encoder, layer, method, number of prototypes, setting and
+        `n_train`, sorted by these, with `COLUMNS` (`chance` is the mean prevalence
+        over the same traits: what constant scores reach; `n_seeds` the number of
+        pairs; `n_alive` the mean over the fit seeds) and
 
         - `map_sd`: the standard deviation of the mAP over the pairs (n − 1 in the
           denominator), NaN for a single pair;
         - `n_unselected`: traits scored that could not be selected, mean over
           pairs;
-        - `above_chance`: whether `map` exceeds `chance`.
+        - `above_chance`: whether `map` exceeds `chance`;
+        - `is_chosen` and `n_settings`, see `rank_settings`.
     """
     scored = ap[ap["test_ap"].notna()]
     if scored.empty:
         raise ValueError("no trait of the AP files is shown by any test image")
     pairs = (
         scored.assign(unselected=scored["prototype"].isna())
-        .groupby(["dataset", *CONFIGURATION, *PAIR])
+        .groupby(["dataset", *CONFIGURATION, *PAIR], dropna=False)
         .agg(
             map=("test_ap", "mean"),
             p5=("test_ap", lambda test_ap: np.percentile(test_ap, 5)),
@@ -62,8 +68,11 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
             n_unselected=("unselected", "sum"),
         )
     )
+    fits = ap.groupby([*CONFIGURATION, "seed"], dropna=False)["n_alive"].first()
+    alive = fits.groupby(CONFIGURATION, dropna=False).mean().reset_index()
+    ranked = rank_settings(ap).drop(columns="train_map")
     table = (
-        pairs.groupby(["dataset", *CONFIGURATION])
+        pairs.groupby(["dataset", *CONFIGURATION], dropna=False)
         .agg(
             map=("map", "mean"),
             p5=("p5", "mean"),
@@ -75,6 +84,19 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
             n_unselected=("n_unselected", "mean"),
         )
         .reset_index()
+        .merge(alive, on=CONFIGURATION)
+        .merge(ranked, on=[*METHOD, *SETTING])
     )
     table["above_chance"] = table["map"] > table["chance"] + NO_BETTER
-    return table[[*COLUMNS, "map_sd", "n_unselected", "above_chance"]]
+    more = ["map_sd", "n_unselected", "above_chance", "is_chosen", "n_settings"]
+    return table[[*COLUMNS, *more]]
+
+
+def format_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as CSV files show it: measures to 6 decimals, settings in full."""
+    text = table.copy()
+    for column in text.select_dtypes("float64"):
+        is_given = column in ("n_alive", *SETTING)
+        number = "{:.12g}" if is_given else "{:.6f}"
+        text[column] = text[column].map(number.format, na_action="ignore")
+    return text
