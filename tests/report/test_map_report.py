@@ -90,7 +90,7 @@ def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
 def test_one_pair_of_seeds_has_no_spread(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.8, 0.6, 0.1)})
     assert np.isnan(table["map_sd"][0])
-    text = write_markdown(table, {"train": 6, "test": 10})
+    text = write_markdown(table, {"train": 6, "test": 10}, [])
     assert "| 0.500 |" in text
 
 
@@ -98,7 +98,7 @@ def test_constant_scores_reach_chance_and_are_marked(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.5, 0.2, 0.1)})
     assert table["map"][0] == pytest.approx(table["chance"][0])
     assert not table["above_chance"][0]
-    text = write_markdown(table, {"train": 6, "test": 10})
+    text = write_markdown(table, {"train": 6, "test": 10}, [])
     assert "| 0.267 † |" in text
     assert "No configuration is above chance: the best of 1 reaches mAP 0.267" in text
     assert "1 of 1 rows is at or below chance (marked †)" in text
@@ -130,7 +130,7 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
 
 
 def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
-    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10})
+    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10}, [])
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
@@ -260,6 +260,9 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
     first = _run_stages(tmp_path / "first", (random, other), images)
     second = _run_stages(tmp_path / "second", (other, random), images)
+    winner = "With 2 prototypes (tiny, layer 3, chosen on 4 images), random wins: "
+    assert winner in first["map_table.md"].decode()
+    assert winner in first["index.html"].decode()
     assert list(first) == [
         "index.html",
         "map_chart.png",

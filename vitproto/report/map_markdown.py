@@ -2,8 +2,15 @@
 
 import pandas as pd
 
-from vitproto.report.map_text import explain_columns, write_chance_note, write_headline
+from vitproto.report.map_text import (
+    explain_columns,
+    format_map,
+    write_chance_note,
+    write_headline,
+)
 from vitproto.report.markdown import TextTable, align
+from vitproto.report.winner_text import explain_winners, write_winner
+from vitproto.report.winners import Comparison
 
 COLUMNS = {
     "Method": "<",
@@ -43,8 +50,6 @@ def show_table(table: pd.DataFrame) -> TextTable:
 
 
 def _format(row: pd.Series) -> dict[str, str]:
-    spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
-    low = "" if row["above_chance"] else " †"
     chosen = " ‡" if row["is_chosen"] and row["n_settings"] > 1 else ""
     n_alive = row["n_alive"]
     return {
@@ -56,7 +61,7 @@ def _format(row: pd.Series) -> dict[str, str]:
         "LR": _number_or_nothing(row["learning_rate"]),
         "Sparsity": _number_or_nothing(row["sparsity"]),
         "Train": str(row["n_train"]),
-        "mAP": f"{row['map']:.3f}{spread}{low}",
+        "mAP": format_map(row),
         "5%": f"{row['p5']:.3f}",
         "95%": f"{row['p95']:.3f}",
         "Chance": f"{row['chance']:.3f}",
@@ -70,14 +75,18 @@ def _number_or_nothing(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.12g}"
 
 
-def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
+def write_markdown(
+    table: pd.DataFrame, n_images: dict[str, int], comparisons: list[Comparison]
+) -> str:
     """What does a reader see in `map_table.md`?
 
     Args:
         table: what `tabulate` gives.
         n_images: in the splits `train` and `test`.
+        comparisons: what `compare_methods` gives.
     """
     meanings = explain_columns(table, n_images)
+    winners = [f"- {write_winner(comparison)}" for comparison in comparisons]
     return "\n".join(
         [
             f"# How well do prototypes find traits? {table['dataset'].iloc[0]}",
@@ -87,6 +96,13 @@ def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
             *align(show_table(table)),
             "",
             write_chance_note(table),
+            "",
+            "## Who wins at an equal number of prototypes?",
+            "",
+            *([*winners, ""] if winners else []),
+            explain_winners(comparisons),
+            "",
+            "## What the columns mean",
             "",
             *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
             "",

@@ -17,6 +17,8 @@ from vitproto.report.map_text import (
     write_headline,
 )
 from vitproto.report.trait_table import tabulate_traits
+from vitproto.report.winner_text import explain_winners, write_winner
+from vitproto.report.winners import compare_methods
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 
@@ -34,6 +36,7 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
     """
     table = tabulate(ap)
     best = find_best(table)
+    comparisons = compare_methods(ap)
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -44,6 +47,8 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
     return template.render(
         dataset=best["dataset"],
         headline=write_headline(table),
+        winners=[write_winner(comparison) for comparison in comparisons],
+        winners_note=explain_winners(comparisons),
         chart=_inline(chart_svg),
         table=show_table(table),
         above_chance=table["above_chance"].tolist(),

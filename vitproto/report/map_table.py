@@ -1,8 +1,11 @@
 """The headline table: mAP of each configuration, with the chance level beside it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from vitproto.files import whole_file
 from vitproto.report.ap_table import CONFIGURATION, METHOD, PAIR, SETTING
 from vitproto.report.settings import rank_settings
 
@@ -51,7 +54,7 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
         - `n_unselected`: traits scored that could not be selected, mean over
           pairs;
         - `above_chance`: whether `map` exceeds `chance`;
-        - `is_chosen` and `n_settings`, see `rank_settings`.
+        - `train_map`, `is_chosen` and `n_settings`, see `rank_settings`.
     """
     scored = ap[ap["test_ap"].notna()]
     if scored.empty:
@@ -70,7 +73,6 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
     )
     fits = ap.groupby([*CONFIGURATION, "seed"], dropna=False)["n_alive"].first()
     alive = fits.groupby(CONFIGURATION, dropna=False).mean().reset_index()
-    ranked = rank_settings(ap).drop(columns="train_map")
     table = (
         pairs.groupby(["dataset", *CONFIGURATION], dropna=False)
         .agg(
@@ -85,18 +87,29 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
         )
         .reset_index()
         .merge(alive, on=CONFIGURATION)
-        .merge(ranked, on=[*METHOD, *SETTING])
+        .merge(rank_settings(ap), on=[*METHOD, *SETTING])
     )
     table["above_chance"] = table["map"] > table["chance"] + NO_BETTER
-    more = ["map_sd", "n_unselected", "above_chance", "is_chosen", "n_settings"]
-    return table[[*COLUMNS, *more]]
+    more = ["map_sd", "n_unselected", "above_chance"]
+    return table[[*COLUMNS, *more, "train_map", "is_chosen", "n_settings"]]
 
 
-def format_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as CSV files show it: measures to 6 decimals, settings in full."""
+def keep_compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that methods are compared by: chosen settings, the largest `n_train`.
+
+    Args:
+        table: what `tabulate` gives.
+    """
+    is_largest = table["n_train"] == table["n_train"].max()
+    return table[is_largest & table["is_chosen"]]
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write measures to 6 decimals, settings in full, and nothing for NaN."""
     text = table.copy()
     for column in text.select_dtypes("float64"):
         is_given = column in ("n_alive", *SETTING)
         number = "{:.12g}" if is_given else "{:.6f}"
         text[column] = text[column].map(number.format, na_action="ignore")
-    return text
+    with whole_file(path) as partial:
+        text.to_csv(partial, index=False, lineterminator="\n")

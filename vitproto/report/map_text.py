@@ -38,6 +38,13 @@ def find_best(table: pd.DataFrame) -> pd.Series:
     return table.loc[table.loc[table["is_chosen"], "map"].idxmax()]
 
 
+def format_map(row: pd.Series) -> str:
+    """How is an mAP printed? `0.474 ± 0.004`, with † where it is not above chance."""
+    spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
+    low = "" if row["above_chance"] else " †"
+    return f"{row['map']:.3f}{spread}{low}"
+
+
 def describe(row: pd.Series) -> str:
     """Which configuration is this?"""
     setting = name_setting(row)
