@@ -1,10 +1,7 @@
 import numpy as np
 import pandas as pd
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vitproto.report.drawing import save_chart, spread
+from vitproto.report.drawing import save_chart
 from vitproto.report.map_chart import draw_chart, tick_labels
 
 
@@ -95,17 +92,6 @@ def test_a_single_run_without_spread_can_be_drawn(tmp_path):
     assert (tmp_path / "chart.svg").read_text().count("<svg") == 1
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_a_chart_carries_neither_date_nor_version(tmp_path, suffix):
-    save_chart(draw_chart, _table(), tmp_path / f"a.{suffix}")
-    save_chart(draw_chart, _table(), tmp_path / f"b.{suffix}")
-    data = (tmp_path / f"a.{suffix}").read_bytes()
-    assert data == (tmp_path / f"b.{suffix}").read_bytes()
-    assert b"atplotlib v" not in data
-    assert b"dc:date" not in data
-    assert b"Software" not in data
-
-
 def test_ticks_that_would_touch_are_written_one_line_down():
     assert tick_labels([16, 64, 256, 1024, 1200]) == [
         "16",
@@ -115,17 +101,3 @@ def test_ticks_that_would_touch_are_written_one_line_down():
         "\n1200",
     ]
     assert tick_labels([10, 12, 14]) == ["10", "\n12", "14"]
-
-
-def test_labels_that_touch_are_moved_apart_around_their_middle():
-    np.testing.assert_allclose(spread([0.5, 0.5, 2.0], 0.2), [0.4, 0.6, 2.0])
-    np.testing.assert_allclose(spread([1.0, 0.0, 0.1], 0.5), [1.0, -0.2, 0.3])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_labels_keep_their_order_and_their_distance(heights):
-    placed = spread(heights, 0.065)
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    gaps = np.diff([placed[i] for i in order])
-    assert (gaps >= 0.065 - 1e-9).all()
-    assert np.mean(placed) == pytest.approx(np.mean(heights))

@@ -236,19 +236,26 @@ def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
     assert tabulate_traits(ap, random)["n_seeds"].tolist() == [1, 1, 1]
 
 
+def _stage(name):
+    return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
+
+
 def _run_stages(folder, ap_files, images):
     folder.mkdir()
-    for name, outputs in [
-        ("tabulate_map", {"table": "map_table.md", "csv": "map_table.csv"}),
-        ("plot_map", {"png": "map_chart.png", "svg": "map_chart.svg"}),
-    ]:
-        stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
-        inputs = {"images": images} if name == "tabulate_map" else {}
-        paths = {key: folder / file for key, file in outputs.items()}
-        stage(ap_files, **inputs, **paths)
-    name = "write_map_page"
-    stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
-    stage(ap_files, images, folder / "map_chart.svg", folder / "index.html")
+
+    def files(name, *suffixes):
+        return [folder / f"{name}{suffix}" for suffix in suffixes]
+
+    _stage("tabulate_map")(ap_files, images, *files("map_table", ".md", ".csv"))
+    _stage("plot_map")(ap_files, *files("map_chart", ".png", ".svg"))
+    for one in ("layer", "encoder", "group"):
+        tables = files(f"{one}_table", ".md", ".csv")
+        charts = files(f"{one}_chart", ".png", ".svg")
+        _stage(f"compare_{one}s")(ap_files, *tables, *charts)
+    drawings = [
+        folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
+    ]
+    _stage("write_map_page")(ap_files, images, *drawings, folder / "index.html")
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -264,11 +271,12 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     assert winner in first["map_table.md"].decode()
     assert winner in first["index.html"].decode()
     assert list(first) == [
+        *("encoder_chart.png", "encoder_chart.svg"),
+        *("encoder_table.csv", "encoder_table.md"),
+        *("group_chart.png", "group_chart.svg", "group_table.csv", "group_table.md"),
         "index.html",
-        "map_chart.png",
-        "map_chart.svg",
-        "map_table.csv",
-        "map_table.md",
+        *("layer_chart.png", "layer_chart.svg", "layer_table.csv", "layer_table.md"),
+        *("map_chart.png", "map_chart.svg", "map_table.csv", "map_table.md"),
     ]
     for name in first:
         assert first[name] == second[name], name
@@ -290,9 +298,8 @@ def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
 
 def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, images):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP, n_train=7))
-    stage = runpy.run_path(str(SCRIPTS / "tabulate_map.py"))["tabulate_map"]
     with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
-        stage((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
+        _stage("tabulate_map")((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
 
 
 class _Page(HTMLParser):
@@ -300,7 +307,7 @@ class _Page(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.rows, self.links, self.tags = [], [], []
+        self.rows, self.links, self.tags, self.ids = [], [], [], []
         self.in_cell = False
 
     def handle_starttag(self, tag, attributes):
@@ -308,6 +315,8 @@ class _Page(HTMLParser):
         for name, value in attributes:
             if name in ("src", "href", "xlink:href", "srcset", "action"):
                 self.links.append(value)
+            if name == "id":
+                self.ids.append(value)
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -338,12 +347,16 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
     assert "@import" not in text
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
-    assert rows[1][:9] == [
+    assert [
         *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860")
-    ]
-    assert rows[3][:4] == ["wing::blue", "0.900", "0.500", "0.400"]
+    ] in [row[:9] for row in rows]
+    assert ["wing::blue", "0.900", "0.500", "0.400"] in [row[:4] for row in rows]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
-    assert rows[4][:4] == [bill, "0.467", "0.200", "0.267"]
+    assert [bill, "0.467", "0.200", "0.267"] in [row[:4] for row in rows]
+    assert ["other", "3", "0.267", "0.533 (+0.267)"] in rows
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        assert link.removeprefix("#") in page.ids, link
     assert "reaches mAP 0.533, where chance is 0.267" in text
 
 
@@ -358,14 +371,13 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
     page = _read_page(text)
     assert "img" not in page.tags
     assert page.tags.count("script") == 1
-    assert page.rows[1][1] == evil
+    assert ["random", evil] in [row[:2] for row in page.rows]
 
 
 def test_a_chart_that_is_no_svg_is_refused(tmp_path, images):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
-    stage = runpy.run_path(str(SCRIPTS / "write_map_page.py"))["write_map_page"]
-    with pytest.raises(ValueError, match="the chart is not an SVG document"):
-        stage((ap,), images, ap, tmp_path / "index.html")
+    with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
+        _stage("write_map_page")((ap,), images, ap, ap, ap, ap, tmp_path / "index.html")
 
 
 GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})

@@ -42,6 +42,26 @@ def save_chart(
             figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
 
 
+def make_panels(
+    n_panels: int, n_columns: int, inches: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels that share their axes, row by row; the rest stays empty."""
+    n_rows = -(-n_panels // n_columns)
+    width = max(inches[0] * n_columns, 4.8) + 0.4
+    figure = Figure(figsize=(width, inches[1] * n_rows + 0.7), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[n_panels:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:n_panels])
+
+
+def write_around(figure: Figure, title: str, below: str, left: str) -> None:
+    """Title and the names of the axes that all panels share."""
+    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
+    figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
+    figure.supylabel(left, fontsize=TEXT_POINTS + 1)
+
+
 def draw_nothing(why: str) -> Figure:
     """A figure that says why there is nothing to draw."""
     figure = Figure(figsize=(6, 1.2))
@@ -54,7 +74,7 @@ def tidy(axis: Axes, grid: str) -> None:
     axis.grid(axis=grid, color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True, labelleft=True)
+    axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True)
 
 
 def label_lines(

@@ -8,7 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitproto.report.drawing import GREY, MARKERS, TEXT_POINTS, label_lines, tidy
+from vitproto.report.drawing import (
+    GREY,
+    MARKERS,
+    TEXT_POINTS,
+    label_lines,
+    make_panels,
+    tidy,
+    write_around,
+)
 
 PANEL = ["encoder", "layer", "method"]
 """What gets a panel of its own."""
@@ -36,21 +44,14 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     # A column for each method, where every encoder and layer has them all.
     is_grid = 1 < n_methods <= 4 and len(panels) == n_methods * n_places
     n_columns = n_methods if is_grid else min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    width = max(PANEL_INCHES[0] * n_columns, 4.8) + 0.4
-    height = PANEL_INCHES[1] * n_rows + 0.7
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    _set_limits(axes[0, 0], table)
+    figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
+    _set_limits(axes[0], table)
     styles = _styles(table)
-    for axis, (key, rows) in zip(axes.flat, panels, strict=False):
+    for axis, (key, rows) in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, styles)
         axis.set_title(_title(*key), fontsize=TEXT_POINTS, loc="left")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
     dataset = table["dataset"].iloc[0]
     title = f"{dataset}: how well the prototype chosen for a trait finds it"
-    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     below = "training images to choose on"
     if table["map_sd"].notna().any():
         below += " (whiskers: standard deviation over the seeds)"
@@ -59,8 +60,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
             "\nOf several settings of a method, the one with the highest AP on "
             "training images is drawn."
         )
-    figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
-    figure.supylabel("mAP on the test images", fontsize=TEXT_POINTS + 1)
+    write_around(figure, title, below, "mAP on the test images")
     return figure
 
 
@@ -104,6 +104,7 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[int, dict]) -> None
         labels.append(label)
     label_lines(axis, labels, "prototypes")
     tidy(axis, "y")
+    axis.tick_params(labelleft=True)
 
 
 def tick_labels(n_train: list[int]) -> list[str]:

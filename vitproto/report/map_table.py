@@ -28,6 +28,9 @@ COLUMNS = [
 ]
 """Columns of `map_table.csv`."""
 
+COMPARED = [*COLUMNS, "map_sd", "above_chance"]
+"""Columns of `layer_table.csv` and `encoder_table.csv`."""
+
 NO_BETTER = 1e-9
 """An mAP counts as above chance from this much on: AP sums round."""
 

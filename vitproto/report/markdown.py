@@ -1,5 +1,6 @@
 """Tables of text, and how they are written in Markdown that a terminal shows well."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -10,6 +11,50 @@ class TextTable(NamedTuple):
     """Heading and alignment of each column, `<` or `>`."""
     rows: list[list[str]]
     """A cell for each column."""
+
+
+class Section(NamedTuple):
+    """A heading, and what stands below it."""
+
+    heading: str
+    paragraphs: list[str]
+    tables: dict[str, TextTable]
+    """By caption; empty where there is nothing to show."""
+
+
+def write_section(section: Section) -> str:
+    """The section as a Markdown document of its own."""
+    lines = [f"# {section.heading}", ""]
+    for paragraph in section.paragraphs:
+        lines += [paragraph, ""]
+    for caption, table in section.tables.items():
+        lines += [f"## {caption}", "", *align(table), ""]
+    return "\n".join(lines)
+
+
+def widen(
+    left: dict[str, str],
+    across: Sequence[str],
+    cells: Iterable[tuple[tuple[str | int, ...], str, str]],
+) -> TextTable:
+    """A table with a row for each key and a column for each name.
+
+    Args:
+        left: heading and alignment of the columns that hold the keys.
+        across: the names, in the order of their columns.
+        cells: key, name and text. A cell that is not given stays empty.
+    """
+    rows: dict[tuple, dict[str, str]] = {}
+    for key, name, text in cells:
+        rows.setdefault(key, {})[name] = text
+    columns = left | dict.fromkeys(across, "<")
+    return TextTable(
+        columns,
+        [
+            [*map(str, key), *(row.get(name, "") for name in across)]
+            for key, row in rows.items()
+        ],
+    )
 
 
 def align(table: TextTable) -> list[str]:
