@@ -7,11 +7,14 @@ import pytest
 import yaml
 from study_copy import rules_to_run
 
-REPORT = ["plot_map", "tabulate_map", "write_map_page"]
-N_FAMILIES = 5
+REPORT = [
+    *("compare_layers", "compare_encoders", "compare_groups"),
+    *("plot_map", "tabulate_map", "write_map_page"),
+]
+N_FAMILIES = 6
 SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
 SCORING = ["score_images"] * N_FAMILIES + SELECTION
-FITS = ["fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
+FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
 
 
 def add_code(file: str, code: str = "\nNEW = 1\n"):
@@ -52,6 +55,10 @@ def run_otherwise(workdir: Path) -> None:
         (add_code("vitproto/traits/average_precision.py"), SELECTION),
         (add_code("vitproto/traits/image_scores.py"), SCORING),
         (add_code("vitproto/report/map_chart.py"), ["plot_map", "write_map_page"]),
+        (
+            add_code("vitproto/report/layer_chart.py"),
+            ["compare_layers", "write_map_page"],
+        ),
         (add_code("vitproto/report/map_page.html.jinja", "."), ["write_map_page"]),
         (
             add_code("vitproto/prototypes/gaussian.py"),
@@ -81,6 +88,7 @@ def run_otherwise(workdir: Path) -> None:
         "AP kernel",
         "image scores",
         "chart",
+        "chart of layers",
         "page template",
         "gaussian",
         "recording",

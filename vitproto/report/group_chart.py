@@ -30,7 +30,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
     inches = (2.3, 0.8 + 0.2 * len(methods))
     figure, axes = make_panels(len(panels), kinds["kind"].nunique(), inches)
     highest = (kinds["ap"] + kinds["ap_sd"].fillna(0)).max()
-    axes[0].set_xlim(0, min(1, 1.08 * max(highest, kinds["chance"].max())))
+    axes[0].set_xlim(0, 1.08 * max(highest, kinds["chance"].max()))
     axes[0].set_yticks(range(len(methods)), methods)
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
     for axis, (key, rows) in zip(axes, panels, strict=True):
