@@ -91,7 +91,7 @@ def test_the_layer_chart_shows_a_line_for_each_method():
     np.testing.assert_allclose(pca.get_ydata().astype(float), [0.6, 0.4])
     np.testing.assert_allclose(random.get_ydata().astype(float), [0.3, 0.5])
     assert pca.get_marker() != random.get_marker()
-    assert [text.get_text() for text in axis.texts] == ["chance", "pca", "random"]
+    assert [text.get_text() for text in axis.texts] == ["chance", "● pca", "■ random"]
 
 
 def test_each_encoder_stands_with_the_layer_that_is_best_on_training_images():

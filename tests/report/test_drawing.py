@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from vitproto.report.drawing import category_styles, label_lines, save_chart, spread
+from vitproto.report.drawing import (
+    GLYPHS,
+    MARKERS,
+    category_styles,
+    label_lines,
+    name_with_marker,
+    save_chart,
+    spread,
+)
 
 TABLE = pd.DataFrame({"x": [0, 1, 2], "y": [3, 1, 2]})
 
@@ -34,6 +42,13 @@ def test_labels_stand_beside_their_lines_below_a_heading():
     heights = {text.get_text(): text.get_position()[1] for text in axis.texts}
     assert (heights["a"], heights["b"]) == (0.8, 0.2)
     assert heights["heading"] > 0.8
+
+
+def test_labels_show_the_marker_of_their_line():
+    styles = category_styles(["a", "b"])
+    names = [name_with_marker(name, style) for name, style in styles.items()]
+    assert names == ["● a", "■ b"]
+    assert len(GLYPHS) == len(MARKERS)
 
 
 def test_no_two_of_70_categories_look_alike():

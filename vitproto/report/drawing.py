@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from vitproto.files import whole_file
 
 MARKERS = "osD^vPX*<>"
+GLYPHS = "●■◆▲▼✚✖★◀▶"
+"""The markers as letters, in the same order."""
+
 TEXT_POINTS = 8
 GREY = "0.35"
 
@@ -24,6 +27,11 @@ def category_styles(names: Sequence[str]) -> dict[str, dict]:
         name: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
         for i, name in enumerate(names)
     }
+
+
+def name_with_marker(name: str, style: dict) -> str:
+    """How is a line labelled, so that no label depends on colour? `■ kmeans`."""
+    return f"{GLYPHS[MARKERS.index(style['marker'])]} {name}"
 
 
 def save_chart(

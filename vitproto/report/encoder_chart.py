@@ -36,7 +36,7 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
     panels = list(encoders.groupby("n_prototypes"))
     row_inches = max(0.26, 0.14 * len(names) + 0.06)
     inches = (3.0, max(1.4, 0.5 + row_inches * len(methods)))
-    figure, axes = make_panels(len(panels), min(3, len(panels)), inches)
+    figure, axes = make_panels(len(panels), min(4, len(panels)), inches)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + LEGEND_INCHES, height)
     chance = encoders["chance"].iloc[0]

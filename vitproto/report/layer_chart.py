@@ -12,6 +12,7 @@ from vitproto.report.drawing import (
     draw_nothing,
     label_lines,
     make_panels,
+    name_with_marker,
     tidy,
     write_around,
 )
@@ -58,7 +59,8 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
                 capsize=2,
                 **styles[method],
             )
-            labels.append((line["map"].iloc[-1], method, styles[method]["color"]))
+            label = name_with_marker(method, styles[method])
+            labels.append((line["map"].iloc[-1], label, styles[method]["color"]))
         label_lines(axis, labels, "")
         tidy(axis, "y")
         axis.tick_params(labelleft=True)
