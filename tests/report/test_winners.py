@@ -143,6 +143,15 @@ def test_of_a_planted_tie_nobody_wins_and_the_rest_is_named():
     assert "pca and random have one seed" in explain_winners(comparisons)
 
 
+def test_an_interval_that_is_printed_from_zero_on_excludes_nothing():
+    (sentence,), _ = _sentences(
+        ap_rows(TRAITS, [BASE_T], method="a"),
+        ap_rows(TRAITS, [BASE_T - 0.0004], method="b"),
+    )
+    assert "nobody wins" in sentence
+    assert "b (0.400; lead 0.000, 95 % interval 0.000 to 0.000)" in sentence
+
+
 def test_only_methods_with_as_many_prototypes_in_the_same_layer_are_compared():
     sentences, comparisons = _sentences(
         ap_rows(TRAITS, [BASE_T], method="kmeans"),

@@ -19,6 +19,8 @@ N_RESAMPLES = 2000
 LEVEL = 95
 """Percent of the resamples that an interval holds."""
 SEED = 0
+DECIMALS = 3
+"""Of an mAP in words. An interval that begins with 0.000 does not exclude 0."""
 
 
 class Standing(NamedTuple):
@@ -36,8 +38,8 @@ class Standing(NamedTuple):
 
     @property
     def is_worse(self) -> bool:
-        """Is it surely below the best one?"""
-        return self.low > 0
+        """Is it surely below the best one? To the decimals that are printed."""
+        return round(self.low, DECIMALS) > 0
 
 
 class Comparison(NamedTuple):
