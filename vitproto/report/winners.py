@@ -1,7 +1,6 @@
 """Which method wins at an equal number of prototypes, and is it more than luck?
 
-The letters of arrays here: M methods, R resamples, S pairs of seeds, T traits,
-G groups of traits.
+The letters of arrays here: R resamples, S pairs of seeds, T traits.
 """
 
 from collections.abc import Sequence
