@@ -21,6 +21,9 @@ rule all:
     input:
         f"{STUDY}/map_table.md",
         f"{STUDY}/map_chart.png",
+        f"{STUDY}/layer_table.md",
+        f"{STUDY}/encoder_table.md",
+        f"{STUDY}/group_table.md",
         f"{STUDY}/index.html",
 
 

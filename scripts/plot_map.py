@@ -4,7 +4,8 @@ from pathlib import Path
 
 from vitproto.cli import run
 from vitproto.report.ap_table import read_ap
-from vitproto.report.map_chart import save_chart
+from vitproto.report.drawing import save_chart
+from vitproto.report.map_chart import draw_chart
 from vitproto.report.map_table import tabulate
 
 
@@ -17,8 +18,8 @@ def plot_map(ap: tuple[Path, ...], png: Path, svg: Path) -> None:
         svg: the picture to write for print and for the page.
     """
     table = tabulate(read_ap(list(ap)))
-    save_chart(table, png)
-    save_chart(table, svg)
+    save_chart(draw_chart, table, png)
+    save_chart(draw_chart, table, svg)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from vitproto.report import map_table
 from vitproto.report.ap_table import read_ap
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_text import count_images
+from vitproto.report.winners import compare_methods
 
 
 def tabulate_map(ap: tuple[Path, ...], images: Path, table: Path, csv: Path) -> None:
-    """Write how well the chosen prototypes find the traits, beside chance.
+    """Write how well the chosen prototypes find the traits, beside chance; who wins.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
@@ -20,14 +21,13 @@ def tabulate_map(ap: tuple[Path, ...], images: Path, table: Path, csv: Path) -> 
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
     """
-    results = map_table.tabulate(read_ap(list(ap)))
+    rows = read_ap(list(ap))
+    results = map_table.tabulate(rows)
     n_images = count_images(read_image_list(images), results)
-    with whole_file(csv) as partial:
-        results[map_table.COLUMNS].to_csv(
-            partial, index=False, float_format="%.6f", lineterminator="\n"
-        )
+    map_table.write_csv(results[map_table.COLUMNS], csv)
     with whole_file(table) as partial:
-        partial.write_text(write_markdown(results, n_images), encoding="utf-8")
+        text = write_markdown(results, n_images, compare_methods(rows))
+        partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

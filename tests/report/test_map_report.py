@@ -14,12 +14,13 @@ from vitproto.data.image_list import write_image_list
 from vitproto.report.ap_table import read_ap
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_table import tabulate
+from vitproto.report.settings import rank_settings
 from vitproto.report.trait_table import tabulate_traits
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEADER = (
-    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,selection_seed,n_train,trait,"
-    "prototype,train_ap,test_ap,prevalence\n"
+    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,"
+    "selection_seed,n_train,trait,prototype,train_ap,test_ap,prevalence\n"
 )
 PREVALENCE = {
     "wing::blue": 0.5,
@@ -36,7 +37,7 @@ TEST_AP = {
 }
 
 
-def _lines(test_ap, run="tiny,3,random,2", n_train=4):
+def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1)):
     lines = []
     for (seed, selection), values in test_ap.items():
         for (trait, prevalence), ap in zip(
@@ -46,8 +47,8 @@ def _lines(test_ap, run="tiny,3,random,2", n_train=4):
             shown = prevalence if ap is None else ap
             tested = shown if prevalence else ""
             lines.append(
-                f"birds,{run},{seed},{selection},{n_train},{trait},{chosen},{tested},"
-                f"{prevalence}\n"
+                f"birds,{run},{setting},{seed},{n_alive[seed]},{selection},{n_train},"
+                f"{trait},{chosen},{tested},{prevalence}\n"
             )
     return lines
 
@@ -89,7 +90,7 @@ def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
 def test_one_pair_of_seeds_has_no_spread(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.8, 0.6, 0.1)})
     assert np.isnan(table["map_sd"][0])
-    text = write_markdown(table, {"train": 6, "test": 10})
+    text = write_markdown(table, {"train": 6, "test": 10}, [])
     assert "| 0.500 |" in text
 
 
@@ -97,7 +98,7 @@ def test_constant_scores_reach_chance_and_are_marked(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.5, 0.2, 0.1)})
     assert table["map"][0] == pytest.approx(table["chance"][0])
     assert not table["above_chance"][0]
-    text = write_markdown(table, {"train": 6, "test": 10})
+    text = write_markdown(table, {"train": 6, "test": 10}, [])
     assert "| 0.267 † |" in text
     assert "No configuration is above chance: the best of 1 reaches mAP 0.267" in text
     assert "1 of 1 rows is at or below chance (marked †)" in text
@@ -129,7 +130,7 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
 
 
 def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
-    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10})
+    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10}, [])
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
@@ -137,6 +138,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
         "Encoder",
         "Layer",
         "Prototypes",
+        "Alive",
         "Train",
         "mAP",
         "5%",
@@ -147,7 +149,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
         "Unselected",
     ]
     assert [cell.strip() for cell in rows[2].strip("|").split("|")] == [
-        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860"),
+        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860"),
         *("0.267", "3", "3", "0.7"),
     ]
     assert "reaches mAP 0.533, where chance is 0.267: 2 random prototypes in" in text
@@ -166,19 +168,94 @@ def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
     assert traits["n_seeds"].tolist() == [3, 3, 3]
 
 
+# Two settings of an SAE, and beside them what one has that was not trained. AP on the
+# training images is 0.75 in all rows until it is replaced.
+def _settings_lines():
+    def with_train_ap(ap, lines):
+        return [line.replace(",0.75,", f",{ap},") for line in lines]
+
+    best_on_test = _lines({(0, 0): (0.9, 0.9, 0.9)}, "tiny,3,topk,2", 4, "0.001,32")
+    best_on_train = _lines({(0, 0): (0.8, 0.7, None)}, "tiny,3,topk,2", 4, "3e-07,8")
+    return [
+        *with_train_ap(0.7, best_on_test),
+        *with_train_ap(0.8, best_on_train),
+        *_lines({(0, 0): (0.8, 0.6, 0.1)}),
+    ]
+
+
+def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
+    table = tabulate(read_ap([_write(tmp_path / "ap.csv", _settings_lines())]))
+    columns = ["method", "learning_rate", "sparsity", "is_chosen", "n_settings"]
+    assert table[columns].fillna(-1).values.tolist() == [
+        ["random", -1, -1, True, 1],
+        ["topk", 3e-7, 8, True, 2],
+        ["topk", 0.001, 32, False, 2],
+    ]
+
+
+def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_path):
+    # On 4 images the second is better, on 8 both are equal.
+    lines = []
+    for setting, train_ap in [("0.001,8", 0.5), ("0.001,32", 0.7)]:
+        run = ({(0, 0): (0.8, 0.6, 0.1)}, "tiny,3,topk,2")
+        few = _lines(*run, 4, setting)
+        lines += [line.replace(",0.75,", f",{train_ap},") for line in few]
+        lines += _lines(*run, 8, setting)
+    ranked = rank_settings(read_ap([_write(tmp_path / "ap.csv", lines)]))
+    assert ranked["is_chosen"].tolist() == [True, False]
+    np.testing.assert_allclose(ranked["train_map"], [0.75, 0.75])
+
+
+def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _settings_lines())
+    files = _run_stages(tmp_path / "out", (ap,), images)
+    text = files["map_table.md"].decode()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0][4:8] == ["Alive", "LR", "Sparsity", "Train"]
+    assert rows[2][:7] == ["random", "tiny", "3", "2", "2", "", ""]
+    assert rows[3][:7] == ["topk ‡", "tiny", "3", "2", "2", "3e-07", "8"]
+    assert rows[4][:7] == ["topk", "tiny", "3", "2", "2", "0.001", "32"]
+    assert "‡ marks the one that is compared" in text
+    # 0.9 is reached by a setting that the training images did not choose.
+    best = "2 topk prototypes (learning rate 3e-07, sparsity 8) in layer 3 of tiny"
+    reached = "The best of 2 configurations reaches mAP 0.533, where chance is 0.267"
+    assert f"{reached}: {best}" in text
+    assert files["map_table.csv"].decode().splitlines()[2].endswith(",2,3e-07,8")
+
+
+def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
+    ap = read_ap([_write(tmp_path / "ap.csv", _settings_lines())])
+    by_method = tabulate(ap).set_index("sparsity", drop=False)
+    assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
+    assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
+    random = by_method[by_method["sparsity"].isna()].iloc[0]
+    assert tabulate_traits(ap, random)["n_seeds"].tolist() == [1, 1, 1]
+
+
+def _stage(name):
+    return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
+
+
 def _run_stages(folder, ap_files, images):
     folder.mkdir()
-    for name, outputs in [
-        ("tabulate_map", {"table": "map_table.md", "csv": "map_table.csv"}),
-        ("plot_map", {"png": "map_chart.png", "svg": "map_chart.svg"}),
-    ]:
-        stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
-        inputs = {"images": images} if name == "tabulate_map" else {}
-        paths = {key: folder / file for key, file in outputs.items()}
-        stage(ap_files, **inputs, **paths)
-    name = "write_map_page"
-    stage = runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
-    stage(ap_files, images, folder / "map_chart.svg", folder / "index.html")
+
+    def files(name, *suffixes):
+        return [folder / f"{name}{suffix}" for suffix in suffixes]
+
+    _stage("tabulate_map")(ap_files, images, *files("map_table", ".md", ".csv"))
+    _stage("plot_map")(ap_files, *files("map_chart", ".png", ".svg"))
+    for one in ("layer", "encoder", "group"):
+        tables = files(f"{one}_table", ".md", ".csv")
+        charts = files(f"{one}_chart", ".png", ".svg")
+        _stage(f"compare_{one}s")(ap_files, *tables, *charts)
+    drawings = [
+        folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
+    ]
+    _stage("write_map_page")(ap_files, images, *drawings, folder / "index.html")
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -190,20 +267,24 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
     first = _run_stages(tmp_path / "first", (random, other), images)
     second = _run_stages(tmp_path / "second", (other, random), images)
+    winner = "With 2 prototypes (tiny, layer 3, chosen on 4 images), random wins: "
+    assert winner in first["map_table.md"].decode()
+    assert winner in first["index.html"].decode()
     assert list(first) == [
+        *("encoder_chart.png", "encoder_chart.svg"),
+        *("encoder_table.csv", "encoder_table.md"),
+        *("group_chart.png", "group_chart.svg", "group_table.csv", "group_table.md"),
         "index.html",
-        "map_chart.png",
-        "map_chart.svg",
-        "map_table.csv",
-        "map_table.md",
+        *("layer_chart.png", "layer_chart.svg", "layer_table.csv", "layer_table.md"),
+        *("map_chart.png", "map_chart.svg", "map_table.csv", "map_table.md"),
     ]
     for name in first:
         assert first[name] == second[name], name
     assert first["map_table.csv"].decode() == (
         "dataset,encoder,layer,method,n_prototypes,n_train,map,p5,p95,chance,n_traits,"
-        "n_seeds\n"
-        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3\n"
-        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3\n"
+        "n_seeds,n_alive,learning_rate,sparsity\n"
+        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,1.5,,\n"
+        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3,1.5,,\n"
     )
 
 
@@ -217,9 +298,8 @@ def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
 
 def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, images):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP, n_train=7))
-    stage = runpy.run_path(str(SCRIPTS / "tabulate_map.py"))["tabulate_map"]
     with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
-        stage((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
+        _stage("tabulate_map")((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
 
 
 class _Page(HTMLParser):
@@ -227,7 +307,7 @@ class _Page(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.rows, self.links, self.tags = [], [], []
+        self.rows, self.links, self.tags, self.ids = [], [], [], []
         self.in_cell = False
 
     def handle_starttag(self, tag, attributes):
@@ -235,6 +315,8 @@ class _Page(HTMLParser):
         for name, value in attributes:
             if name in ("src", "href", "xlink:href", "srcset", "action"):
                 self.links.append(value)
+            if name == "id":
+                self.ids.append(value)
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -265,12 +347,16 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
     assert "@import" not in text
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
-    assert rows[1][:8] == [
-        *("random", "tiny", "3", "2", "4", "0.533 ± 0.058", "0.230", "0.860")
-    ]
-    assert rows[3][:4] == ["wing::blue", "0.900", "0.500", "0.400"]
+    assert [
+        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860")
+    ] in [row[:9] for row in rows]
+    assert ["wing::blue", "0.900", "0.500", "0.400"] in [row[:4] for row in rows]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
-    assert rows[4][:4] == [bill, "0.467", "0.200", "0.267"]
+    assert [bill, "0.467", "0.200", "0.267"] in [row[:4] for row in rows]
+    assert ["other", "3", "0.267", "0.533 (+0.267)"] in rows
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        assert link.removeprefix("#") in page.ids, link
     assert "reaches mAP 0.533, where chance is 0.267" in text
 
 
@@ -285,14 +371,13 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
     page = _read_page(text)
     assert "img" not in page.tags
     assert page.tags.count("script") == 1
-    assert page.rows[1][1] == evil
+    assert ["random", evil] in [row[:2] for row in page.rows]
 
 
 def test_a_chart_that_is_no_svg_is_refused(tmp_path, images):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
-    stage = runpy.run_path(str(SCRIPTS / "write_map_page.py"))["write_map_page"]
-    with pytest.raises(ValueError, match="the chart is not an SVG document"):
-        stage((ap,), images, ap, tmp_path / "index.html")
+    with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
+        _stage("write_map_page")((ap,), images, ap, ap, ap, ap, tmp_path / "index.html")
 
 
 GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
@@ -308,6 +393,11 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
             "ap.csv, line 2: an AP or a prevalence is not between 0",
         ),
         ("0.8,0.5", "0.8,-1", "ap.csv, line 2: an AP or a prevalence is not between 0"),
+        (
+            "0,2,0,4,wing",
+            "0,3,0,4,wing",
+            "ap.csv, line 2: n_alive is not between 0 and",
+        ),
         ("1,0.75,0.6", ",0.75,0.6", "ap.csv, line 3: prototype and train_ap go toge"),
         ("1,0.75,0.6", "1,,0.6", "ap.csv, line 3: prototype and train_ap go together"),
         ("1,0.75,0.6", ",,0.6", "ap.csv, line 3: without a prototype, test_ap must be"),
@@ -354,6 +444,15 @@ def test_an_empty_ap_file_is_refused(tmp_path):
         (
             [line.replace("random", "pca") for line in GOOD[:3]],
             "a run has 3 of the 4 traits of the others: encoder tiny, layer 3, met",
+        ),
+        (
+            [line.replace(",0,2,0,4,", ",0,2,0,6,") for line in GOOD]
+            + [line.replace("random", "pca") for line in GOOD],
+            "a run lacks some n_train of 4, 6, .*: encoder tiny, layer 3, method pca",
+        ),
+        (
+            [line.replace(",0,2,0,4,", ",0,1,0,6,") for line in GOOD],
+            "a run has different numbers of alive prototypes: encoder tiny, layer 3",
         ),
     ],
 )

@@ -11,11 +11,14 @@ from study_copy import rules_to_run
 
 from vitproto.study.fingerprint import fingerprint
 
-REPORT = ["plot_map", "tabulate_map", "write_map_page"]
-N_FAMILIES = 5
+REPORT = [
+    *("compare_layers", "compare_encoders", "compare_groups"),
+    *("plot_map", "tabulate_map", "write_map_page"),
+]
+N_FAMILIES = 6
 SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
 SCORING = ["score_images"] * N_FAMILIES + SELECTION
-FITS = ["fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
+FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
 
 
 def replace(file: str, old: str, new: str):
@@ -85,6 +88,10 @@ def run_otherwise(workdir: Path) -> None:
             ["plot_map", "write_map_page"],
         ),
         (
+            replace("vitproto/report/layer_chart.py", "n_counts <= 4", "n_counts <= 5"),
+            ["compare_layers", "write_map_page"],
+        ),
+        (
             replace("vitproto/report/map_page.html.jinja", "<body>", "<body><p>"),
             ["write_map_page"],
         ),
@@ -152,6 +159,7 @@ def run_otherwise(workdir: Path) -> None:
         "AP kernel",
         "image scores",
         "chart",
+        "chart of layers",
         "page template",
         "gaussian",
         "shard writer",

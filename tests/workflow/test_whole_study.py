@@ -1,6 +1,7 @@
 """A real run to the headline table, the same bytes however it ran."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,16 +18,18 @@ FAMILY = "results/tiny/tiny-vit/layer3/random"
 def test_the_table_has_every_configuration_beside_chance(finished):
     table = pd.read_csv(finished / "results/tiny/map_table.csv")
     columns = "dataset encoder layer method n_prototypes n_train map p5 p95 chance"
-    assert [*table.columns] == [*columns.split(), "n_traits", "n_seeds"]
-    configurations = table[["method", "n_prototypes", "n_train"]].values.tolist()
-    assert sorted(configurations) == sorted(
-        [method, k, n]
-        for method, counts in {
-            "gaussian": (4, 16),
-            "kmeans": (4,),
-            "kmeansdistance": (4,),
-            "pca": (4,),
-            "random": (4, 16),
+    more = "n_traits n_seeds n_alive learning_rate sparsity"
+    assert [*table.columns] == [*columns.split(), *more.split()]
+    columns = ["layer", "method", "n_prototypes", "n_train"]
+    assert sorted(table[columns].values.tolist()) == sorted(
+        [layer, method, k, n]
+        for (layer, method), counts in {
+            (3, "gaussian"): (4, 16),
+            (3, "kmeans"): (4,),
+            (3, "kmeansdistance"): (4,),
+            (3, "pca"): (4,),
+            (3, "random"): (4, 16),
+            (1, "random"): (4,),
         }.items()
         for k in counts
         for n in (8, 36)
@@ -38,6 +41,21 @@ def test_the_table_has_every_configuration_beside_chance(finished):
         for method, n in zip(table.method, table.n_train, strict=True)
     ]
     assert (table["map"] > table["chance"]).all()
+    assert (table["n_alive"] == table["n_prototypes"]).all()
+
+
+def test_methods_layers_and_kinds_of_traits_are_compared(finished):
+    text = (finished / "results/tiny/map_table.md").read_text()
+    sentences = re.findall(r"^- With (\d+) prototypes \((.+?), chosen", text, re.M)
+    assert sentences == [("4", "tiny-vit, layer 3"), ("16", "tiny-vit, layer 3")]
+    layers = pd.read_csv(finished / "results/tiny/layer_table.csv")
+    assert layers[["method", "n_prototypes", "layer"]].values.tolist() == [
+        ["random", 4, 1],
+        ["random", 4, 3],
+    ]
+    groups = pd.read_csv(finished / "results/tiny/group_table.csv")
+    assert set(groups["kind"]) == {"colour", "pattern", "shape", "size"}
+    assert set(groups["n_prototypes"]) == {16}
 
 
 def test_the_table_follows_from_the_csv_of_traits(finished):
@@ -62,7 +80,8 @@ def test_scores_follow_from_the_activations(finished):
     from vitproto.prototypes import load
 
     store = finished / "results/checkpoints/tiny_corpus/tiny-vit/layer3/random"
-    directions_KD = load(store / "k4-seed1.safetensors").directions_KD.numpy()
+    (checkpoint,) = store.glob("k4-seed1.*.safetensors")
+    directions_KD = load(checkpoint).directions_KD.numpy()
     expected_K = (last_PD @ directions_KD.T).max(axis=0)
     np.testing.assert_allclose(scores_NK[-1], expected_K, rtol=1e-5, atol=1e-5)
 

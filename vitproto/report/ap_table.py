@@ -26,7 +26,14 @@ COLUMNS = {
 
 MAY_BE_EMPTY = ["learning_rate", "sparsity", "prototype", "train_ap", "test_ap"]
 
-CONFIGURATION = ["encoder", "layer", "method", "n_prototypes", "n_train"]
+METHOD = ["encoder", "layer", "method", "n_prototypes"]
+"""What the study compares, at equal numbers of prototypes."""
+
+SETTING = ["learning_rate", "sparsity"]
+"""What may differ within one of these; NaN where a method has no such setting. So
+group by it with `dropna=False`, and compare it with `matches`."""
+
+CONFIGURATION = [*METHOD, *SETTING, "n_train"]
 """What the rows of the mAP table compare."""
 
 PAIR = ["seed", "selection_seed"]
@@ -46,8 +53,8 @@ def read_ap(paths: list[Path]) -> pd.DataFrame:
 
     Raises:
         ValueError: columns differ, a value is no number or no share, a run stands
-            in two files or lacks traits of the others, or the files hold more than
-            one data set or give a trait different prevalences.
+            in two files or lacks traits or sizes of the others, or the files hold
+            more than one data set or give a trait different prevalences.
     """
     # Sorted, so that no message depends on the order of the files either.
     ap = pd.concat([_read_file(path) for path in sorted(paths)], ignore_index=True)
@@ -66,7 +73,17 @@ def read_ap(paths: list[Path]) -> pd.DataFrame:
             "give each file once, and only files of different runs"
         )
     _check_traits(ap)
+    _check_runs(ap)
     return ap.sort_values(key, ignore_index=True)
+
+
+def matches(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
+    """Which rows agree with `row` in these columns? Two NaN agree."""
+    agree = pd.Series(True, index=rows.index)
+    for column in columns:
+        value = row[column]
+        agree &= rows[column].isna() if pd.isna(value) else rows[column] == value
+    return agree
 
 
 def _read_file(path: Path) -> pd.DataFrame:
@@ -105,6 +122,9 @@ def _check_values(path: Path, ap: pd.DataFrame) -> None:
             ap["test_ap"].isna() != (ap["prevalence"] == 0)
         ),
         "without a prototype, test_ap must be the prevalence": ~selected & not_chance,
+        "n_alive is not between 0 and n_prototypes": (
+            ~ap["n_alive"].between(0, ap["n_prototypes"])
+        ),
     }
     for mistake, bad in mistakes.items():
         if bad.any():
@@ -114,7 +134,8 @@ def _check_values(path: Path, ap: pd.DataFrame) -> None:
 
 
 def _describe(row: pd.Series, columns: list[str]) -> str:
-    return ", ".join(f"{column} {row[column]}" for column in columns)
+    said = [column for column in columns if not pd.isna(row[column])]
+    return ", ".join(f"{column} {row[column]}" for column in said)
 
 
 def _check_traits(ap: pd.DataFrame) -> None:
@@ -128,10 +149,34 @@ def _check_traits(ap: pd.DataFrame) -> None:
             f"{' and '.join(map(str, values[:2]))}: they were tested on different "
             "images or labels"
         )
-    n_traits = ap.groupby([*CONFIGURATION, *PAIR])["trait"].size()
+    n_traits = ap.groupby([*CONFIGURATION, *PAIR], dropna=False)["trait"].size()
     if (n_traits < len(n_prevalences)).any():
-        run = dict(zip(n_traits.index.names, n_traits.idxmin(), strict=True))
         raise ValueError(
             f"a run has {n_traits.min()} of the {len(n_prevalences)} traits of the "
-            f"others: {', '.join(f'{k} {v}' for k, v in run.items())}"
+            f"others: {_first(n_traits < len(n_prevalences))}: select its prototypes "
+            "again"
         )
+
+
+def _check_runs(ap: pd.DataFrame) -> None:
+    """Refuse runs that say two things about themselves, or lack a size of subset."""
+    runs = ap.groupby([*METHOD, *SETTING, "seed"], dropna=False)
+    differ = runs["n_alive"].nunique() > 1
+    if differ.any():
+        raise ValueError(
+            f"a run has different numbers of alive prototypes: {_first(differ)}: "
+            "select its prototypes again"
+        )
+    sizes = set(ap["n_train"])
+    lacking = runs["n_train"].nunique() < len(sizes)
+    if lacking.any():
+        raise ValueError(
+            f"a run lacks some n_train of {', '.join(map(str, sorted(sizes)))}, which "
+            f"others have: {_first(lacking)}: select its prototypes again"
+        )
+
+
+def _first(is_bad: pd.Series) -> str:
+    """The first of a group that is bad, by the levels of the index."""
+    groups = is_bad.index.to_frame(index=False)
+    return _describe(groups[is_bad.to_numpy()].iloc[0], list(groups.columns))

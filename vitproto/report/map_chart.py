@@ -1,7 +1,6 @@
 """The headline chart: mAP against the number of training images."""
 
 import textwrap
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -9,15 +8,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vitproto.files import whole_file
+from vitproto.report.drawing import (
+    GREY,
+    MARKERS,
+    TEXT_POINTS,
+    label_lines,
+    make_panels,
+    tidy,
+    write_around,
+)
 
 PANEL = ["encoder", "layer", "method"]
 """What gets a panel of its own."""
 
-MARKERS = "osD^vPX*<>"
 PANEL_INCHES = (3.4, 2.9)
-TEXT_POINTS = 8
-GREY = "0.35"
 
 
 def draw_chart(table: pd.DataFrame) -> Figure:
@@ -26,52 +30,38 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     A panel for each encoder, layer and method, all with the same axes. A line for
     each number of prototypes, told apart by lightness, by marker and by the number
     at its end, so that it needs neither colours nor a legend. Whiskers are the
-    standard deviation over the seeds; the dashed line is chance.
+    standard deviation over the seeds; the dashed line is chance. Of several settings
+    of a method, only the one that was chosen on training images is drawn.
 
     Args:
         table: what `tabulate` gives.
     """
+    n_settings = table["n_settings"].max()
+    table = table[table["is_chosen"]]
     panels = list(table.groupby(PANEL))
     n_methods = table["method"].nunique()
     n_places = table.groupby(["encoder", "layer"]).ngroups
     # A column for each method, where every encoder and layer has them all.
     is_grid = 1 < n_methods <= 4 and len(panels) == n_methods * n_places
     n_columns = n_methods if is_grid else min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    width = max(PANEL_INCHES[0] * n_columns, 4.8) + 0.4
-    height = PANEL_INCHES[1] * n_rows + 0.7
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    _set_limits(axes[0, 0], table)
+    figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
+    _set_limits(axes[0], table)
     styles = _styles(table)
-    for axis, (key, rows) in zip(axes.flat, panels, strict=False):
+    for axis, (key, rows) in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, styles)
         axis.set_title(_title(*key), fontsize=TEXT_POINTS, loc="left")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
     dataset = table["dataset"].iloc[0]
     title = f"{dataset}: how well the prototype chosen for a trait finds it"
-    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     below = "training images to choose on"
     if table["map_sd"].notna().any():
         below += " (whiskers: standard deviation over the seeds)"
-    figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
-    figure.supylabel("mAP on the test images", fontsize=TEXT_POINTS + 1)
+    if n_settings > 1:
+        below += (
+            "\nOf several settings of a method, the one with the highest AP on "
+            "training images is drawn."
+        )
+    write_around(figure, title, below, "mAP on the test images")
     return figure
-
-
-def save_chart(table: pd.DataFrame, path: Path) -> None:
-    """Write the chart as PNG or SVG, by the suffix; same table, same bytes."""
-    # Left alone, the ids in an SVG are random, and both formats carry the date or
-    # the version of matplotlib.
-    metadata = {
-        ".svg": {"Date": None, "Creator": None},
-        ".png": {"Software": None},
-    }
-    with matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}):
-        figure = draw_chart(table)
-        with whole_file(path) as partial:
-            figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
 
 
 def _styles(table: pd.DataFrame) -> dict[int, dict]:
@@ -112,37 +102,9 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[int, dict]) -> None
         )
         label = (line["map"].iloc[-1], str(n_prototypes), styles[n_prototypes]["color"])
         labels.append(label)
-    _label_lines(axis, labels)
-    axis.grid(axis="y", color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True, labelleft=True)
-
-
-def _label_lines(axis: Axes, labels: list[tuple[float, str, object]]) -> None:
-    """Write each label at the right, at its height, and apart from its neighbours."""
-    bottom, top = axis.get_ylim()
-    apart = 0.065 * (top - bottom)
-    heights = spread([height for height, _, _ in labels], apart)
-    for height, (_, text, color) in zip(heights, labels, strict=True):
-        axis.text(
-            1.02,
-            height,
-            text,
-            color=color,
-            fontsize=TEXT_POINTS,
-            verticalalignment="center",
-            transform=axis.get_yaxis_transform(),
-        )
-    axis.text(
-        1.02,
-        max(heights) + apart,
-        "prototypes",
-        color=GREY,
-        fontsize=TEXT_POINTS - 1,
-        verticalalignment="center",
-        transform=axis.get_yaxis_transform(),
-    )
+    label_lines(axis, labels, "prototypes")
+    tidy(axis, "y")
+    axis.tick_params(labelleft=True)
 
 
 def tick_labels(n_train: list[int]) -> list[str]:
@@ -153,37 +115,6 @@ def tick_labels(n_train: list[int]) -> list[str]:
         down = close and not labels[-1].startswith("\n")
         labels.append(f"\n{n}" if down else str(n))
     return labels
-
-
-def spread(heights: list[float], apart: float) -> list[float]:
-    """Where do labels go that must be `apart` and stay near their heights?
-
-    Labels that would touch form a group, which is centred on the mean of the
-    heights that its members asked for.
-
-    Returns:
-        One height per label, in the order given.
-    """
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    groups: list[list[int]] = []
-    for i in order:
-        groups.append([i])
-        while len(groups) > 1:
-            lower, upper = groups[-2], groups[-1]
-            needed = apart * (len(lower) + len(upper)) / 2
-            if _mean(heights, upper) - _mean(heights, lower) >= needed:
-                break
-            groups[-2:] = [lower + upper]
-    placed = list(heights)
-    for group in groups:
-        lowest = _mean(heights, group) - apart * (len(group) - 1) / 2
-        for i_member, i in enumerate(group):
-            placed[i] = lowest + apart * i_member
-    return placed
-
-
-def _mean(heights: list[float], group: list[int]) -> float:
-    return sum(heights[i] for i in group) / len(group)
 
 
 def _title(encoder: str, layer: int, method: str) -> str:

@@ -2,13 +2,24 @@
 
 import pandas as pd
 
-from vitproto.report.map_text import explain_columns, write_chance_note, write_headline
+from vitproto.report.map_text import (
+    explain_columns,
+    format_map,
+    write_chance_note,
+    write_headline,
+)
+from vitproto.report.markdown import TextTable, align
+from vitproto.report.winner_text import explain_winners, write_winner
+from vitproto.report.winners import Comparison
 
 COLUMNS = {
     "Method": "<",
     "Encoder": "<",
     "Layer": ">",
     "Prototypes": ">",
+    "Alive": ">",
+    "LR": ">",
+    "Sparsity": ">",
     "Train": ">",
     "mAP": "<",
     "5%": ">",
@@ -20,66 +31,80 @@ COLUMNS = {
 }
 """Heading and alignment of each column."""
 
-
-def format_cells(row: pd.Series) -> list[str]:
-    """How is a row of the table printed? A cell for each of `COLUMNS`."""
-    spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
-    mark = "" if row["above_chance"] else " †"
-    return [
-        row["method"],
-        row["encoder"],
-        str(row["layer"]),
-        str(row["n_prototypes"]),
-        str(row["n_train"]),
-        f"{row['map']:.3f}{spread}{mark}",
-        f"{row['p5']:.3f}",
-        f"{row['p95']:.3f}",
-        f"{row['chance']:.3f}",
-        str(row["n_traits"]),
-        str(row["n_seeds"]),
-        f"{row['n_unselected']:.1f}",
-    ]
+ONLY_WHERE_GIVEN = {"LR": "learning_rate", "Sparsity": "sparsity"}
+"""Columns that are left out where no row has a value, and what they show."""
 
 
-def write_markdown(table: pd.DataFrame, n_images: dict[str, int]) -> str:
+def show_table(table: pd.DataFrame) -> TextTable:
+    """How is the table printed?
+
+    Args:
+        table: what `tabulate` gives.
+    """
+    hidden = {
+        name for name, column in ONLY_WHERE_GIVEN.items() if table[column].isna().all()
+    }
+    columns = {name: side for name, side in COLUMNS.items() if name not in hidden}
+    cells = [_format(row) for _, row in table.iterrows()]
+    return TextTable(columns, [[row[name] for name in columns] for row in cells])
+
+
+def _format(row: pd.Series) -> dict[str, str]:
+    chosen = " ‡" if row["is_chosen"] and row["n_settings"] > 1 else ""
+    n_alive = row["n_alive"]
+    return {
+        "Method": row["method"] + chosen,
+        "Encoder": row["encoder"],
+        "Layer": str(row["layer"]),
+        "Prototypes": str(row["n_prototypes"]),
+        "Alive": f"{n_alive:.0f}" if n_alive == int(n_alive) else f"{n_alive:.1f}",
+        "LR": _number_or_nothing(row["learning_rate"]),
+        "Sparsity": _number_or_nothing(row["sparsity"]),
+        "Train": str(row["n_train"]),
+        "mAP": format_map(row),
+        "5%": f"{row['p5']:.3f}",
+        "95%": f"{row['p95']:.3f}",
+        "Chance": f"{row['chance']:.3f}",
+        "Traits": str(row["n_traits"]),
+        "Seeds": str(row["n_seeds"]),
+        "Unselected": f"{row['n_unselected']:.1f}",
+    }
+
+
+def _number_or_nothing(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.12g}"
+
+
+def write_markdown(
+    table: pd.DataFrame, n_images: dict[str, int], comparisons: list[Comparison]
+) -> str:
     """What does a reader see in `map_table.md`?
 
     Args:
         table: what `tabulate` gives.
         n_images: in the splits `train` and `test`.
+        comparisons: what `compare_methods` gives.
     """
-    rows = [format_cells(row) for _, row in table.iterrows()]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     meanings = explain_columns(table, n_images)
+    winners = [f"- {write_winner(comparison)}" for comparison in comparisons]
     return "\n".join(
         [
             f"# How well do prototypes find traits? {table['dataset'].iloc[0]}",
             "",
             write_headline(table),
             "",
-            *_align(rows),
+            *align(show_table(table)),
             "",
             write_chance_note(table),
+            "",
+            "## Who wins at an equal number of prototypes?",
+            "",
+            *([*winners, ""] if winners else []),
+            explain_winners(comparisons),
+            "",
+            "## What the columns mean",
             "",
             *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
             "",
         ]
     )
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    widths = [
-        max(len(cell) for cell in column) for column in zip(COLUMNS, *rows, strict=True)
-    ]
-    rule = [
-        "-" * width if side == "<" else "-" * (width - 1) + ":"
-        for width, side in zip(widths, COLUMNS.values(), strict=True)
-    ]
-    padded = [
-        [
-            f"{cell:{side}{width}}"
-            for cell, side, width in zip(row, COLUMNS.values(), widths, strict=True)
-        ]
-        for row in [list(COLUMNS), rule, *rows]
-    ]
-    return [f"| {' | '.join(row)} |" for row in padded]

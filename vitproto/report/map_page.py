@@ -1,12 +1,17 @@
 """The result as one page that opens offline: headline, chart, table, traits."""
 
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from vitproto.report.map_markdown import COLUMNS, format_cells
+from vitproto.report.encoder_table import describe_encoders, tabulate_encoders
+from vitproto.report.group_table import describe_groups, tabulate_groups
+from vitproto.report.layer_table import describe_layers, tabulate_layers
+from vitproto.report.map_markdown import show_table
 from vitproto.report.map_table import tabulate
 from vitproto.report.map_text import (
     count_images,
@@ -17,23 +22,40 @@ from vitproto.report.map_text import (
     write_headline,
 )
 from vitproto.report.trait_table import tabulate_traits
+from vitproto.report.winner_text import explain_winners, write_winner
+from vitproto.report.winners import compare_methods
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 
 
-def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
+class Charts(NamedTuple):
+    """The drawings that become part of the page, as SVG documents."""
+
+    map: str
+    layers: str
+    encoders: str
+    groups: str
+
+
+def render_page(ap: pd.DataFrame, images: pd.DataFrame, charts: Charts) -> str:
     """What does a reader see in the browser?
 
     Args:
         ap: what `read_ap` gives.
         images: the image list of the same data set.
-        chart_svg: the chart, as an SVG document; it becomes part of the page.
+        charts: of the same AP.
 
     Returns:
         HTML that loads nothing from anywhere.
     """
     table = tabulate(ap)
     best = find_best(table)
+    comparisons = compare_methods(ap)
+    sections = {
+        "layers": describe_layers(tabulate_layers(table)),
+        "encoders": describe_encoders(tabulate_encoders(table)),
+        "groups": describe_groups(tabulate_groups(ap)),
+    }
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -44,9 +66,15 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
     return template.render(
         dataset=best["dataset"],
         headline=write_headline(table),
-        chart=_inline(chart_svg),
-        columns=COLUMNS,
-        rows=[(format_cells(row), row["above_chance"]) for _, row in table.iterrows()],
+        winners=[write_winner(comparison) for comparison in comparisons],
+        winners_note=explain_winners(comparisons),
+        chart=_inline(charts.map, "map"),
+        sections=[
+            (section, _inline(getattr(charts, name), name))
+            for name, section in sections.items()
+        ],
+        table=show_table(table),
+        above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
         meanings=explain_columns(table, count_images(images, table)),
         best=describe(best),
@@ -54,11 +82,16 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, chart_svg: str) -> str:
     )
 
 
-def _inline(svg: str) -> Markup:
-    """The drawing alone: a page cannot hold the XML declaration before it."""
+def _inline(svg: str, name: str) -> Markup:
+    """The drawing alone, with ids of its own: a page holds several.
+
+    Without the XML declaration, which can stand only at the beginning of a file.
+    """
     begin = svg.find("<svg")
     if begin < 0:
         raise ValueError(
-            "the chart is not an SVG document: give the one of plot_map.py"
+            f"the chart of {name} is not an SVG document: give the .svg that its stage "
+            "wrote"
         )
-    return Markup(svg[begin:])
+    drawing = re.sub(r'\bid="', f'id="{name}-', svg[begin:])
+    return Markup(re.sub(r'(href="|url\()#', rf"\1#{name}-", drawing))

@@ -2,6 +2,9 @@
 
 import pandas as pd
 
+from vitproto.report.ap_table import SETTING
+from vitproto.report.settings import name_setting
+
 
 def count_images(images: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
     """How many images does each split hold?
@@ -28,14 +31,26 @@ def count_images(images: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
 
 
 def find_best(table: pd.DataFrame) -> pd.Series:
-    """Which configuration has the highest mAP? The first one if several have."""
-    return table.loc[table["map"].idxmax()]
+    """Which configuration has the highest mAP? The first one if several have.
+
+    Only settings that were chosen on training images are looked at.
+    """
+    return table.loc[table.loc[table["is_chosen"], "map"].idxmax()]
+
+
+def format_map(row: pd.Series) -> str:
+    """How is an mAP printed? `0.474 ± 0.004`, with † where it is not above chance."""
+    spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
+    low = "" if row["above_chance"] else " †"
+    return f"{row['map']:.3f}{spread}{low}"
 
 
 def describe(row: pd.Series) -> str:
     """Which configuration is this?"""
+    setting = name_setting(row)
     return (
-        f"{row['n_prototypes']} {row['method']} prototypes in layer {row['layer']} of "
+        f"{row['n_prototypes']} {row['method']} prototypes"
+        f"{f' ({setting})' if setting else ''} in layer {row['layer']} of "
         f"{row['encoder']}, chosen on {row['n_train']} training images"
     )
 
@@ -43,11 +58,12 @@ def describe(row: pd.Series) -> str:
 def write_headline(table: pd.DataFrame) -> str:
     """What is the best that was reached, and is it more than chance?"""
     best = find_best(table)
+    n_compared = int(table["is_chosen"].sum())
     reached = f"mAP {best['map']:.3f}, where chance is {best['chance']:.3f}"
     if best["above_chance"]:
-        begin = f"The best of {len(table)} configurations reaches {reached}"
+        begin = f"The best of {n_compared} configurations reaches {reached}"
     else:
-        begin = f"No configuration is above chance: the best of {len(table)} reaches "
+        begin = f"No configuration is above chance: the best of {n_compared} reaches "
         begin += reached
     return f"{begin}: {describe(best)}."
 
@@ -71,7 +87,23 @@ def explain_columns(table: pd.DataFrame, n_images: dict[str, int]) -> dict[str, 
         The meaning by name of the column, in the order of the table.
     """
     n_traits = int(table["n_traits"].iloc[0])
-    return {
+    meanings = {}
+    if (table["n_settings"] > 1).any():
+        meanings["Method"] = (
+            "where a method has several settings, ‡ marks the one that is compared "
+            "with other methods and drawn: the one whose prototypes have the highest "
+            "AP on all the training images that chose them. Test images have no say."
+        )
+    meanings["Alive"] = (
+        "prototypes that score some training image higher than another, mean over the "
+        "fit seeds. The others, such as latents that are never active, find nothing."
+    )
+    if table[SETTING].notna().any(axis=None):
+        meanings["LR, Sparsity"] = (
+            "learning rate, and the weight of the L1 norm or the number of latents "
+            "that may be active at a time, of methods that are trained."
+        )
+    return meanings | {
         "Train": (
             f"images that a prototype is chosen on, of {n_images['train']} in the "
             "training split. For each trait the prototype with the highest average "

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from vitproto.report.ap_table import CONFIGURATION
+from vitproto.report.ap_table import CONFIGURATION, matches
 
 
 def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
@@ -18,10 +18,7 @@ def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
         on the test images; `n_unselected`, the pairs in which no prototype could be
         chosen; `n_seeds`, the number of pairs.
     """
-    chosen = ap["test_ap"].notna()
-    for column in CONFIGURATION:
-        chosen &= ap[column] == configuration[column]
-    rows = ap[chosen]
+    rows = ap[ap["test_ap"].notna() & matches(ap, configuration, CONFIGURATION)]
     traits = (
         rows.assign(unselected=rows["prototype"].isna())
         .groupby("trait")

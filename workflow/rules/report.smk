@@ -43,12 +43,78 @@ rule plot_map:
         " --svg {output.svg} > {log} 2>&1"
 
 
+rule compare_layers:
+    """Compare layers: mAP of each method in each."""
+    input:
+        ap=EVERY_AP,
+    output:
+        table=f"{STUDY}/layer_table.md",
+        csv=f"{STUDY}/layer_table.csv",
+        png=f"{STUDY}/layer_chart.png",
+        svg=f"{STUDY}/layer_chart.svg",
+    log:
+        f"{STUDY_LOGS}/compare_layers.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("compare_layers"),
+    shell:
+        "python scripts/compare_layers.py --ap {input.ap} --table {output.table}"
+        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
+rule compare_encoders:
+    """Compare encoders, each in the layer that is best on training images."""
+    input:
+        ap=EVERY_AP,
+    output:
+        table=f"{STUDY}/encoder_table.md",
+        csv=f"{STUDY}/encoder_table.csv",
+        png=f"{STUDY}/encoder_chart.png",
+        svg=f"{STUDY}/encoder_chart.svg",
+    log:
+        f"{STUDY_LOGS}/compare_encoders.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("compare_encoders"),
+    shell:
+        "python scripts/compare_encoders.py --ap {input.ap} --table {output.table}"
+        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
+rule compare_groups:
+    """Compare kinds of traits, and attributes: AP of each method."""
+    input:
+        ap=EVERY_AP,
+    output:
+        table=f"{STUDY}/group_table.md",
+        csv=f"{STUDY}/group_table.csv",
+        png=f"{STUDY}/group_chart.png",
+        svg=f"{STUDY}/group_chart.svg",
+    log:
+        f"{STUDY_LOGS}/compare_groups.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("compare_groups"),
+    shell:
+        "python scripts/compare_groups.py --ap {input.ap} --table {output.table}"
+        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
 rule write_map_page:
     """Write the result as one page that opens offline."""
     input:
         ap=EVERY_AP,
         images=IMAGES,
         chart=f"{STUDY}/map_chart.svg",
+        layers=f"{STUDY}/layer_chart.svg",
+        encoders=f"{STUDY}/encoder_chart.svg",
+        groups=f"{STUDY}/group_chart.svg",
     output:
         f"{STUDY}/index.html",
     log:
@@ -60,4 +126,5 @@ rule write_map_page:
         code=fingerprint("write_map_page"),
     shell:
         "python scripts/write_map_page.py --ap {input.ap} --images {input.images}"
-        " --chart {input.chart} --out {output} > {log} 2>&1"
+        " --chart {input.chart} --layers {input.layers} --encoders {input.encoders}"
+        " --groups {input.groups} --out {output} > {log} 2>&1"

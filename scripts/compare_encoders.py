@@ -1,0 +1,37 @@
+"""Compare encoders, each in its best layer."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report.ap_table import read_ap
+from vitproto.report.drawing import save_chart
+from vitproto.report.encoder_chart import draw_encoders
+from vitproto.report.encoder_table import describe_encoders, tabulate_encoders
+from vitproto.report.map_table import tabulate, write_csv
+from vitproto.report.markdown import write_section
+
+
+def compare_encoders(
+    ap: tuple[Path, ...], table: Path, csv: Path, png: Path, svg: Path
+) -> None:
+    """Write and draw how mAP differs between encoders.
+
+    Args:
+        ap: the CSV files of per-trait AP, of one data set, in any order.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs.
+        png: the picture to write for slides and READMEs.
+        svg: the picture to write for print and for the page.
+    """
+    encoders = tabulate_encoders(tabulate(read_ap(list(ap))))
+    write_csv(encoders, csv)
+    with whole_file(table) as partial:
+        text = write_section(describe_encoders(encoders))
+        partial.write_text(text, encoding="utf-8")
+    save_chart(draw_encoders, encoders, png)
+    save_chart(draw_encoders, encoders, svg)
+
+
+if __name__ == "__main__":
+    run(compare_encoders)

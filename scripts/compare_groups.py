@@ -1,0 +1,37 @@
+"""Compare kinds of traits."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report.ap_table import read_ap
+from vitproto.report.drawing import save_chart
+from vitproto.report.group_chart import draw_groups
+from vitproto.report.group_table import describe_groups, tabulate_groups
+from vitproto.report.map_table import write_csv
+from vitproto.report.markdown import write_section
+
+
+def compare_groups(
+    ap: tuple[Path, ...], table: Path, csv: Path, png: Path, svg: Path
+) -> None:
+    """Write and draw how well each method finds colours, patterns and shapes.
+
+    Args:
+        ap: the CSV files of per-trait AP, of one data set, in any order.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs.
+        png: the picture to write for slides and READMEs.
+        svg: the picture to write for print and for the page.
+    """
+    groups = tabulate_groups(read_ap(list(ap)))
+    write_csv(groups, csv)
+    with whole_file(table) as partial:
+        text = write_section(describe_groups(groups))
+        partial.write_text(text, encoding="utf-8")
+    save_chart(draw_groups, groups, png)
+    save_chart(draw_groups, groups, svg)
+
+
+if __name__ == "__main__":
+    run(compare_groups)

@@ -1,0 +1,37 @@
+"""Compare the layers of each encoder."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report.ap_table import read_ap
+from vitproto.report.drawing import save_chart
+from vitproto.report.layer_chart import draw_layers
+from vitproto.report.layer_table import describe_layers, tabulate_layers
+from vitproto.report.map_table import tabulate, write_csv
+from vitproto.report.markdown import write_section
+
+
+def compare_layers(
+    ap: tuple[Path, ...], table: Path, csv: Path, png: Path, svg: Path
+) -> None:
+    """Write and draw how mAP differs between layers.
+
+    Args:
+        ap: the CSV files of per-trait AP, of one data set, in any order.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs.
+        png: the picture to write for slides and READMEs.
+        svg: the picture to write for print and for the page.
+    """
+    layers = tabulate_layers(tabulate(read_ap(list(ap))))
+    write_csv(layers, csv)
+    with whole_file(table) as partial:
+        text = write_section(describe_layers(layers))
+        partial.write_text(text, encoding="utf-8")
+    save_chart(draw_layers, layers, png)
+    save_chart(draw_layers, layers, svg)
+
+
+if __name__ == "__main__":
+    run(compare_layers)
