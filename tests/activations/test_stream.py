@@ -129,6 +129,17 @@ def test_listed_patches_come_in_the_order_listed(dataset, data):
         np.testing.assert_array_equal(read_MD, opened.x_NPD[i_image_M, i_patch_M])
 
 
+@given(dataset=datasets, data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_listed_images_come_whole_and_in_the_order_listed(dataset, data):
+    with Opened(**dataset) as opened:
+        images = st.integers(0, len(opened.x_NPD) - 1)
+        i_image_N = np.array(data.draw(st.lists(images, max_size=12)), np.int64)
+        read_NPD = opened.acts.read_images(i_image_N)
+        assert read_NPD.dtype == torch.float32
+        np.testing.assert_array_equal(read_NPD, opened.x_NPD[i_image_N])
+
+
 @given(
     dataset=datasets,
     batch_size=st.integers(1, 90),
@@ -299,6 +310,13 @@ def test_a_patch_that_does_not_exist_is_refused(tmp_path, image, patch):
     acts = Activations.open(write_dataset(tmp_path, patches_of(3, 4, 2)), LAYER)
     with pytest.raises(ValueError, match=r"indices go from .* counted from 0"):
         acts.read_patches(np.array([0, image]), np.array([0, patch]))
+
+
+@pytest.mark.parametrize("image", [3, -1])
+def test_an_image_that_does_not_exist_is_refused(tmp_path, image):
+    acts = Activations.open(write_dataset(tmp_path, patches_of(3, 4, 2)), LAYER)
+    with pytest.raises(ValueError, match=r"image indices go from .*, there are 3 per"):
+        acts.read_images(np.array([0, image]))
 
 
 def test_memory_stays_bounded_on_a_data_set_larger_than_the_buffers(tmp_path):

@@ -114,6 +114,21 @@ class Activations:
         self.read_runs(i_image_M, i_patch_M, np.ones_like(i_patch_M), raw_MD)
         return torch.from_numpy(widened(raw_MD))
 
+    def read_images(
+        self, i_image_N: Integer[np.ndarray, "n"]
+    ) -> Float32[Tensor, "n p d"]:
+        """Read all patches of the images listed, in the order listed.
+
+        Raises:
+            ValueError: there is no such image.
+        """
+        _check_index("image", i_image_N, self.n_images)
+        n_images, first_N = len(i_image_N), np.zeros_like(i_image_N)
+        raw_NPD = np.empty((n_images, self.n_patches, self.width), self.dtype)
+        raw_MD = raw_NPD.reshape(n_images * self.n_patches, self.width)
+        self.read_runs(i_image_N, first_N, first_N + self.n_patches, raw_MD)
+        return torch.from_numpy(widened(raw_NPD))
+
     def sample_patches(self, n_patches: int, seed: int) -> Float32[Tensor, "m d"]:
         """Sample uniformly over all patches of all images, without replacement.
 
