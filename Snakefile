@@ -22,6 +22,7 @@ rule all:
         f"{STUDY}/map_table.md",
         f"{STUDY}/map_chart.png",
         f"{STUDY}/index.html",
+        SAE_REPORT if SAE_FAMILIES else [],
 
 
 onstart:

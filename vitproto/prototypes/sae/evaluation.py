@@ -18,15 +18,9 @@ from vitproto.activations.ahead import ahead
 from vitproto.activations.stream import Activations
 from vitproto.progress import progress_bar
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
 from vitproto.prototypes.sae.held_out import held_out_images
 from vitproto.threads import one_core_each
-
-ALMOST_DEAD = 1e-7
-"""A latent that is active on fewer of the patches than this, but on some, is almost
-dead."""
-
-DENSE = 1e-2
-"""A latent that is active on more of the patches than this is dense."""
 
 GROUP = 4
 """Images that pass through an autoencoder together: with 256 patches and 32,768
