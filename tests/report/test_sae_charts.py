@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vitproto.cli import PROJECT
 from vitproto.report.latent_frequencies import LatentFrequencies, read_frequencies
-from vitproto.report.sae_frequency_chart import draw_frequencies, histogram
+from vitproto.report.sae_frequency_chart import FULL, draw_frequencies, histogram
 from vitproto.report.sae_front_chart import draw_front, on_front
 from vitproto.report.sae_training import read_training
 from vitproto.report.sae_training_chart import draw_curves
@@ -128,7 +128,7 @@ def test_curves_show_what_was_logged_and_dead_latents_as_a_share(tmp_path):
     figure = draw_curves(training)
     assert len(figure.axes) == 5  # one family: the other one is not trained
     loss, mse, l0, dead, legend = figure.axes
-    assert loss.get_title(loc="left") == "tiny/layer3/topk"
+    assert loss.texts[0].get_text() == "tiny/layer3/topk"
     assert [line.get_xdata().tolist() for line in loss.lines] == [[64, 704]] * 2
     assert [line.get_ydata().tolist() for line in loss.lines] == [[0.5] * 2, [0.25] * 2]
     assert mse.lines[0].get_ydata().tolist() == [0.25, 0.25]
@@ -221,13 +221,24 @@ def test_rows_are_settings_and_average_their_seeds():
     ]
     assert [label.get_text() for label in second.get_yticklabels()] == ["4 · – · 9"]
     # A quarter of the latents of both settings is dead, three quarters in one bin.
-    assert [text.get_text() for text in first.texts] == ["25 %", "25 %"]
-    bars = [bar for bar in first.patches if bar.get_height() > 0]
-    heights = sorted(bar.get_height() for bar in bars)
-    np.testing.assert_allclose(heights, np.array([1, 1, 3, 3]) * 0.85 / 3)
+    assert [text.get_text() for text in first.texts[:2]] == ["25 %", "25 %"]
+    at_left = [bar for bar in first.patches if bar.get_x() < -3]
+    heights = [bar.get_height() for bar in at_left]
+    assert heights == pytest.approx([FULL, 0.25 * FULL] * 2)  # frame and bar
+    bars = [bar for bar in first.patches if bar.get_x() >= -3 and bar.get_height() > 0]
+    assert [bar.get_height() for bar in bars] == pytest.approx([FULL, FULL])
+    assert all(10 ** bar.get_x() <= 0.5 < 10 ** (bar.get_x() + 0.25) for bar in bars)
+    assert [bar.get_y() for bar in bars] == [1, 0]
     assert [label.get_text() for label in first.get_xticklabels()] == [
         *("dead", "$10^{-3}$", "$10^{-2}$", "$10^{-1}$", "$10^{0}$")
     ]
+
+
+def test_latents_that_are_all_dead_can_be_drawn():
+    (axis,) = draw_frequencies(
+        [frequencies("k4-lr0.001-sparsity2-seed0", [0, 0, 0, 0])]
+    ).axes
+    assert axis.texts[0].get_text() == "100 %"
 
 
 def write_latents(path, method, runs):

@@ -102,7 +102,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
     assert "In 1 of 3 autoencoders more than half of the latents are dead" in text
     assert "error on 40 patches of images that no autoencoder learnt from" in text
     assert "of 16 latents drawn at random" in text
-    assert "unless patches are over 10,000,000" in text
+    assert "unless there are over 10,000,000 patches" in text
 
 
 def test_almost_dead_latents_are_told_where_there_are_patches_enough(tmp_path):
@@ -110,7 +110,7 @@ def test_almost_dead_latents_are_told_where_there_are_patches_enough(tmp_path):
     metrics = read_metrics([write(tmp_path / "a.csv", enough)])
     text = write_markdown(tabulate(metrics), metrics, n_correlated=16)
     assert read_cells(text)[0]["Almost dead %"] == "5.0"
-    assert "unless patches are over" not in text
+    assert "unless there are over" not in text
     assert "In no autoencoder more than half" in text
 
 

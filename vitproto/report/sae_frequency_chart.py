@@ -16,7 +16,9 @@ from vitproto.runs import Run
 
 BINS_PER_DECADE = 4
 PANEL_INCHES = 4.6
-ROW_INCHES = 0.42
+ROW_INCHES = 0.36
+FULL = 0.85
+"""Of the height of a row, what the largest bar takes up."""
 TEXT_POINTS = 8
 DARK, LIVE, GREY = "0.1", "#3b6ea5", "0.35"
 
@@ -25,9 +27,9 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
     """On which share of the patches are latents active, and how many never are?
 
     A panel for each encoder, layer and method, in it a histogram for each setting:
-    the share of latents per quarter of a decade, averaged over seeds. The bar at the
-    left, apart from the others and to the same scale, is the dead latents. The dashed
-    line is where dense latents begin.
+    the share of latents per quarter of a decade, averaged over seeds, all of a panel
+    to the same scale. The bar at the left is the share of dead latents, of a frame
+    that would be all. The dashed line is where dense latents begin.
 
     Args:
         found: what `read_frequencies` gives.
@@ -56,16 +58,21 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
         gridspec_kw={"height_ratios": [n + 1 for n in most_settings]},
     )
     lowest = math.floor(-math.log10(max(one.n_patches for one in found)))
-    for axis, (key, settings) in zip(axes.flat, panels, strict=False):
+    for i, (axis, (key, settings)) in enumerate(zip(axes.flat, panels, strict=False)):
         _draw_panel(axis, settings, lowest)
+        # A panel with fewer settings than its neighbour has rows of the same height.
+        n_more = most_settings[i // n_columns] - len(settings)
+        axis.set_ylim(-n_more - 0.05, len(settings) + 0.1)
         encoder, layer, method = key
         title = f"{method}\n{encoder}, layer {layer}"
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle("How often latents are active", fontsize=TEXT_POINTS + 2)
+    title = "How often latents are active: the share of latents by their frequency"
+    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     figure.supxlabel(
-        "share of held-out patches on which a latent is active",
+        "share of held-out patches on which a latent is active\n"
+        "(right of the dashed line: dense)",
         fontsize=TEXT_POINTS + 1,
     )
     return figure
@@ -109,8 +116,8 @@ def _draw_panel(
         of_seeds = [histogram(one.frequency_S, lowest) for one in seeds]
         n_dead, per_bin = zip(*of_seeds, strict=True)
         histograms.append((np.mean(n_dead), np.mean(per_bin, axis=0)))
-    largest = max(max(dead, per_bin.max()) for dead, per_bin in histograms)
-    scale = 0.85 / largest
+    largest = max(per_bin.max() for _, per_bin in histograms)
+    scale = FULL / largest if largest > 0 else 0.0
     edges = np.linspace(lowest, 0, -lowest * BINS_PER_DECADE + 1)
     heights = np.arange(len(settings))[::-1]
     for y, (dead, per_bin) in zip(heights, histograms, strict=True):
@@ -124,7 +131,9 @@ def _draw_panel(
             edgecolor="white",
             linewidth=0.4,
         )
-        axis.bar(lowest - 1.1, scale * dead, 0.3, y, align="edge", color=DARK)
+        frame = {"x": lowest - 1.1, "width": 0.3, "bottom": y, "align": "edge"}
+        axis.bar(height=FULL, fill=False, edgecolor="0.7", linewidth=0.6, **frame)
+        axis.bar(height=FULL * dead, color=DARK, **frame)
         axis.text(
             lowest - 0.72,
             y + 0.06,
@@ -133,17 +142,32 @@ def _draw_panel(
             color=DARK,
         )
         axis.axhline(y, color="0.8", linewidth=0.6, zorder=0)
-    axis.axvline(math.log10(DENSE), color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+    axis.vlines(
+        math.log10(DENSE),
+        0,
+        len(settings),
+        color=GREY,
+        linestyle="--",
+        linewidth=0.8,
+        zorder=0,
+    )
     axis.set_xlim(lowest - 1.2, 0.05)
-    axis.set_ylim(-0.05, len(settings))
     powers = list(range(lowest, 1))
     axis.set_xticks([lowest - 0.9, *powers], ["dead", *map(_power_of_ten, powers)])
     labels = [_label(seeds[0].run) for seeds in settings]
     axis.set_yticks(heights, labels, verticalalignment="bottom")
-    axis.set_title(
-        "latents · rate · sparsity", fontsize=TEXT_POINTS - 1, x=0, ha="right"
+    axis.annotate(
+        "latents · rate · sparsity",
+        (0, len(settings)),
+        xytext=(-3, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        horizontalalignment="right",
+        fontsize=TEXT_POINTS - 1,
+        color=GREY,
     )
     axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["bottom"].set_position(("data", 0))
     axis.tick_params(labelsize=TEXT_POINTS - 1)
     axis.tick_params(axis="y", length=0)
 

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from vitproto.report.plain_log import write_plainly
 
 PANEL = ["encoder", "layer", "n_prototypes"]
 """What gets a panel of its own: autoencoders that can be compared fairly."""
@@ -38,9 +39,9 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     is_grid = 1 < n_sizes <= 4 and len(panels) == n_sizes * n_places
     n_columns = n_sizes if is_grid else min(3, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    width = max(PANEL_INCHES[0] * n_columns, 4.8)
+    width = PANEL_INCHES[0] * n_columns + 1.2
     figure = Figure(
-        figsize=(width, PANEL_INCHES[1] * n_rows + 0.9), layout="constrained"
+        figsize=(width, PANEL_INCHES[1] * n_rows + 0.6), layout="constrained"
     )
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     _set_scales(axes[0, 0], metrics)
@@ -56,8 +57,7 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     figure.legend(
         handles,
         labels,
-        loc="outside lower center",
-        ncols=min(len(labels), 2 * n_columns + 1),
+        loc="outside right center",
         frameon=False,
         fontsize=TEXT_POINTS,
     )
@@ -105,21 +105,27 @@ def _set_scales(axis: Axes, metrics: pd.DataFrame) -> None:
     lowest = metrics["l0"].min()
     left = lowest / 1.5 if lowest >= 1.5 else -0.1
     axis.set_xlim(left, max(1.5, metrics["l0"].max() * 1.5))
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    write_plainly(axis.xaxis)
     axis.set_yscale("log")
     shown = metrics["nmse"][metrics["nmse"] > 0]
     if len(shown):
         axis.set_ylim(shown.min() / 1.3, max(A_CONSTANT, shown.max()) * 1.3)
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    write_plainly(axis.yaxis)
 
 
 def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
     axis.axhline(A_CONSTANT, color=GREY, linestyle="--", linewidth=1)
     front = rows[on_front(rows["l0"].to_numpy(), rows["nmse"].to_numpy())]
     front = front.sort_values("l0")
-    axis.plot(front["l0"], front["nmse"], color=GREY, linewidth=1, zorder=1)
+    # In steps: what lies between two autoencoders nobody has shown to be possible.
+    axis.plot(
+        front["l0"],
+        front["nmse"],
+        drawstyle="steps-post",
+        color=GREY,
+        linewidth=1,
+        zorder=1,
+    )
     for method, points in rows.groupby("method"):
         axis.plot(points["l0"], points["nmse"], **styles[method])
     axis.grid(color="0.9", linewidth=0.6)

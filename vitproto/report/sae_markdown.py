@@ -126,7 +126,7 @@ def explain_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str]:
     if not table.apply(_can_be_almost_dead, axis=1).all():
         almost_dead += (
             f" {NOTHING} where there can be none: a latent that is active on a single "
-            f"patch is more frequent, unless patches are over {1 / ALMOST_DEAD:,.0f}."
+            f"patch is no rarer, unless there are over {1 / ALMOST_DEAD:,.0f} patches."
         )
     return {
         "Rate, Sparsity": (

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from vitproto.report.plain_log import write_plainly
+
 ROW_INCHES = 2.3
 COLUMN_INCHES = 2.5
 TEXT_POINTS = 8
@@ -59,12 +61,20 @@ def draw_curves(training: pd.DataFrame) -> Figure:
         looks = _looks(lines)
         for axis, curve in zip(row, CURVES, strict=False):
             _draw_panel(axis, lines, curve, looks)
-        row[0].set_title(family, fontsize=TEXT_POINTS + 1, loc="left", pad=16)
+        row[0].annotate(
+            family,
+            (0, 1),
+            xytext=(-20, 22),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=TEXT_POINTS + 1,
+        )
         _draw_legend(row[-1], looks)
     if not families:
         for axis in axes.flat:
             axis.set_axis_off()
-        axes[0, 0].set_title("no autoencoder of this study is trained", loc="left")
+        nothing = "no autoencoder of this study is trained"
+        axes[0, 0].set_title(nothing, fontsize=TEXT_POINTS + 1, loc="left")
     figure.suptitle("How the autoencoders learnt", fontsize=TEXT_POINTS + 2)
     figure.supxlabel("patches seen", fontsize=TEXT_POINTS + 1)
     return figure
@@ -103,6 +113,7 @@ def _draw_panel(axis: Axes, lines: pd.DataFrame, curve: Curve, looks: _Looks) ->
         )
     if curve.is_log and (lines[curve.column] > 0).any():
         axis.set_yscale("log")
+        write_plainly(axis.yaxis)
     if curve.column == "share_dead":
         axis.set_ylim(-0.03, 1.03)
     axis.set_title(curve.title, fontsize=TEXT_POINTS)
@@ -110,7 +121,7 @@ def _draw_panel(axis: Axes, lines: pd.DataFrame, curve: Curve, looks: _Looks) ->
     axis.grid(color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=TEXT_POINTS - 1)
+    axis.tick_params(labelsize=TEXT_POINTS - 1, which="both")
 
 
 def _draw_legend(axis: Axes, looks: _Looks) -> None:
