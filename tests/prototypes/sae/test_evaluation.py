@@ -169,6 +169,14 @@ def test_half_of_everything_is_worked_out_by_hand(tmp_path):
     )
 
 
+def test_dimensions_that_do_not_vary_do_not_count_however_they_round(tmp_path):
+    x_NPD = normal(0, 30, 70, 40)
+    x_NPD[:, :, 1:] = torch.linspace(0.1, 1000 / 3, 39)
+    autoencoder = identity_autoencoder(40, scale=0.3)
+    (found,) = evaluate(opened(tmp_path, x_NPD), [autoencoder], CFG, CPU)
+    assert found.explained_variance == pytest.approx(1 - 0.7**2)
+
+
 def test_latents_that_never_vary_take_no_part_in_correlations(tmp_path):
     x_NPD = normal(0, 6, 5, 3)
     x_NPD[:, :, 2] = 0.1  # as little as this is active on every patch, and constant
@@ -246,6 +254,16 @@ def test_equal_and_opposite_rows_of_the_decoder_are_found_in_any_block(
     for evaluation, (_, expected) in zip(found, cases, strict=True):
         assert evaluation.coherence == pytest.approx(expected)
         assert evaluation.coherence <= 1
+
+
+def test_no_cosine_is_above_one(tmp_path):
+    acts = opened(tmp_path, normal(0, 6, 2, 33))
+    rows_SD = normal(1, 40, 33)
+    autoencoder = random_autoencoder(80, 33, W_dec_SD=torch.cat([rows_SD, -rows_SD]))
+    unit_SD = torch.nn.functional.normalize(rows_SD)
+    assert (unit_SD @ unit_SD.T).max() > 1  # so much rounding can do
+    (found,) = evaluate(acts, [autoencoder], CFG, CPU)
+    assert found.coherence == 1
 
 
 def test_only_held_out_images_are_read(tmp_path):
