@@ -25,6 +25,7 @@ rule all:
         f"{STUDY}/encoder_table.md",
         f"{STUDY}/group_table.md",
         f"{STUDY}/index.html",
+        SAE_REPORT if SAE_FAMILIES else [],
 
 
 onstart:

@@ -20,6 +20,10 @@ except ValueError as error:
     raise WorkflowError(f"This study cannot run.\n{error}")
 
 FAMILIES = families(expand_runs(config["runs"], config["encoders"]))
+SAE_FAMILIES = [
+    family for family in FAMILIES if family.method in config["methods"]["saes"]
+]
+SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
 EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
@@ -36,8 +40,6 @@ CHECKPOINTS = (
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
-
-SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
 
 
 wildcard_constraints:
@@ -120,9 +122,9 @@ def fitted_shards(wildcards):
     return shards(FITTED, wildcards.encoder)
 
 
-def every_family(template):
-    """A path for each family of the run table."""
-    return [template.format(**family._asdict()) for family in FAMILIES]
+def every_family(template, among=FAMILIES):
+    """A path for each family of the run table, or of some of them."""
+    return [template.format(**family._asdict()) for family in among]
 
 
 # What a job is told -------------------------------------------------------------

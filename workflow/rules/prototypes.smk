@@ -153,3 +153,32 @@ rule import_sae:
         "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
         " --manifest {output} > {log} 2>&1"
+
+
+rule evaluate_saes:
+    """Measure every autoencoder of a family on images that it did not learn from."""
+    input:
+        shards=fitted_shards,
+        checkpoints=f"{FAMILY}/checkpoints.json",
+    output:
+        metrics=f"{FAMILY}/sae_metrics.csv",
+        latents=f"{FAMILY}/latents.h5",
+    log:
+        f"{FAMILY_LOGS}/evaluate_saes.log",
+    wildcard_constraints:
+        method=SAE_METHODS,
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=120,
+    params:
+        held_out=flags(config["held_out"]),
+        device=device,
+        code=fingerprint("evaluate_saes"),
+    shell:
+        "python scripts/evaluate_saes.py --shards {input.shards}"
+        " --checkpoints {input.checkpoints} --metrics {output.metrics}"
+        " --latents {output.latents} --encoder {wildcards.encoder}"
+        " --layer {wildcards.layer} --method {wildcards.method}"
+        " {params.held_out} {params.device} > {log} 2>&1"

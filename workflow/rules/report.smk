@@ -2,6 +2,7 @@
 
 EVERY_AP = every_family(f"{FAMILY}/ap.csv")
 IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
+SAE_METRICS = every_family(f"{FAMILY}/sae_metrics.csv", SAE_FAMILIES)
 
 
 rule tabulate_map:
@@ -128,3 +129,93 @@ rule write_map_page:
         "python scripts/write_map_page.py --ap {input.ap} --images {input.images}"
         " --chart {input.chart} --layers {input.layers} --encoders {input.encoders}"
         " --groups {input.groups} --out {output} > {log} 2>&1"
+
+
+# What autoencoders are like: made where the study has some -----------------------
+
+SAE_REPORT = [
+    f"{STUDY}/sae_table.md",
+    f"{STUDY}/sae_curves.png",
+    f"{STUDY}/sae_front.png",
+    f"{STUDY}/sae_frequencies.png",
+]
+
+
+rule tabulate_saes:
+    """Tabulate what the autoencoders are like on held-out images."""
+    input:
+        metrics=SAE_METRICS,
+    output:
+        table=f"{STUDY}/sae_table.md",
+        csv=f"{STUDY}/sae_table.csv",
+    log:
+        f"{STUDY_LOGS}/tabulate_saes.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        n_correlated=config["held_out"]["n_correlated"],
+        code=fingerprint("tabulate_saes"),
+    shell:
+        "python scripts/tabulate_saes.py --metrics {input.metrics}"
+        " --n_correlated {params.n_correlated} --table {output.table}"
+        " --csv {output.csv} > {log} 2>&1"
+
+
+rule plot_sae_training:
+    """Draw how the autoencoders learnt."""
+    input:
+        training=every_family(f"{FAMILY}/training.csv", SAE_FAMILIES),
+    output:
+        png=f"{STUDY}/sae_curves.png",
+        svg=f"{STUDY}/sae_curves.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_training.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        families=every_family("{encoder}/layer{layer}/{method}", SAE_FAMILIES),
+        code=fingerprint("plot_sae_training"),
+    shell:
+        "python scripts/plot_sae_training.py --training {input.training}"
+        " --families {params.families} --png {output.png} --svg {output.svg}"
+        " > {log} 2>&1"
+
+
+rule plot_sae_front:
+    """Draw what autoencoders leave unexplained against how sparse they are."""
+    input:
+        metrics=SAE_METRICS,
+    output:
+        png=f"{STUDY}/sae_front.png",
+        svg=f"{STUDY}/sae_front.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_front.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("plot_sae_front"),
+    shell:
+        "python scripts/plot_sae_front.py --metrics {input.metrics}"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
+rule plot_sae_frequencies:
+    """Draw how often latents are active, and how many never are."""
+    input:
+        latents=every_family(f"{FAMILY}/latents.h5", SAE_FAMILIES),
+    output:
+        png=f"{STUDY}/sae_frequencies.png",
+        svg=f"{STUDY}/sae_frequencies.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_frequencies.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("plot_sae_frequencies"),
+    shell:
+        "python scripts/plot_sae_frequencies.py --latents {input.latents}"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"

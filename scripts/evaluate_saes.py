@@ -1,0 +1,103 @@
+"""Measure every autoencoder of a family on held-out images."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+import pandas as pd
+
+from vitproto.activations.shards import LIBVER
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.device import pick_device
+from vitproto.files import whole_file
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import FittedRun
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.evaluation import Evaluation, HeldOut, evaluate
+from vitproto.runs import Run
+from vitproto.study.fingerprint import fingerprint
+
+PER_LATENT = ("frequency_S", "mean_value_S")
+
+
+def evaluate_saes(
+    shards: tuple[Path, ...],
+    checkpoints: Path,
+    metrics: Path,
+    latents: Path,
+    *,
+    encoder: str,
+    layer: int,
+    method: str,
+    cfg: HeldOut,
+    device: str,
+) -> None:
+    """Measure every autoencoder of a family on held-out images, in one pass.
+
+    Args:
+        shards: all shards of the activations that they were fitted to.
+        checkpoints: the JSON file that lists the family's checkpoints.
+        metrics: the CSV file to write, with a row for each autoencoder.
+        latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
+            patches on which a latent is active, and `{run}/mean_value_S`, its mean
+            there.
+        encoder: repeated in each row.
+        layer: which block, counted from 0; repeated in each row.
+        method: repeated in each row.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    torch_device = pick_device(device)
+    acts = Activations.open(shards, layer)
+    fitted = checkpoint.read_manifest(checkpoints)
+    autoencoders = [_load(fit, acts) for fit in fitted]
+    found = evaluate(acts, autoencoders, cfg, torch_device)
+    place = {"encoder": encoder, "layer": layer, "method": method}
+    rows = [
+        place | _describe(fit.run) | _numbers(result)
+        for fit, result in zip(fitted, found, strict=True)
+    ]
+    with whole_file(metrics) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False, lineterminator="\n")
+    with (
+        whole_file(latents) as partial,
+        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
+    ):
+        file.attrs.update({**place, **asdict(cfg), "n_patches": found[0].n_patches})
+        file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
+        file.attrs["code"] = fingerprint("evaluate_saes")
+        for fit, result in zip(fitted, found, strict=True):
+            group = file.create_group(fit.name)
+            group.attrs["checkpoint_sha256"] = fit.sha256
+            for name in PER_LATENT:
+                group.create_dataset(name, data=getattr(result, name))
+
+
+def _describe(fitted: Run) -> dict[str, int | float | None]:
+    columns = ("n_prototypes", "learning_rate", "sparsity", "seed")
+    return {column: getattr(fitted, column) for column in columns}
+
+
+def _numbers(result: Evaluation) -> dict[str, int | float]:
+    """All but what there is per latent."""
+    return {name: v for name, v in asdict(result).items() if name not in PER_LATENT}
+
+
+def _load(fit: FittedRun, acts: Activations) -> SparseAutoencoder:
+    scorer = checkpoint.load(fit.path)
+    if not isinstance(scorer, SparseAutoencoder):
+        raise ValueError(
+            f"{fit.path} holds a {scorer.KIND}, which reconstructs nothing: name a "
+            "family of sparse autoencoders"
+        )
+    if scorer.width != acts.width:
+        raise ValueError(
+            f"{fit.path} takes activations of width {scorer.width}, but those of layer "
+            f"{acts.layer} have {acts.width}: give the shards that it was fitted to"
+        )
+    return scorer
+
+
+if __name__ == "__main__":
+    run(evaluate_saes)

@@ -1,0 +1,25 @@
+"""Draw what autoencoders leave unexplained against how sparse they are."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.report.chart_file import save_figure
+from vitproto.report.sae_front_chart import draw_front
+from vitproto.report.sae_metrics import read_metrics
+
+
+def plot_sae_front(metrics: tuple[Path, ...], png: Path, svg: Path) -> None:
+    """Draw what autoencoders leave unexplained against how sparse they are.
+
+    Args:
+        metrics: the CSV files of evaluate_saes.py, in any order.
+        png: the picture to write for slides and READMEs.
+        svg: the picture to write for print.
+    """
+    figure = draw_front(read_metrics(metrics))
+    save_figure(figure, png)
+    save_figure(figure, svg)
+
+
+if __name__ == "__main__":
+    run(plot_sae_front)

@@ -1,0 +1,33 @@
+"""Tabulate what the autoencoders are like."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report import sae_table
+from vitproto.report.sae_markdown import write_markdown
+from vitproto.report.sae_metrics import read_metrics
+
+
+def tabulate_saes(
+    metrics: tuple[Path, ...], n_correlated: int, table: Path, csv: Path
+) -> None:
+    """Write what the autoencoders of each setting are like on held-out images.
+
+    Args:
+        metrics: the CSV files of evaluate_saes.py, in any order.
+        n_correlated: latents whose correlations it measured, at most.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs.
+    """
+    measured = read_metrics(metrics)
+    results = sae_table.tabulate(measured)
+    with whole_file(csv) as partial:
+        results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    with whole_file(table) as partial:
+        text = write_markdown(results, measured, n_correlated)
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(tabulate_saes)
