@@ -107,6 +107,14 @@ def fitted_shards(wildcards):
     return shards(FITTED, wildcards.encoder)
 
 
+def same_centres(wildcards):
+    """What finds the same centres first, so that two jobs need not: kmeans, if any."""
+    family = Family(wildcards.encoder, int(wildcards.layer), "kmeans")
+    if wildcards.method == "kmeans" or family not in FAMILIES:
+        return []
+    return f"{FAMILY}/checkpoints.json".format(**family._asdict())
+
+
 def every_family(template):
     """A path for each family of the run table."""
     return [template.format(**family._asdict()) for family in FAMILIES]

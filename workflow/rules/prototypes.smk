@@ -31,6 +31,7 @@ rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
+        first=ancient(same_centres),
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -39,18 +40,19 @@ rule fit_kmeans:
         method="kmeans|kmeansdistance",
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=8000,
         runtime=240,
     params:
         runs=runs_of_family,
+        centres=CHECKPOINTS.replace("{method}", "kmeans"),
         store=CHECKPOINTS,
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
         code=fingerprint("fit_kmeans"),
     shell:
         "python scripts/fit_kmeans.py --shards {input.shards} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --score {params.score} {params.flags} > {log} 2>&1"
+        " --runs {params.runs} --centres {params.centres} --store {params.store}"
+        " --manifest {output} --score {params.score} {params.flags} > {log} 2>&1"
 
 
 rule fit_pca:
