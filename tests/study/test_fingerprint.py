@@ -54,7 +54,7 @@ def test_a_fix_in_the_ap_kernel_reaches_selection_only(project):
 def test_a_fix_in_the_shard_writer_reaches_all_that_read_or_write_shards(project):
     file = project / "vitproto/activations/shards.py"
     changed = changed_by(project, lambda: file.write_text(file.read_text() + "\nX = 1"))
-    fitters = {"fit_random", "fit_gaussian", "fit_kmeans", "fit_pca"}
+    fitters = {"fit_random", "fit_randomtrain", "fit_gaussian", "fit_kmeans", "fit_pca"}
     readers = {*fitters, "score_images"}
     assert changed == {"record_activations"} | readers
 

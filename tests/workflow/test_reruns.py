@@ -8,7 +8,7 @@ import yaml
 from study_copy import rules_to_run
 
 REPORT = ["plot_map", "tabulate_map", "write_map_page"]
-N_FAMILIES = 5
+N_FAMILIES = 6
 SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
 SCORING = ["score_images"] * N_FAMILIES + SELECTION
 FITS = ["fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
@@ -32,6 +32,14 @@ def set_key(*path: str, to: object):
         (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
 
     return edit
+
+
+def more_kmeans_by_dot_product(workdir: Path) -> None:
+    """A run for one score alone, although both have the same centres."""
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    row = {"encoder": "tiny-vit", "layer": 3, "method": "kmeans"}
+    study["runs"].append({**row, "n_prototypes": 8, "seed": 0})
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
 
 
 def touch_everything(workdir: Path) -> None:
@@ -59,7 +67,8 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             add_code("vitproto/activations/recording.py"),
-            ["record_activations"] * 3 + ["fit_gaussian", *FITS, *SCORING],
+            ["record_activations"] * 3
+            + ["fit_gaussian", "fit_randomtrain", *FITS, *SCORING],
         ),
         (
             add_code("vitproto/prototypes/pca.py"),
@@ -68,6 +77,10 @@ def run_otherwise(workdir: Path) -> None:
         (
             set_key("methods", "kmeans", "n_iters", to=4),
             [*["fit_kmeans", "score_images", "select_prototypes"] * 2, *REPORT],
+        ),
+        (
+            more_kmeans_by_dot_product,
+            ["fit_kmeans", "score_images", "select_prototypes", *REPORT],
         ),
         (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
         (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
@@ -86,6 +99,7 @@ def run_otherwise(workdir: Path) -> None:
         "recording",
         "pca",
         "rounds of k-means",
+        "another run of k-means",
         "comment",
         "docstring",
         "touch",

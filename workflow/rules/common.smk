@@ -30,8 +30,9 @@ SHARD = (
     config["storage"]["activations"]
     + "/{dataset}/{encoder}/shard-{i_shard}-of-{n_shards}.h5"
 )
-CHECKPOINTS = (
-    f"{config['storage']['checkpoints']}/{FITTED}/{{encoder}}/layer{{layer}}/{{method}}"
+CHECKPOINTS, EVALUATED_CHECKPOINTS = (
+    f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
+    for dataset in (FITTED, EVALUATED)
 )
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"

@@ -27,6 +27,30 @@ rule fit_random:
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
+rule fit_randomtrain:
+    """Choose patches of the evaluated data set's own training images at random."""
+    input:
+        shards=evaluated_shards,
+        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/fit_randomtrain.log",
+    wildcard_constraints:
+        method="randomtrain",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        runs=runs_of_family,
+        store=EVALUATED_CHECKPOINTS,
+        code=fingerprint("fit_randomtrain"),
+    shell:
+        "python scripts/fit_randomtrain.py --shards {input.shards}"
+        " --images {input.images} --layer {wildcards.layer} --runs {params.runs}"
+        " --store {params.store} --manifest {output} > {log} 2>&1"
+
+
 rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
