@@ -22,6 +22,8 @@ BLOCK = 16
 
 M, K, N_ITERS = 20_000, 512, 10
 """Patches, centres and rounds of k-means."""
+K_STARTED = 128
+"""Centres that k-means++ starts."""
 
 
 def bench() -> list[Row]:
@@ -103,15 +105,15 @@ def _against_scikit_learn_plus_plus(sample: PatchSample) -> Row:
     x_MD = sample.read(0, M)
 
     def theirs() -> np.ndarray:
-        return kmeans_plusplus(x_MD.numpy(), K, random_state=0)[0]
+        return kmeans_plusplus(x_MD.numpy(), K_STARTED, random_state=0)[0]
 
-    ours_at = _spread(x_MD, kmeans.spread(x_MD, K, seed=0))
+    ours_at = _spread(x_MD, kmeans.spread(x_MD, K_STARTED, seed=0))
     theirs_at = _spread(x_MD, torch.from_numpy(theirs()))
-    times = paired(lambda: kmeans.spread(x_MD, K, seed=0), theirs, n_pairs=3)
-    sizes = f"{M:,} patches × {D}, float32, {K} centres"
+    times = paired(lambda: kmeans.spread(x_MD, K_STARTED, seed=0), theirs, n_pairs=3)
+    sizes = f"{M:,} patches × {D}, float32, {K_STARTED} centres"
     off = f"mean squared distances {ours_at:.4g} and {theirs_at:.4g}"
     peer = "scikit-learn, `kmeans_plusplus`"
-    return _row("k-means++, greedy", f"{sizes}; {off}", peer, times, "≥ 1 ×")
+    return _row("k-means++, greedy", f"{sizes}; {off}", peer, times, "≥ 2 ×")
 
 
 def _spread(x_MD: torch.Tensor, centres_KD: torch.Tensor) -> float:

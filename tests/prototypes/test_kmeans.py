@@ -1,6 +1,8 @@
 """k-means finds planted centres, the same bytes whatever shards and threads."""
 
 import runpy
+import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -244,3 +246,38 @@ def test_seeds_give_different_centres(tmp_path):
 def test_a_sample_larger_than_the_data_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match="600 patches were asked for, there are 40"):
         run_stage(tmp_path / "few", torch.ones(2, 20, 4))
+
+
+MEMORY = """
+import resource, tempfile
+import numpy as np, torch
+from vitproto.activations.sample import PatchSample
+from vitproto.prototypes import kmeans
+
+torch.set_num_threads(2)
+rng = np.random.default_rng(0)
+n_blocks = 32
+with tempfile.TemporaryFile() as file:
+    for _ in range(n_blocks):
+        file.write(rng.standard_normal((4096, 512), np.float32).data)
+    file.flush()
+    peaks = []
+    for n_patches in (100, n_blocks * 4096):
+        sample = PatchSample(file.fileno(), n_patches, 512, np.dtype(np.float32))
+        kmeans.fit(sample, 16, 2, 0)
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print((peaks[1] - peaks[0]) / (n_blocks * 4096 * 512 * 4))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_a_sample_takes_much_less_memory_than_it_has_bytes():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY],
+        cwd=PROJECT,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert float(done.stdout) < 0.5

@@ -89,42 +89,46 @@ def spread(
     rng = np.random.default_rng([seed, 3])
     n_tried = 2 + int(np.log(n_prototypes))
     pieces = x_MD.split(PIECE)
-    square_of = [piece_BD.square().sum(1) for piece_BD in pieces]
-    square_M = torch.cat(square_of)
 
-    def nearer(i_piece: int) -> tuple[Tensor, np.ndarray]:
+    def squares(piece_BD: Tensor) -> Tensor:
+        return piece_BD.square().sum(1)
+
+    def nearer(i_piece: int) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances if each candidate became a centre, and their sums."""
         squared_LB = torch.addmm(
             square_of[i_piece], tried_LD, pieces[i_piece].T, alpha=-2
         )
-        squared_LB.add_(tried_L1).clamp_(min=0)
+        squared_LB.add_(tried_LD.square().sum(1, keepdim=True)).clamp_(min=0)
         a = i_piece * PIECE
-        squared_LB = torch.minimum(squared_LB, squared_M[a : a + PIECE])
-        return squared_LB, squared_LB.sum(1, dtype=torch.float64).numpy()
+        so_far_B = torch.from_numpy(squared_M[a : a + PIECE])
+        squared_LB = torch.minimum(squared_LB, so_far_B)
+        return squared_LB.numpy(), squared_LB.sum(1, dtype=torch.float64).numpy()
 
-    chosen = []
-    squared_M = torch.full_like(square_M, torch.inf)
-    tried_L = torch.zeros(1, dtype=torch.int64)  # the first of a random order
+    chosen: list[int] = []
+    squared_M = np.full(len(x_MD), np.inf, np.float32)
+    tried_L = np.zeros(1, np.int64)  # the first of a random order
     with (
         one_core_each() as workers,
         progress_bar(n_prototypes, "centres started") as progress,
     ):
+        square_of = list(workers.map(squares, pieces))
         while True:
-            tried_LD, tried_L1 = x_MD[tried_L], square_M[tried_L, None]
+            # NumPy works on this thread, torch would on all cores, which are taken.
+            tried_LD = torch.from_numpy(x_MD.numpy()[tried_L])
             found = list(workers.map(nearer, range(len(pieces))))
             best = int(np.argmin(sum(sum_L for _, sum_L in found)))
-            squared_M = torch.cat([squared_LB[best] for squared_LB, _ in found])
+            squared_M = np.concatenate([squared_LB[best] for squared_LB, _ in found])
             squared_M[tried_L[best]] = 0  # but for rounding
-            chosen.append(tried_L[best])
+            chosen.append(int(tried_L[best]))
             progress.update()
             if len(chosen) == n_prototypes:
-                return x_MD[torch.stack(chosen)]
-            below_M = np.cumsum(squared_M.numpy(), dtype=np.float64)
+                return torch.from_numpy(x_MD.numpy()[chosen])
+            below_M = np.cumsum(squared_M, dtype=np.float64)
             drawn_L = np.searchsorted(
                 below_M, below_M[-1] * rng.random(n_tried), side="right"
             )
             # Where all patches lie on centres, any will do.
-            tried_L = torch.from_numpy(np.minimum(drawn_L, len(x_MD) - 1))
+            tried_L = np.minimum(drawn_L, len(x_MD) - 1)
 
 
 def lloyd(
