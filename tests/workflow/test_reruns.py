@@ -34,14 +34,6 @@ def set_key(*path: str, to: object):
     return edit
 
 
-def more_kmeans_by_dot_product(workdir: Path) -> None:
-    """A run for one score alone, although both have the same centres."""
-    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
-    row = {"encoder": "tiny-vit", "layer": 3, "method": "kmeans"}
-    study["runs"].append({**row, "n_prototypes": 8, "seed": 0})
-    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
-
-
 def touch_everything(workdir: Path) -> None:
     for part in ("vitproto", "scripts", "workflow", "config", "encoders"):
         for file in (workdir / part).rglob("*"):
@@ -78,10 +70,6 @@ def run_otherwise(workdir: Path) -> None:
             set_key("methods", "kmeans", "n_iters", to=4),
             [*["fit_kmeans", "score_images", "select_prototypes"] * 2, *REPORT],
         ),
-        (
-            more_kmeans_by_dot_product,
-            ["fit_kmeans", "score_images", "select_prototypes", *REPORT],
-        ),
         (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
         (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
         (touch_everything, []),
@@ -99,7 +87,6 @@ def run_otherwise(workdir: Path) -> None:
         "recording",
         "pca",
         "rounds of k-means",
-        "another run of k-means",
         "comment",
         "docstring",
         "touch",

@@ -109,7 +109,11 @@ def fitted_shards(wildcards):
 
 
 def same_centres(wildcards):
-    """What finds the same centres first, so that two jobs need not: kmeans, if any."""
+    """The family that finds the same centres, so that two jobs need not; if any.
+
+    Not `ancient`: Snakemake 9.27 does not look at whether a job is stale if one that
+    it depends on is, even where it then does not run it for that.
+    """
     family = Family(wildcards.encoder, int(wildcards.layer), "kmeans")
     if wildcards.method == "kmeans" or family not in FAMILIES:
         return []

@@ -55,7 +55,7 @@ rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
-        first=ancient(same_centres),
+        same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
