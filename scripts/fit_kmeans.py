@@ -2,9 +2,11 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from vitproto.activations.sample import sampled
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint, kmeans
@@ -17,6 +19,7 @@ def fit_kmeans(
     shards: tuple[Path, ...],
     layer: int,
     runs: tuple[str, ...],
+    centres: Path,
     store: Path,
     manifest: Path,
     *,
@@ -25,38 +28,75 @@ def fit_kmeans(
 ) -> None:
     """Find the centres of clusters of patches, as prototypes.
 
+    Both scores have the same centres, which are found once: those that are scored by
+    distance are read from the checkpoints of those scored by dot product.
+
     Args:
         shards: all shards of the activations to sample from.
         layer: which block, counted from 0.
         runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
-        manifest: the JSON file that lists them.
+        centres: the folder for the checkpoints scored by dot product; those that it
+            holds are not made again.
+        store: the folder for the checkpoints scored as `score` says; the same folder
+            for dot.
+        manifest: the JSON file that lists the checkpoints in `store`. The sample lies
+            beside it for a while, as large as it is in the shards.
         score: what a patch scores: its dot product with the centre, or minus its
             squared distance from it.
         cfg: how the centres are found.
     """
     acts = Activations.open(shards, layer)
-    wanted = [Run.parse(name) for name in runs]
-    code = fingerprint("fit_kmeans")
-    fitted = {}
-    for fit in wanted:
-        settings = {
-            "method": {"dot": "kmeans", "distance": "kmeansdistance"}[score],
-            "n_prototypes": fit.n_prototypes,
-            "seed": fit.seed,
-            **dataclasses.asdict(cfg),
-            "layer": layer,
-            "fitted_to": acts.attributes,
-            "code": code,
-        }
-        fitted[fit] = checkpoint.stored_at(store, fit, settings)
-        if not checkpoint.is_stored(fitted[fit], settings):
-            patches_MD = acts.sample_patches(cfg.n_sample, fit.seed)
-            logging.info("%s: %d patches", fit.name, len(patches_MD))
-            centres_KD = kmeans.fit(patches_MD, fit.n_prototypes, cfg.n_iters)
-            scorer = {"dot": DotProduct, "distance": NegativeDistance}[score]
-            checkpoint.save(fitted[fit], scorer(centres_KD), settings)
-    checkpoint.write_manifest(manifest, fitted)
+    settings = {
+        **dataclasses.asdict(cfg),
+        "layer": layer,
+        "fitted_to": acts.attributes,
+        "code": fingerprint("fit_kmeans"),
+    }
+    wanted = {}
+    for fit in map(Run.parse, runs):
+        wanted[fit] = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+    found = _find_centres(acts, wanted, centres, manifest.parent, cfg)
+    if score == "distance":
+        found = _score_by_distance(found, wanted, store)
+    checkpoint.write_manifest(manifest, found)
+
+
+def _find_centres(
+    acts: Activations,
+    wanted: Mapping[Run, dict[str, Any]],
+    store: Path,
+    scratch: Path,
+    cfg: kmeans.KMeans,
+) -> dict[Run, Path]:
+    """Where are the checkpoints scored by dot product? Makes those that are not."""
+    made_by = {fit: {"method": "kmeans", **wanted[fit]} for fit in wanted}
+    found = {fit: checkpoint.stored_at(store, fit, made_by[fit]) for fit in wanted}
+    missing = [
+        fit for fit in wanted if not checkpoint.is_stored(found[fit], made_by[fit])
+    ]
+    for seed in sorted({fit.seed for fit in missing}):
+        with sampled(acts, cfg.n_sample, seed, scratch) as sample:
+            for fit in missing:
+                if fit.seed == seed:
+                    logging.info("%s: %d patches", fit.name, sample.n_patches)
+                    centres_KD = kmeans.fit(sample, fit.n_prototypes, cfg.n_iters, seed)
+                    checkpoint.save(found[fit], DotProduct(centres_KD), made_by[fit])
+    return found
+
+
+def _score_by_distance(
+    centres: Mapping[Run, Path], wanted: Mapping[Run, dict[str, Any]], store: Path
+) -> dict[Run, Path]:
+    """The same centres, scored by minus the squared distance."""
+    found = {}
+    for fit, path in centres.items():
+        made_by = {"method": "kmeansdistance", **wanted[fit]}
+        found[fit] = checkpoint.stored_at(store, fit, made_by)
+        if not checkpoint.is_stored(found[fit], made_by):
+            scorer = checkpoint.load(path)
+            assert isinstance(scorer, DotProduct)
+            checkpoint.save(found[fit], NegativeDistance(scorer.directions_KD), made_by)
+    return found
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             replace("vitproto/activations/shards.py", "rows.stop <=", "rows.stop <"),
-            ["record_activations"] * 3 + ["fit_gaussian", *FITS, *SCORING],
+            ["record_activations"] * 3
+            + ["fit_gaussian", "fit_randomtrain", *FITS, *SCORING],
         ),
         (
             replace(

@@ -30,12 +30,13 @@ def test_the_table_has_every_configuration_beside_chance(finished):
             (3, "pca"): (4,),
             (3, "random"): (4, 16),
             (1, "random"): (4,),
+            (3, "randomtrain"): (4, 16),
         }.items()
         for k in counts
         for n in (8, 36)
     )
     # Two fit seeds of controls; two selection seeds, but one way to take all images.
-    n_fits = {"gaussian": 2, "random": 2}
+    n_fits = {"gaussian": 2, "random": 2, "randomtrain": 2}
     assert [*table.n_seeds] == [
         n_fits.get(method, 1) * (2 if n == 8 else 1)
         for method, n in zip(table.method, table.n_train, strict=True)
@@ -80,8 +81,8 @@ def test_scores_follow_from_the_activations(finished):
     from vitproto.prototypes import load
 
     store = finished / "results/checkpoints/tiny_corpus/tiny-vit/layer3/random"
-    (checkpoint,) = store.glob("k4-seed1.*.safetensors")
-    directions_KD = load(checkpoint).directions_KD.numpy()
+    (path,) = store.glob("k4-seed1.*.safetensors")
+    directions_KD = load(path).directions_KD.numpy()
     expected_K = (last_PD @ directions_KD.T).max(axis=0)
     np.testing.assert_allclose(scores_NK[-1], expected_K, rtol=1e-5, atol=1e-5)
 

@@ -129,16 +129,29 @@ class Activations:
         self.read_runs(i_image_N, first_N, first_N + self.n_patches, raw_MD)
         return torch.from_numpy(widened(raw_NPD))
 
-    def sample_patches(self, n_patches: int, seed: int) -> Float32[Tensor, "m d"]:
-        """Sample uniformly over all patches of all images, without replacement.
+    def sample_patches(
+        self,
+        n_patches: int,
+        seed: int,
+        i_image_N: Integer[np.ndarray, "n"] | None = None,
+    ) -> Float32[Tensor, "m d"]:
+        """Sample uniformly over all patches of images, without replacement.
 
         A smaller sample with the same seed is the beginning of a larger one.
+
+        Args:
+            n_patches: how many.
+            seed: which ones.
+            i_image_N: the images to sample from, each once; all if None.
 
         Raises:
             ValueError: there are fewer patches than asked for.
         """
-        i_M = draw_distinct(self.n_images * self.n_patches, n_patches, seed)
-        return self.read_patches(i_M // self.n_patches, i_M % self.n_patches)
+        if i_image_N is None:
+            i_image_N = np.arange(self.n_images)
+        i_M = draw_distinct(len(i_image_N) * self.n_patches, n_patches, seed)
+        i_M, i_patch_M = np.divmod(i_M, self.n_patches)
+        return self.read_patches(i_image_N[i_M], i_patch_M)
 
     def read_runs(
         self,

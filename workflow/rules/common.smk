@@ -34,8 +34,9 @@ SHARD = (
     config["storage"]["activations"]
     + "/{dataset}/{encoder}/shard-{i_shard}-of-{n_shards}.h5"
 )
-CHECKPOINTS = (
-    f"{config['storage']['checkpoints']}/{FITTED}/{{encoder}}/layer{{layer}}/{{method}}"
+CHECKPOINTS, EVALUATED_CHECKPOINTS = (
+    f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
+    for dataset in (FITTED, EVALUATED)
 )
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
@@ -120,6 +121,18 @@ def evaluated_shards(wildcards):
 def fitted_shards(wildcards):
     """The activations that prototypes are fitted to."""
     return shards(FITTED, wildcards.encoder)
+
+
+def same_centres(wildcards):
+    """The family that finds the same centres, so that two jobs need not; if any.
+
+    Not `ancient`: Snakemake 9.27 does not look at whether a job is stale if one that
+    it depends on is, even where it then does not run it for that.
+    """
+    family = Family(wildcards.encoder, int(wildcards.layer), "kmeans")
+    if wildcards.method == "kmeans" or family not in FAMILIES:
+        return []
+    return f"{FAMILY}/checkpoints.json".format(**family._asdict())
 
 
 def every_family(template, among=FAMILIES):

@@ -27,10 +27,35 @@ rule fit_random:
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
+rule fit_randomtrain:
+    """Choose patches of the evaluated data set's own training images at random."""
+    input:
+        shards=evaluated_shards,
+        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/fit_randomtrain.log",
+    wildcard_constraints:
+        method="randomtrain",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        runs=runs_of_family,
+        store=EVALUATED_CHECKPOINTS,
+        code=fingerprint("fit_randomtrain"),
+    shell:
+        "python scripts/fit_randomtrain.py --shards {input.shards}"
+        " --images {input.images} --layer {wildcards.layer} --runs {params.runs}"
+        " --store {params.store} --manifest {output} > {log} 2>&1"
+
+
 rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
+        same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -39,18 +64,19 @@ rule fit_kmeans:
         method="kmeans|kmeansdistance",
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=8000,
         runtime=240,
     params:
         runs=runs_of_family,
+        centres=CHECKPOINTS.replace("{method}", "kmeans"),
         store=CHECKPOINTS,
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
         code=fingerprint("fit_kmeans"),
     shell:
         "python scripts/fit_kmeans.py --shards {input.shards} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --score {params.score} {params.flags} > {log} 2>&1"
+        " --runs {params.runs} --centres {params.centres} --store {params.store}"
+        " --manifest {output} --score {params.score} {params.flags} > {log} 2>&1"
 
 
 rule fit_pca:

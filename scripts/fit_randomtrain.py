@@ -1,0 +1,71 @@
+"""Choose patches of training images at random as prototypes."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from vitproto.activations.shards import image_ids_digest
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.scorer import DotProduct
+from vitproto.runs import Run
+from vitproto.study.fingerprint import fingerprint
+
+
+def fit_randomtrain(
+    shards: tuple[Path, ...],
+    images: Path,
+    layer: int,
+    runs: tuple[str, ...],
+    store: Path,
+    manifest: Path,
+) -> None:
+    """Choose patches of training images at random as prototypes.
+
+    The control for prototypes from another data set: these know what the images look
+    like whose traits are looked for, but have seen no test image. Patches are sampled
+    uniformly over all patches of all training images, without replacement. Of two
+    runs with the same seed, the smaller is the beginning of the larger.
+
+    Args:
+        shards: all shards of the activations of the images whose traits are looked for.
+        images: their image list, which says which are training images.
+        layer: which block, counted from 0.
+        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        store: the folder for the checkpoints; those that it holds are not made again.
+        manifest: the JSON file that lists them.
+    """
+    acts = Activations.open(shards, layer)
+    listed = read_image_list(images)
+    listed_ids = listed["image_id"].tolist()
+    check_same_images(acts.image_ids, str(shards[0]), listed_ids, str(images))
+    i_train_N = np.flatnonzero(listed["split"] == "train")
+    train_ids = [listed_ids[i] for i in i_train_N]
+    settings = {
+        "method": "randomtrain",
+        "layer": layer,
+        "fitted_to": acts.attributes,
+        "split": "train",
+        # The same images may be split otherwise.
+        "split_ids_sha256": image_ids_digest(train_ids),
+        "code": fingerprint("fit_randomtrain"),
+    }
+    fitted = {}
+    for fit in map(Run.parse, runs):
+        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
+        if not checkpoint.is_stored(fitted[fit], made_by):
+            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed, i_train_N)
+            checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
+            logging.info(
+                "%s: sampled %d patches of %d training images",
+                *(fit.name, len(patches_KD), len(i_train_N)),
+            )
+    checkpoint.write_manifest(manifest, fitted)
+
+
+if __name__ == "__main__":
+    run(fit_randomtrain)
