@@ -13,13 +13,15 @@ help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: .venv/ready ## install, then run the whole job on birds that the project draws
-	$(BIN)/snakemake $(DEMO)/map_table.md $(DEMO)/map_chart.png $(DEMO)/index.html --profile profiles/demo
+	$(BIN)/snakemake --profile profiles/demo
 	@echo
 	@cat $(DEMO)/map_table.md
 	@echo
 	@echo "table  $(DEMO)/map_table.md ($(DEMO)/map_table.csv)"
 	@echo "chart  $(DEMO)/map_chart.png ($(DEMO)/map_chart.svg)"
 	@echo "page   $(DEMO)/index.html"
+	@echo "images of single prototypes:"
+	@ls $(DEMO)/*/layer*/*/features/*/index.html
 
 test: .venv/ready ## install, then run all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

@@ -13,6 +13,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/traits.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -22,6 +23,7 @@ rule all:
         f"{STUDY}/map_table.md",
         f"{STUDY}/map_chart.png",
         f"{STUDY}/index.html",
+        EVERY_FEATURES,
 
 
 onstart:

@@ -55,7 +55,7 @@ def test_a_fix_in_the_shard_writer_reaches_all_that_read_or_write_shards(project
     file = project / "vitproto/activations/shards.py"
     changed = changed_by(project, lambda: file.write_text(file.read_text() + "\nX = 1"))
     fitters = {"fit_random", "fit_gaussian", "fit_kmeans", "fit_pca"}
-    readers = {*fitters, "score_images"}
+    readers = {*fitters, "score_images", "show_features"}
     assert changed == {"record_activations"} | readers
 
 

@@ -59,7 +59,8 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             add_code("vitproto/activations/recording.py"),
-            ["record_activations"] * 3 + ["fit_gaussian", *FITS, *SCORING],
+            ["record_activations"] * 3
+            + ["fit_gaussian", *FITS, *SCORING, "show_features"],
         ),
         (
             add_code("vitproto/prototypes/pca.py"),
@@ -67,8 +68,14 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             set_key("methods", "kmeans", "n_iters", to=4),
-            [*["fit_kmeans", "score_images", "select_prototypes"] * 2, *REPORT],
+            [
+                *["fit_kmeans", "score_images", "select_prototypes"] * 2,
+                *[*REPORT, "show_features"],
+            ],
         ),
+        (add_code("vitproto/features/top_images.py"), ["show_features"]),
+        (add_code("vitproto/features/features_page.html.jinja"), ["show_features"]),
+        (set_key("features", "n_images", to=2), ["show_features"]),
         (add_code("vitproto/traits/average_precision.py", "\n# a comment\n"), []),
         (add_code("vitproto/traits/image_scores.py", '\n"""Another text."""\n'), []),
         (touch_everything, []),
@@ -86,6 +93,9 @@ def run_otherwise(workdir: Path) -> None:
         "recording",
         "pca",
         "rounds of k-means",
+        "top images",
+        "template of features",
+        "number of images shown",
         "comment",
         "docstring",
         "touch",
@@ -108,7 +118,8 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
         *FITS,
     ]
     families = ["score_images", "select_prototypes"] * len(FITS)
-    assert rules_to_run(workdir) == sorted([*stale, *families, *REPORT])
+    above = [*families, *REPORT, "show_features"]
+    assert rules_to_run(workdir) == sorted([*stale, *above])
 
 
 def test_a_moved_project_reruns_nothing(workdir, tmp_path):
