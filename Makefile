@@ -22,6 +22,8 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "layers    $(DEMO)/layer_table.md (.csv), chart $(DEMO)/layer_chart.png (.svg)"
 	@echo "encoders  $(DEMO)/encoder_table.md (.csv), chart $(DEMO)/encoder_chart.png (.svg)"
 	@echo "traits    $(DEMO)/group_table.md (.csv), chart $(DEMO)/group_chart.png (.svg)"
+	@echo "images of single prototypes:"
+	@ls $(DEMO)/*/layer*/*/features/*/index.html
 
 test: .venv/ready ## install, then run all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

@@ -13,6 +13,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/traits.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -26,6 +27,7 @@ rule all:
         f"{STUDY}/group_table.md",
         f"{STUDY}/index.html",
         SAE_REPORT if SAE_FAMILIES else [],
+        EVERY_FEATURES,
 
 
 onstart:

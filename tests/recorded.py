@@ -7,7 +7,7 @@ from vitproto.activations.shards import LayerShape, write_shard
 LAYER = 2
 
 
-def write_shards(folder, x_NPD, n_shards=1, dtype="float32"):
+def write_shards(folder, x_NPD, n_shards=1, dtype="float32", **attributes):
     """Write one layer of a data set in so many shards; gives their paths."""
     n_images, n_patches, width = x_NPD.shape
     cuts = [i * n_images // n_shards for i in range(n_shards + 1)]
@@ -18,7 +18,7 @@ def write_shards(folder, x_NPD, n_shards=1, dtype="float32"):
             [f"image{i}" for i in range(n_images)],
             {LAYER: LayerShape(n_patches, width, has_cls=False)},
             dtype,
-            {"encoder": "tiny"},
+            {"encoder": "tiny", **attributes},
             i_shard=i_shard,
             n_shards=n_shards,
         ) as shard:

@@ -17,7 +17,8 @@ PARTS = (
     "vitproto",
     "encoders",
 )
-TARGETS = ("results/tiny/map_table.md", "results/tiny/index.html")
+FEATURES = "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0"
+TARGETS = ("results/tiny/map_table.md", "results/tiny/index.html", FEATURES)
 
 
 def copy_project(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import pytest
 
 from vitproto.files import whole_file
+from vitproto.folders import whole_folder
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -27,3 +28,22 @@ def test_a_failed_writer_leaves_the_old_file(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
+
+
+def test_a_folder_appears_when_it_is_whole_and_a_failed_one_never(tmp_path):
+    path = tmp_path / "new" / "pages"
+    with whole_folder(path) as partial:
+        (partial / "index.html").write_text("half")
+        assert not path.exists()
+    assert (path / "index.html").read_text() == "half"
+    with pytest.raises(ValueError, match="pages already exists: remove it"):
+        whole_folder(path).__enter__()
+
+    def fail():
+        with whole_folder(tmp_path / "other") as partial:
+            (partial / "index.html").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [file.name for file in tmp_path.rglob("*")] == ["new", "pages", "index.html"]

@@ -4,7 +4,7 @@ import ast
 
 from vitproto.cli import PROJECT
 
-ROOMS = ["report", "traits", "prototypes", "activations", "data"]
+ROOMS = ["report", "features", "traits", "prototypes", "activations", "data"]
 
 
 def imports(file):

@@ -112,6 +112,12 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("runs", 0, "method"), "pca", "1 is no seed of pca, which draws nothing: wr"),
         (("runs", 2, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
         (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
+        (("features", "runs", 0, "layer"), 2, "layer 2 kmeans is not among runs: wri"),
+        (("features", "runs", 0, "run"), "k9-seed0", "'k9-seed0' is no run of tiny-vi"),
+        (("features", "runs", 1, "method"), "kmeans", "repeats features.runs.0"),
+        (("features", "listed"), [5, 128], "128 is no prototype of kmeans k128-seed0"),
+        (("features", "log_freq_range"), [-1, -3], "[-1, -3] falls: write [-3, -1]"),
+        (("features", "log_value_range"), [1], "[1] is not a list of two numbers"),
         (("runs", 0, "method"), "kmeens", "'kmeens' is not among the methods: w"),
         (
             ("methods", "imported"),

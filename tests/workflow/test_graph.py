@@ -5,7 +5,10 @@ import re
 import pytest
 from study_copy import copy_project, snakemake
 
-REAL = ["results/cub200/map_table.md"]
+REAL = [
+    "results/cub200/map_table.md",
+    "results/cub200/siglip-vit-l16-256/layer23/kmeans/features/k2048-seed0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
         assert counts[f"fit_{method}"] == 6
     assert counts["fit_kmeans"] == 12
     assert counts["score_images"] == counts["select_prototypes"] == 36
-    assert counts["tabulate_map"] == 1
+    assert counts["tabulate_map"] == counts["show_features"] == 1
 
 
 def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
@@ -43,7 +46,7 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
     for rule, _, resources in blocks:
         partition = re.search(r"slurm_partition=(\w+)", resources)[1]
         seen[rule] = (partition, "gpu=1" in resources)
-    on_gpu = {"record_activations", "score_images"}
+    on_gpu = {"record_activations", "score_images", "show_features"}
     assert on_gpu < set(seen)
     for rule, place in seen.items():
         assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))

@@ -102,7 +102,7 @@ def run_otherwise(workdir: Path) -> None:
         (
             replace("vitproto/activations/shards.py", "rows.stop <=", "rows.stop <"),
             ["record_activations"] * 3
-            + ["fit_gaussian", "fit_randomtrain", *FITS, *SCORING],
+            + ["fit_gaussian", "fit_randomtrain", *FITS, *SCORING, "show_features"],
         ),
         (
             replace(
@@ -131,7 +131,10 @@ def run_otherwise(workdir: Path) -> None:
         ),
         (
             set_key("methods", "kmeans", "n_iters", to=4),
-            [*["fit_kmeans", "score_images", "select_prototypes"] * 2, *REPORT],
+            [
+                *["fit_kmeans", "score_images", "select_prototypes"] * 2,
+                *[*REPORT, "show_features"],
+            ],
         ),
         (
             replace(
@@ -150,6 +153,15 @@ def run_otherwise(workdir: Path) -> None:
             [],
         ),
         (add_unused_code, []),
+        (
+            replace("vitproto/features/top_images.py", "PER_CORE = 4", "PER_CORE = 5"),
+            ["show_features"],
+        ),
+        (
+            replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
+            ["show_features"],
+        ),
+        (set_key("features", "n_images", to=2), ["show_features"]),
         (touch_everything, []),
         (run_otherwise, []),
         (set_key("selection", "seeds", to=[0, 5]), SELECTION),
@@ -168,6 +180,9 @@ def run_otherwise(workdir: Path) -> None:
         "pca",
         "drawing",
         "rounds of k-means",
+        "top images",
+        "template of features",
+        "number of images shown",
         "comment",
         "docstring",
         "unused code",
@@ -191,7 +206,8 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
         *FITS,
     ]
     families = ["score_images", "select_prototypes"] * len(FITS)
-    assert rules_to_run(workdir) == sorted([*stale, *families, *REPORT])
+    above = [*families, *REPORT, "show_features"]
+    assert rules_to_run(workdir) == sorted([*stale, *above])
 
 
 def test_results_carry_the_fingerprint_that_snakemake_compares(finished):

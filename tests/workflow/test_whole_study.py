@@ -1,5 +1,6 @@
 """A real run to the headline table, the same bytes however it ran."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import yaml
-from study_copy import TARGETS, copy_project, environment, snakemake
+from study_copy import FEATURES, TARGETS, copy_project, environment, snakemake
 
 FAMILY = "results/tiny/tiny-vit/layer3/random"
 
@@ -85,6 +86,22 @@ def test_scores_follow_from_the_activations(finished):
     directions_KD = load(path).directions_KD.numpy()
     expected_K = (last_PD @ directions_KD.T).max(axis=0)
     np.testing.assert_allclose(scores_NK[-1], expected_K, rtol=1e-5, atol=1e-5)
+
+
+def test_the_features_of_a_run_follow_from_its_scores(finished):
+    """The same images, in the same order, as sorting the scores of all images gives."""
+    shown = json.loads((finished / FEATURES / "features.json").read_text())
+    with h5py.File(finished / FEATURES / "../../scores.h5") as file:
+        scores_NK = file["k4-seed0/scores_NK"][:]
+        image_ids = file["image_ids"].asstr()[:]
+    assert 3 in [feature["prototype"] for feature in shown["prototypes"]]
+    for feature in shown["prototypes"]:
+        score_N = scores_NK[:, feature["prototype"]]
+        best = np.argsort(-score_N, kind="stable")[:3]
+        assert [image["image_id"] for image in feature["images"]] == [*image_ids[best]]
+        found = [image["score"] for image in feature["images"]]
+        np.testing.assert_allclose(found, score_N[best], rtol=1e-5)
+        assert (finished / FEATURES / f"{feature['prototype']:05d}.png").is_file()
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -1,12 +1,13 @@
 """From an image file to the pixels that an encoder saw, and where they were."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from PIL import Image
 
 _RESAMPLING = {
@@ -28,6 +29,23 @@ class Geometry(NamedTuple):
     height: int
     left: int
     top: int
+
+    def to_image(
+        self,
+        x_E: Float64[np.ndarray, "e"],
+        y_F: Float64[np.ndarray, "f"],
+        width: int,
+        height: int,
+    ) -> tuple[Float64[np.ndarray, "e"], Float64[np.ndarray, "f"]]:
+        """Where in a `width` × `height` image do points of the encoder's window lie?
+
+        Distances from the left and upper edge in pixels: pixel i reaches from i to
+        i + 1. Points in padding lie below 0, or beyond the image.
+        """
+        return (
+            (x_E + self.left) * (width / self.width),
+            (y_F + self.top) * (height / self.height),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,13 @@ class Preprocessing:
     crop_pct: float = 1.0
     fill: int = 0
 
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        """The preprocessing that shards keep in their attribute `preprocessing`."""
+        values = json.loads(text)
+        values |= {key: tuple(values[key]) for key in ("mean", "std")}
+        return cls(**values)
+
     def geometry(self, width: int, height: int) -> Geometry:
         """Which pixels of a `width` × `height` image does the encoder see?
 
@@ -79,6 +104,40 @@ class Preprocessing:
         top = round((scaled_h - self.height) / 2)
         return Geometry(scaled_w, scaled_h, left, top)
 
+    def grid(self, n_patches: int) -> tuple[int, int]:
+        """How many rows and columns do the patches of an image form?
+
+        Raises:
+            ValueError: so many patches form no grid of the window's shape.
+        """
+        n_rows = round(math.sqrt(n_patches * self.height / self.width))
+        n_columns = n_patches // max(1, n_rows)
+        n_pixels = self.height // max(1, n_rows)
+        if n_rows * n_columns != n_patches or n_pixels != self.width // n_columns:
+            raise ValueError(
+                f"{n_patches} patches form no grid of squares in a window of "
+                f"{self.width} × {self.height} pixels: patches can only be located "
+                "for encoders that cut their window into such a grid"
+            )
+        return n_rows, n_columns
+
+    def patch_edges(
+        self, n_patches: int, width: int, height: int
+    ) -> tuple[Float64[np.ndarray, "e"], Float64[np.ndarray, "f"]]:
+        """Between which lines of a `width` × `height` image does each patch lie?
+
+        Patch (row r, column c) reaches from x[c] to x[c + 1] and from y[r] to
+        y[r + 1], in the coordinates of `Geometry.to_image`. Where the window's side
+        is no multiple of the patch's, the last pixels belong to no patch.
+
+        Returns:
+            One edge more than columns, and one more than rows.
+        """
+        n_rows, n_columns = self.grid(n_patches)
+        x_E = np.arange(n_columns + 1.0) * (self.width // n_columns)
+        y_F = np.arange(n_rows + 1.0) * (self.height // n_rows)
+        return self.geometry(width, height).to_image(x_E, y_F, width, height)
+
     def apply(self, image: Image.Image) -> Image.Image:
         """The window that the encoder sees, as a picture."""
         geometry = self.geometry(*image.size)
@@ -95,12 +154,24 @@ class Preprocessing:
         Raises:
             ValueError: the file is missing or not a whole image.
         """
-        try:
-            with Image.open(path) as image:
-                window = self.apply(image.convert("RGB"))
-        except (OSError, SyntaxError) as error:
-            raise ValueError(
-                f"{path} cannot be read as an image ({error}): replace the file, or "
-                "take it out of the data set"
-            ) from error
+        window = self.apply(read_image(path))
         return np.ascontiguousarray(np.asarray(window).transpose(2, 0, 1))
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image file in three channels, as its pixels are stored.
+
+    Notes of cameras on how to turn it do not count, neither for encoders nor for
+    heat-maps.
+
+    Raises:
+        ValueError: the file is missing or not a whole image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}): replace the file, or take "
+            "it out of the data set"
+        ) from error

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from vitproto.study.runs import StudyRun, expand_runs
+from vitproto.study.runs import Family, StudyRun, expand_runs
 
 METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
 """Ways of choosing prototypes; the SAEs that a study names or imports come besides."""
@@ -87,7 +87,10 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from _impossible_layers(config["encoders"])
     yield from _impossible_saes(config["methods"]["saes"])
     yield from _impossible_imports(config["methods"])
-    yield from _impossible_runs(config)
+    runs_problems = list(_impossible_runs(config))
+    yield from runs_problems
+    if not runs_problems:
+        yield from _impossible_features(config)
 
 
 def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -267,6 +270,45 @@ def _impossible_sae(
             f"{sparsity} is not how many of {n_latents} latents of {run.method} can "
             f"be active: write a whole number from 1 to {n_latents}",
         )
+
+
+def _impossible_features(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    features = config["features"]
+    table = expand_runs(config["runs"], config["encoders"])
+    for i_row, row in enumerate(features["runs"]):
+        family = Family(row["encoder"], row["layer"], row["method"])
+        of_family = {run.run.name: run.run for run in table if run.family == family}
+        place = ("features", "runs", i_row)
+        if not of_family:
+            known = dict.fromkeys(
+                f"{run.encoder} layer {run.layer} {run.method}" for run in table
+            )
+            yield (
+                place,
+                f"{row['encoder']} layer {row['layer']} {row['method']} is not among "
+                f"runs: write {', '.join(known)}",
+            )
+        elif row["run"] not in of_family:
+            yield (
+                (*place, "run"),
+                f"{row['run']!r} is no run of {row['encoder']} layer {row['layer']} "
+                f"{row['method']}: write {', '.join(of_family)}",
+            )
+        elif row in features["runs"][:i_row]:
+            yield place, f"repeats features.runs.{features['runs'].index(row)}"
+        else:
+            n_prototypes = of_family[row["run"]].n_prototypes
+            for i, prototype in enumerate(features["listed"]):
+                if prototype >= n_prototypes:
+                    yield (
+                        ("features", "listed", i),
+                        f"{prototype} is no prototype of {row['method']} "
+                        f"{row['run']}: write numbers from 0 to {n_prototypes - 1}",
+                    )
+    for key in ("log_freq_range", "log_value_range"):
+        low, high = features[key]
+        if low > high:
+            yield ("features", key), f"{[low, high]} falls: write [{high}, {low}]"
 
 
 def _values(row: Mapping[str, Any], key: str) -> list[Any]:

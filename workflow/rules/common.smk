@@ -41,6 +41,7 @@ CHECKPOINTS, EVALUATED_CHECKPOINTS = (
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
+FEATURES = FAMILY + "/features/{run}"
 
 
 wildcard_constraints:
@@ -48,6 +49,7 @@ wildcard_constraints:
     encoder=r"[a-z0-9][a-z0-9_.-]*",
     layer=r"\d+",
     method=r"[a-z]+",
+    run=r"k\d+(-[a-z0-9.+-]+)?-seed\d+",
     i_shard=r"\d{5}",
     n_shards=r"\d{5}",
 
@@ -135,6 +137,12 @@ def same_centres(wildcards):
     return f"{FAMILY}/checkpoints.json".format(**family._asdict())
 
 
+def evaluated_data(wildcards):
+    """The folder of the evaluated data set, if the project draws it."""
+    is_drawn = "draw" in config["datasets"][EVALUATED]
+    return DATA.format(dataset=EVALUATED) if is_drawn else []
+
+
 def every_family(template, among=FAMILIES):
     """A path for each family of the run table, or of some of them."""
     return [template.format(**family._asdict()) for family in among]
@@ -188,6 +196,12 @@ def data_root(wildcards, threads):
     return shlex.quote(dataset.get("root", DATA.format(dataset=wildcards.dataset)))
 
 
+def evaluated_root(wildcards, threads):
+    """The folder of the evaluated data set."""
+    dataset = config["datasets"][EVALUATED]
+    return shlex.quote(dataset.get("root", DATA.format(dataset=EVALUATED)))
+
+
 def weights(wildcards, threads):
     """The file of an encoder's weights, or `hub`, or `random`."""
     return shlex.quote(config["encoders"][wildcards.encoder]["checkpoint"])
@@ -213,11 +227,13 @@ def stop_without_inputs():
     """Before the first job: say which data or weights are not where they should be."""
     jobs = list(workflow.dag.needrun_jobs())
     with_data = [job for job in jobs if "root" in job.params.keys()]
+    # A job whose paths do not name a data set reads the evaluated one.
+    datasets = {job.wildcards.get("dataset", EVALUATED) for job in with_data}
     with_encoder = [job for job in jobs if "weights" in job.params.keys()]
     imports = [job for job in jobs if job.rule.name == "import_sae"]
     missing = study_config.missing_inputs(
         config,
-        datasets={job.wildcards.dataset for job in with_data},
+        datasets=datasets,
         encoders={job.wildcards.encoder for job in with_encoder},
         imported={job.wildcards.method for job in imports},
     )

@@ -17,7 +17,7 @@ from vitproto.data.demo.bird_attributes import (
 from vitproto.data.demo.bird_traits import Species, species_of
 from vitproto.data.demo.birds import draw_individual
 from vitproto.data.demo.drawing import check_drawable, in_order, save_jpeg
-from vitproto.data.demo.whole_folder import whole_folder
+from vitproto.folders import whole_folder
 
 README = """\
 # Invented birds

@@ -6,7 +6,7 @@ from pathlib import Path
 from vitproto.data.demo.bird_traits import Species, species_of
 from vitproto.data.demo.birds import draw_individual
 from vitproto.data.demo.drawing import check_drawable, in_order, save_jpeg
-from vitproto.data.demo.whole_folder import whole_folder
+from vitproto.folders import whole_folder
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from vitproto.data.demo.bird_painting import Region
 from vitproto.data.demo.bird_traits import Species, species_of
 from vitproto.data.demo.birds import draw_individual
 from vitproto.data.demo.drawing import check_drawable, in_order, save_jpeg
-from vitproto.data.demo.whole_folder import whole_folder
+from vitproto.folders import whole_folder
 
 CLASSES: dict[str, tuple[Region, ...]] = {
     "sky": (Region.SKY,),

@@ -21,7 +21,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         if not path.is_dir() or any(f.is_file() for f in path.rglob("*")):
             raise ValueError(
-                f"{path} already exists: remove it, or choose another place to draw to"
+                f"{path} already exists: remove it, or name another folder"
             )
         shutil.rmtree(path)
     partial = path.with_name(f".partial-{path.name}")

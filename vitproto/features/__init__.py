@@ -1,0 +1,1 @@
+"""Which images and patches drive a prototype or a latent?"""

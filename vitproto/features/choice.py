@@ -1,0 +1,99 @@
+"""Which of a run's prototypes are shown?"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from vitproto.features.top_images import TopImages
+
+Reason = Literal["in_range", "listed", "sampled"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which prototypes are shown: those in ranges, those listed, and a sample."""
+
+    log_freq_range: tuple[float, float]
+    """Lowest and highest log10 of the frequency, the share of patches that score above
+    0: -3 -1 is from one in a thousand to one in ten."""
+    log_value_range: tuple[float, float]
+    """Lowest and highest log10 of the mean value, the mean score of those patches."""
+    n_in_range: int
+    """How many of the prototypes in both ranges; a sample of them if there are more."""
+    listed: tuple[int, ...]
+    """Prototypes to show besides, counted from 0."""
+    n_sampled: int
+    """How many of all live prototypes to show besides, drawn at random."""
+    seed: int
+    """Decides what is drawn. A smaller draw is part of a larger one."""
+
+    def __post_init__(self) -> None:
+        for name in ("log_freq_range", "log_value_range"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ValueError(
+                    f"{name} goes from {low:g} to {high:g}: write the lower number "
+                    "first"
+                )
+
+
+class Chosen(NamedTuple):
+    """What `choose` gives."""
+
+    reasons: dict[int, tuple[Reason, ...]]
+    """Why each prototype is shown, by rising number."""
+    n_in_range: int
+    """How many prototypes are in both ranges, shown or not."""
+
+
+def choose(cfg: Choice, top: TopImages) -> Chosen:
+    """Which prototypes are shown, and why?
+
+    Raises:
+        ValueError: a listed prototype does not exist.
+    """
+    n_prototypes = len(top.lowest_K)
+    for prototype in cfg.listed:
+        if not 0 <= prototype < n_prototypes:
+            raise ValueError(
+                f"{prototype} is listed, but there are {n_prototypes} prototypes: list "
+                f"numbers from 0 to {n_prototypes - 1}"
+            )
+    in_range = np.flatnonzero(is_in_range(cfg, top.frequency_K, top.mean_value_K))
+    alive = np.flatnonzero(top.is_alive_K)
+    shown: dict[Reason, list[int]] = {
+        "in_range": _draw(in_range, cfg.n_in_range, [cfg.seed, 0]),
+        "listed": list(cfg.listed),
+        "sampled": _draw(alive, cfg.n_sampled, [cfg.seed, 1]),
+    }
+    every = sorted({prototype for group in shown.values() for prototype in group})
+    reasons = {
+        prototype: tuple(why for why, group in shown.items() if prototype in group)
+        for prototype in every
+    }
+    return Chosen(reasons, len(in_range))
+
+
+def is_in_range(
+    cfg: Choice,
+    frequency_K: Float64[np.ndarray, "k"],
+    mean_value_K: Float64[np.ndarray, "k"],
+) -> Bool[np.ndarray, "k"]:
+    """Which prototypes are in both ranges, ends included?
+
+    One that no patch scores above 0 has no logarithms, and is in no range.
+    """
+    within_K = frequency_K > 0
+    for value_K, (low, high) in (
+        (frequency_K, cfg.log_freq_range),
+        (mean_value_K, cfg.log_value_range),
+    ):
+        log_K = np.log10(value_K, where=within_K, out=np.full_like(value_K, np.nan))
+        within_K = within_K & (low <= log_K) & (log_K <= high)
+    return within_K
+
+
+def _draw(candidates: np.ndarray, n: int, seed: list[int]) -> list[int]:
+    return np.random.default_rng(seed).permutation(candidates)[:n].tolist()

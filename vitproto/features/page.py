@@ -1,0 +1,122 @@
+"""The prototypes that are shown, as one page that opens offline."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+from pathlib import Path
+
+import jinja2
+
+from vitproto.features.choice import Choice, Reason
+from vitproto.features.feature import Feature
+from vitproto.features.pictures import format_score
+from vitproto.features.top_images import TopImages
+
+TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
+
+REASONS: Mapping[Reason, str] = {
+    "in_range": "in both ranges",
+    "listed": "listed",
+    "sampled": "drawn from all live ones",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the prototypes come from: the columns of the study's tables."""
+
+    dataset: str
+    """The data set whose images are looked at."""
+    encoder: str
+    """What recorded the activations."""
+    layer: int
+    """Of which block, counted from 0."""
+    method: str
+    """How the prototypes were made."""
+    run: str
+    """Which of the method's runs, such as k128-seed0."""
+
+
+def render_page(
+    features: Sequence[Feature],
+    widths: Mapping[int, int],
+    place: Place,
+    cfg: Choice,
+    top: TopImages,
+    n_in_range: int,
+) -> str:
+    """What does a reader see in the browser?
+
+    Args:
+        features: the prototypes that are shown, in order.
+        widths: of the picture of each prototype that has one, in pixels.
+        place: where they come from.
+        cfg: how they were chosen.
+        top: what is known of all prototypes.
+        n_in_range: how many prototypes are in both ranges, shown or not.
+
+    Returns:
+        HTML that loads nothing but the pictures beside it.
+    """
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["score"] = format_score
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        place=place,
+        features=features,
+        widths=widths,
+        reasons=REASONS,
+        drives=describe_drive,
+        n_prototypes=len(top.lowest_K),
+        n_alive=int(top.is_alive_K.sum()),
+        in_range=describe_ranges(cfg, top, n_in_range),
+        n_images=len(top.score_RK),
+    )
+
+
+def describe_drive(feature: Feature) -> str:
+    """How often and how strongly do patches drive a prototype?"""
+    if feature.mean_value is None:
+        return "No patch scores above 0"
+    return (
+        f"{100 * feature.frequency:.3g} % of patches score above 0 (log10 "
+        f"{_log(feature.frequency)}), on average {format_score(feature.mean_value)} "
+        f"(log10 {_log(feature.mean_value)})"
+    )
+
+
+def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
+    """How many prototypes are in both ranges, and where do all of them lie?"""
+    above_K = top.n_above_K > 0
+    if not above_K.any():
+        return (
+            "No patch scores above 0 for any prototype, so there are no frequencies, "
+            "and no prototype is in the ranges."
+        )
+    counted = {0: "No prototype has", 1: "1 prototype has"}
+    found = counted.get(n_in_range, f"{n_in_range:,} prototypes have")
+    drawn = ""
+    if n_in_range > cfg.n_in_range:
+        drawn = f"; {cfg.n_in_range:,} of them were drawn"
+    frequency_K, value_K = top.frequency_K[above_K], top.mean_value_K[above_K]
+    return (
+        f"{found} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
+        f"mean value from {_range(*cfg.log_value_range)}{drawn}. Over all prototypes "
+        f"that some patch scores above 0, the first goes from {_log(frequency_K.min())}"
+        f" to {_log(frequency_K.max())}, the second from {_log(value_K.min())} to "
+        f"{_log(value_K.max())}."
+    )
+
+
+def _log(value: float) -> str:
+    rounded = round(log10(value), 2) + 0.0  # never -0.00
+    return f"{rounded:.2f}".replace("-", "−")
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g} to {high:g}".replace("-", "−")

@@ -1,0 +1,181 @@
+"""Which images hold the patches that each prototype scores highest?
+
+R ranks: of a prototype's images, the one with the highest score has rank 0.
+M pairs of an image and a prototype.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+from torch import Tensor
+
+from vitproto.activations.stream import Activations
+from vitproto.progress import progress_bar
+from vitproto.prototypes.scorer import Scorer
+from vitproto.threads import one_core_each
+
+IMAGES_PER_CORE = 4
+"""Images of a block that each core scores, one after the other. A product always has
+the patches of one image, so no number of cores or shards can change a score."""
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """Each prototype's best images, and how often and how strongly patches drive it.
+
+    Attributes:
+        score_RK: the score of an image's best patch, highest first.
+        i_image_RK: which image; of equal ones the first in the data set.
+        n_patches: of all images together.
+        n_above_K: patches that score above 0.
+        sum_above_K: the sum of their scores.
+        lowest_K: the lowest score of any patch: 0 for most latents.
+    """
+
+    score_RK: Float32[np.ndarray, "r k"]
+    i_image_RK: Int64[np.ndarray, "r k"]
+    n_patches: int
+    n_above_K: Int64[np.ndarray, "k"]
+    sum_above_K: Float64[np.ndarray, "k"]
+    lowest_K: Float32[np.ndarray, "k"]
+
+    @property
+    def frequency_K(self) -> Float64[np.ndarray, "k"]:
+        """The share of patches that score above 0."""
+        return self.n_above_K / self.n_patches
+
+    @property
+    def mean_value_K(self) -> Float64[np.ndarray, "k"]:
+        """The mean score of those patches; NaN where there is none."""
+        mean_K = np.full(len(self.n_above_K), np.nan)
+        np.divide(self.sum_above_K, self.n_above_K, mean_K, where=self.n_above_K > 0)
+        return mean_K
+
+    @property
+    def is_alive_K(self) -> Bool[np.ndarray, "k"]:
+        """Does any patch score more than the lowest?"""
+        return self.score_RK[0] > self.lowest_K
+
+    def images_of(self, prototype: int) -> list[int]:
+        """The images that drive a prototype, best first.
+
+        Those whose best patch scores no more than the lowest are not among them: a
+        latent that is active in three images has three.
+        """
+        drives_R = self.score_RK[:, prototype] > self.lowest_K[prototype]
+        return self.i_image_RK[drives_R, prototype].tolist()
+
+
+class _ImageScores(NamedTuple):
+    """What one image adds."""
+
+    highest_K: np.ndarray
+    lowest_K: np.ndarray
+    n_above_K: np.ndarray
+    sum_above_K: np.ndarray
+
+
+def find_top_images(
+    activations: Activations, scorer: Scorer, n_images: int, device: torch.device
+) -> TopImages:
+    """Which images drive each prototype most, in one pass over the data?
+
+    An image stands there once, with its best patch. In memory are `n_images` scores
+    per prototype and a block of images, whatever the size of the data set.
+
+    Args:
+        activations: the data set.
+        scorer: of K prototypes.
+        n_images: R, the images to find for each prototype; fewer if there are fewer.
+        device: where scores are computed.
+    """
+    on_device = scorer.to(device)
+    n_patches = activations.n_images * activations.n_patches
+    n_prototypes = scorer.n_prototypes
+    table = (min(n_images, activations.n_images), n_prototypes)
+    score_RK, i_image_RK = np.full(table, -np.inf, np.float32), np.full(table, -1)
+    lowest_K = np.full(n_prototypes, np.inf, np.float32)
+    n_above_K = np.zeros(n_prototypes, np.int64)
+    sum_above_K = np.zeros(n_prototypes)
+
+    def score(acts_PD: Tensor) -> _ImageScores:
+        return _score_image(acts_PD.to(device), on_device)
+
+    with one_core_each() as workers, progress_bar(n_patches, "patches") as progress:
+        n_at_once = IMAGES_PER_CORE * torch.get_num_threads()
+        for i_first, acts_BPD in activations.blocks(n_at_once):
+            images = list(workers.map(score, acts_BPD))
+            for image in images:
+                np.minimum(lowest_K, image.lowest_K, out=lowest_K)
+                n_above_K += image.n_above_K
+                sum_above_K += image.sum_above_K
+            highest_BK = np.stack([image.highest_K for image in images])
+            _enter(score_RK, i_image_RK, highest_BK, i_first)
+            progress.update(len(images) * activations.n_patches)
+    return TopImages(score_RK, i_image_RK, n_patches, n_above_K, sum_above_K, lowest_K)
+
+
+def score_patches(
+    activations: Activations,
+    scorer: Scorer,
+    pairs: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> Float32[np.ndarray, "m p"]:
+    """What do the patches of some images score, each image for one prototype?
+
+    The same bits as in `find_top_images`. Each image is read once.
+
+    Args:
+        pairs: an image and a prototype each.
+    """
+    on_device = scorer.to(device)
+    rows_of: dict[int, list[int]] = {}
+    for row, (i_image, _) in enumerate(pairs):
+        rows_of.setdefault(i_image, []).append(row)
+    i_patch_P = np.arange(activations.n_patches)
+    scores_MP = np.empty((len(pairs), len(i_patch_P)), np.float32)
+
+    def score(i_image: int) -> Tensor:
+        acts_PD = activations.read_patches(np.full_like(i_patch_P, i_image), i_patch_P)
+        prototypes = [pairs[row][1] for row in rows_of[i_image]]
+        with torch.inference_mode():
+            return on_device(acts_PD.to(device))[:, prototypes].T.cpu()
+
+    with one_core_each() as workers:
+        for rows, found in zip(
+            rows_of.values(), workers.map(score, rows_of), strict=True
+        ):
+            scores_MP[rows] = found.numpy()
+    return scores_MP
+
+
+@torch.inference_mode()
+def _score_image(acts_PD: Tensor, scorer: Scorer) -> _ImageScores:
+    scores_PK = scorer(acts_PD)
+    parts = (
+        scores_PK.amax(0),
+        scores_PK.amin(0),
+        (scores_PK > 0).sum(0),
+        scores_PK.clamp(min=0).sum(0, dtype=torch.float64),
+    )
+    return _ImageScores(*(part_K.cpu().numpy() for part_K in parts))
+
+
+def _enter(
+    score_RK: np.ndarray, i_image_RK: np.ndarray, highest_BK: np.ndarray, i_first: int
+) -> None:
+    """Take the images of a block into the table, where they belong there."""
+    enters_K = (highest_BK > score_RK[-1]).any(axis=0)
+    i_image_B = np.arange(i_first, i_first + len(highest_BK))[:, None]
+    highest_BJ = highest_BK[:, enters_K]
+    score_SJ = np.concatenate([score_RK[:, enters_K], highest_BJ])
+    i_image_BJ = np.broadcast_to(i_image_B, highest_BJ.shape)
+    i_image_SJ = np.concatenate([i_image_RK[:, enters_K], i_image_BJ])
+    # Stable: of equal scores the earlier image stays first.
+    order_RJ = np.argsort(-score_SJ, axis=0, kind="stable")[: len(score_RK)]
+    score_RK[:, enters_K] = np.take_along_axis(score_SJ, order_RJ, axis=0)
+    i_image_RK[:, enters_K] = np.take_along_axis(i_image_SJ, order_RJ, axis=0)

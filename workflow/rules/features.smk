@@ -1,0 +1,34 @@
+"""From prototypes to the images and patches that drive them: one job per run shown."""
+
+EVERY_FEATURES = [FEATURES.format(**row) for row in config["features"]["runs"]]
+
+
+rule show_features:
+    """Show prototypes of a run with the images and patches that score highest."""
+    input:
+        evaluated_data,
+        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+        shards=evaluated_shards,
+        checkpoints=f"{FAMILY}/checkpoints.json",
+    output:
+        directory(FEATURES),
+    log:
+        f"{FAMILY_LOGS}/show_features-{{run}}.log",
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=120,
+    params:
+        root=evaluated_root,
+        device=device,
+        settings=flags(
+            {key: value for key, value in config["features"].items() if key != "runs"}
+        ),
+        code=fingerprint("show_features"),
+    shell:
+        "python scripts/show_features.py --root {params.root} --images {input.images}"
+        " --shards {input.shards} --checkpoints {input.checkpoints} --out {output}"
+        f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
+        " --layer {wildcards.layer} --method {wildcards.method} --run {wildcards.run}"
+        " {params.settings} {params.device} > {log} 2>&1"
