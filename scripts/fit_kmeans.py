@@ -93,8 +93,7 @@ def _score_by_distance(
         made_by = {"method": "kmeansdistance", **wanted[fit]}
         found[fit] = checkpoint.stored_at(store, fit, made_by)
         if not checkpoint.is_stored(found[fit], made_by):
-            scorer = checkpoint.load(path)
-            assert isinstance(scorer, DotProduct)
+            scorer = checkpoint.load_as(path, DotProduct)
             checkpoint.save(found[fit], NegativeDistance(scorer.directions_KD), made_by)
     return found
 

@@ -107,14 +107,39 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("datasets", "demo_birds", "root"), "x", "root (its folder) or draw"),
         (("encoders", "tiny-vit", "layers"), [3, 4], "4 is no layer of tiny-vit"),
         (("runs", 0, "encoder"), "vit", "'vit' is not among encoders: write tiny-vit"),
-        (("runs", 0, "layer"), 1, "tiny-vit records no layer 1: add it to encoders."),
+        (("runs", 0, "layer"), 4, "tiny-vit records no layer 4: add it to encoders."),
         (("runs", 0, "seed"), [0, 0], "repeats tiny-vit layer 3 random k32-seed0"),
         (("runs", 0, "method"), "pca", "1 is no seed of pca, which draws nothing: wr"),
-        (("runs", 2, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
+        (("runs", 1, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
+        (("runs", 1, "n_prototypes"), 130, "130 is more than the 128 prototypes that"),
+        (("runs", 2, "n_prototypes"), 128, "a run needs n_prototypes, or exp_factor"),
+        (("runs", 2, "method"), "pca", "pca has no learning_rate: leave it out, in"),
+        (("runs", 3, "sparsity"), 129, "129 is not how many of 128 latents of topk"),
+        (("runs", 4, "method"), "topk", "topk needs learning_rate: add it to this row"),
+        (
+            ("methods", "saes", "relu", "n_prefixes"),
+            2,
+            "2 does not go with prefixes: n",
+        ),
+        (
+            ("methods", "saes", "topk", "n_sparsity_warmup"),
+            9,
+            "topk has no weight of s",
+        ),
+        (("methods", "saes", "untrained", "activation"), "batchtopk", "write topk"),
         (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
         (("features", "runs", 0, "layer"), 2, "layer 2 kmeans is not among runs: wri"),
         (("features", "runs", 0, "run"), "k9-seed0", "'k9-seed0' is no run of tiny-vi"),
-        (("features", "runs", 1, "method"), "kmeans", "repeats features.runs.0"),
+        (
+            ("features", "runs", 1),
+            {
+                "encoder": "tiny-vit",
+                "layer": 3,
+                "method": "kmeans",
+                "run": "k128-seed0",
+            },
+            "repeats features.runs.0",
+        ),
         (("features", "listed"), [5, 128], "128 is no prototype of kmeans k128-seed0"),
         (("features", "log_freq_range"), [-1, -3], "[-1, -3] falls: write [-3, -1]"),
         (("features", "log_value_range"), [1], "[1] is not a list of two numbers"),
@@ -181,6 +206,7 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
 )
 def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
     demo["methods"]["imported"] = {"theirs": "sae.pt"}
+    demo["features"]["runs"] = []
     row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "n_prototypes": 128}
     demo["runs"] = [{**row, "seed": 0}]
     check(demo, SCHEMA, ())
@@ -190,4 +216,5 @@ def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
 
 def test_a_section_that_lacks_several_keys_says_so_once(demo):
     demo["how"] = {}
-    assert refusal(demo) == "how: lacks device, batch_size"
+    lacking = "device, batch_size, save_every_s, tensorboard"
+    assert refusal(demo) == f"how: lacks {lacking}"

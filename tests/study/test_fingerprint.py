@@ -24,7 +24,12 @@ DRAWERS = {
     "draw_demo_scenes",
     "train_demo_encoder",
 }
-FITTERS = {"fit_random", "fit_gaussian", "fit_kmeans", "fit_pca"}
+FITTERS = {"fit_random", "fit_gaussian", "fit_pca"}
+READERS = {
+    *FITTERS,
+    *("fit_kmeans", "fit_randomtrain", "fit_sae", "import_sae"),
+    *("evaluate_saes", "score_images", "show_features"),
+}
 
 
 @pytest.fixture
@@ -77,10 +82,28 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "activations/shards.py",
             "end > n_file_bytes",
             "n_file_bytes < end",
-            {*FITTERS, "score_images"},
+            READERS,
         ),
         ("prototypes/pca.py", "n_patches < 2", "n_patches < 3", {"fit_pca"}),
-        ("prototypes/gaussian.py", "np.float32", "np.float64", {"fit_gaussian"}),
+        (
+            "prototypes/gaussian.py",
+            "np.float32",
+            "np.float64",
+            {"fit_gaussian", "fit_sae"},
+        ),
+        (
+            "prototypes/sae/cpu_gradients.py",
+            "N_PARTS = 4",
+            "N_PARTS = 5",
+            {"fit_sae"},
+        ),
+        (
+            "prototypes/sae/autoencoder.py",
+            "latents_BS <= self.threshold",
+            "self.threshold >= latents_BS",
+            {"evaluate_saes", "export_sae", "fit_sae", "import_sae"}
+            | {"score_images", "show_features"},
+        ),
         (
             "report/map_chart.py",
             'set_xscale("log")',
@@ -91,7 +114,11 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "progress.py",
             "n > 1e6",
             "n > 1e3",
-            {*DRAWERS, "record_activations", "fit_kmeans", "fit_pca", "score_images"},
+            {
+                *DRAWERS,
+                *("record_activations", "fit_kmeans", "fit_pca", "fit_sae"),
+                *("evaluate_saes", "score_images", "show_features"),
+            },
         ),
         ("cli.py", "logging.INFO", "logging.WARNING", set(STAGES)),
         ("activations/encoder.py", "eval()", "train()", {"record_activations"}),
@@ -179,13 +206,16 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
         for name in FITTERS
     }
     kmeans = {"score": "distance", "cfg": KMeans(n_sample=40, n_iters=2)}
-    manifest = manifests["fit_kmeans"]
+    store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
         "list_cub200": ((birds, images), {"name": "birds"}),
         "read_traits": ((birds, images, tmp_path / "t.npz"), {"name": "birds"}),
-        **{name: (fits[name], {}) for name in FITTERS - {"fit_kmeans"}},
-        "fit_kmeans": (fits["fit_kmeans"], kmeans),
+        **{name: (fits[name], {}) for name in FITTERS},
+        "fit_kmeans": (
+            (shards, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),
+            kmeans,
+        ),
         "score_images": (
             (shards, LAYER, manifest, tmp_path / "s.h5"),
             {"device": "cpu"},

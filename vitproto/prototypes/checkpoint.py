@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -35,6 +35,8 @@ _KINDS = {
     cls.KIND: cls
     for cls in (DotProduct, CentredDotProduct, NegativeDistance, SparseAutoencoder)
 }
+
+T = TypeVar("T", bound=StoredScorer)
 
 
 def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
@@ -64,15 +66,30 @@ def load(path: Path | str) -> Scorer:
     Raises:
         ValueError: the file is damaged or was not written by `save`.
     """
-    header = _read_header(Path(path))
-    if header["scorer"] not in _KINDS:
+    kind = _read_header(Path(path))["scorer"]
+    if kind not in _KINDS:
         raise ValueError(
-            f"{path} holds a scorer of kind {header['scorer']!r}, which this version "
-            "of vitproto does not know"
+            f"{path} holds a scorer of kind {kind!r}, which this version of vitproto "
+            "does not know"
+        )
+    return load_as(path, _KINDS[kind])
+
+
+def load_as(path: Path | str, cls: type[T]) -> T:
+    """Read a scorer of a known kind: so code depends on that kind alone.
+
+    Raises:
+        ValueError: the file is damaged or holds another kind.
+    """
+    header = _read_header(Path(path))
+    if header["scorer"] != cls.KIND:
+        raise ValueError(
+            f"{path} holds a scorer of kind {header['scorer']!r}, expected "
+            f"{cls.KIND!r}: delete it and fit it again"
         )
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return _KINDS[header["scorer"]](**tensors, **header["arguments"])
+    return cls(**tensors, **header["arguments"])
 
 
 def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
