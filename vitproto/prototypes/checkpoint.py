@@ -36,7 +36,7 @@ _KINDS = {
     for cls in (DotProduct, CentredDotProduct, NegativeDistance, SparseAutoencoder)
 }
 
-T = TypeVar("T", bound=StoredScorer)
+T = TypeVar("T")
 
 
 def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:

@@ -267,7 +267,7 @@ def _impossible_sae(
     if sparsity != int(sparsity) or not 1 <= sparsity <= n_latents:
         yield (
             "sparsity",
-            f"{sparsity} is not how many of {n_latents} latents of {run.method} can "
+            f"{sparsity:g} is not how many of {n_latents} latents of {run.method} can "
             f"be active: write a whole number from 1 to {n_latents}",
         )
 
