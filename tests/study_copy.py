@@ -18,7 +18,11 @@ PARTS = (
     "encoders",
 )
 FEATURES = "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0"
-TARGETS = ("results/tiny/map_table.md", "results/tiny/index.html", FEATURES)
+TARGETS = (
+    *("results/tiny/map_table.md", "results/tiny/index.html", FEATURES),
+    *("results/tiny/sae_table.md", "results/tiny/sae_curves.png"),
+    *("results/tiny/sae_front.png", "results/tiny/sae_frequencies.png"),
+)
 
 
 def copy_project(folder: Path) -> Path:

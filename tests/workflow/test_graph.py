@@ -7,6 +7,7 @@ from study_copy import copy_project, snakemake
 
 REAL = [
     "results/cub200/map_table.md",
+    "results/cub200/sae_table.md",
     "results/cub200/siglip-vit-l16-256/layer23/kmeans/features/k2048-seed0",
 ]
 
@@ -33,7 +34,9 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     for method in ("random", "randomtrain", "gaussian", "pca"):
         assert counts[f"fit_{method}"] == 6
     assert counts["fit_kmeans"] == 12
-    assert counts["score_images"] == counts["select_prototypes"] == 36
+    # Six kinds of autoencoders in each of two layers, one in each of four encoders.
+    assert counts["fit_sae"] == counts["evaluate_saes"] == 16
+    assert counts["score_images"] == counts["select_prototypes"] == 52
     assert counts["tabulate_map"] == counts["show_features"] == 1
 
 
@@ -46,7 +49,10 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
     for rule, _, resources in blocks:
         partition = re.search(r"slurm_partition=(\w+)", resources)[1]
         seen[rule] = (partition, "gpu=1" in resources)
-    on_gpu = {"record_activations", "score_images", "show_features"}
+    on_gpu = {
+        *("record_activations", "score_images", "show_features"),
+        *("fit_sae", "evaluate_saes"),
+    }
     assert on_gpu < set(seen)
     for rule, place in seen.items():
         assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))

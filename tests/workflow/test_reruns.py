@@ -15,10 +15,17 @@ REPORT = [
     *("compare_layers", "compare_encoders", "compare_groups"),
     *("plot_map", "tabulate_map", "write_map_page"),
 ]
-N_FAMILIES = 6
+SAE_REPORT = [
+    *("plot_sae_training", "plot_sae_front", "plot_sae_frequencies"),
+    "tabulate_saes",
+]
+N_FAMILIES = 8
 SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
 SCORING = ["score_images"] * N_FAMILIES + SELECTION
-FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca"]
+# What is fitted to tiny_corpus, and what is made of every fit.
+FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca", "fit_sae"]
+MEASURING = [*SCORING, "evaluate_saes", *SAE_REPORT, "show_features"]
+ALL_FITS = ["fit_gaussian", "fit_randomtrain", *FITS]
 
 
 def replace(file: str, old: str, new: str):
@@ -57,141 +64,136 @@ def touch_everything(workdir: Path) -> None:
 
 def run_otherwise(workdir: Path) -> None:
     """Change how jobs run, and the order of all keys."""
-    set_key("how", to={"device": "auto", "batch_size": 64})(workdir)
+    how = {"device": "auto", "batch_size": 64, "save_every_s": 5, "tensorboard": False}
+    set_key("how", to=how)(workdir)
 
 
-@pytest.mark.parametrize(
-    ("edit", "stale"),
-    [
-        (
-            replace("vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2"),
-            ["read_traits", *SELECTION],
+def remade(*fits: str) -> list[str]:
+    """What becomes of other prototypes, one family a fit."""
+    return [*fits, *["score_images", "select_prototypes"] * len(fits), *REPORT]
+
+
+# What is edited; the rules that must run again.
+EDITS = {
+    "trait loader": (
+        replace("vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2"),
+        ["read_traits", *SELECTION],
+    ),
+    "AP kernel": (
+        replace(
+            "vitproto/traits/average_precision.py",
+            "count = count_T[t] + 1.0",
+            "count = 1.0 + count_T[t]",
         ),
-        (
-            replace(
-                "vitproto/traits/average_precision.py",
-                "count = count_T[t] + 1.0",
-                "count = 1.0 + count_T[t]",
-            ),
-            SELECTION,
+        SELECTION,
+    ),
+    "image scores": (
+        replace("vitproto/traits/image_scores.py", "TILE = 1024", "TILE = 512"),
+        SCORING,
+    ),
+    "SAE objective": (
+        replace(
+            "vitproto/prototypes/sae/cpu_gradients.py",
+            "scale = 2 / (len(objective.ends_M) * z_BD.numel())",
+            "scale = 1 / (len(objective.ends_M) * z_BD.numel())",
         ),
-        (
-            replace("vitproto/traits/image_scores.py", "TILE = 1024", "TILE = 512"),
-            SCORING,
+        [*remade("fit_sae"), "evaluate_saes", *SAE_REPORT],
+    ),
+    "SAE evaluation": (
+        replace("vitproto/prototypes/sae/frequency.py", "DENSE = 1e-2", "DENSE = 2e-2"),
+        ["evaluate_saes", "plot_sae_frequencies", "plot_sae_front", "tabulate_saes"],
+    ),
+    "chart": (
+        replace("vitproto/report/map_chart.py", '"log"', '"linear"'),
+        ["plot_map", "write_map_page"],
+    ),
+    "chart of layers": (
+        replace("vitproto/report/layer_chart.py", "n_counts <= 4", "n_counts <= 5"),
+        ["compare_layers", "write_map_page"],
+    ),
+    "page template": (
+        replace("vitproto/report/map_page.html.jinja", "<body>", "<body><p>"),
+        ["write_map_page"],
+    ),
+    "gaussian": (
+        replace("vitproto/prototypes/gaussian.py", "np.float32", "np.float64"),
+        # Autoencoders start from these directions too.
+        [*remade("fit_gaussian", "fit_sae"), "evaluate_saes", *SAE_REPORT],
+    ),
+    "shard writer": (
+        replace("vitproto/activations/shards.py", "rows.stop <=", "rows.stop <"),
+        ["record_activations"] * 3 + ALL_FITS + MEASURING,
+    ),
+    "shard reader": (
+        replace(
+            "vitproto/activations/shards.py",
+            "if end > n_file_bytes",
+            "if n_file_bytes < end",
         ),
-        (
-            replace(
-                "vitproto/report/map_chart.py",
-                'axis.set_xscale("log")',
-                'axis.set_xscale("linear")',
-            ),
-            ["plot_map", "write_map_page"],
+        ALL_FITS + MEASURING,
+    ),
+    "pca": (
+        replace("vitproto/prototypes/pca.py", "n_patches < 2", "n_patches < 3"),
+        remade("fit_pca"),
+    ),
+    "drawing": (
+        replace(
+            "vitproto/data/demo/bird_painting.py",
+            "SUPERSAMPLING = 3",
+            "SUPERSAMPLING = 2",
         ),
-        (
-            replace("vitproto/report/layer_chart.py", "n_counts <= 4", "n_counts <= 5"),
-            ["compare_layers", "write_map_page"],
+        [
+            *("draw_demo_birds", "list_cub200", "read_traits"),
+            *("draw_demo_corpus", "list_image_folder"),
+            *["record_activations"] * 3,
+            *(*ALL_FITS, *MEASURING),
+        ],
+    ),
+    "top images": (
+        replace("vitproto/features/top_images.py", "PER_CORE = 4", "PER_CORE = 5"),
+        ["show_features"],
+    ),
+    "template of features": (
+        replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
+        ["show_features"],
+    ),
+    "comment": (
+        replace(
+            "vitproto/traits/average_precision.py",
+            "# no tie: count and sum in one pass",
+            "# a comment",
         ),
-        (
-            replace("vitproto/report/map_page.html.jinja", "<body>", "<body><p>"),
-            ["write_map_page"],
+        [],
+    ),
+    "docstring": (
+        replace(
+            "vitproto/traits/image_scores.py",
+            '"""How strongly is each prototype present in each image?',
+            '"""Another docstring.',
         ),
-        (
-            replace("vitproto/prototypes/gaussian.py", "np.float32", "np.float64"),
-            ["fit_gaussian", "score_images", "select_prototypes", *REPORT],
-        ),
-        (
-            replace("vitproto/activations/shards.py", "rows.stop <=", "rows.stop <"),
-            ["record_activations"] * 3
-            + ["fit_gaussian", "fit_randomtrain", *FITS, *SCORING, "show_features"],
-        ),
-        (
-            replace(
-                "vitproto/activations/shards.py",
-                "if end > n_file_bytes",
-                "if n_file_bytes < end",
-            ),
-            ["fit_gaussian", *FITS, *SCORING],
-        ),
-        (
-            replace("vitproto/prototypes/pca.py", "n_patches < 2", "n_patches < 3"),
-            ["fit_pca", "score_images", "select_prototypes", *REPORT],
-        ),
-        (
-            replace(
-                "vitproto/data/demo/bird_painting.py",
-                "SUPERSAMPLING = 3",
-                "SUPERSAMPLING = 2",
-            ),
-            [
-                *("draw_demo_birds", "list_cub200", "read_traits"),
-                *("draw_demo_corpus", "list_image_folder"),
-                *["record_activations"] * 3,
-                *("fit_gaussian", *FITS, *SCORING),
-            ],
-        ),
-        (
-            set_key("methods", "kmeans", "n_iters", to=4),
-            [
-                *["fit_kmeans", "score_images", "select_prototypes"] * 2,
-                *[*REPORT, "show_features"],
-            ],
-        ),
-        (
-            replace(
-                "vitproto/traits/average_precision.py",
-                "# no tie: count and sum in one pass",
-                "# a comment",
-            ),
-            [],
-        ),
-        (
-            replace(
-                "vitproto/traits/image_scores.py",
-                '"""How strongly is each prototype present in each image?',
-                '"""Another docstring.',
-            ),
-            [],
-        ),
-        (add_unused_code, []),
-        (
-            replace("vitproto/features/top_images.py", "PER_CORE = 4", "PER_CORE = 5"),
-            ["show_features"],
-        ),
-        (
-            replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
-            ["show_features"],
-        ),
-        (set_key("features", "n_images", to=2), ["show_features"]),
-        (touch_everything, []),
-        (run_otherwise, []),
-        (set_key("selection", "seeds", to=[0, 5]), SELECTION),
-        (set_key("selection", "n_train", to=[16, "all"]), SELECTION),
-    ],
-    ids=[
-        "trait loader",
-        "AP kernel",
-        "image scores",
-        "chart",
-        "chart of layers",
-        "page template",
-        "gaussian",
-        "shard writer",
-        "shard reader",
-        "pca",
-        "drawing",
-        "rounds of k-means",
-        "top images",
-        "template of features",
-        "number of images shown",
-        "comment",
-        "docstring",
-        "unused code",
-        "touch",
-        "batch size and device",
-        "selection seeds",
-        "n_train",
-    ],
-)
+        [],
+    ),
+    "unused code": (add_unused_code, []),
+    "touch": (touch_everything, []),
+    "how jobs run": (run_otherwise, []),
+    "rounds of k-means": (
+        set_key("methods", "kmeans", "n_iters", to=4),
+        [*remade("fit_kmeans", "fit_kmeans"), "show_features"],
+    ),
+    "weight of AuxK": (
+        set_key("methods", "saes", "topk", "aux_weight", to=0.5),
+        [*remade("fit_sae"), "evaluate_saes", *SAE_REPORT],
+    ),
+    "number of images shown": (
+        set_key("features", "n_images", to=2),
+        ["show_features"],
+    ),
+    "selection seeds": (set_key("selection", "seeds", to=[0, 5]), SELECTION),
+    "n_train": (set_key("selection", "n_train", to=[16, "all"]), SELECTION),
+}
+
+
+@pytest.mark.parametrize(("edit", "stale"), EDITS.values(), ids=EDITS.keys())
 def test_a_change_reruns_what_it_makes_stale(workdir, edit, stale):
     edit(workdir)
     assert rules_to_run(workdir) == sorted(stale)
@@ -206,7 +208,7 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
         *FITS,
     ]
     families = ["score_images", "select_prototypes"] * len(FITS)
-    above = [*families, *REPORT, "show_features"]
+    above = [*families, *REPORT, "evaluate_saes", *SAE_REPORT, "show_features"]
     assert rules_to_run(workdir) == sorted([*stale, *above])
 
 
