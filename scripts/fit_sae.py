@@ -101,7 +101,7 @@ def fit_sae(
         for key, learner in learners.items():
             path = store / f"{key}.safetensors"
             if cfg.n_steps > 0:
-                with whole_file(path.with_suffix(".csv")) as partial:
+                with whole_file(path.with_suffix(".csv"), shared=True) as partial:
                     shutil.copyfile(states.log_path(key), partial)
             checkpoint.save(path, learner.finish(), made_by[learner.run])
         states.forget(list(learners))

@@ -47,3 +47,18 @@ def test_a_folder_appears_when_it_is_whole_and_a_failed_one_never(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert [file.name for file in tmp_path.rglob("*")] == ["new", "pages", "index.html"]
+
+
+def test_two_jobs_may_write_a_shared_file_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint"
+    with whole_file(path, shared=True) as first:
+        first.write_text("half")
+        with monkeypatch.context() as patch:
+            patch.setattr("os.getpid", lambda: 7)
+            with whole_file(path, shared=True) as second:
+                assert second != first
+                second.write_text("whole")
+        assert path.read_text() == "whole"
+        first.write_text("whole too")
+    assert path.read_text() == "whole too"
+    assert list(tmp_path.iterdir()) == [path]

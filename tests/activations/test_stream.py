@@ -174,6 +174,20 @@ def test_random_batches_deal_each_patch_once_per_epoch_and_can_start_anywhere(
         assert torch.equal(resumed, whole[first_batch * batch_size :])
 
 
+def test_random_batches_draw_on_the_images_listed_and_no_others(tmp_path):
+    with Opened(
+        n_images=9, n_patches=5, width=3, n_shards=2, dtype="float32"
+    ) as opened:
+        chosen = np.array([1, 4, 5, 8])
+        expected = opened.x_NPD[chosen].reshape(-1, 3)
+        batches = RandomBatches(
+            opened.acts, batch_size=4, seed=0, n_mixed=7, first_batch=0, images=chosen
+        )
+        read = torch.cat(list(islice(batches, 10))).numpy()
+        for epoch in (read[:20], read[20:]):
+            np.testing.assert_array_equal(sorted_rows(epoch), sorted_rows(expected))
+
+
 def sorted_rows(x_MD):
     return x_MD[np.lexsort(x_MD.T)]
 

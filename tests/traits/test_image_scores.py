@@ -13,6 +13,7 @@ from recorded import LAYER, write_shards
 from vitproto.activations.stream import Activations
 from vitproto.device import pick_device
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
     DotProduct,
@@ -103,6 +104,29 @@ def test_centred_products_and_distances_are_those_of_the_best_patch(monkeypatch,
         image_scores(acts_BPD, NearestFirst(rows_KD)),
         atol=2e-5,
     )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "l0"),
+    [(0.0, None), (1.5, None), (0.0, 3), (0.0, 1), (0.0, 40)],
+    ids=["relu", "batchtopk", "topk", "top1", "more places than latents"],
+)
+def test_latents_are_those_of_the_best_patch(threshold, l0):
+    acts_BPD = 4 * normal(0, 5, 20, 8)
+    sae = SparseAutoencoder(
+        W_enc_SD=normal(1, 30, 8),
+        b_enc_S=normal(2, 30) - 4,
+        W_dec_SD=normal(3, 30, 8),
+        b_dec_D=normal(4, 8),
+        mean_D=normal(5, 8),
+        norm=1.5,
+        threshold=threshold,
+        l0=l0,
+    )
+    slow_BS = torch.stack([sae(acts_PD).amax(0) for acts_PD in acts_BPD])
+    np.testing.assert_allclose(image_scores(acts_BPD, sae), slow_BS, atol=1e-4)
+    assert (slow_BS == 0).any()
+    assert ((image_scores(acts_BPD, sae) == 0) == (slow_BS == 0)).all()
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 8), st.integers(1, 8))

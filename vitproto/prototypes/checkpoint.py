@@ -55,7 +55,7 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
         {"scorer": scorer.KIND, "arguments": numbers, "settings": settings},
         sort_keys=True,
     )
-    with whole_file(path) as partial:
+    with whole_file(path, shared=True) as partial:
         # Not `save_file`, whose files nobody else may read: stores are shared.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
 
