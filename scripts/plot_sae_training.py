@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.report.chart_file import save_figure
+from vitproto.report.drawing import save_chart
 from vitproto.report.sae_training import read_training
 from vitproto.report.sae_training_chart import draw_curves
 
@@ -25,9 +25,9 @@ def plot_sae_training(
             "names of families were given: give each log a name of its own"
         )
     logs = read_training(dict(zip(families, training, strict=True)))
-    figure = draw_curves(logs)
-    save_figure(figure, png)
-    save_figure(figure, svg)
+    chart = draw_curves(logs)
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

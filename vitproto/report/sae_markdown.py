@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
-from vitproto.report.markdown_table import align
+from vitproto.report.markdown import TextTable, align
 from vitproto.report.sae_metrics import describe_setting
 
 COLUMNS = {
@@ -49,12 +49,17 @@ def write_markdown(
             "",
             f"{write_headline(table)} {write_dead_note(metrics)}",
             "",
-            *align([format_cells(row) for _, row in table.iterrows()], COLUMNS),
+            *align(show_table(table)),
             "",
             *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
             "",
         ]
     )
+
+
+def show_table(table: pd.DataFrame) -> TextTable:
+    """The table as it is shown, with `COLUMNS`."""
+    return TextTable(COLUMNS, [format_cells(row) for _, row in table.iterrows()])
 
 
 def write_headline(table: pd.DataFrame) -> str:
