@@ -175,12 +175,10 @@ rule plot_sae_training:
         mem_mb=4000,
         runtime=10,
     params:
-        families=every_family("{encoder}/layer{layer}/{method}", SAE_FAMILIES),
         code=fingerprint("plot_sae_training"),
     shell:
         "python scripts/plot_sae_training.py --training {input.training}"
-        " --families {params.families} --png {output.png} --svg {output.svg}"
-        " > {log} 2>&1"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"
 
 
 rule plot_sae_front:
