@@ -155,13 +155,16 @@ def run_otherwise(workdir: Path) -> None:
         (add_unused_code, []),
         (
             replace("vitproto/features/top_images.py", "PER_CORE = 4", "PER_CORE = 5"),
-            ["show_features"],
+            ["show_features", "write_map_page"],
         ),
         (
             replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
-            ["show_features"],
+            ["show_features", "write_map_page"],
         ),
-        (set_key("features", "n_images", to=2), ["show_features"]),
+        (
+            set_key("features", "n_images", to=2),
+            ["show_features", "write_map_page"],
+        ),
         (touch_everything, []),
         (run_otherwise, []),
         (set_key("selection", "seeds", to=[0, 5]), SELECTION),
