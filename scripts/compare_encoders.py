@@ -29,8 +29,9 @@ def compare_encoders(
     with whole_file(table) as partial:
         text = write_section(describe_encoders(encoders))
         partial.write_text(text, encoding="utf-8")
-    save_chart(draw_encoders, encoders, png)
-    save_chart(draw_encoders, encoders, svg)
+    chart = draw_encoders(encoders)
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

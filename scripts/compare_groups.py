@@ -29,8 +29,9 @@ def compare_groups(
     with whole_file(table) as partial:
         text = write_section(describe_groups(groups))
         partial.write_text(text, encoding="utf-8")
-    save_chart(draw_groups, groups, png)
-    save_chart(draw_groups, groups, svg)
+    chart = draw_groups(groups)
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

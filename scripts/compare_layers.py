@@ -29,8 +29,9 @@ def compare_layers(
     with whole_file(table) as partial:
         text = write_section(describe_layers(layers))
         partial.write_text(text, encoding="utf-8")
-    save_chart(draw_layers, layers, png)
-    save_chart(draw_layers, layers, svg)
+    chart = draw_layers(layers)
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ def fit_sae(
     log: Path,
     unfinished: Path,
     *,
+    encoder: str,
+    method: str,
     held_out_every: int,
     device: str,
     save_every_s: float,
@@ -43,7 +45,7 @@ def fit_sae(
 
     Args:
         shards: all shards of the activations to learn from.
-        layer: which block, counted from 0.
+        layer: which block, counted from 0; repeated in each row of the log.
         runs: such as k512-lr0.001-sparsity32-seed0: 512 latents, learning rate 0.001,
             sparsity 32 (active latents, or the weight of the L1 norm), initial weights
             by seed 0.
@@ -51,6 +53,8 @@ def fit_sae(
         manifest: the JSON file that lists them.
         log: the CSV file of all runs' training logs.
         unfinished: the folder for states and logs while training goes on.
+        encoder: repeated in each row of the log.
+        method: repeated in each row of the log.
         held_out_every: every so many-th image is not learned from.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
         save_every_s: seconds between states.
@@ -105,10 +109,9 @@ def fit_sae(
                     shutil.copyfile(states.log_path(key), partial)
             checkpoint.save(path, learner.finish(), made_by[learner.run])
         states.forget(list(learners))
-    with whole_file(log) as partial, partial.open("w") as file:
-        file.write(",".join(sweep.LOG_COLUMNS) + "\n")
-        for path in fitted.values() if cfg.n_steps > 0 else ():
-            file.writelines(path.with_suffix(".csv").read_text().splitlines(True)[1:])
+    is_trained = cfg.n_steps > 0
+    logs = [path.with_suffix(".csv") for path in fitted.values()] if is_trained else []
+    sweep.join_logs(logs, log, encoder=encoder, layer=layer, method=method)
     checkpoint.write_manifest(manifest, fitted)
 
 

@@ -18,8 +18,9 @@ def plot_map(ap: tuple[Path, ...], png: Path, svg: Path) -> None:
         svg: the picture to write for print and for the page.
     """
     table = tabulate(read_ap(list(ap)))
-    save_chart(draw_chart, table, png)
-    save_chart(draw_chart, table, svg)
+    chart = draw_chart(table)
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.report.chart_file import save_figure
+from vitproto.report.drawing import save_chart
 from vitproto.report.latent_frequencies import read_frequencies
 from vitproto.report.sae_frequency_chart import draw_frequencies
 
@@ -16,9 +16,9 @@ def plot_sae_frequencies(latents: tuple[Path, ...], png: Path, svg: Path) -> Non
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print.
     """
-    figure = draw_frequencies(read_frequencies(latents))
-    save_figure(figure, png)
-    save_figure(figure, svg)
+    chart = draw_frequencies(read_frequencies(latents))
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.report.chart_file import save_figure
+from vitproto.report.drawing import save_chart
 from vitproto.report.sae_front_chart import draw_front
 from vitproto.report.sae_metrics import read_metrics
 
@@ -16,9 +16,9 @@ def plot_sae_front(metrics: tuple[Path, ...], png: Path, svg: Path) -> None:
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print.
     """
-    figure = draw_front(read_metrics(metrics))
-    save_figure(figure, png)
-    save_figure(figure, svg)
+    chart = draw_front(read_metrics(metrics))
+    save_chart(chart, png)
+    save_chart(chart, svg)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from vitproto.cli import run
 from vitproto.data.image_list import read_image_list
 from vitproto.files import whole_file
 from vitproto.report.ap_table import read_ap
-from vitproto.report.map_page import Charts, render_page
+from vitproto.report.features_links import find_pages
+from vitproto.report.map_page import Autoencoders, Charts, render_page
+from vitproto.report.sae_metrics import read_metrics
 
 
 def write_map_page(
@@ -16,9 +18,14 @@ def write_map_page(
     layers: Path,
     encoders: Path,
     groups: Path,
+    sae_metrics: tuple[Path, ...],
+    sae_front: tuple[Path, ...],
+    features: tuple[Path, ...],
     out: Path,
+    *,
+    n_correlated: int,
 ) -> None:
-    """Write headline, charts, tables and traits as a page that opens offline.
+    """Write charts, tables, autoencoders and traits as a page that opens offline.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
@@ -27,12 +34,32 @@ def write_map_page(
         layers: the SVG file of compare_layers.py.
         encoders: the SVG file of compare_encoders.py.
         groups: the SVG file of compare_groups.py.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order; none where the
+            study has no autoencoders.
+        sae_front: the SVG file of plot_sae_front.py; none in the same case.
+        features: the folders of show_features.py to link to, in any order.
         out: the HTML file to write.
+        n_correlated: latents whose correlations evaluate_saes.py measured, at most.
     """
+    if len(sae_front) != (1 if sae_metrics else 0):
+        raise ValueError(
+            f"{len(sae_metrics)} files of metrics and {len(sae_front)} charts of "
+            "autoencoders were named: give all metrics and their chart, or neither"
+        )
     drawings = [
         path.read_text(encoding="utf-8") for path in (chart, layers, encoders, groups)
     ]
-    page = render_page(read_ap(list(ap)), read_image_list(images), Charts(*drawings))
+    saes = None
+    if sae_metrics:
+        front = sae_front[0].read_text(encoding="utf-8")
+        saes = Autoencoders(read_metrics(sae_metrics), n_correlated, front)
+    page = render_page(
+        read_ap(list(ap)),
+        read_image_list(images),
+        Charts(*drawings),
+        saes,
+        find_pages(features, out),
+    )
     with whole_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
 

@@ -26,8 +26,8 @@ def _draw(table):
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_a_chart_carries_neither_date_nor_version(tmp_path, suffix):
-    save_chart(_draw, TABLE, tmp_path / f"a.{suffix}")
-    save_chart(_draw, TABLE, tmp_path / f"b.{suffix}")
+    save_chart(_draw(TABLE), tmp_path / f"a.{suffix}")
+    save_chart(_draw(TABLE), tmp_path / f"b.{suffix}")
     data = (tmp_path / f"a.{suffix}").read_bytes()
     assert data == (tmp_path / f"b.{suffix}").read_bytes()
     assert b"atplotlib v" not in data

@@ -1,9 +1,11 @@
 """One configuration worked out by hand, then the stages on it."""
 
+import json
 import re
 import runpy
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -240,8 +242,8 @@ def _stage(name):
     return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
 
 
-def _run_stages(folder, ap_files, images):
-    folder.mkdir()
+def _run_stages(folder, ap_files, images, sae_metrics=(), features=()):
+    folder.mkdir(exist_ok=True)
 
     def files(name, *suffixes):
         return [folder / f"{name}{suffix}" for suffix in suffixes]
@@ -255,8 +257,14 @@ def _run_stages(folder, ap_files, images):
     drawings = [
         folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
     ]
-    _stage("write_map_page")(ap_files, images, *drawings, folder / "index.html")
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    sae_front = tuple(files("sae_front", ".svg") if sae_metrics else ())
+    if sae_metrics:
+        _stage("plot_sae_front")(sae_metrics, *files("sae_front", ".png", ".svg"))
+    more = sae_metrics, sae_front, features
+    page = folder / "index.html"
+    _stage("write_map_page")(ap_files, images, *drawings, *more, page, n_correlated=9)
+    written = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    return {path.name: path.read_bytes() for path in written}
 
 
 def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
@@ -358,6 +366,74 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
     for link in page.links:
         assert link.removeprefix("#") in page.ids, link
     assert "reaches mAP 0.533, where chance is 0.267" in text
+    assert "autoencoder" not in text
+    assert "What do prototypes look like?" not in text
+
+
+SAE_METRICS = (
+    "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,nmse,"
+    "explained_variance,l0,l1,n_dead,n_almost_dead,n_dense,mean_absolute_correlation,"
+    "coherence\n"
+    "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,5,0,15,0.125,0.5\n"
+)
+
+
+def _write_features(folder, layer):
+    """What the page reads of a page of features."""
+    folder.mkdir(parents=True)
+    place = {"encoder": "tiny", "layer": layer, "method": "topk", "run": folder.name}
+    (folder / "features.json").write_text(json.dumps({**place, "prototypes": []}))
+    (folder / "index.html").write_text("<p>")
+    return folder
+
+
+def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, images):
+    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    metrics = tmp_path / "sae_metrics.csv"
+    metrics.write_text(SAE_METRICS)
+    out = tmp_path / "study"
+    features = [
+        _write_features(out / f"layer{layer}/a b/k{layer}-seed0", layer)
+        for layer in (11, 3)
+    ]
+    written = [
+        _run_stages(out, (ap,), images, (metrics,), tuple(order))["index.html"]
+        for order in (features, features[::-1])
+    ]
+    assert written[0] == written[1]
+    text = written[0].decode()
+    assert "topk in layer 3 of tiny, 20 latents" in text
+    page = _read_page(text)
+    assert [
+        *("topk", "tiny", "3", "20", "0.001", "4", "1", "0.250", "0.500", "0.450"),
+        *("4.0", "9.50", "25.0", "–", "75.0", "0.125", "0.500"),
+    ] in page.rows
+    assert "of 9 latents drawn at random" in text
+    assert page.tags.count("svg") == 3  # the headline, kinds of traits, autoencoders
+    assert len(page.ids) == len(set(page.ids))
+    inside = [link for link in page.links if link.startswith("#")]
+    assert {link.removeprefix("#") for link in inside} <= set(page.ids)
+    outside = [link for link in page.links if link not in inside]
+    assert [(out / unquote(link)).parent for link in outside] == features[::-1]
+    assert all((out / unquote(link)).is_file() for link in outside)
+    assert re.findall(r">(topk, .*)</a>", text) == [
+        *("topk, tiny, layer 3: k3-seed0", "topk, tiny, layer 11: k11-seed0")
+    ]
+
+
+def test_metrics_without_their_chart_and_folders_without_features_are_refused(
+    tmp_path, images
+):
+    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    _run_stages(tmp_path / "out", (ap,), images)
+    chart = tmp_path / "out/map_chart.svg"
+    page = (ap,), images, chart, chart, chart, chart
+    out = tmp_path / "index.html"
+    with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
+        _stage("write_map_page")(*page, (ap,), (), (), out, n_correlated=9)
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
+        _stage("write_map_page")(*page, (), (), (tmp_path,), out, n_correlated=9)
+    assert not out.exists()
 
 
 def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
@@ -377,7 +453,10 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
 def test_a_chart_that_is_no_svg_is_refused(tmp_path, images):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
-        _stage("write_map_page")((ap,), images, ap, ap, ap, ap, tmp_path / "index.html")
+        _stage("write_map_page")(
+            *((ap,), images, ap, ap, ap, ap, (), (), (), tmp_path / "index.html"),
+            n_correlated=9,
+        )
 
 
 GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vitproto.cli import PROJECT
 from vitproto.report.latent_frequencies import LatentFrequencies, read_frequencies
@@ -18,8 +19,8 @@ from vitproto.report.sae_training_chart import draw_curves
 from vitproto.runs import Run
 
 LOG_HEADER = (
-    "run,step,n_patches,learning_rate,sparsity,loss,mse,sparsity_loss,aux_loss,l0,"
-    "n_dead,gradient_norm\n"
+    "encoder,layer,method,run,step,n_patches,learning_rate,sparsity,loss,mse,"
+    "sparsity_loss,aux_loss,l0,n_dead,gradient_norm\n"
 )
 
 
@@ -103,10 +104,11 @@ def test_an_autoencoder_without_active_latents_has_its_place():
 # Training -------------------------------------------------------------------------
 
 
-def write_log(path, runs):
+def write_log(path, runs, layer=3, method="topk"):
     """Two steps of each run; of its first latents, so many are dead."""
     lines = [
-        f"{run},{step},{64 * step + 64},0.0005,0,{loss},{loss / 2},0,0,9,{n_dead},1\n"
+        f"tiny,{layer},{method},{run},{step},{64 * step + 64},0.0005,0,{loss},"
+        f"{loss / 2},0,0,9,{n_dead},1\n"
         for run, loss, n_dead in runs
         for step in (0, 10)
     ]
@@ -114,21 +116,28 @@ def write_log(path, runs):
     return path
 
 
+def legend_of(axis):
+    """Its title, and its lines."""
+    legend = axis.get_legend()
+    texts = [text.get_text() for text in legend.get_texts()]
+    return legend.get_title().get_text(), texts
+
+
 def test_curves_show_what_was_logged_and_dead_latents_as_a_share(tmp_path):
     runs = [
         ("k64-lr0.001-sparsity8-seed0", 0.5, 16),
         ("k64-lr0.001-sparsity16-seed0", 0.25, 64),
     ]
-    logs = {
-        "tiny/layer3/topk": write_log(tmp_path / "topk.csv", runs),
-        "tiny/layer3/untrained": write_log(tmp_path / "untrained.csv", []),
-    }
-    training = read_training(logs)
+    training = read_training(
+        [
+            write_log(tmp_path / "topk.csv", runs),
+            write_log(tmp_path / "untrained.csv", []),
+        ]
+    )
     assert set(training["run_sparsity"]) == {8, 16}
     figure = draw_curves(training)
     assert len(figure.axes) == 5  # one family: the other one is not trained
     loss, mse, l0, dead, legend = figure.axes
-    assert loss.texts[0].get_text() == "tiny/layer3/topk"
     assert [line.get_xdata().tolist() for line in loss.lines] == [[64, 704]] * 2
     assert [line.get_ydata().tolist() for line in loss.lines] == [[0.5] * 2, [0.25] * 2]
     assert mse.lines[0].get_ydata().tolist() == [0.25, 0.25]
@@ -136,48 +145,82 @@ def test_curves_show_what_was_logged_and_dead_latents_as_a_share(tmp_path):
     assert [line.get_ydata()[0] for line in dead.lines] == [0.25, 1.0]
     colors = [tuple(line.get_color()) for line in loss.lines]
     assert colors[0] != colors[1]
-    texts = [text.get_text() for text in legend.get_legend().get_texts()]
-    assert texts == ["sparsity", "8", "16"]
+    expected = "topk\ntiny, layer 3", ["sparsity", "8", "16"]
+    assert legend_of(legend) == expected
+
+
+def test_rows_are_families_whatever_the_order_of_the_files(tmp_path):
+    run = "k64-lr0.001-sparsity8-seed0"
+    logs = [
+        write_log(tmp_path / "a.csv", [(run, 0.3, 0)], layer=11),
+        write_log(tmp_path / "b.csv", [(run, 0.2, 0)], method="topk"),
+        write_log(tmp_path / "c.csv", [(run, 0.1, 0)], method="relu"),
+    ]
+    for order in (logs, logs[::-1]):
+        axes = draw_curves(read_training(order)).axes
+        assert [legend_of(axis)[0] for axis in axes[4::5]] == [
+            *("relu\ntiny, layer 3", "topk\ntiny, layer 3", "topk\ntiny, layer 11")
+        ]
+        losses = [axis.lines[0].get_ydata()[0] for axis in axes[::5]]
+        assert losses == [0.1, 0.2, 0.3]
+        numbered = [axis.xaxis.get_tick_params()["labelbottom"] for axis in axes[::5]]
+        assert numbered == [False, False, True]
 
 
 def test_rate_and_size_are_told_apart_without_colour(tmp_path):
     names = [f"k{k}-lr{lr}-sparsity8-seed0" for k in (64, 128) for lr in (0.001, 0.003)]
     log = write_log(tmp_path / "a.csv", [(name, 1.0, 0) for name in names])
-    figure = draw_curves(read_training({"tiny": log}))
+    figure = draw_curves(read_training([log]))
     looks = {
         (line.get_linestyle(), line.get_linewidth()) for line in figure.axes[0].lines
     }
     assert len(looks) == 4
-    texts = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    _, texts = legend_of(figure.axes[-1])
     assert texts == [
         *("sparsity", "8", "learning rate", "0.001", "0.003", "latents", "64", "128")
     ]
 
 
+def test_the_longest_legend_stays_within_its_row(tmp_path):
+    runs = [
+        (f"k{k}-lr{rate}-sparsity{sparsity}-seed0", 1.0, 0)
+        for k in (16384, 32768)
+        for rate in (0.0003, 0.001, 0.003)
+        for sparsity in (0.0004, 0.0008, 0.0016)
+    ]
+    logs = [
+        write_log(tmp_path / f"{layer}.csv", runs, layer=layer) for layer in (13, 23)
+    ]
+    figure = draw_curves(read_training(logs))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    upper, lower = (
+        axis.get_legend().get_window_extent(canvas.get_renderer())
+        for axis in figure.axes[4::5]
+    )
+    assert lower.y1 < upper.y0
+    assert figure.bbox.x1 > upper.x1
+
+
 def test_a_study_whose_autoencoders_are_not_trained_gets_a_chart_that_says_so(tmp_path):
-    log = write_log(tmp_path / "a.csv", [])
-    figure = draw_curves(read_training({"tiny/layer3/untrained": log}))
-    assert "no autoencoder" in figure.axes[0].get_title(loc="left")
+    figure = draw_curves(read_training([write_log(tmp_path / "a.csv", [])]))
+    assert "No autoencoder" in figure.texts[0].get_text()
 
 
 def test_damaged_logs_are_refused(tmp_path):
     run = "k64-lr0.001-sparsity8-seed0"
-    twice = write_log(tmp_path / "a.csv", [(run, 1.0, 0), (run, 1.0, 0)])
-    with pytest.raises(ValueError, match=f"a.csv: step 0 of {run} stands there twice"):
-        read_training({"tiny": twice})
+    log = write_log(tmp_path / "a.csv", [(run, 1.0, 0)])
+    expected = rf"step 0 of {run} \(topk, tiny layer 3\) stands twice in the logs"
+    with pytest.raises(ValueError, match=expected):
+        read_training([log, log])
     unnamed = write_log(tmp_path / "b.csv", [("run3", 1.0, 0)])
     with pytest.raises(ValueError, match="'run3' names no run"):
-        read_training({"tiny": unnamed})
+        read_training([unnamed])
     (tmp_path / "c.csv").write_text("run,step\n")
-    with pytest.raises(ValueError, match=r"c.csv: expected the columns run,step,n_pat"):
-        read_training({"tiny": tmp_path / "c.csv"})
-
-
-def test_each_log_needs_a_name_of_its_own(tmp_path):
-    log = write_log(tmp_path / "a.csv", [])
-    outputs = tmp_path / "a.png", tmp_path / "a.svg"
-    with pytest.raises(ValueError, match="2 logs of training and 1 different names"):
-        stage("plot_sae_training")((log, log), ("tiny", "tiny"), *outputs)
+    with pytest.raises(ValueError, match=r"c.csv: expected the columns encoder,layer"):
+        read_training([tmp_path / "c.csv"])
+    with pytest.raises(ValueError, match="no log of training was named"):
+        read_training([])
 
 
 # Frequencies ----------------------------------------------------------------------
@@ -286,7 +329,7 @@ def test_every_chart_has_the_same_bytes_again_and_carries_no_date(tmp_path):
         "tiny,3,topk,64,0.001,8,0,40,0.5,0.5,0.5,8,9.5,2,0,18,0.125,0.5\n"
     )
     charts = {
-        "plot_sae_training": ((log,), ("tiny/layer3/topk",)),
+        "plot_sae_training": ((log,),),
         "plot_sae_front": ((metrics,),),
         "plot_sae_frequencies": ((latents,),),
     }

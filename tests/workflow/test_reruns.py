@@ -101,7 +101,10 @@ EDITS = {
     ),
     "SAE evaluation": (
         replace("vitproto/prototypes/sae/frequency.py", "DENSE = 1e-2", "DENSE = 2e-2"),
-        ["evaluate_saes", "plot_sae_frequencies", "plot_sae_front", "tabulate_saes"],
+        [
+            *("evaluate_saes", "plot_sae_frequencies", "plot_sae_front"),
+            *("tabulate_saes", "write_map_page"),
+        ],
     ),
     "chart": (
         replace("vitproto/report/map_chart.py", '"log"', '"linear"'),
@@ -151,11 +154,11 @@ EDITS = {
     ),
     "top images": (
         replace("vitproto/features/top_images.py", "PER_CORE = 4", "PER_CORE = 5"),
-        ["show_features"],
+        ["show_features", "write_map_page"],
     ),
     "template of features": (
         replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
-        ["show_features"],
+        ["show_features", "write_map_page"],
     ),
     "comment": (
         replace(
@@ -186,7 +189,7 @@ EDITS = {
     ),
     "number of images shown": (
         set_key("features", "n_images", to=2),
-        ["show_features"],
+        ["show_features", "write_map_page"],
     ),
     "selection seeds": (set_key("selection", "seeds", to=[0, 5]), SELECTION),
     "n_train": (set_key("selection", "n_train", to=[16, "all"]), SELECTION),

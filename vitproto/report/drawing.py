@@ -1,10 +1,9 @@
 """What all charts share: type, colours, labels at the ends of lines, and files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -34,20 +33,19 @@ def name_with_marker(name: str, style: dict) -> str:
     return f"{GLYPHS[MARKERS.index(style['marker'])]} {name}"
 
 
-def save_chart(
-    draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame, path: Path
-) -> None:
-    """Write a chart as PNG or SVG, by the suffix; same table, same bytes."""
+def save_chart(figure: Figure, path: Path) -> None:
+    """Write a chart as PNG or SVG, by the suffix; the same chart, the same bytes."""
     # Left alone, the ids in an SVG are random, and both formats carry the date or
     # the version of matplotlib.
     metadata = {
         ".svg": {"Date": None, "Creator": None},
         ".png": {"Software": None},
     }
-    with matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}):
-        figure = draw(table)
-        with whole_file(path) as partial:
-            figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}),
+        whole_file(path) as partial,
+    ):
+        figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
 
 
 def make_panels(

@@ -1,6 +1,7 @@
 """The result as one page that opens offline: headline, chart, table, traits."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from vitproto.report.encoder_table import describe_encoders, tabulate_encoders
+from vitproto.report.features_links import FeaturesLink
 from vitproto.report.group_table import describe_groups, tabulate_groups
 from vitproto.report.layer_table import describe_layers, tabulate_layers
 from vitproto.report.map_markdown import show_table
@@ -21,6 +23,10 @@ from vitproto.report.map_text import (
     write_chance_note,
     write_headline,
 )
+from vitproto.report.markdown import Section
+from vitproto.report.sae_markdown import describe_saes
+from vitproto.report.sae_markdown import explain_columns as explain_sae_columns
+from vitproto.report.sae_table import tabulate as tabulate_saes
 from vitproto.report.trait_table import tabulate_traits
 from vitproto.report.winner_text import explain_winners, write_winner
 from vitproto.report.winners import compare_methods
@@ -37,13 +43,32 @@ class Charts(NamedTuple):
     groups: str
 
 
-def render_page(ap: pd.DataFrame, images: pd.DataFrame, charts: Charts) -> str:
+class Autoencoders(NamedTuple):
+    """What the page says about autoencoders."""
+
+    metrics: pd.DataFrame
+    """What `read_metrics` gives."""
+    n_correlated: int
+    """Latents whose correlations were measured, at most."""
+    front: str
+    """The drawing of their front, as an SVG document."""
+
+
+def render_page(
+    ap: pd.DataFrame,
+    images: pd.DataFrame,
+    charts: Charts,
+    saes: Autoencoders | None,
+    features: Sequence[FeaturesLink],
+) -> str:
     """What does a reader see in the browser?
 
     Args:
         ap: what `read_ap` gives.
         images: the image list of the same data set.
         charts: of the same AP.
+        saes: the autoencoders of the study, if it has any.
+        features: the pages to link to.
 
     Returns:
         HTML that loads nothing from anywhere.
@@ -73,12 +98,29 @@ def render_page(ap: pd.DataFrame, images: pd.DataFrame, charts: Charts) -> str:
             (section, _inline(getattr(charts, name), name))
             for name, section in sections.items()
         ],
+        saes=None if saes is None else _show_saes(saes),
+        features=features,
         table=show_table(table),
         above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
         meanings=explain_columns(table, count_images(images, table)),
         best=describe(best),
         traits=tabulate_traits(ap, best).to_dict("records"),
+    )
+
+
+class _ShownSaes(NamedTuple):
+    section: Section
+    front: Markup
+    meanings: dict[str, str]
+
+
+def _show_saes(saes: Autoencoders) -> _ShownSaes:
+    table = tabulate_saes(saes.metrics)
+    return _ShownSaes(
+        describe_saes(table, saes.metrics),
+        _inline(saes.front, "autoencoders"),
+        explain_sae_columns(table, saes.n_correlated),
     )
 
 

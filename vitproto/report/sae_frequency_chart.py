@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitproto.prototypes.sae.frequency import DENSE
+from vitproto.report.drawing import GREY, TEXT_POINTS, write_around
 from vitproto.report.latent_frequencies import LatentFrequencies
 from vitproto.runs import Run
 
@@ -19,8 +20,7 @@ PANEL_INCHES = 4.6
 ROW_INCHES = 0.36
 FULL = 0.85
 """Of the height of a row, what the largest bar takes up."""
-TEXT_POINTS = 8
-DARK, LIVE, GREY = "0.1", "#3b6ea5", "0.35"
+DARK, LIVE = "0.1", "#3b6ea5"
 
 
 def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
@@ -69,12 +69,11 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     title = "How often latents are active: the share of latents by their frequency"
-    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
-    figure.supxlabel(
+    below = (
         "share of held-out patches on which a latent is active\n"
-        "(right of the dashed line: dense)",
-        fontsize=TEXT_POINTS + 1,
+        "(right of the dashed line: dense)"
     )
+    write_around(figure, title, below, "")
     return figure
 
 

@@ -8,15 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vitproto.report.drawing import (
+    GREY,
+    MARKERS,
+    TEXT_POINTS,
+    make_panels,
+    tidy,
+    write_around,
+)
 from vitproto.report.plain_log import write_plainly
 
 PANEL = ["encoder", "layer", "n_prototypes"]
 """What gets a panel of its own: autoencoders that can be compared fairly."""
 
-MARKERS = "osD^vPX*<>"
 PANEL_INCHES = (3.3, 2.8)
-TEXT_POINTS = 8
-GREY = "0.35"
+LEGEND_INCHES = 0.8
 A_CONSTANT = 1.0
 """The NMSE that a constant reaches."""
 
@@ -38,21 +44,16 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     # A column for each number of latents, where every encoder and layer has them all.
     is_grid = 1 < n_sizes <= 4 and len(panels) == n_sizes * n_places
     n_columns = n_sizes if is_grid else min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    width = PANEL_INCHES[0] * n_columns + 1.2
-    figure = Figure(
-        figsize=(width, PANEL_INCHES[1] * n_rows + 0.6), layout="constrained"
-    )
-    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    _set_scales(axes[0, 0], metrics)
+    figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + LEGEND_INCHES, height)
+    _set_scales(axes[0], metrics)
     styles = _styles(metrics)
-    for axis, (key, rows) in zip(axes.flat, panels, strict=False):
+    for axis, (key, rows) in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, styles)
         encoder, layer, n_prototypes = key
         title = f"{n_prototypes} latents\n{encoder}, layer {layer}"
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
     handles, labels = _legend(styles)
     figure.legend(
         handles,
@@ -61,12 +62,9 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
         frameon=False,
         fontsize=TEXT_POINTS,
     )
-    figure.suptitle(
-        "What autoencoders leave unexplained, by how sparse they are",
-        fontsize=TEXT_POINTS + 2,
-    )
-    figure.supxlabel("L0: latents active on a held-out patch", fontsize=TEXT_POINTS + 1)
-    figure.supylabel("NMSE on held-out patches", fontsize=TEXT_POINTS + 1)
+    title = "What autoencoders leave unexplained, by how sparse they are"
+    below = "L0: latents active on a held-out patch"
+    write_around(figure, title, below, "NMSE on held-out patches")
     return figure
 
 
@@ -128,10 +126,8 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None
     )
     for method, points in rows.groupby("method"):
         axis.plot(points["l0"], points["nmse"], **styles[method])
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True, labelleft=True)
+    tidy(axis, "both")
+    axis.tick_params(labelleft=True)
 
 
 def _legend(styles: dict[str, dict]) -> tuple[list, list[str]]:

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
-from vitproto.report.markdown_table import align
+from vitproto.report.markdown import Section, TextTable, align
 from vitproto.report.sae_metrics import describe_setting
 
 COLUMNS = {
@@ -31,6 +31,8 @@ COLUMNS = {
 
 NOTHING = "–"
 
+HEADING = "What are the autoencoders like?"
+
 
 def write_markdown(
     table: pd.DataFrame, metrics: pd.DataFrame, n_correlated: int
@@ -45,16 +47,32 @@ def write_markdown(
     meanings = explain_columns(table, n_correlated)
     return "\n".join(
         [
-            "# What are the autoencoders like?",
+            f"# {HEADING}",
             "",
             f"{write_headline(table)} {write_dead_note(metrics)}",
             "",
-            *align([format_cells(row) for _, row in table.iterrows()], COLUMNS),
+            *align(show_table(table)),
             "",
             *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
             "",
         ]
     )
+
+
+def describe_saes(table: pd.DataFrame, metrics: pd.DataFrame) -> Section:
+    """What are the autoencoders like? As a section of the page.
+
+    Args:
+        table: what `tabulate` gives.
+        metrics: what it was made from.
+    """
+    said = f"{write_headline(table)} {write_dead_note(metrics)}"
+    return Section(HEADING, [said], {"Autoencoders by setting": show_table(table)})
+
+
+def show_table(table: pd.DataFrame) -> TextTable:
+    """The table as it is shown, with `COLUMNS`."""
+    return TextTable(COLUMNS, [format_cells(row) for _, row in table.iterrows()])
 
 
 def write_headline(table: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """How autoencoders learnt, read from the logs of their training."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,9 @@ import pandas as pd
 from vitproto.runs import Run
 
 COLUMNS = {
+    "encoder": "str",
+    "layer": "int64",
+    "method": "str",
     "run": "str",
     "step": "int64",
     "n_patches": "int64",
@@ -24,31 +27,43 @@ COLUMNS = {
 """Columns of `training.csv`, and what they hold: a row for each run and logged step."""
 
 
-def read_training(paths: Mapping[str, Path]) -> pd.DataFrame:
+FAMILY = ["encoder", "layer", "method"]
+
+
+def read_training(paths: Sequence[Path]) -> pd.DataFrame:
     """How did each autoencoder learn?
 
     Args:
-        paths: the CSV file of each family, by the family's name. A file without rows
-            is that of autoencoders that are not trained.
+        paths: CSV files with the columns of `COLUMNS`, in any order. A file without
+            rows is that of autoencoders that are not trained.
 
     Returns:
-        All rows, sorted by family, run and step, with `family`, `n_prototypes`, `seed`
-        and what the run was to use at most: `run_learning_rate`, `run_sparsity` (NaN
-        where it has none).
+        All rows, sorted by family, run and step, with `n_prototypes`, `seed` and what
+        the run was to use at most: `run_learning_rate`, `run_sparsity` (NaN where it
+        has none).
 
     Raises:
-        ValueError: other columns, a value that is no number, a name that is no run's,
-            or a step that stands there twice.
+        ValueError: no file, other columns, a value that is no number, a name that is
+            no run's, or a step that stands there twice.
     """
-    parts = [_read_file(path, family) for family, path in sorted(paths.items())]
-    training = pd.concat(parts, ignore_index=True)
-    return training.sort_values(
-        ["family", "n_prototypes", "run_learning_rate", "run_sparsity", "seed", "step"],
-        ignore_index=True,
+    if not paths:
+        raise ValueError("no log of training was named: name those of fit_sae")
+    training = pd.concat(
+        [_read_file(path) for path in sorted(paths)], ignore_index=True
     )
+    twice = training.duplicated([*FAMILY, "run", "step"])
+    if twice.any():
+        row = training.loc[twice].iloc[0]
+        raise ValueError(
+            f"step {row['step']} of {row['run']} ({row['method']}, {row['encoder']} "
+            f"layer {row['layer']}) stands twice in the logs of training: give each "
+            "file once, or train the family again"
+        )
+    run = ["n_prototypes", "run_learning_rate", "run_sparsity", "seed"]
+    return training.sort_values([*FAMILY, *run, "step"], ignore_index=True)
 
 
-def _read_file(path: Path, family: str) -> pd.DataFrame:
+def _read_file(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8") as file:
         header = file.readline().strip()
     if header != ",".join(COLUMNS):
@@ -60,16 +75,8 @@ def _read_file(path: Path, family: str) -> pd.DataFrame:
         training = pd.read_csv(path, dtype=COLUMNS)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    twice = training.duplicated(["run", "step"])
-    if twice.any():
-        row = training.loc[twice].iloc[0]
-        raise ValueError(
-            f"{path}: step {row['step']} of {row['run']} stands there twice: train "
-            "the family again"
-        )
     runs = [Run.parse(name) for name in training["run"]]
     return training.assign(
-        family=family,
         n_prototypes=pd.Series([run.n_prototypes for run in runs], dtype="int64"),
         seed=pd.Series([run.seed for run in runs], dtype="int64"),
         run_learning_rate=pd.Series(

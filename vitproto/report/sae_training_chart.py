@@ -1,5 +1,6 @@
 """The training curves of autoencoders."""
 
+import textwrap
 from typing import NamedTuple
 
 import matplotlib
@@ -10,11 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from vitproto.report.drawing import (
+    TEXT_POINTS,
+    draw_nothing,
+    tidy,
+    write_around,
+)
 from vitproto.report.plain_log import write_plainly
+from vitproto.report.sae_training import FAMILY
 
-ROW_INCHES = 2.3
+ROW_INCHES = 1.15
+"""The least height of a row of panels."""
+ENTRY_INCHES = 0.125
+"""What a line of the legend needs."""
 COLUMN_INCHES = 2.5
-TEXT_POINTS = 8
 DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5))]
 """Of the learning rates; a fifth looks like the first."""
 
@@ -44,39 +54,34 @@ def draw_curves(training: pd.DataFrame) -> Figure:
     Args:
         training: what `read_training` gives.
     """
+    if training.empty:
+        return draw_nothing("No autoencoder of this study is trained.")
     training = training.assign(share_dead=training["n_dead"] / training["n_prototypes"])
-    families = list(training.groupby("family"))
-    n_rows = max(1, len(families))
+    families = list(training.groupby(FAMILY))
+    looks = [_looks(lines) for _, lines in families]
+    heights = [max(ROW_INCHES, ENTRY_INCHES * _count_entries(one)) for one in looks]
     figure = Figure(
-        figsize=(COLUMN_INCHES * (len(CURVES) + 0.7), ROW_INCHES * n_rows + 0.9),
+        figsize=(COLUMN_INCHES * (len(CURVES) + 0.75), sum(heights) + 1.0),
         layout="constrained",
     )
     axes = figure.subplots(
-        n_rows,
+        len(families),
         len(CURVES) + 1,
+        sharex="col",
         squeeze=False,
-        gridspec_kw={"width_ratios": [1] * len(CURVES) + [0.55]},
+        width_ratios=[1] * len(CURVES) + [0.65],
+        height_ratios=heights,
     )
-    for row, (family, lines) in zip(axes, families, strict=False):
-        looks = _looks(lines)
+    for row, (key, lines), look in zip(axes, families, looks, strict=True):
         for axis, curve in zip(row, CURVES, strict=False):
-            _draw_panel(axis, lines, curve, looks)
-        row[0].annotate(
-            family,
-            (0, 1),
-            xytext=(-20, 22),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=TEXT_POINTS + 1,
-        )
-        _draw_legend(row[-1], looks)
-    if not families:
-        for axis in axes.flat:
-            axis.set_axis_off()
-        nothing = "no autoencoder of this study is trained"
-        axes[0, 0].set_title(nothing, fontsize=TEXT_POINTS + 1, loc="left")
-    figure.suptitle("How the autoencoders learnt", fontsize=TEXT_POINTS + 2)
-    figure.supxlabel("patches seen", fontsize=TEXT_POINTS + 1)
+            _draw_panel(axis, lines, curve, look)
+            axis.tick_params(labelbottom=axis.get_subplotspec().is_last_row())
+        encoder, layer, method = key
+        place = textwrap.fill(f"{encoder}, layer {layer}", 28)
+        _draw_legend(row[-1], f"{method}\n{place}", look)
+    for axis, curve in zip(axes[0], CURVES, strict=False):
+        axis.set_title(curve.title, fontsize=TEXT_POINTS)
+    write_around(figure, "How the autoencoders learnt", "patches seen", "")
     return figure
 
 
@@ -116,20 +121,15 @@ def _draw_panel(axis: Axes, lines: pd.DataFrame, curve: Curve, looks: _Looks) ->
         write_plainly(axis.yaxis)
     if curve.column == "share_dead":
         axis.set_ylim(-0.03, 1.03)
-    axis.set_title(curve.title, fontsize=TEXT_POINTS)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    tidy(axis, "both")
     axis.tick_params(labelsize=TEXT_POINTS - 1, which="both")
 
 
-def _draw_legend(axis: Axes, looks: _Looks) -> None:
-    """What the looks of a line mean, beside the panels of a family."""
-    axis.set_axis_off()
-    entries: list[tuple[Line2D, str]] = []
+def _list_entries(looks: _Looks) -> list[tuple[Line2D, str]]:
+    """The lines of the legend: each setting that differs, and how its values look."""
     blank = Line2D([], [], linestyle="none")
-    entries.append((blank, "sparsity"))
+    entries = [(blank, "sparsity")]
     entries += [
         (Line2D([], [], color=color), f"{value:.6g}")
         for value, color in looks.color.items()
@@ -146,10 +146,24 @@ def _draw_legend(axis: Axes, looks: _Looks) -> None:
             (Line2D([], [], color="0", linewidth=width), str(value))
             for value, width in looks.width.items()
         ]
+    return entries
+
+
+def _count_entries(looks: _Looks) -> int:
+    """Lines of the legend, with those of its title and some air."""
+    return len(_list_entries(looks)) + 4
+
+
+def _draw_legend(axis: Axes, title: str, looks: _Looks) -> None:
+    """Which family the row shows, and what the looks of its lines mean."""
+    axis.set_axis_off()
     axis.legend(
-        *zip(*entries, strict=True),
+        *zip(*_list_entries(looks), strict=True),
+        title=title,
+        title_fontsize=TEXT_POINTS,
+        alignment="left",
         loc="center left",
-        bbox_to_anchor=(-0.3, 0.5),
+        bbox_to_anchor=(-0.2, 0.5),
         frameon=False,
         fontsize=TEXT_POINTS - 1,
         handlelength=2.6,

@@ -130,6 +130,7 @@ rule fit_sae:
         "python scripts/fit_sae.py --shards {input.shards} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
         " --log {output.log} --unfinished {params.unfinished}"
+        " --encoder {wildcards.encoder} --method {wildcards.method}"
         " --held_out_every {params.held_out_every} {params.settings} {params.how}"
         " > {log} 2>&1"
 

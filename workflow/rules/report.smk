@@ -116,6 +116,9 @@ rule write_map_page:
         layers=f"{STUDY}/layer_chart.svg",
         encoders=f"{STUDY}/encoder_chart.svg",
         groups=f"{STUDY}/group_chart.svg",
+        sae_metrics=SAE_METRICS,
+        sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
+        features=EVERY_FEATURES,
     output:
         f"{STUDY}/index.html",
     log:
@@ -124,11 +127,14 @@ rule write_map_page:
         mem_mb=4000,
         runtime=10,
     params:
+        n_correlated=config["held_out"]["n_correlated"],
         code=fingerprint("write_map_page"),
     shell:
         "python scripts/write_map_page.py --ap {input.ap} --images {input.images}"
         " --chart {input.chart} --layers {input.layers} --encoders {input.encoders}"
-        " --groups {input.groups} --out {output} > {log} 2>&1"
+        " --groups {input.groups} --sae_metrics {input.sae_metrics}"
+        " --sae_front {input.sae_front} --features {input.features} --out {output}"
+        " --n_correlated {params.n_correlated} > {log} 2>&1"
 
 
 # What autoencoders are like: made where the study has some -----------------------
@@ -175,12 +181,10 @@ rule plot_sae_training:
         mem_mb=4000,
         runtime=10,
     params:
-        families=every_family("{encoder}/layer{layer}/{method}", SAE_FAMILIES),
         code=fingerprint("plot_sae_training"),
     shell:
         "python scripts/plot_sae_training.py --training {input.training}"
-        " --families {params.families} --png {output.png} --svg {output.svg}"
-        " > {log} 2>&1"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"
 
 
 rule plot_sae_front:

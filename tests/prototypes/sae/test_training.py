@@ -278,7 +278,8 @@ def stage_command(folder, shards, runs, out, **changes):
     flags = [f"--{key}={value}" for key, value in vars(settings).items()]
     return [
         *(sys.executable, str(PROJECT / "scripts/fit_sae.py")),
-        *("--shards", *map(str, shards), "--layer", str(LAYER), "--runs", *runs),
+        *("--shards", *map(str, shards), "--runs", *runs),
+        *("--encoder", "tiny", "--layer", str(LAYER), "--method", "topk"),
         *("--store", str(folder / "store"), "--manifest", str(folder / out / "m.json")),
         *("--log", str(folder / out / "training.csv")),
         *("--unfinished", str(folder / out / "unfinished")),
@@ -337,6 +338,13 @@ def test_a_store_is_shared_and_what_was_made_otherwise_is_never_taken(tmp_path):
     assert "1 of 1 autoencoders are stored" in said
     training = (tmp_path / "one/training.csv").read_text()
     assert (tmp_path / "another/training.csv").read_text() == training
+    header, first_row = training.splitlines()[:2]
+    assert header.startswith("encoder,layer,method,run,step,")
+    assert first_row.startswith(f"tiny,{LAYER},topk,{runs[0]},")
+    # Studies share the store, so its logs do not say where they belong.
+    (log,) = (tmp_path / "store").glob("*.csv")
+    rows = [row.split(",", 3)[3] for row in training.splitlines()]
+    assert log.read_text().splitlines() == rows
     # A longer sweep trains what is missing; another setting is another checkpoint.
     said, third = stored("longer", [*runs, "k32-lr0.003-sparsity3-seed0"])
     assert "1 of 2 autoencoders are stored" in said

@@ -32,6 +32,9 @@ N_LOGGED = 200
 LOG_COLUMNS = ("run", "step", "n_patches", *StepLog._fields)
 """Columns of a training log."""
 
+FAMILY_LOG_COLUMNS = ("encoder", "layer", "method", *LOG_COLUMNS)
+"""Columns of the log of a family, which holds those of its runs."""
+
 Observer = Callable[[str, int, StepLog], None]
 """Is told of each logged step: run, patches seen, what it showed."""
 
@@ -142,6 +145,29 @@ class TrainingLog:
         with self.path.open("a", newline="") as file:
             row = (self._run, step, n_patches, *numbers)
             csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def join_logs(
+    logs: Sequence[Path], out: Path, *, encoder: str, layer: int, method: str
+) -> None:
+    """Write the log of a family.
+
+    The logs of its runs do not say where they belong, since studies share them.
+
+    Args:
+        logs: of the runs, in the order in which they are to stand there.
+        out: the CSV file to write.
+        encoder: repeated in each row.
+        layer: repeated in each row.
+        method: repeated in each row.
+    """
+    with whole_file(out) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(FAMILY_LOG_COLUMNS)
+        for log in logs:
+            with log.open(newline="") as own:
+                _, *rows = csv.reader(own)
+            writer.writerows([encoder, layer, method, *row] for row in rows)
 
 
 def train(
