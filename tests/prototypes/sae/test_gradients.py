@@ -1,5 +1,7 @@
 """Gradients are those of autograd, fast or slow, and of the latents they should be."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,13 @@ TOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": False}
 BATCHTOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": True}
 KINDS = pytest.mark.parametrize(
     "kind", [RELU, TOPK, BATCHTOPK], ids=["relu", "topk", "batchtopk"]
+)
+
+# ReLU as when all count as few active latents, and as when none do.
+FAST_WAYS = pytest.mark.parametrize(
+    ("kind", "few"),
+    [(RELU, 0.0), (RELU, 2.0), (TOPK, 0.0), (BATCHTOPK, 0.0)],
+    ids=["relu, many active", "relu, few active", "topk", "batchtopk"],
 )
 
 
@@ -93,7 +102,7 @@ def test_loss_and_gradients_are_those_of_autograd(kind, ends, n_aux):
         torch.testing.assert_close(found.b_dec_D, expected.b_dec_D)
 
 
-@KINDS
+@FAST_WAYS
 @given(
     n_rows=st.integers(1, 300),
     width=st.integers(1, 40),
@@ -103,7 +112,7 @@ def test_loss_and_gradients_are_those_of_autograd(kind, ends, n_aux):
 )
 @settings(max_examples=25, deadline=None)
 def test_the_fast_gradients_are_the_slow_ones(
-    kind, n_rows, width, n_latents, n_prefixes, n_aux
+    kind, few, n_rows, width, n_latents, n_prefixes, n_aux
 ):
     ends = np.unique(np.linspace(1, n_latents, n_prefixes + 1, dtype=np.int64)[1:])
     aim = objective(kind, ends, n_aux)
@@ -113,7 +122,7 @@ def test_the_fast_gradients_are_the_slow_ones(
     exact = Weights(*(tensor.double() for tensor in weights))
     expected, found = Weights.like(exact), Weights.like(weights)
     slow = gradients.compute_gradients(exact, z_BD.double(), aim, is_dead_S, expected)
-    with one_core_each() as workers:
+    with mock.patch.object(cpu_gradients, "FEW", few), one_core_each() as workers:
         fast = cpu_gradients.compute_gradients(
             weights, z_BD, aim, is_dead_S, found, workers, cpu_gradients.Scratch()
         )
@@ -128,8 +137,8 @@ def test_the_fast_gradients_are_the_slow_ones(
         torch.testing.assert_close(one.double(), other, rtol=0, atol=atol)
 
 
-@KINDS
-def test_no_number_of_cores_changes_a_bit(kind):
+@FAST_WAYS
+def test_no_number_of_cores_changes_a_bit(kind, few):
     weights = some_weights(300, 17, torch.float32)
     z_BD, is_dead_S = some_rows(700, 17, torch.float32), torch.arange(300) % 9 == 0
     results = set()
@@ -137,7 +146,7 @@ def test_no_number_of_cores_changes_a_bit(kind):
     for n_threads in (1, 2, 3, 5):
         torch.set_num_threads(n_threads)
         found = Weights.like(weights)
-        with one_core_each() as workers:
+        with mock.patch.object(cpu_gradients, "FEW", few), one_core_each() as workers:
             cpu_gradients.compute_gradients(
                 *(weights, z_BD, objective(kind, [40, 300], 3), is_dead_S, found),
                 *(workers, cpu_gradients.Scratch()),
@@ -146,6 +155,29 @@ def test_no_number_of_cores_changes_a_bit(kind):
         results.add(b"".join(tensor.numpy().tobytes() for tensor in found))
     torch.set_num_threads(before)
     assert len(results) == 1
+
+
+def test_relu_follows_its_active_latents_once_few_are():
+    weights, z_BD = some_weights(300, 17, torch.float32), some_rows(70, 17).float()
+    aim, alive = objective(RELU, [300]), torch.zeros(300, dtype=torch.bool)
+    ways = []
+    with (
+        one_core_each() as workers,
+        mock.patch.object(
+            cpu_gradients, "_learn_from_active", wraps=cpu_gradients._learn_from_active
+        ) as follow,
+    ):
+        for bias in (0, -3, -99):
+            weights.b_enc_S.fill_(bias)
+            measured = cpu_gradients.compute_gradients(
+                *(weights, z_BD, aim, alive, Weights.like(weights), workers),
+                cpu_gradients.Scratch(),
+            )
+            ways.append((measured.l0 / 300, follow.call_count))
+    (many, n_calls), (few, n_calls_of_few), none = ways
+    assert many > cpu_gradients.FEW > few > 0
+    assert (n_calls, n_calls_of_few) == (0, 1)
+    assert none == (0.0, 2)
 
 
 def test_memory_used_again_leaves_nothing_behind():

@@ -5,8 +5,8 @@ shapes. Each is one core's work from end to end, so no number of cores changes a
 and what a core just computed is still in its cache when it is needed.
 
 ReLU needs five matrix products. TopK and BatchTopK need one; all else follows the few
-active latents. B rows, D width, S latents, M prefixes, A dead latents, E entries (the
-active latents of all rows).
+active latents, as it does for ReLU once few are active. B rows, D width, S latents, M
+prefixes, A dead latents, E entries (the active latents of all rows).
 """
 
 import threading
@@ -28,6 +28,9 @@ TILE = (64, 1024)
 """Fewest and most latents of a tile."""
 BLOCK = (64, 512)
 """Fewest and most rows of a block."""
+FEW = 1 / 32
+"""The share of active latents below which ReLU follows them one by one: where that
+is faster than matrix products."""
 
 
 class Scratch:
@@ -112,6 +115,7 @@ def _relu(
     tiles = list(_tiles(n_latents, ends))
     latents = scratch.take("latents", n_rows * n_latents)
     largest_S = np.zeros(n_latents, np.float32)
+    counts = np.empty((len(tiles), n_rows), np.int64)  # of active latents
     g_MBD = scratch.take("g", len(ends), n_rows, width)
     scale = np.float32(2 / (len(ends) * n_rows * width))
     l1_gradient = np.float32(objective.l1_weight / n_rows)
@@ -121,11 +125,11 @@ def _relu(
         flat = latents[n_rows * tile.first : n_rows * tile.end]
         return flat.view(n_rows, tile.end - tile.first)
 
-    def encode(tile: "_Tile") -> tuple[int, float]:
+    def encode(tile: "_Tile", n_active_B: np.ndarray) -> float:
         of, latents_BT = slice(tile.first, tile.end), latents_of(tile)
         W_enc_DT = weights.W_enc_SD[of].T
         torch.addmm(weights.b_enc_S[of], centred_BD, W_enc_DT, out=latents_BT)
-        return kernels.rectify(latents_BT.numpy(), largest_S[of])
+        return kernels.rectify(latents_BT.numpy(), largest_S[of], n_active_B)
 
     def decode(rows: slice) -> list[float]:
         z = z_BD[rows]
@@ -153,13 +157,38 @@ def _relu(
         )
         torch.mm(gradient_BT.T, centred_BD, out=gradients.W_enc_SD[of])
 
-    counted = list(workers.map(encode, tiles))
-    squares = list(workers.map(decode, _blocks(n_rows)))
-    list(workers.map(learn, tiles))
+    def list_active(n_active_B: np.ndarray) -> _Active:
+        end_B = np.cumsum(n_active_B)
+        next_B = end_B - n_active_B
+        latent_E = np.empty(end_B[-1], np.int64)
+        value_E = np.empty(end_B[-1], np.float32)
+
+        def take(rows: slice) -> None:
+            for tile in tiles:
+                latents = latents_of(tile)[rows].numpy()
+                kernels.take_positive(
+                    latents, tile.first, next_B[rows], latent_E, value_E
+                )
+
+        list(workers.map(take, _blocks(n_rows)))
+        return _Active(end_B - n_active_B, end_B, latent_E, value_E)
+
+    totals = list(workers.map(encode, tiles, counts))
+    n_active_B = counts.sum(axis=0)
+    n_active = int(n_active_B.sum())
+    if n_active < FEW * n_rows * n_latents:
+        squares_M, _ = _learn_from_active(
+            *(weights, weights.b_dec_D, z_BD, centred_BD, list_active(n_active_B)),
+            *(objective.ends_M, float(scale), g_MBD, gradients, workers),
+            l1_gradient=float(l1_gradient),
+        )
+    else:
+        squares_M = np.sum(list(workers.map(decode, _blocks(n_rows))), axis=0)
+        list(workers.map(learn, tiles))
     return Measured(
-        mse_M=(np.sum(squares, axis=0) / z_BD.numel()).tolist(),
-        l0=sum(n_active for n_active, _ in counted) / n_rows,
-        l1=sum(total for _, total in counted) / n_rows,
+        mse_M=(squares_M / z_BD.numel()).tolist(),
+        l0=n_active / n_rows,
+        l1=sum(totals) / n_rows,
         aux_loss=0.0,
         active_S=torch.from_numpy(largest_S > 0),
         least=0.0,
@@ -187,6 +216,7 @@ def _sparse(
     squares_M, _ = _learn_from_active(
         *(weights, weights.b_dec_D, z_BD, centred_BD, active, objective.ends_M),
         *(scale, g_MBD, gradients, workers),
+        l1_gradient=0.0,
     )
     is_entry_E = _is_entry(active)
     active_S = torch.zeros(n_latents, dtype=torch.bool)
@@ -310,8 +340,13 @@ def _learn_from_active(
     g_MBD: Float32[Tensor, "m b d"],
     gradients: Weights,
     workers: Executor,
+    *,
+    l1_gradient: float,
 ) -> tuple[Float[np.ndarray, "m"], Float32[np.ndarray, "e"]]:
     """Decode active latents and write the gradients of all weights but `b_dec`.
+
+    Args:
+        l1_gradient: what the L1 norm adds to the gradient by each active latent.
 
     Returns:
         The sum of squared errors of each prefix, and the gradient by each entry.
@@ -327,7 +362,8 @@ def _learn_from_active(
             *(*of, value_E, W_dec_SD, bias_D.numpy(), target_BD.numpy(), ends_M),
             *(np.float32(scale), g),
         )
-        kernels.latent_gradients(*of, W_dec_SD, ends_M, g, gradient_E)
+        l1 = np.float32(l1_gradient)
+        kernels.latent_gradients(*of, W_dec_SD, ends_M, g, l1, gradient_E)
         return squares_M
 
     squares = list(workers.map(decode, _blocks(len(target_BD))))
@@ -381,6 +417,7 @@ def _learn_from_residual(
         *(dead, dead.b_dec_D, residual_BD, centred_BD, active),
         *(np.array([len(dead_A)]), 2 * objective.aux_weight / n_values),
         *(g_1BD, found, workers),
+        l1_gradient=0.0,
     )
     for gradient, of_dead in zip(gradients[:3], found[:3], strict=True):
         gradient[dead_A] += of_dead

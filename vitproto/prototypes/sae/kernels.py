@@ -18,10 +18,15 @@ _FAST = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"
 
 @typing.no_type_check
 @numba.njit(**_FAST)
-def rectify(pre_BT, largest_T):
-    """ReLU in place; note the largest of each latent, count and add up what is left."""
-    n_active, total = 0, 0.0
-    for row_T in pre_BT:
+def rectify(pre_BT, largest_T, n_B):
+    """ReLU in place; adds up what is left, in float64.
+
+    Notes the largest of each latent in `largest_T`, and counts the active latents of
+    each row in `n_B`.
+    """
+    total = 0.0
+    for b in range(len(pre_BT)):
+        row_T = pre_BT[b]
         n_in_row, sum_of_row = 0, np.float32(0)
         for t in range(len(row_T)):
             value = row_T[t] if row_T[t] > 0 else np.float32(0)
@@ -30,9 +35,9 @@ def rectify(pre_BT, largest_T):
             sum_of_row += value
             if value > largest_T[t]:
                 largest_T[t] = value
-        n_active += n_in_row
+        n_B[b] = n_in_row
         total += sum_of_row
-    return n_active, total
+    return total
 
 
 @typing.no_type_check
@@ -171,6 +176,21 @@ def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
 
 @typing.no_type_check
 @numba.njit(**_FAST)
+def take_positive(latents_BT, first_latent, next_B, latent_E, value_E):
+    """List the active latents of a tile; `next_B` is where each row goes on."""
+    for b in range(len(latents_BT)):
+        i = next_B[b]
+        for t in range(latents_BT.shape[1]):
+            value = latents_BT[b, t]
+            if value > 0:
+                latent_E[i] = first_latent + t
+                value_E[i] = value
+                i += 1
+        next_B[b] = i
+
+
+@typing.no_type_check
+@numba.njit(**_FAST)
 def decode(
     first,
     last,
@@ -220,7 +240,16 @@ def decode(
 @typing.no_type_check
 @numba.njit(**_FAST)
 def latent_gradients(
-    first, last, start_B, end_B, latent_E, W_dec_SD, ends_M, g_MBD, gradient_E
+    first,
+    last,
+    start_B,
+    end_B,
+    latent_E,
+    W_dec_SD,
+    ends_M,
+    g_MBD,
+    l1_gradient,
+    gradient_E,
 ):
     """The gradient of the loss by each entry's value, in rows `first` to `last` - 1."""
     for b in range(first, last):
@@ -232,7 +261,7 @@ def latent_gradients(
             product = np.float32(0)
             for d in range(len(row_D)):
                 product += row_D[d] * g_D[d]
-            gradient_E[i] = product
+            gradient_E[i] = product + l1_gradient
 
 
 @typing.no_type_check
