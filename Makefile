@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := results/demo_birds
 
-.PHONY: demo test check bench runs demo-encoder help
+.PHONY: demo test check bench runs plan demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -45,6 +45,9 @@ demo-encoder: .venv/ready ## train the demo's encoder again (minutes; its weight
 
 runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
 	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
+
+plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml: another)
+	$(BIN)/python scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
 
 # The environment: made once, made again when pyproject.toml changes.
 .venv/ready: pyproject.toml
