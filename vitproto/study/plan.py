@@ -206,7 +206,8 @@ class _Study:
         memory += 24 * n_sample + 3 * 4096 * N_THREADS * width * 4
         twin = family._replace(method="kmeans")
         if family != twin and twin in self._families:  # the centres are there
-            return self._cost(0, 0, TORCH + 8 * width * max(ks), written)
+            memory = TORCH + 8 * width * max(ks)
+            return self._cost(0, 0, memory, written._replace(scratch=0))
         n_operations = sum(
             2 * n_sample * width * k * cfg["n_iters"]
             + 2 * (2 + math.log(k)) * k * max(8192, 10 * k) * width
@@ -218,9 +219,7 @@ class _Study:
 
     def _fit_pca(self, family: Family) -> Cost:
         width = self._width(family)
-        n_patches = self._n_images(family, fitted=True) * self._n_patches(
-            family.encoder
-        )
+        n_patches = self._n_fitted * self._n_patches(family.encoder)
         n_operations = 2 * n_patches * width**2 + 20 * width**3
         block = 16 * N_THREADS * self._n_patches(family.encoder) * width * 4
         memory = TORCH + 3 * block + 6 * 8 * width**2
@@ -236,21 +235,17 @@ class _Study:
         weights = [2 * 4 * width * s for s in ss]
         n_patches = cfg["n_patches"] if cfg["trains"] != "nothing" else 0
         # Five products of patches, width and latents; on a CPU, where only few latents
-        # are active, one of them is.
+        # are active, as long as two.
         n_products = 5 if cfg["activation"] == "relu" or self.has_gpu else 2
         n_operations = n_products * 2 * n_patches * width * sum(ss)
         n_read = (n_patches + 2 * cfg["n_scaling"]) * width * self._item
         n_mixed = min(
             cfg["n_mixed"],
-            self._n_images(family, fitted=True) * self._n_patches(family.encoder),
+            self._n_fitted * self._n_patches(family.encoder),
         )
         # Weights, two moments, and for all runs of a size one set of gradients.
         states = 3 * sum(weights)
-        memory = (
-            KERNELS
-            + states
-            + sum({s: w for s, w in zip(ss, weights, strict=True)}.values())
-        )
+        memory = KERNELS + states + sum(2 * 4 * width * s for s in set(ss))
         memory += 2 * n_mixed * width * self._item
         memory += cfg["batch_size"] * (4 * width * 4 + 4 * max(ss))
         # The states before stay until the next are written.
@@ -259,13 +254,10 @@ class _Study:
         return self._cost(n_operations / self._flops, n_read, memory, written)
 
     def _evaluate(self, family: Family) -> Cost:
-        held_out, width, ss = (
-            self._config["held_out"],
-            self._width(family),
-            self._ks(family),
-        )
+        held_out = self._config["held_out"]
+        width, ss = self._width(family), self._ks(family)
         n_patches = self._n_patches(family.encoder)
-        n_held_out = self._n_images(family, fitted=True) / held_out["every"] * n_patches
+        n_held_out = self._n_fitted / held_out["every"] * n_patches
         n_correlated = min(held_out["n_correlated"], max(ss))
         n_operations = n_held_out * (
             4 * width * sum(ss) + 2 * len(ss) * n_correlated**2
@@ -281,11 +273,7 @@ class _Study:
     # From prototypes to the report ------------------------------------------------
 
     def _score(self, family: Family) -> Cost:
-        n_images, width, ks = (
-            self._n_images(family),
-            self._width(family),
-            self._ks(family),
-        )
+        n_images, width, ks = self._n_images, self._width(family), self._ks(family)
         n_patches = self._n_patches(family.encoder)
         n_operations = 2 * n_images * n_patches * width * sum(ks)
         weights = 4 * width * sum(ks)
@@ -298,9 +286,9 @@ class _Study:
         return self._cost(n_operations / self._flops, n_bytes, memory, written)
 
     def _select(self, family: Family) -> Cost:
-        n_images, ks = self._n_images(family), self._ks(family)
-        n_ranked = sum(self._subsets(family)) * sum(ks)
-        n_rows = len(ks) * len(self._subsets(family)) * N_TRAITS
+        n_images, ks = self._n_images, self._ks(family)
+        n_ranked = sum(self._subsets) * sum(ks)
+        n_rows = len(ks) * len(self._subsets) * N_TRAITS
         tables = 8 * N_TRAITS * max(ks) + 2 * 4 * n_images * max(ks)
         memory = TORCH + tables + AP_ROW_READ * n_rows + N_TRAITS * n_images
         seconds = n_ranked / self._rates["ranked_scores"]
@@ -309,7 +297,7 @@ class _Study:
 
     def _show(self, family: Family, run: Run) -> Cost:
         cfg, width, k = self._config["features"], self._width(family), run.n_prototypes
-        n_images, n_patches = self._n_images(family), self._n_patches(family.encoder)
+        n_images, n_patches = self._n_images, self._n_patches(family.encoder)
         n_shown = min(k, cfg["n_in_range"] + len(cfg["listed"]) + cfg["n_sampled"])
         n_operations = 2 * n_images * n_patches * width * k
         at_once = 1 if self.has_gpu else N_THREADS
@@ -320,10 +308,8 @@ class _Study:
         return self._cost(n_operations / self._flops, n_read, memory, written)
 
     def _report(self) -> Cost:
-        n_rows = N_TRAITS * sum(
-            len(runs) * len(self._subsets(family))
-            for family, runs in self._families.items()
-        )
+        n_runs = sum(map(len, self._families.values()))
+        n_rows = N_TRAITS * n_runs * len(self._subsets)
         written = Written(results=2e6)  # a chart or a page
         return self._cost(0, AP_ROW * n_rows, CHARTS + AP_ROW_READ * n_rows, written)
 
@@ -353,9 +339,15 @@ class _Study:
         n_values = (self._n_patches(encoder) + 1) * e["width"] * len(e["layers"])
         return NAME + n_values * self._item
 
-    def _n_images(self, family: Family, fitted: bool = False) -> int:
-        role = "fit_dataset" if fitted else "dataset"
-        return count_images(self._config, self._config[role])
+    @property
+    def _n_images(self) -> int:
+        """Of the evaluated data set."""
+        return count_images(self._config, self._config["dataset"])
+
+    @property
+    def _n_fitted(self) -> int:
+        """Images of the data set that prototypes are fitted to."""
+        return count_images(self._config, self._config["fit_dataset"])
 
     def _is_sae(self, family: Family) -> bool:
         methods = self._config["methods"]
@@ -365,9 +357,10 @@ class _Study:
         """How many weights a prototype has for each dimension."""
         return 2 if self._is_sae(family) else 1
 
-    def _subsets(self, family: Family) -> list[Number]:
+    @property
+    def _subsets(self) -> list[Number]:
         """The training images of each subset on which prototypes are chosen."""
-        cfg, n_all = self._config["selection"], TRAIN_SHARE * self._n_images(family)
+        cfg, n_all = self._config["selection"], TRAIN_SHARE * self._n_images
         sizes = [
             size
             for n in cfg["n_train"]
