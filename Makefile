@@ -22,6 +22,7 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "layers    $(DEMO)/layer_table.md (.csv), chart $(DEMO)/layer_chart.png (.svg)"
 	@echo "encoders  $(DEMO)/encoder_table.md (.csv), chart $(DEMO)/encoder_chart.png (.svg)"
 	@echo "traits    $(DEMO)/group_table.md (.csv), chart $(DEMO)/group_chart.png (.svg)"
+	@echo "costs     $(DEMO)/cost_table.md (.csv)"
 	@echo "images of single prototypes:"
 	@ls $(DEMO)/*/layer*/*/features/*/index.html
 

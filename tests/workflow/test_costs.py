@@ -81,10 +81,16 @@ def test_planned_bytes_are_those_of_the_files(costed):
 
 def test_planned_memory_is_what_jobs_took_within_a_factor_of_two(costed):
     config = yaml.safe_load((costed / "tiny.yaml").read_text())
-    took_mb = measured(costed).memory_mb
+    took = measured(costed)
+    n_compared = 0
     for cost in by_stage(study_jobs(config), config):
-        ratio = cost.memory / 2**20 / took_mb[cost.stage]
-        assert 0.5 < ratio < 2, (cost.stage, ratio)
+        ratio = cost.memory / 2**20 / took.memory_mb[cost.stage]
+        assert ratio > 0.5, (cost.stage, ratio)
+        # Memory is looked at twice a second: a shorter job's peak may go unseen.
+        if took.longest_seconds[cost.stage] > 2:
+            assert ratio < 2, (cost.stage, ratio)
+            n_compared += 1
+    assert n_compared >= 5
 
 
 def test_the_table_has_each_stage_with_all_its_jobs(costed):
@@ -122,7 +128,7 @@ def test_a_record_that_is_gone_is_counted_and_reruns_nothing(costed, tmp_path):
     text = (workdir / TABLE).read_text()
     assert "2 of them have no record and are not in these numbers" in text
     assert "(fit_pca 1, score_images 1)" in text
-    assert "| 3.0 GB |" in text
+    assert " 3.0 GB |" in text
 
 
 def test_a_disk_that_is_too_small_stops_a_run_before_its_first_job(project):
