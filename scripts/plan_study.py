@@ -26,7 +26,7 @@ def plan_study(config: Positional[Path]) -> None:
     check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
     jobs = study_jobs(study)
     print(write_plan(by_stage(jobs, study), study["throughput"]["measured_on"]))
-    needs = Need.of(written_by(jobs, study), study["storage"])
+    needs = Need.of(written_by(jobs, study), study["storage"], "results")
     print(describe_needs(needs))
 
 

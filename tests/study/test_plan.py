@@ -147,7 +147,7 @@ def free(monkeypatch):
 
 def needs(tmp_path: Path, *written: Written) -> list[disk.Need]:
     storage = {"activations": str(tmp_path / "a/b"), "checkpoints": str(tmp_path / "c")}
-    return disk.Need.of(written, storage)
+    return disk.Need.of(written, storage, "results")
 
 
 def test_folders_on_one_disk_share_what_is_free_there(tmp_path, monkeypatch, free):

@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 from vitproto.study.plan import Number, Written
 
-RESULTS = "results"
-"""The folder of results; only the large files can lie elsewhere."""
-
 
 class Need(NamedTuple):
     """What goes to a folder."""
@@ -21,17 +18,20 @@ class Need(NamedTuple):
     """What to change if its disk is too small."""
 
     @classmethod
-    def of(cls, written: Iterable[Written], storage: Mapping[str, str]) -> list["Need"]:
+    def of(
+        cls, written: Iterable[Written], storage: Mapping[str, str], results: str
+    ) -> list["Need"]:
         """What do some jobs write to each folder?
 
         Args:
             written: what each of them writes. Of what they need only while they run,
                 the largest counts: jobs at the same time may need more.
             storage: the folders of the configuration.
+            results: the folder for all else.
         """
         jobs = list(written)
-        results = sum(job.results for job in jobs)
-        results += max((job.scratch for job in jobs), default=0)
+        others = sum(job.results for job in jobs)
+        others += max((job.scratch for job in jobs), default=0)
         sizes = {
             "activations": sum(job.activations for job in jobs),
             "checkpoints": sum(job.checkpoints for job in jobs),
@@ -40,7 +40,7 @@ class Need(NamedTuple):
             cls(Path(storage[key]), n_bytes, f"storage: {key}")
             for key, n_bytes in sizes.items()
         ]
-        return [*keys, cls(Path(RESULTS), results, "")]
+        return [*keys, cls(Path(results), others, "")]
 
 
 class _Disk(NamedTuple):

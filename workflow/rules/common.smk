@@ -253,7 +253,7 @@ def stop_without_disk():
         written.less(bytes_there(job))
         for job, written in zip(jobs, written_by(planned, config), strict=True)
     ]
-    too_small = disk.shortages(disk.Need.of(written, config["storage"]))
+    too_small = disk.shortages(disk.Need.of(written, config["storage"], "results"))
     if too_small:
         raise WorkflowError(*too_small)
 
