@@ -131,21 +131,42 @@ def test_a_record_that_is_gone_is_counted_and_reruns_nothing(costed, tmp_path):
     assert " 3.0 GB |" in text
 
 
-def test_a_disk_that_is_too_small_stops_a_run_before_its_first_job(project):
-    """Python reads sitecustomize first, also in the process of Snakemake."""
-    custom = project / "sitecustomize.py"
-    custom.write_text(
+def leave_free(project: Path, n_bytes: int) -> None:
+    """Fill the disk, as far as processes in this folder can tell.
+
+    Python reads sitecustomize first, also in the process of Snakemake.
+    """
+    (project / "sitecustomize.py").write_text(
         "import collections, shutil\n"
         "usage = collections.namedtuple('usage', 'total used free')\n"
-        "shutil.disk_usage = lambda path: usage(10**6, 0, 10**6)\n"
+        f"shutil.disk_usage = lambda path: usage(10**12, 0, {n_bytes})\n"
     )
+
+
+def test_a_disk_that_is_too_small_stops_a_run_before_its_first_job(tmp_path):
+    project = copy_project(tmp_path)
+    leave_free(project, 10**6)
     shown = snakemake(project, "all", "-n", "--configfile", "tiny.yaml")
     assert shown.returncode == 0, shown.stdout
     shown = snakemake(project, "all", "--configfile", "tiny.yaml")
-    custom.unlink()
     assert shown.returncode != 0
-    assert "the disk is too small: " in shown.stdout
+    assert "a disk is too small: jobs write " in shown.stdout
     assert re.search(r"[\d.]+ MB to results/activations", shown.stdout)
-    assert "but 1 MB are free there: " in shown.stdout
+    assert "but only 1 MB are free there: " in shown.stdout
     assert "steps" not in shown.stdout
     assert not (project / "results").exists()
+
+
+def test_a_file_that_is_made_again_needs_little_more_room(workdir):
+    """A shard of 600 kB, with 100 kB free."""
+    leave_free(workdir, 100_000)
+    shard = "results/activations/tiny_birds/tiny-vit/shard-00000-of-00002.h5"
+    command = (shard, "--configfile", "tiny.yaml")
+    shown = snakemake(workdir, *command, "--forcerun", "record_activations")
+    assert shown.returncode == 0, shown.stdout
+    assert "1 of 1 steps" in shown.stdout
+    (workdir / shard).unlink()
+    shown = snakemake(workdir, *command)
+    assert shown.returncode != 0
+    assert "jobs write 608 kB to results/activations, but only 100 kB" in shown.stdout
+    assert "set storage: activations to a folder on a larger one" in shown.stdout

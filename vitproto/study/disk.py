@@ -58,6 +58,8 @@ def _by_disk(needs: Sequence[Need]) -> list[_Disk]:
     """Group folders by the file system on which they are, or will be."""
     disks: dict[int, _Disk] = {}
     for need in needs:
+        if need.n_bytes == 0:
+            continue
         there = _nearest_folder(need.folder)
         device = os.stat(there).st_dev
         if device not in disks:
@@ -98,8 +100,8 @@ def _complain(disk: _Disk) -> str:
     if not largest.cure:
         cure = f"make room, or make {largest.folder} a link to a folder on a larger one"
     return (
-        f"the disk is too small: {_listed(disk.needs)}, but {size(disk.n_free)} are "
-        f"free there: {cure}"
+        f"a disk is too small: jobs write {_listed(disk.needs)}, but only "
+        f"{size(disk.n_free)} are free there: {cure}"
     )
 
 
