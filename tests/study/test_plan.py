@@ -158,9 +158,9 @@ def test_folders_on_one_disk_share_what_is_free_there(tmp_path, monkeypatch, fre
     free(6 * GIGA - 1)
     (sentence,) = disk.shortages(wanted)
     assert sentence == (
-        f"a disk is too small: jobs write 3 GB to {tmp_path}/a/b, 2 GB to {tmp_path}/c, "
-        "1 GB to results, but only 6 GB are free there: set storage: activations to a "
-        "folder on a larger one, or make room"
+        f"a disk is too small: jobs write 3 GB to {tmp_path}/a/b, 2 GB to "
+        f"{tmp_path}/c, 1 GB to results, but only 6 GB are free there: set storage: "
+        "activations to a folder on a larger one, or make room"
     )
     assert not (tmp_path / "a").exists()
 
