@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := results/demo_birds
 
-.PHONY: demo test check bench runs demo-encoder help
+.PHONY: demo test check bench runs plan demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -22,6 +22,7 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "layers    $(DEMO)/layer_table.md (.csv), chart $(DEMO)/layer_chart.png (.svg)"
 	@echo "encoders  $(DEMO)/encoder_table.md (.csv), chart $(DEMO)/encoder_chart.png (.svg)"
 	@echo "traits    $(DEMO)/group_table.md (.csv), chart $(DEMO)/group_chart.png (.svg)"
+	@echo "costs     $(DEMO)/cost_table.md (.csv)"
 	@echo "images of single prototypes:"
 	@ls $(DEMO)/*/layer*/*/features/*/index.html
 
@@ -45,6 +46,9 @@ demo-encoder: .venv/ready ## train the demo's encoder again (minutes; its weight
 
 runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
 	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
+
+plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml: another)
+	$(BIN)/python scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
 
 # The environment: made once, made again when pyproject.toml changes.
 .venv/ready: pyproject.toml

@@ -15,20 +15,16 @@ include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/traits.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/cost.smk"
 
 
 rule all:
     default_target: True
     input:
-        f"{STUDY}/map_table.md",
-        f"{STUDY}/map_chart.png",
-        f"{STUDY}/layer_table.md",
-        f"{STUDY}/encoder_table.md",
-        f"{STUDY}/group_table.md",
-        f"{STUDY}/index.html",
-        SAE_REPORT if SAE_FAMILIES else [],
-        EVERY_FEATURES,
+        EVERY_RESULT,
+        f"{STUDY}/cost_table.md",
 
 
 onstart:
     stop_without_inputs()
+    stop_without_disk()

@@ -1,10 +1,17 @@
 """On which device a stage computes."""
 
+import atexit
+import logging
+
 import torch
+
+from vitproto import device_memory
 
 
 def pick_device(name: str) -> torch.device:
     """Which device does a setting mean on this machine?
+
+    A GPU's peak memory is logged when the process ends.
 
     Args:
         name: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU where there is one.
@@ -29,4 +36,12 @@ def pick_device(name: str) -> torch.device:
             f"device is {name}, but torch finds {n_gpus} GPUs here: write cpu or auto, "
             "or run where there is a GPU and a torch built for it"
         )
+    if device.type == "cuda":
+        atexit.register(_log_peak, device)
     return device
+
+
+def _log_peak(device: torch.device) -> None:
+    """For the table of costs: what this process held at most."""
+    n_bytes = torch.cuda.max_memory_allocated(device)
+    logging.info(device_memory.to_line(n_bytes))

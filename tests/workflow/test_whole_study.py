@@ -139,7 +139,12 @@ def test_a_killed_run_with_other_shards_and_cores_ends_in_the_same_bytes(
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
     shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--cores", "1")
     assert shown.returncode == 0, shown.stdout
-    results = sorted(finished.glob("results/tiny/**/*.*"))
+    # What jobs took is the only result that differs from run to run.
+    results = [
+        result
+        for result in sorted(finished.glob("results/tiny/**/*.*"))
+        if result.stem != "cost_table"
+    ]
     assert len(results) > 10
     for result in results:
         again = workdir / result.relative_to(finished)

@@ -85,6 +85,7 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """Settings that are right one by one, but not together."""
     yield from _impossible_datasets(config)
     yield from _impossible_layers(config["encoders"])
+    yield from _impossible_patches(config["encoders"])
     yield from _impossible_saes(config["methods"]["saes"])
     yield from _impossible_imports(config["methods"])
     runs_problems = list(_impossible_runs(config))
@@ -108,6 +109,11 @@ def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for name, dataset in datasets.items():
         if ("root" in dataset) == ("draw" in dataset):
             yield ("datasets", name), "needs root (its folder) or draw, not both"
+        elif ("root" in dataset) != ("n_images" in dataset):
+            text = "needs n_images, roughly how many images it has, to plan the disk"
+            if "draw" in dataset:
+                text = "has n_images, but draw says how many it draws: leave it out"
+            yield ("datasets", name), text
 
 
 def _impossible_layers(encoders: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -117,6 +123,16 @@ def _impossible_layers(encoders: Mapping[str, Any]) -> Iterator[tuple[KeyPath, s
             if layer > last:
                 place = ("encoders", name, "layers", i)
                 yield place, f"{layer} is no layer of {name}: write one of 0 to {last}"
+
+
+def _impossible_patches(encoders: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for name, encoder in encoders.items():
+        if encoder["image_size"] % encoder["patch_size"]:
+            yield (
+                ("encoders", name, "patch_size"),
+                f"{encoder['patch_size']} pixels do not divide an image of "
+                f"{encoder['image_size']}: write the side of a patch",
+            )
 
 
 def _impossible_saes(saes: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -364,7 +380,7 @@ def _key_lines(files: Sequence[Path]) -> dict[KeyPath, tuple[Path, int]]:
     """Where does each key stand? Refuses a key that stands twice in a section."""
     lines: dict[KeyPath, tuple[Path, int]] = {}
     for file in files:
-        root = yaml.compose(file.read_text())
+        root = yaml.compose(file.read_text(), Loader=yaml.CSafeLoader)
         if root is not None:  # an empty file has no keys
             lines |= {path: (file, line) for path, line in _walk(root, file)}
     return lines

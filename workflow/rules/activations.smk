@@ -12,6 +12,9 @@ rule record_activations:
     log:
         f"{LOGS}/record_activations/{{dataset}}/{{encoder}}"
         "/shard-{i_shard}-of-{n_shards}.log",
+    benchmark:
+        f"{LOGS}/record_activations/{{dataset}}/{{encoder}}"
+        "/shard-{i_shard}-of-{n_shards}.tsv"
     threads: 8
     resources:
         gpu=1,

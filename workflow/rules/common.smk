@@ -7,7 +7,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from vitproto.study import config as study_config
+from vitproto.study import disk
 from vitproto.study.fingerprint import fingerprint
+from vitproto.study.jobs import Job, study_jobs
+from vitproto.study.plan import Written, written_by
 from vitproto.study.runs import Family, expand_runs, families
 
 try:
@@ -240,3 +243,27 @@ def stop_without_inputs():
     if missing:
         files = ", ".join(map(str, workflow.configfiles))
         raise WorkflowError(*missing, f"These keys stand in {files}.")
+
+
+def stop_without_disk():
+    """Before the first job: say which disk cannot hold what jobs will write."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name != "all"]
+    planned = [Job(job.rule.name, dict(job.wildcards)) for job in jobs]
+    written = [
+        written.less(bytes_there(job))
+        for job, written in zip(jobs, written_by(planned, config), strict=True)
+    ]
+    too_small = disk.shortages(disk.Need.of(written, config["storage"], "results"))
+    if too_small:
+        raise WorkflowError(*too_small)
+
+
+def bytes_there(job):
+    """What a job will replace or leave alone, which needs no more space."""
+    files = [Path(file) for file in job.output]
+    # Named by run and digest. Those of another digest are few, and made anew.
+    if "store" in job.params.keys():
+        stored = list(Path(job.params.store).glob("*.safetensors"))
+        runs = set(job.params.runs)
+        files += [file for file in stored if file.name.rsplit(".", 2)[0] in runs]
+    return sum(file.stat().st_size for file in files if file.is_file())

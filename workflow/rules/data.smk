@@ -7,6 +7,8 @@ rule draw_demo_birds:
         directory(DATA),
     log:
         f"{LOGS}/draw_demo_birds/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/draw_demo_birds/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("cub200", drawn=True),
     threads: 4
@@ -27,6 +29,8 @@ rule draw_demo_corpus:
         directory(DATA),
     log:
         f"{LOGS}/draw_demo_corpus/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/draw_demo_corpus/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("image_folder", drawn=True),
     threads: 4
@@ -49,6 +53,8 @@ rule list_cub200:
         f"{DATA}.images.csv",
     log:
         f"{LOGS}/list_cub200/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/list_cub200/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("cub200"),
     resources:
@@ -70,6 +76,8 @@ rule list_image_folder:
         f"{DATA}.images.csv",
     log:
         f"{LOGS}/list_image_folder/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/list_image_folder/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("image_folder"),
     resources:
@@ -92,6 +100,8 @@ rule read_traits:
         f"{DATA}.traits.npz",
     log:
         f"{LOGS}/read_traits/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/read_traits/{{dataset}}.tsv"
     resources:
         mem_mb=8000,
         runtime=30,

@@ -14,6 +14,8 @@ rule show_features:
         directory(FEATURES),
     log:
         f"{FAMILY_LOGS}/show_features-{{run}}.log",
+    benchmark:
+        f"{FAMILY_LOGS}/show_features-{{run}}.tsv"
     threads: 8
     resources:
         gpu=1,

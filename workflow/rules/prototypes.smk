@@ -13,6 +13,8 @@ rule fit_random:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/fit_random.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_random.tsv"
     wildcard_constraints:
         method="random",
     resources:
@@ -36,6 +38,8 @@ rule fit_randomtrain:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/fit_randomtrain.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_randomtrain.tsv"
     wildcard_constraints:
         method="randomtrain",
     resources:
@@ -60,6 +64,8 @@ rule fit_kmeans:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/fit_kmeans.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_kmeans.tsv"
     wildcard_constraints:
         method="kmeans|kmeansdistance",
     threads: 8
@@ -87,6 +93,8 @@ rule fit_pca:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/fit_pca.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_pca.tsv"
     wildcard_constraints:
         method="pca",
     threads: 8
@@ -111,6 +119,8 @@ rule fit_sae:
         log=f"{FAMILY}/training.csv",
     log:
         f"{FAMILY_LOGS}/fit_sae.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_sae.tsv"
     wildcard_constraints:
         method=SAE_METHODS,
     threads: 8
@@ -143,6 +153,8 @@ rule fit_gaussian:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/fit_gaussian.log",
+    benchmark:
+        f"{FAMILY_LOGS}/fit_gaussian.tsv"
     wildcard_constraints:
         method="gaussian",
     resources:
@@ -167,6 +179,8 @@ rule import_sae:
         f"{FAMILY}/checkpoints.json",
     log:
         f"{FAMILY_LOGS}/import_sae.log",
+    benchmark:
+        f"{FAMILY_LOGS}/import_sae.tsv"
     wildcard_constraints:
         method=imported_methods(),
     resources:
@@ -192,6 +206,8 @@ rule evaluate_saes:
         latents=f"{FAMILY}/latents.h5",
     log:
         f"{FAMILY_LOGS}/evaluate_saes.log",
+    benchmark:
+        f"{FAMILY_LOGS}/evaluate_saes.tsv"
     wildcard_constraints:
         method=SAE_METHODS,
     threads: 8

@@ -15,6 +15,8 @@ rule tabulate_map:
         csv=f"{STUDY}/map_table.csv",
     log:
         f"{STUDY_LOGS}/tabulate_map.log",
+    benchmark:
+        f"{STUDY_LOGS}/tabulate_map.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -34,6 +36,8 @@ rule plot_map:
         svg=f"{STUDY}/map_chart.svg",
     log:
         f"{STUDY_LOGS}/plot_map.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_map.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -55,6 +59,8 @@ rule compare_layers:
         svg=f"{STUDY}/layer_chart.svg",
     log:
         f"{STUDY_LOGS}/compare_layers.log",
+    benchmark:
+        f"{STUDY_LOGS}/compare_layers.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -76,6 +82,8 @@ rule compare_encoders:
         svg=f"{STUDY}/encoder_chart.svg",
     log:
         f"{STUDY_LOGS}/compare_encoders.log",
+    benchmark:
+        f"{STUDY_LOGS}/compare_encoders.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -97,6 +105,8 @@ rule compare_groups:
         svg=f"{STUDY}/group_chart.svg",
     log:
         f"{STUDY_LOGS}/compare_groups.log",
+    benchmark:
+        f"{STUDY_LOGS}/compare_groups.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -123,6 +133,8 @@ rule write_map_page:
         f"{STUDY}/index.html",
     log:
         f"{STUDY_LOGS}/write_map_page.log",
+    benchmark:
+        f"{STUDY_LOGS}/write_map_page.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -156,6 +168,8 @@ rule tabulate_saes:
         csv=f"{STUDY}/sae_table.csv",
     log:
         f"{STUDY_LOGS}/tabulate_saes.log",
+    benchmark:
+        f"{STUDY_LOGS}/tabulate_saes.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -177,6 +191,8 @@ rule plot_sae_training:
         svg=f"{STUDY}/sae_curves.svg",
     log:
         f"{STUDY_LOGS}/plot_sae_training.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_training.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -196,6 +212,8 @@ rule plot_sae_front:
         svg=f"{STUDY}/sae_front.svg",
     log:
         f"{STUDY_LOGS}/plot_sae_front.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_front.tsv"
     resources:
         mem_mb=4000,
         runtime=10,
@@ -215,6 +233,8 @@ rule plot_sae_frequencies:
         svg=f"{STUDY}/sae_frequencies.svg",
     log:
         f"{STUDY_LOGS}/plot_sae_frequencies.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_frequencies.tsv"
     resources:
         mem_mb=4000,
         runtime=10,

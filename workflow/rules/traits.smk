@@ -10,6 +10,8 @@ rule score_images:
         f"{FAMILY}/scores.h5",
     log:
         f"{FAMILY_LOGS}/score_images.log",
+    benchmark:
+        f"{FAMILY_LOGS}/score_images.tsv"
     threads: 8
     resources:
         gpu=1,
@@ -34,6 +36,8 @@ rule select_prototypes:
         f"{FAMILY}/ap.csv",
     log:
         f"{FAMILY_LOGS}/select_prototypes.log",
+    benchmark:
+        f"{FAMILY_LOGS}/select_prototypes.tsv"
     threads: 8
     resources:
         mem_mb=16000,

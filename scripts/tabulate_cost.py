@@ -1,0 +1,30 @@
+"""Tabulate what the jobs of a study took."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report import cost_table
+
+
+def tabulate_cost(
+    stages: tuple[str, ...], records: tuple[Path, ...], table: Path, csv: Path
+) -> None:
+    """Write the time and memory of each stage's jobs.
+
+    Args:
+        stages: the stage of each job.
+        records: its benchmark file, in the same order; one that is not there is
+            counted. The log that lies beside it says what it took of a GPU.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs.
+    """
+    results = cost_table.tabulate(cost_table.read_records(stages, records))
+    with whole_file(csv) as partial:
+        results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    with whole_file(table) as partial:
+        partial.write_text(cost_table.write_markdown(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(tabulate_cost)

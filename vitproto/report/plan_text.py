@@ -1,0 +1,56 @@
+"""What a study will cost, as a table for a terminal."""
+
+from collections.abc import Sequence
+
+from vitproto.report.markdown_table import align
+from vitproto.study.disk import size
+from vitproto.study.plan import StageCost
+
+COLUMNS = {
+    "stage": "<",
+    "jobs": ">",
+    "hours": ">",
+    "GPU hours": ">",
+    "written": ">",
+    "memory": ">",
+}
+"""Heading and alignment of each column."""
+
+
+def write_plan(costs: Sequence[StageCost], measured_on: str) -> str:
+    """A row for each stage and one for all, with what the numbers mean.
+
+    Args:
+        costs: of each stage.
+        measured_on: where the rates behind the hours come from.
+    """
+    total = StageCost(
+        stage="all",
+        n_jobs=sum(cost.n_jobs for cost in costs),
+        hours=sum(cost.hours for cost in costs),
+        gpu_hours=sum(cost.gpu_hours for cost in costs),
+        written=sum(cost.written for cost in costs),
+        memory=max(cost.memory for cost in costs),
+    )
+    rows = [
+        [
+            cost.stage,
+            f"{cost.n_jobs:,}",
+            f"{cost.hours:,.2f}",
+            f"{cost.gpu_hours:,.2f}" if cost.gpu_hours else "–",
+            size(cost.written),
+            size(cost.memory),
+        ]
+        for cost in (*costs, total)
+    ]
+    return "\n".join(
+        [
+            *align(rows, COLUMNS),
+            "",
+            "Hours are of all jobs of a stage, one after the other, at the rates under",
+            f"throughput ({measured_on}).",
+            "Memory is of the largest job, without that of a GPU. Encoders are taken",
+            "to have a CLS token.",
+            "",
+        ]
+    )

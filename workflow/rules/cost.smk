@@ -1,0 +1,43 @@
+"""From the records of all jobs to what the study cost."""
+
+EVERY_RESULT = [
+    f"{STUDY}/map_table.md",
+    f"{STUDY}/map_chart.png",
+    f"{STUDY}/layer_table.md",
+    f"{STUDY}/encoder_table.md",
+    f"{STUDY}/group_table.md",
+    f"{STUDY}/index.html",
+    *(SAE_REPORT if SAE_FAMILIES else []),
+    *EVERY_FEATURES,
+]
+JOBS = study_jobs(config)
+
+
+def record(job):
+    """Where Snakemake keeps the time and memory of a job of this study."""
+    return str(getattr(rules, job.stage).benchmark).format(**job.wildcards)
+
+
+rule tabulate_cost:
+    """Tabulate what the jobs of the study took, those that other studies share too.
+
+    Records are no inputs: Snakemake would run a job again for a record that is gone.
+    """
+    input:
+        EVERY_RESULT,
+    output:
+        table=f"{STUDY}/cost_table.md",
+        csv=f"{STUDY}/cost_table.csv",
+    log:
+        f"{STUDY_LOGS}/tabulate_cost.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        stages=[job.stage for job in JOBS],
+        records=[record(job) for job in JOBS],
+        code=fingerprint("tabulate_cost"),
+    shell:
+        "python scripts/tabulate_cost.py --stages {params.stages}"
+        " --records {params.records:q} --table {output.table} --csv {output.csv}"
+        " > {log} 2>&1"
