@@ -17,6 +17,9 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/report.smk"
 
 
+note_origins(workflow)
+
+
 rule all:
     default_target: True
     input:

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from vitproto.study import config as study_config
 from vitproto.study.fingerprint import fingerprint
+from vitproto.study.jobs import note_origins
 from vitproto.study.runs import Family, expand_runs, families
 
 try:
