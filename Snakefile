@@ -17,7 +17,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/report.smk"
 
 
-note_origins(workflow)
+note_origins(workflow)  # beside what each job makes: the code, settings and inputs
 
 
 rule all:
