@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := results/demo_birds
 
-.PHONY: demo test check bench runs plan demo-encoder help
+.PHONY: demo test check bench runs plan stale graph demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -49,6 +49,15 @@ runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: o
 
 plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml: another)
 	$(BIN)/python scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
+
+stale: .venv/ready ## name results that today's code or settings would not make so (CONFIG=…)
+	@$(BIN)/python scripts/find_stale.py $(or $(CONFIG),config/config.yaml)
+
+graph: .venv/ready ## draw which rules and jobs wait for which: docs/rule_graph.md, results/graphs/
+	$(BIN)/python scripts/draw_graphs.py --config config/config.yaml \
+	  --rules docs/rule_graph.md --jobs results/graphs/cub200_jobs.md
+	$(BIN)/python scripts/draw_graphs.py --config config/demo.yaml \
+	  --rules results/graphs/demo_birds_rules.md --jobs results/graphs/demo_birds_jobs.md
 
 # The environment: made once, made again when pyproject.toml changes.
 .venv/ready: pyproject.toml

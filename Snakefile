@@ -18,6 +18,9 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/cost.smk"
 
 
+note_origins(workflow)  # beside what each job makes: the code, settings and inputs
+
+
 rule all:
     default_target: True
     input:

@@ -1,9 +1,11 @@
 """The whole graph shows without data, GPU or SLURM; a real run needs its data."""
 
 import re
+import subprocess
+import sys
 
 import pytest
-from study_copy import copy_project, snakemake
+from study_copy import PROJECT, copy_project, environment, snakemake
 
 REAL = [
     "results/cub200/map_table.md",
@@ -65,6 +67,27 @@ def test_the_rule_graph_of_the_demo_has_every_stage(project):
     assert shown.returncode == 0, shown.stdout
     for rule in ("draw_demo_birds", "record_activations", "select_prototypes"):
         assert rule in shown.stdout
+
+
+def test_the_rule_graph_in_the_docs_is_that_of_the_real_study(project, tmp_path):
+    files = [tmp_path / "rules.md", tmp_path / "jobs.md"]
+    subprocess.run(
+        [
+            *(sys.executable, "scripts/draw_graphs.py", "--config"),
+            *("config/config.yaml", "--rules", files[0], "--jobs", files[1]),
+        ],
+        cwd=project,
+        env=environment(project),
+        check=True,
+    )
+    docs = (PROJECT / "docs/rule_graph.md").read_text()
+    assert files[0].read_text() == docs, "run make graph"
+    jobs = files[1].read_text()
+    assert jobs.count("record_activations") == 5 * 2  # encoders × data sets
+    assert jobs.count("<br>32 jobs") == jobs.count("<br>4 jobs") == 5
+    # Beyond these limits Mermaid draws nothing.
+    assert jobs.count("--") <= 500
+    assert len(jobs) <= 50_000
 
 
 def test_a_real_run_without_data_stops_before_the_first_job(project):

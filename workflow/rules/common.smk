@@ -12,6 +12,7 @@ from vitproto.study.fingerprint import fingerprint
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
 from vitproto.study.runs import Family, expand_runs, families
+from vitproto.study.workflow_jobs import note_origins
 
 try:
     study_config.check(

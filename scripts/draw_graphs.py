@@ -1,0 +1,37 @@
+"""Draw which rules and which jobs of a study need which."""
+
+from pathlib import Path
+
+import yaml
+
+from vitproto.cli import PROJECT, run
+from vitproto.files import whole_file
+from vitproto.study.config import check
+from vitproto.study.graphs import job_graph, rule_graph
+from vitproto.study.workflow_jobs import jobs_of
+
+WRITTEN = "Written by `make graph`; do not edit."
+
+
+def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
+    """Draw which rules and which jobs of a study need which.
+
+    Needs no data, no SLURM and no GPU.
+
+    Args:
+        config: the study, such as config/config.yaml.
+        rules: the Markdown file to write the graph of rules to.
+        jobs: the Markdown file to write the graph of jobs to.
+    """
+    study = yaml.safe_load(config.read_text())
+    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    found = jobs_of(config, PROJECT)
+    graphs = {rules: ("Rules", rule_graph(found)), jobs: ("Jobs", job_graph(found))}
+    for path, (what, graph) in graphs.items():
+        text = f"# {what} of the study {study['study']}\n\n{WRITTEN}\n\n{graph}"
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(draw_graphs)
