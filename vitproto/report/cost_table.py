@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from vitproto import device_memory
-from vitproto.report.markdown_table import align
+from vitproto.report.markdown import TextTable, align
 
 COLUMNS = [
     *("stage", "n_jobs", "n_without_record", "seconds", "median_seconds"),
@@ -102,7 +102,7 @@ def write_markdown(table: pd.DataFrame) -> str:
             f"{n_jobs} jobs, {_duration(table['seconds'].sum())} one after the other. "
             f"{_missing(table)}",
             "",
-            *align(rows, _HEADINGS),
+            *align(TextTable(_HEADINGS, rows)),
             "",
             "Each job counts once, as it was last run. Data, activations and their",
             "jobs may be shared with other studies.",

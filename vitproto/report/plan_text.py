@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitproto.report.markdown_table import align
+from vitproto.report.markdown import TextTable, align
 from vitproto.study.disk import size
 from vitproto.study.plan import StageCost
 
@@ -45,7 +45,7 @@ def write_plan(costs: Sequence[StageCost], measured_on: str) -> str:
     ]
     return "\n".join(
         [
-            *align(rows, COLUMNS),
+            *align(TextTable(COLUMNS, rows)),
             "",
             "Hours are of all jobs of a stage, one after the other, at the rates under",
             f"throughput ({measured_on}).",
