@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from slurm.cluster import all_jobs, ask, cluster, why_not
 from slurm.study import (
+    AP,
     TARGETS,
     UNFINISHED,
     copy_study,
@@ -28,8 +29,9 @@ class Outcome:
     workdir: Path
     cancelled: str
     """The ID of the job that was cancelled."""
-    left_alone: str
-    """The ID of the job that ran when the main process was killed."""
+    tried_again: str
+    """The ID of the job that took its place, and ran when the main process was killed.
+    """
     jobs: list[dict[str, str]]
 
 
@@ -63,20 +65,20 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
     """
     workdir = copy_study(tmp_path_factory.mktemp("slurm"))
     limit_training_to_a_minute(workdir)
-    with main_process(workdir, slurm, "first.out") as first:
+    with main_process(workdir, slurm, "first.out", (AP,)) as first:
         (cancelled, *_) = wait_for(first, lambda: recording(slurm))
         ask(slurm, "scancel", cancelled)
-        (left_alone, *_) = wait_for(
+        (tried_again, *_) = wait_for(
             first, lambda: [job for job in recording(slurm) if job != cancelled]
         )
         first.kill()
     wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
-    with main_process(workdir, slurm, "second.out") as second:
+    with main_process(workdir, slurm, "second.out", TARGETS) as second:
         wait_for(second, (workdir / UNFINISHED).is_file)
         # As a training does that takes longer than its limit, it has not ended by then.
         for training in trainings(workdir):
             os.kill(training, signal.SIGSTOP)
         second.wait()
     assert second.returncode == 0, (workdir / "second.out").read_text()
-    return Outcome(workdir, cancelled, left_alone, all_jobs(slurm))
+    return Outcome(workdir, cancelled, tried_again, all_jobs(slurm))

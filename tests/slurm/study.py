@@ -17,6 +17,7 @@ TARGETS = (
     "results/tiny/sae_table.md",
     "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0",
 )
+AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
 UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
 EVENT_WITHIN_S = 300
 # This cluster has no accounting, and answers at once.
@@ -57,13 +58,13 @@ def limit_training_to_a_minute(workdir: Path) -> None:
 
 @contextmanager
 def main_process(
-    workdir: Path, slurm: dict[str, str], said: str
+    workdir: Path, slurm: dict[str, str], said: str, targets: tuple[str, ...]
 ) -> Iterator[subprocess.Popen]:
-    """Run the study on the cluster."""
+    """Run the study on the cluster, or a part of it."""
     with (
         (workdir / said).open("w") as file,
         subprocess.Popen(
-            ["snakemake", *TARGETS, *ON_SLURM],
+            ["snakemake", *targets, *ON_SLURM],
             cwd=workdir,
             env=on_cluster(workdir, slurm),
             stdout=file,
@@ -94,9 +95,10 @@ def wait_for(process: subprocess.Popen | None, event: Callable[[], object]):
 
 
 def recording(slurm: dict[str, str]) -> list[str]:
-    """The IDs of jobs that record activations just now."""
+    """The IDs of jobs that record activations of the evaluated images just now."""
     running = ask(slurm, "squeue", "--noheader", "--states=running", "--format=%i %k")
-    return re.findall(r"(\d+) rule_record_activations", running)
+    rule = "rule_record_activations_wildcards_tiny_birds"
+    return re.findall(rf"(\d+) {rule}", running)
 
 
 def trainings(workdir: Path) -> list[int]:

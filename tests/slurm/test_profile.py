@@ -60,18 +60,16 @@ def test_rules_that_use_a_gpu_run_in_its_partition_with_one_each(outcome):
 
 def test_a_cancelled_job_is_tried_again(outcome):
     by_id = {job["JobId"]: job for job in outcome.jobs}
-    cancelled = by_id[outcome.cancelled]
+    cancelled, again = by_id[outcome.cancelled], by_id[outcome.tried_again]
     assert cancelled["JobState"] == "CANCELLED"
-    assert [
-        job["JobState"]
-        for job in outcome.jobs
-        if job["Comment"] == cancelled["Comment"] and job is not cancelled
-    ][-1] == "COMPLETED"
+    assert again["Comment"] == cancelled["Comment"]
+    memory = [int(job["MinMemoryNode"].removesuffix("M")) for job in (cancelled, again)]
+    assert memory == [16_000, 32_000]
 
 
 def test_a_job_ends_although_the_main_process_was_killed(outcome):
     by_id = {job["JobId"]: job for job in outcome.jobs}
-    assert by_id[outcome.left_alone]["JobState"] == "COMPLETED"
+    assert by_id[outcome.tried_again]["JobState"] == "COMPLETED"
 
 
 def test_a_training_that_ran_out_of_time_goes_on(outcome):
