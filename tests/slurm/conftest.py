@@ -79,6 +79,6 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
         # As a training does that takes longer than its limit, it has not ended by then.
         for training in trainings(workdir):
             os.kill(training, signal.SIGSTOP)
-        second.wait()
+        second.wait(timeout=900)
     assert second.returncode == 0, (workdir / "second.out").read_text()
     return Outcome(workdir, cancelled, tried_again, all_jobs(slurm))
