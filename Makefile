@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := results/demo_birds
 
-.PHONY: demo test check bench runs plan stale graph demo-encoder help
+.PHONY: demo test slurm-test check bench runs plan stale graph demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -28,6 +28,9 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 
 test: .venv/ready ## install, then run all tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cluster of one node
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 check: .venv/ready ## check style and formatting
 	$(BIN)/ruff check

@@ -5,14 +5,26 @@ import sys
 from tqdm import tqdm
 
 
+class _Lines:
+    """Standard error, for a bar that is redrawn: each time a line of its own."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def progress_bar(n: int, unit: str) -> tqdm:
     """Progress and throughput, in units, on standard error.
 
-    A bar in a terminal; in a log, a line every ten seconds.
+    A bar in a terminal; in a log, a line every ten seconds. What is added by
+    `set_postfix` needs `refresh=False`, or it is shown at once.
     """
-    return tqdm(
-        total=n,
-        unit=f" {unit}",
-        unit_scale=n > 1e6,
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-    )
+    settings = {"total": n, "unit": f" {unit}", "unit_scale": n > 1e6}
+    if sys.stderr.isatty():
+        return tqdm(**settings, mininterval=0.5)
+    parts = "{percentage:3.0f} % of {total_fmt}{unit}", "{elapsed}, {remaining} to go"
+    line = ", ".join((*parts, "{rate_fmt}{postfix}"))
+    return tqdm(**settings, mininterval=10, file=_Lines(), bar_format=line)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from study_copy import PROJECT, copy_project, environment, snakemake
 
 REAL = [
@@ -58,6 +59,16 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
     assert on_gpu < set(seen)
     for rule, place in seen.items():
         assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))
+
+
+def test_on_slurm_every_rule_has_memory_and_time_that_grow_with_the_attempt(project):
+    profile = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())
+    for file in (project / "workflow/rules").glob("*.smk"):
+        for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE):
+            resources = profile["set-resources"].get(name, {})
+            for key in ("mem_mb", "runtime"):
+                grows = re.fullmatch(r"\d+ \* attempt", str(resources.get(key)))
+                assert grows, f"profiles/slurm says no {key} of {name}"
 
 
 def test_the_rule_graph_of_the_demo_has_every_stage(project):

@@ -163,7 +163,9 @@ def lloyd(
             farthest = np.argsort(-found.squared_M, kind="stable")[: len(empty)]
             centres_KD[empty] = sample.rows(farthest).numpy()
             before_M = found.nearest_M
-            progress.set_postfix(mean_squared_distance=f"{found.squared_M.mean():.4g}")
+            progress.set_postfix(
+                mean_squared_distance=f"{found.squared_M.mean():.4g}", refresh=False
+            )
     return torch.from_numpy(centres_KD)
 
 

@@ -1,0 +1,116 @@
+"""A small study with every kind of job, and how to run it on the cluster."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from slurm.cluster import ask
+from study_copy import copy_project, environment
+
+TARGETS = (
+    "results/tiny/map_table.md",
+    "results/tiny/sae_table.md",
+    "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0",
+)
+AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
+UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
+EVENT_WITHIN_S = 300
+# This cluster has no accounting, and answers at once.
+ON_SLURM = (
+    *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
+    *("--slurm-status-command", "squeue", "--latency-wait", "5"),
+    *("--slurm-init-seconds-before-status-checks", "2"),
+)
+
+
+def copy_study(folder: Path) -> Path:
+    """The tiny study, with fewer runs, and a training that takes some seconds."""
+    workdir = copy_project(folder)
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    study["datasets"]["tiny_birds"]["n_shards"] = 1
+    study["encoders"]["tiny-vit"]["layers"] = [3]
+    study["methods"]["saes"]["topk"]["n_patches"] = 400_000
+    study["how"]["save_every_s"] = 1
+    row = {"encoder": "tiny-vit", "layer": 3, "seed": 0}
+    study["runs"] = [
+        {**row, "method": ["random", "kmeans"], "n_prototypes": 4},
+        {
+            **{**row, "method": "topk", "exp_factor": 1},
+            **{"learning_rate": 0.001, "sparsity": 8},
+        },
+    ]
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+    return workdir
+
+
+def limit_training_to_a_minute(workdir: Path) -> None:
+    """Nor send the signal early that comes two minutes before the end."""
+    path = workdir / "profiles/slurm/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["set-resources"]["fit_sae"].update(runtime=1, slurm_extra="''")
+    path.write_text(yaml.safe_dump(profile))
+
+
+@contextmanager
+def main_process(
+    workdir: Path, slurm: dict[str, str], said: str, targets: tuple[str, ...]
+) -> Iterator[subprocess.Popen]:
+    """Run the study on the cluster, or a part of it."""
+    with (
+        (workdir / said).open("w") as file,
+        subprocess.Popen(
+            ["snakemake", *targets, *ON_SLURM],
+            cwd=workdir,
+            env=on_cluster(workdir, slurm),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def on_cluster(workdir: Path, slurm: dict[str, str]) -> dict[str, str]:
+    """Commands find this Python first, then the cluster."""
+    python = environment(workdir)["PATH"].split(os.pathsep)[0]
+    path = f"{python}{os.pathsep}{slurm['PATH']}"
+    return {**environment(workdir), **slurm, "PATH": path}
+
+
+def wait_for(process: subprocess.Popen | None, event: Callable[[], object]):
+    """What the event gives once it is true."""
+    ends = time.monotonic() + EVENT_WITHIN_S
+    while not (found := event()):
+        assert process is None or process.poll() is None, "it ended too early"
+        assert time.monotonic() < ends, "it takes too long"
+        time.sleep(0.2)
+    return found
+
+
+def recording(slurm: dict[str, str]) -> list[str]:
+    """The IDs of jobs that record activations of the evaluated images just now."""
+    running = ask(slurm, "squeue", "--noheader", "--states=running", "--format=%i %k")
+    rule = "rule_record_activations_wildcards_tiny_birds"
+    return re.findall(rf"(\d+) {rule}", running)
+
+
+def trainings(workdir: Path) -> list[int]:
+    """The processes that train in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            here = (process / "cwd").readlink() == workdir
+        except OSError:
+            continue  # it has just ended
+        if here and command[1:2] == [b"scripts/fit_sae.py"]:
+            found.append(int(process.name))
+    assert found, "no training runs"
+    return found

@@ -1,0 +1,107 @@
+"""The profile for SLURM on a real cluster of one node, through everything but luck."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from slurm.study import ON_SLURM, TARGETS, on_cluster
+
+pytestmark = pytest.mark.slurm
+
+ON_GPU = {
+    *("record_activations", "fit_sae", "evaluate_saes", "score_images"),
+    "show_features",
+}
+ON_CPU = {
+    *("draw_demo_birds", "draw_demo_corpus", "list_cub200", "list_image_folder"),
+    *("read_traits", "fit_random", "fit_kmeans", "select_prototypes"),
+    *("tabulate_map", "tabulate_saes"),
+}
+
+
+def rule(job: dict[str, str]) -> str:
+    """The rule that a job of SLURM runs."""
+    return re.match(r"rule_([a-z0-9_]+?)(_wildcards_|$)", job["Comment"])[1]
+
+
+def run_on(slurm, workdir, *args: str) -> str:
+    """What Snakemake shows of a run on the cluster that fails."""
+    shown = subprocess.run(
+        ["snakemake", *args, *ON_SLURM, "--retries", "0"],
+        cwd=workdir,
+        env=on_cluster(workdir, slurm),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert shown.returncode != 0, shown.stdout
+    assert "Traceback" not in shown.stdout
+    return shown.stdout
+
+
+@pytest.fixture
+def workdir(outcome, tmp_path):
+    """The finished study, free to be broken."""
+    return shutil.copytree(outcome.workdir, tmp_path / "copy")
+
+
+def test_rules_that_use_a_gpu_run_in_its_partition_with_one_each(outcome):
+    places = {}
+    for job in outcome.jobs:
+        place = (job["Partition"], job.get("TresPerJob"), job.get("CpusPerTres"))
+        places.setdefault(rule(job), set()).add(place)
+    on_gpu = {name: {("nextgen", "gres:gpu:1", "gres:gpu:8")} for name in ON_GPU}
+    on_cpu = {name: {("cpu", None, None)} for name in ON_CPU}
+    assert places == {**on_gpu, **on_cpu}
+
+
+def test_a_cancelled_job_is_tried_again(outcome):
+    by_id = {job["JobId"]: job for job in outcome.jobs}
+    cancelled, again = by_id[outcome.cancelled], by_id[outcome.tried_again]
+    assert cancelled["JobState"] == "CANCELLED"
+    assert again["Comment"] == cancelled["Comment"]
+    memory = [int(job["MinMemoryNode"].removesuffix("M")) for job in (cancelled, again)]
+    assert memory == [16_000, 32_000]
+
+
+def test_a_job_ends_although_the_main_process_was_killed(outcome):
+    by_id = {job["JobId"]: job for job in outcome.jobs}
+    assert by_id[outcome.tried_again]["JobState"] == "COMPLETED"
+
+
+def test_a_training_that_ran_out_of_time_goes_on(outcome):
+    trainings = [job for job in outcome.jobs if rule(job) == "fit_sae"]
+    assert [job["JobState"] for job in trainings] == ["TIMEOUT", "COMPLETED"]
+    log = outcome.workdir / "results/logs/tiny/tiny-vit/layer3/topk/fit_sae.log"
+    (step,) = re.findall(r"goes on at step (\d+)", log.read_text())
+    assert int(step) > 0
+
+
+def test_after_all_that_the_bytes_are_those_of_a_local_run(outcome, local):
+    files = sorted(path for path in local.glob("results/tiny/**/*") if path.is_file())
+    assert len(files) > 15
+    for file in files:
+        again = outcome.workdir / file.relative_to(local)
+        assert again.read_bytes() == file.read_bytes(), file
+
+
+def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
+    shard = "results/activations/tiny_birds/tiny-vit/shard-00000-of-00001.h5"
+    os.truncate(workdir / shard, 60_000)
+    scores = "results/tiny/tiny-vit/layer3/random/scores.h5"
+    shown = run_on(slurm, workdir, scores, "--forcerun", "score_images")
+    log = "results/logs/tiny/tiny-vit/layer3/random/score_images.log"
+    words = shown.split(f"Logfile {log}:", 1)[1]
+    assert f"{shard} is damaged" in words
+
+
+def test_a_partition_that_is_not_there_is_named(slurm, workdir):
+    path = workdir / "profiles/slurm/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["default-resources"]["slurm_partition"] = "nowhere"
+    path.write_text(yaml.safe_dump(profile))
+    shown = run_on(slurm, workdir, *TARGETS, "--forcerun", "list_cub200")
+    assert "invalid partition specified: nowhere" in shown
