@@ -38,6 +38,7 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     study["methods"]["imported"] = {"theirs": "theirs.pt"}
     row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "seed": 0}
     study["runs"] = [{**row, "n_prototypes": N_LATENTS}]
+    study["features"]["runs"] = []
     (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
 
     shown = snakemake(workdir, *AP)

@@ -154,7 +154,7 @@ def test_without_its_note_a_job_that_failed_leaves_no_result(workdir):
         (
             lambda workdir: add_line(workdir / "encoders/demo/open_clip_config.json"),
             ["record_activations"],
-            3 + 43,
+            3 + 53,
             "the file open_clip_config.json changed",
         ),
     ],
