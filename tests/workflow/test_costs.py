@@ -100,7 +100,11 @@ def test_the_table_has_each_stage_with_all_its_jobs(costed):
     assert (table.n_without_record == 0).all()
     assert (table.seconds >= table.longest_seconds).all()
     assert (table.longest_seconds >= table.median_seconds).all()
-    assert table.memory_mb.between(20, 4000).all()
+    # Of a job of a few tenths of a second only the shell may be seen.
+    seen = table.memory_mb[table.longest_seconds > 2]
+    assert len(seen) >= 5
+    assert seen.between(20, 4000).all()
+    assert (table.memory_mb > 0).all()
     assert table.device_memory_mb.isna().all()
     text = (costed / TABLE).read_text()
     assert "Each of them has a record" in text
