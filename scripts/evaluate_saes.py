@@ -9,6 +9,7 @@ import pandas as pd
 
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.device import pick_device
 from vitproto.files import whole_file
@@ -24,6 +25,7 @@ PER_LATENT = ("frequency_S", "mean_value_S")
 
 def evaluate_saes(
     shards: tuple[Path, ...],
+    images: Path,
     checkpoints: Path,
     metrics: Path,
     latents: Path,
@@ -38,6 +40,7 @@ def evaluate_saes(
 
     Args:
         shards: all shards of the activations that they were fitted to.
+        images: their image list; what it calls test images is left out.
         checkpoints: the JSON file that lists the family's checkpoints.
         metrics: the CSV file to write, with a row for each autoencoder.
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
@@ -49,7 +52,7 @@ def evaluate_saes(
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
     torch_device = pick_device(device)
-    acts = Activations.open(shards, layer)
+    acts = open_training_images(shards, layer, images)
     fitted = checkpoint.read_manifest(checkpoints)
     autoencoders = [_load(fit, acts) for fit in fitted]
     found = evaluate(acts, autoencoders, cfg, torch_device)

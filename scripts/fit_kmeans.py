@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from vitproto.activations.sample import sampled
 from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint, kmeans
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
@@ -17,6 +18,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_kmeans(
     shards: tuple[Path, ...],
+    images: Path,
     layer: int,
     runs: tuple[str, ...],
     centres: Path,
@@ -33,6 +35,7 @@ def fit_kmeans(
 
     Args:
         shards: all shards of the activations to sample from.
+        images: their image list; what it calls test images is left out.
         layer: which block, counted from 0.
         runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
         centres: the folder for the checkpoints scored by dot product; those that it
@@ -45,7 +48,7 @@ def fit_kmeans(
             squared distance from it.
         cfg: how the centres are found.
     """
-    acts = Activations.open(shards, layer)
+    acts = open_training_images(shards, layer, images)
     settings = {
         **dataclasses.asdict(cfg),
         "layer": layer,

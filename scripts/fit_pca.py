@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint, pca
 from vitproto.prototypes.scorer import CentredDotProduct
@@ -13,6 +13,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_pca(
     shards: tuple[Path, ...],
+    images: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -25,13 +26,14 @@ def fit_pca(
 
     Args:
         shards: all shards of the activations to fit to.
+        images: their image list; what it calls test images is left out.
         layer: which block, counted from 0.
         runs: how many prototypes, such as k128-seed0: 64 components with both signs.
             PCA has no seed; write 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = Activations.open(shards, layer)
+    acts = open_training_images(shards, layer, images)
     wanted = [Run.parse(name) for name in runs]
     for fit in wanted:
         pca.check_n_prototypes(fit.n_prototypes, acts.width)

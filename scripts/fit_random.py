@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
@@ -13,6 +13,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_random(
     shards: tuple[Path, ...],
+    images: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -20,18 +21,19 @@ def fit_random(
 ) -> None:
     """Choose patches at random as prototypes.
 
-    Patches are sampled uniformly over all patches of all images, without
+    Patches are sampled uniformly over all patches of all training images, without
     replacement. Of two runs with the same seed, the smaller is the beginning of the
     larger: more prototypes then never hide a better one.
 
     Args:
         shards: all shards of the activations to sample from.
+        images: their image list; what it calls test images is left out.
         layer: which block, counted from 0.
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = Activations.open(shards, layer)
+    acts = open_training_images(shards, layer, images)
     wanted = [Run.parse(name) for name in runs]
     settings = {
         "method": "random",

@@ -3,12 +3,8 @@
 import logging
 from pathlib import Path
 
-import numpy as np
-
-from vitproto.activations.shards import image_ids_digest
-from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
-from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
@@ -38,19 +34,11 @@ def fit_randomtrain(
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = Activations.open(shards, layer)
-    listed = read_image_list(images)
-    listed_ids = listed["image_id"].tolist()
-    check_same_images(acts.image_ids, str(shards[0]), listed_ids, str(images))
-    i_train_N = np.flatnonzero(listed["split"] == "train")
-    train_ids = [listed_ids[i] for i in i_train_N]
+    acts = open_training_images(shards, layer, images)
     settings = {
         "method": "randomtrain",
         "layer": layer,
         "fitted_to": acts.attributes,
-        "split": "train",
-        # The same images may be split otherwise.
-        "split_ids_sha256": image_ids_digest(train_ids),
         "code": fingerprint("fit_randomtrain"),
     }
     fitted = {}
@@ -58,11 +46,11 @@ def fit_randomtrain(
         made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
         fitted[fit] = checkpoint.stored_at(store, fit, made_by)
         if not checkpoint.is_stored(fitted[fit], made_by):
-            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed, i_train_N)
+            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
             checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
             logging.info(
                 "%s: sampled %d patches of %d training images",
-                *(fit.name, len(patches_KD), len(i_train_N)),
+                *(fit.name, len(patches_KD), acts.n_images),
             )
     checkpoint.write_manifest(manifest, fitted)
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from vitproto.activations.stream import Activations
+from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.device import pick_device
 from vitproto.files import whole_file
@@ -23,6 +23,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_sae(
     shards: tuple[Path, ...],
+    images: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -45,6 +46,7 @@ def fit_sae(
 
     Args:
         shards: all shards of the activations to learn from.
+        images: their image list; what it calls test images is left out.
         layer: which block, counted from 0; repeated in each row of the log.
         runs: such as k512-lr0.001-sparsity32-seed0: 512 latents, learning rate 0.001,
             sparsity 32 (active latents, or the weight of the L1 norm), initial weights
@@ -55,14 +57,14 @@ def fit_sae(
         unfinished: the folder for states and logs while training goes on.
         encoder: repeated in each row of the log.
         method: repeated in each row of the log.
-        held_out_every: every so many-th image is not learned from.
+        held_out_every: every so many-th training image is not learned from.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
         save_every_s: seconds between states.
         tensorboard: whether to write logs for TensorBoard too, beside `log`.
         cfg: what the autoencoders are and how they learn.
     """
     torch_device = pick_device(device)
-    acts = Activations.open(shards, layer)
+    acts = open_training_images(shards, layer, images)
     images = training_images(acts.n_images, held_out_every)
     settings = {
         **dataclasses.asdict(cfg),

@@ -1,8 +1,10 @@
 """Activations on disk, for tests that fit prototypes to them."""
 
+import pandas as pd
 import torch
 
 from vitproto.activations.shards import LayerShape, write_shard
+from vitproto.data.image_list import COLUMNS, write_image_list
 
 LAYER = 2
 
@@ -25,6 +27,14 @@ def write_shards(folder, x_NPD, n_shards=1, dtype="float32", **attributes):
             x_BPD = x_NPD[cuts[i_shard] : cuts[i_shard + 1]]
             shard.write(0, LAYER, torch.as_tensor(x_BPD), None)
     return tuple(paths)
+
+
+def write_images(folder, splits):
+    """Write the list of these activations' images; gives its path."""
+    rows = [(f"image{i}", f"{i}.jpg", split, "") for i, split in enumerate(splits)]
+    images = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
+    write_image_list(images, folder / "images.csv")
+    return folder / "images.csv"
 
 
 def with_threads(n_threads, call):

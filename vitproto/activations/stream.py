@@ -5,6 +5,7 @@ memory than it is asked for. A patch of the data set is a pair (image, patch): i
 count over all shards in the order of the image list, patches row by row in the image.
 """
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,22 @@ class Activations:
         _check_images(shards)
         return cls(shards, layer)
 
+    def only(self, i_image_N: Integer[np.ndarray, "n"]) -> "Activations":
+        """Some of the images, in the order given, as if there were no others.
+
+        Raises:
+            ValueError: there is no such image.
+        """
+        _check_index("image", i_image_N, self.n_images)
+        part = copy.copy(self)
+        part.image_ids = [self.image_ids[i] for i in i_image_N]
+        part.n_images = len(part.image_ids)
+        part.attributes = dict(self.attributes)
+        part._shard_N = self._shard_N[i_image_N]
+        part._offset_N = self._offset_N[i_image_N]
+        part._descriptors = {}
+        return part
+
     def blocks(self, n_images: int) -> Iterator[tuple[int, Float32[Tensor, "b p d"]]]:
         """Read all images in order, `n_images` at a time.
 
@@ -129,29 +146,20 @@ class Activations:
         self.read_runs(i_image_N, first_N, first_N + self.n_patches, raw_MD)
         return torch.from_numpy(widened(raw_NPD))
 
-    def sample_patches(
-        self,
-        n_patches: int,
-        seed: int,
-        i_image_N: Integer[np.ndarray, "n"] | None = None,
-    ) -> Float32[Tensor, "m d"]:
-        """Sample uniformly over all patches of images, without replacement.
+    def sample_patches(self, n_patches: int, seed: int) -> Float32[Tensor, "m d"]:
+        """Sample uniformly over all patches, without replacement.
 
         A smaller sample with the same seed is the beginning of a larger one.
 
         Args:
             n_patches: how many.
             seed: which ones.
-            i_image_N: the images to sample from, each once; all if None.
 
         Raises:
             ValueError: there are fewer patches than asked for.
         """
-        if i_image_N is None:
-            i_image_N = np.arange(self.n_images)
-        i_M = draw_distinct(len(i_image_N) * self.n_patches, n_patches, seed)
-        i_M, i_patch_M = np.divmod(i_M, self.n_patches)
-        return self.read_patches(i_image_N[i_M], i_patch_M)
+        i_M = draw_distinct(self.n_images * self.n_patches, n_patches, seed)
+        return self.read_patches(*np.divmod(i_M, self.n_patches))
 
     def read_runs(
         self,

@@ -7,7 +7,7 @@ rule show_features:
     """Show prototypes of a run with the images and patches that score highest."""
     input:
         evaluated_data,
-        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+        images=IMAGES,
         shards=evaluated_shards,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:

@@ -9,6 +9,7 @@ rule fit_random:
     """Choose patches at random: each one's activation is a prototype."""
     input:
         shards=fitted_shards,
+        images=FITTED_IMAGES,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -25,7 +26,7 @@ rule fit_random:
         store=CHECKPOINTS,
         code=fingerprint("fit_random"),
     shell:
-        "python scripts/fit_random.py --shards {input.shards} --layer {wildcards.layer}"
+        "python scripts/fit_random.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
@@ -33,7 +34,7 @@ rule fit_randomtrain:
     """Choose patches of the evaluated data set's own training images at random."""
     input:
         shards=evaluated_shards,
-        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+        images=IMAGES,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -59,6 +60,7 @@ rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
+        images=FITTED_IMAGES,
         same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
@@ -80,7 +82,7 @@ rule fit_kmeans:
         flags=flags(config["methods"]["kmeans"]),
         code=fingerprint("fit_kmeans"),
     shell:
-        "python scripts/fit_kmeans.py --shards {input.shards} --layer {wildcards.layer}"
+        "python scripts/fit_kmeans.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
         " --runs {params.runs} --centres {params.centres} --store {params.store}"
         " --manifest {output} --score {params.score} {params.flags} > {log} 2>&1"
 
@@ -89,6 +91,7 @@ rule fit_pca:
     """Find the principal components of all patches."""
     input:
         shards=fitted_shards,
+        images=FITTED_IMAGES,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -106,7 +109,7 @@ rule fit_pca:
         store=CHECKPOINTS,
         code=fingerprint("fit_pca"),
     shell:
-        "python scripts/fit_pca.py --shards {input.shards} --layer {wildcards.layer}"
+        "python scripts/fit_pca.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
@@ -114,6 +117,7 @@ rule fit_sae:
     """Train the sparse autoencoders of a sweep over one stream of patches."""
     input:
         shards=fitted_shards,
+        images=FITTED_IMAGES,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
         log=f"{FAMILY}/training.csv",
@@ -137,7 +141,7 @@ rule fit_sae:
         how=training_flags,
         code=fingerprint("fit_sae"),
     shell:
-        "python scripts/fit_sae.py --shards {input.shards} --layer {wildcards.layer}"
+        "python scripts/fit_sae.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
         " --log {output.log} --unfinished {params.unfinished}"
         " --encoder {wildcards.encoder} --method {wildcards.method}"
@@ -200,6 +204,7 @@ rule evaluate_saes:
     """Measure every autoencoder of a family on images that it did not learn from."""
     input:
         shards=fitted_shards,
+        images=FITTED_IMAGES,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:
         metrics=f"{FAMILY}/sae_metrics.csv",
@@ -220,7 +225,7 @@ rule evaluate_saes:
         device=device,
         code=fingerprint("evaluate_saes"),
     shell:
-        "python scripts/evaluate_saes.py --shards {input.shards}"
+        "python scripts/evaluate_saes.py --shards {input.shards} --images {input.images}"
         " --checkpoints {input.checkpoints} --metrics {output.metrics}"
         " --latents {output.latents} --encoder {wildcards.encoder}"
         " --layer {wildcards.layer} --method {wildcards.method}"

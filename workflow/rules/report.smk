@@ -1,7 +1,6 @@
 """From AP to tables, charts and pages."""
 
 EVERY_AP = every_family(f"{FAMILY}/ap.csv")
-IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
 SAE_METRICS = every_family(f"{FAMILY}/sae_metrics.csv", SAE_FAMILIES)
 
 

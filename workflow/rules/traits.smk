@@ -30,7 +30,7 @@ rule select_prototypes:
     """Choose a prototype for each trait on training images and test it on others."""
     input:
         scores=f"{FAMILY}/scores.h5",
-        images=f"{DATA}.images.csv".format(dataset=EVALUATED),
+        images=IMAGES,
         traits=f"{DATA}.traits.npz".format(dataset=EVALUATED),
     output:
         f"{FAMILY}/ap.csv",

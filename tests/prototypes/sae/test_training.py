@@ -16,7 +16,7 @@ from planted import (
     sae_settings,
     share_found,
 )
-from recorded import LAYER, with_threads, write_shards
+from recorded import LAYER, with_threads, write_images, write_shards
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
@@ -278,7 +278,13 @@ def stage_command(folder, shards, runs, out, **changes):
     flags = [f"--{key}={value}" for key, value in vars(settings).items()]
     return [
         *(sys.executable, str(PROJECT / "scripts/fit_sae.py")),
-        *("--shards", *map(str, shards), "--runs", *runs),
+        *(
+            "--shards",
+            *map(str, shards),
+            "--images",
+            str(shards[0].parent / "images.csv"),
+        ),
+        *("--runs", *runs),
         *("--encoder", "tiny", "--layer", str(LAYER), "--method", "topk"),
         *("--store", str(folder / "store"), "--manifest", str(folder / out / "m.json")),
         *("--log", str(folder / out / "training.csv")),
@@ -291,6 +297,7 @@ def stage_command(folder, shards, runs, out, **changes):
 def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
     x_NPD, _ = planted_activations(n_images=400)
     shards = write_shards(tmp_path, x_NPD, 2)
+    write_images(tmp_path, ["train"] * 400)
     runs = ["k48-lr0.003-sparsity3-seed0", "k96-lr0.001-sparsity3-seed1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(stage_command(whole, shards, runs, "study"), check=True)
@@ -323,6 +330,7 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
 def test_a_store_is_shared_and_what_was_made_otherwise_is_never_taken(tmp_path):
     x_NPD, _ = planted_activations(n_images=200)
     shards = write_shards(tmp_path, x_NPD)
+    write_images(tmp_path, ["train"] * 200)
     small = {"n_patches": 2048}
     runs = ["k48-lr0.003-sparsity3-seed0"]
 
