@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -94,9 +95,8 @@ class States:
         for key in keys:
             self.log_path(key).unlink(missing_ok=True)
         if not after and self.folder.is_dir():
-            self._index.unlink()
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
+            # With what a job left that was killed while it wrote a state.
+            shutil.rmtree(self.folder)
 
     def log_path(self, key: str) -> Path:
         """Where the training log of a run is while it trains."""
