@@ -12,9 +12,21 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/prototypes.smk"
-include: "workflow/rules/traits.smk"
 include: "workflow/rules/features.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/report_saes.smk"
+
+
+if "selection" in config:  # which prototypes find traits
+
+    include: "workflow/rules/traits.smk"
+    include: "workflow/rules/report.smk"
+
+else:  # which latents a segmentation head relies on
+
+    include: "workflow/rules/segmentation.smk"
+    include: "workflow/rules/report_segmentation.smk"
+
+
 include: "workflow/rules/cost.smk"
 
 

@@ -13,6 +13,10 @@ from vitproto.study.runs import Family, StudyRun, expand_runs
 METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
 """Ways of choosing prototypes; the SAEs that a study names or imports come besides."""
 
+QUESTIONS = {"cub200": "selection", "ade20k": "segmentation"}
+"""What is asked about the evaluated data set, by its layout: the section that a study
+has for it. Which prototypes find traits, or which latents segmentation relies on."""
+
 Config = Mapping[str, Any]
 KeyPath = tuple[str | int, ...]
 
@@ -92,6 +96,8 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from runs_problems
     if not runs_problems:
         yield from _impossible_features(config)
+        if "segmentation" in config:
+            yield from _impossible_segmentation(config)
 
 
 def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -101,12 +107,10 @@ def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
             known = ", ".join(datasets)
             yield (role,), f"{config[role]!r} is not among datasets: write {known}"
     evaluated = datasets.get(config["dataset"])
-    if evaluated is not None and evaluated["layout"] != "cub200":
-        yield (
-            ("dataset",),
-            f"{config['dataset']!r} has no traits: its layout is not cub200",
-        )
+    if evaluated is not None:
+        yield from _impossible_question(config, evaluated["layout"])
     for name, dataset in datasets.items():
+        yield from _impossible_drawing(name, dataset)
         if ("root" in dataset) == ("draw" in dataset):
             yield ("datasets", name), "needs root (its folder) or draw, not both"
         elif ("root" in dataset) != ("n_images" in dataset):
@@ -114,6 +118,40 @@ def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
             if "draw" in dataset:
                 text = "has n_images, but draw says how many it draws: leave it out"
             yield ("datasets", name), text
+
+
+def _impossible_question(
+    config: Config, layout: str
+) -> Iterator[tuple[KeyPath, str]]:
+    """What is asked must be something that the evaluated images are labelled for."""
+    if layout not in QUESTIONS:
+        known = " or ".join(QUESTIONS)
+        text = f"{config['dataset']!r} has no labels: its layout is not {known}"
+        yield ("dataset",), text
+        return
+    for asked, section in QUESTIONS.items():
+        if asked == layout and section not in config:
+            yield (), f"lacks {section}, which a data set of layout {layout} is for"
+        if asked != layout and section in config:
+            text = f"is for a data set of layout {asked}, and the layout of "
+            yield (section,), f"{text}{config['dataset']} is {layout}: leave it out"
+
+
+def _impossible_drawing(
+    name: str, dataset: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Images to draw are counted by split, or by species."""
+    if "draw" not in dataset:
+        return
+    is_split = dataset["layout"] == "ade20k"
+    needed = ["n_training", "n_validation"] if is_split else ["n_images_per_species"]
+    counts = ("n_images_per_species", "n_training", "n_validation")
+    for key in counts:
+        if (key in dataset["draw"]) != (key in needed):
+            verb = "needs" if key in needed else "has no use for"
+            text = f"a data set of layout {dataset['layout']} {verb} {key}: write "
+            yield ("datasets", name, "draw"), f"{text}{' and '.join(needed)}"
+            return
 
 
 def _impossible_layers(encoders: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -325,6 +363,90 @@ def _impossible_features(config: Config) -> Iterator[tuple[KeyPath, str]]:
         low, high = features[key]
         if low > high:
             yield ("features", key), f"{[low, high]} falls: write [{high}, {low}]"
+
+
+def _impossible_segmentation(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    segmentation, table = config["segmentation"], config["runs"]
+    name, layer = segmentation["encoder"], segmentation["layer"]
+    if name not in config["encoders"]:
+        known = ", ".join(config["encoders"])
+        yield (
+            ("segmentation", "encoder"),
+            f"{name!r} is not among encoders: write {known}",
+        )
+        return
+    recorded = config["encoders"][name]["layers"]
+    if layer not in recorded:
+        yield (
+            ("segmentation", "layer"),
+            f"{name} records no layer {layer}: add it to encoders.{name}.layers, now "
+            f"{recorded}",
+        )
+    of_encoder = [
+        run for run in expand_runs(table, config["encoders"]) if run.encoder == name
+    ]
+    methods = [*config["methods"]["saes"], *config["methods"]["imported"]]
+    for i_row, row in enumerate(segmentation["saes"]):
+        problem = _impossible_suppression(row, layer, of_encoder, methods)
+        if problem is not None:
+            key, text = problem
+            yield ("segmentation", "saes", i_row, *key), text
+        elif _place_of(row) in map(_place_of, segmentation["saes"][:i_row]):
+            yield ("segmentation", "saes", i_row), "repeats another row of saes"
+    suppression = segmentation["suppression"]
+    if suppression["dose"] not in suppression["doses"]:
+        yield (
+            ("segmentation", "suppression", "dose"),
+            f"{suppression['dose']} is not among doses: add it, or write one of "
+            f"{suppression['doses']}",
+        )
+
+
+def _place_of(row: Mapping[str, Any]) -> tuple[int, str, str]:
+    return row["layer"], row["method"], row["run"]
+
+
+def _impossible_suppression(
+    row: Mapping[str, Any],
+    probe_layer: int,
+    of_encoder: Sequence[StudyRun],
+    methods: Sequence[str],
+) -> tuple[KeyPath, str] | None:
+    """The first thing that is wrong with an autoencoder to suppress latents of."""
+    if row["method"] not in methods:
+        return (
+            ("method",),
+            f"{row['method']!r} is no autoencoder, so nothing can be suppressed: write "
+            f"{', '.join(methods)}",
+        )
+    if row["layer"] > probe_layer:
+        return (
+            ("layer",),
+            f"layer {row['layer']} comes after the probes' layer {probe_layer}, which "
+            "it cannot change: write an earlier one, or the same",
+        )
+    runs = {
+        run.run.name: run.run
+        for run in of_encoder
+        if (run.layer, run.method) == (row["layer"], row["method"])
+    }
+    if row["run"] not in runs:
+        known = ", ".join(runs) or "one that runs has for this layer and method"
+        return ("run",), f"{row['run']!r} is not among runs: write {known}"
+    for label, latents in row["classes"].items():
+        if not isinstance(label, int) or label < 1:
+            return (
+                ("classes", label),
+                f"{label!r} is no label: write whole numbers from 1, as masks have",
+            )
+        for latent in latents:
+            if latent >= runs[row["run"]].n_prototypes:
+                return (
+                    ("classes", label),
+                    f"{latent} is no latent of {row['run']}: write numbers from 0 to "
+                    f"{runs[row['run']].n_prototypes - 1}",
+                )
+    return None
 
 
 def _values(row: Mapping[str, Any], key: str) -> list[Any]:

@@ -79,7 +79,7 @@ def jobs_of(
         return [
             Job(
                 rule=job.rule.name,
-                room=Path(job.rule.snakefile).stem,
+                room=Path(job.rule.snakefile).stem.partition("_")[0],
                 wildcards=dict(job.wildcards.items()),
                 command=job.rule.shellcmd,
                 settings=settings_of(job.rule, job.params),

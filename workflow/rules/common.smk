@@ -49,6 +49,7 @@ FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
 FEATURES = FAMILY + "/features/{run}"
+SUPPRESSION = FAMILY + "/suppression/{run}"
 
 
 wildcard_constraints:
@@ -184,6 +185,14 @@ def encoder_flags(wildcards):
     encoder = config["encoders"][wildcards.encoder]
     what = ("model", "pretrained", "image_size", "width", "n_blocks", "layers")
     return flags({key: encoder[key] for key in what})
+
+
+def encoder_alone_flags(wildcards):
+    """What an encoder is, and in what a GPU computes it, but for what is recorded."""
+    encoder = config["encoders"][wildcards.encoder]
+    what = ("model", "pretrained", "image_size", "width", "n_blocks")
+    compute_dtype = config["record"]["compute_dtype"]
+    return flags({key: encoder[key] for key in what} | {"compute_dtype": compute_dtype})
 
 
 def is_random(wildcards):

@@ -1,12 +1,7 @@
 """From the records of all jobs to what the study cost."""
 
 EVERY_RESULT = [
-    f"{STUDY}/map_table.md",
-    f"{STUDY}/map_chart.png",
-    f"{STUDY}/layer_table.md",
-    f"{STUDY}/encoder_table.md",
-    f"{STUDY}/group_table.md",
-    f"{STUDY}/index.html",
+    *REPORT,
     *(SAE_REPORT if SAE_FAMILIES else []),
     *EVERY_FEATURES,
 ]

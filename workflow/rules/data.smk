@@ -45,6 +45,28 @@ rule draw_demo_corpus:
         " --n_workers {threads} > {log} 2>&1"
 
 
+rule draw_demo_scenes:
+    """Draw birds with a class for every pixel, laid out as ADE20K."""
+    output:
+        directory(DATA),
+    log:
+        f"{LOGS}/draw_demo_scenes/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/draw_demo_scenes/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=with_layout("ade20k", drawn=True),
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        flags=drawing_flags,
+        code=fingerprint("draw_demo_scenes"),
+    shell:
+        "python scripts/draw_demo_scenes.py --out {output} {params.flags}"
+        " --n_workers {threads} > {log} 2>&1"
+
+
 rule list_cub200:
     """List the images of CUB-200-2011: their order, once and for all."""
     input:
@@ -88,6 +110,29 @@ rule list_image_folder:
         code=fingerprint("list_image_folder"),
     shell:
         "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
+        " --out {output} > {log} 2>&1"
+
+
+rule list_ade20k:
+    """List the images of ADE20K: their order, once and for all."""
+    input:
+        drawn_data,
+    output:
+        f"{DATA}.images.csv",
+    log:
+        f"{LOGS}/list_ade20k/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/list_ade20k/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=with_layout("ade20k"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        root=data_root,
+        code=fingerprint("list_ade20k"),
+    shell:
+        "python scripts/list_ade20k.py --name {wildcards.dataset} --root {params.root}"
         " --out {output} > {log} 2>&1"
 
 

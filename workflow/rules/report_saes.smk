@@ -1,0 +1,95 @@
+"""From what autoencoders are like to a table and charts: where a study has some."""
+
+SAE_METRICS = every_family(f"{FAMILY}/sae_metrics.csv", SAE_FAMILIES)
+SAE_REPORT = [
+    f"{STUDY}/sae_table.md",
+    f"{STUDY}/sae_curves.png",
+    f"{STUDY}/sae_front.png",
+    f"{STUDY}/sae_frequencies.png",
+]
+
+
+rule tabulate_saes:
+    """Tabulate what the autoencoders are like on held-out images."""
+    input:
+        metrics=SAE_METRICS,
+    output:
+        table=f"{STUDY}/sae_table.md",
+        csv=f"{STUDY}/sae_table.csv",
+    log:
+        f"{STUDY_LOGS}/tabulate_saes.log",
+    benchmark:
+        f"{STUDY_LOGS}/tabulate_saes.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        n_correlated=config["held_out"]["n_correlated"],
+        code=fingerprint("tabulate_saes"),
+    shell:
+        "python scripts/tabulate_saes.py --metrics {input.metrics}"
+        " --n_correlated {params.n_correlated} --table {output.table}"
+        " --csv {output.csv} > {log} 2>&1"
+
+
+rule plot_sae_training:
+    """Draw how the autoencoders learnt."""
+    input:
+        training=every_family(f"{FAMILY}/training.csv", SAE_FAMILIES),
+    output:
+        png=f"{STUDY}/sae_curves.png",
+        svg=f"{STUDY}/sae_curves.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_training.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_training.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("plot_sae_training"),
+    shell:
+        "python scripts/plot_sae_training.py --training {input.training}"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
+rule plot_sae_front:
+    """Draw what autoencoders leave unexplained against how sparse they are."""
+    input:
+        metrics=SAE_METRICS,
+    output:
+        png=f"{STUDY}/sae_front.png",
+        svg=f"{STUDY}/sae_front.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_front.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_front.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("plot_sae_front"),
+    shell:
+        "python scripts/plot_sae_front.py --metrics {input.metrics}"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+
+
+rule plot_sae_frequencies:
+    """Draw how often latents are active, and how many never are."""
+    input:
+        latents=every_family(f"{FAMILY}/latents.h5", SAE_FAMILIES),
+    output:
+        png=f"{STUDY}/sae_frequencies.png",
+        svg=f"{STUDY}/sae_frequencies.svg",
+    log:
+        f"{STUDY_LOGS}/plot_sae_frequencies.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_sae_frequencies.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("plot_sae_frequencies"),
+    shell:
+        "python scripts/plot_sae_frequencies.py --latents {input.latents}"
+        " --png {output.png} --svg {output.svg} > {log} 2>&1"

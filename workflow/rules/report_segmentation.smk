@@ -1,0 +1,128 @@
+"""From what suppression did to tables, charts and a page."""
+
+REPORT = [
+    f"{STUDY}/suppression_table.md",
+    f"{STUDY}/dose_chart.png",
+    f"{STUDY}/probe_table.md",
+    f"{STUDY}/index.html",
+]
+# What stands in titles: such as `topk layer 3 k512-seed0`.
+SUPPRESSED_NAMES = ["{method} layer {layer} {run}".format(**sae) for sae in SUPPRESSED]
+
+
+rule tabulate_probes:
+    """Tabulate how well the heads segment, and the chosen one each class."""
+    input:
+        probes=f"{PROBES}/probes.csv",
+        baseline=f"{PROBES}/baseline.csv",
+    output:
+        table=f"{STUDY}/probe_table.md",
+        csv=f"{STUDY}/probe_table.csv",
+    log:
+        f"{STUDY_LOGS}/tabulate_probes.log",
+    benchmark:
+        f"{STUDY_LOGS}/tabulate_probes.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=fingerprint("tabulate_probes"),
+    shell:
+        "python scripts/tabulate_probes.py --probes {input.probes}"
+        " --baseline {input.baseline} --table {output.table} --csv {output.csv}"
+        " > {log} 2>&1"
+
+
+rule plot_suppression:
+    """Draw what a class and the others lose, dose by dose and class by class."""
+    input:
+        suppression=every_suppression("suppression.csv"),
+        latents=every_suppression("class_latents.csv"),
+        changes=every_suppression("changes.csv"),
+    output:
+        dose_png=f"{STUDY}/dose_chart.png",
+        dose_svg=f"{STUDY}/dose_chart.svg",
+        class_png=f"{STUDY}/class_chart.png",
+        class_svg=f"{STUDY}/class_chart.svg",
+    log:
+        f"{STUDY_LOGS}/plot_suppression.log",
+    benchmark:
+        f"{STUDY_LOGS}/plot_suppression.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        names=SUPPRESSED_NAMES,
+        dose=SEGMENTED["suppression"]["dose"],
+        code=fingerprint("plot_suppression"),
+    shell:
+        "python scripts/plot_suppression.py --saes {params.names:q}"
+        " --suppression {input.suppression} --class_latents {input.latents}"
+        " --changes {input.changes} --dose_png {output.dose_png}"
+        " --dose_svg {output.dose_svg} --class_png {output.class_png}"
+        " --class_svg {output.class_svg} --main_dose={params.dose} > {log} 2>&1"
+
+
+rule tabulate_suppression:
+    """Tabulate what each class and the others lose, beside controls."""
+    input:
+        suppression=every_suppression("suppression.csv"),
+        latents=every_suppression("class_latents.csv"),
+        changes=every_suppression("changes.csv"),
+        dose_chart=f"{STUDY}/dose_chart.png",
+        class_chart=f"{STUDY}/class_chart.png",
+        pictures=every_suppression("pictures"),
+    output:
+        table=f"{STUDY}/suppression_table.md",
+        csv=f"{STUDY}/suppression_table.csv",
+    log:
+        f"{STUDY_LOGS}/tabulate_suppression.log",
+    benchmark:
+        f"{STUDY_LOGS}/tabulate_suppression.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        names=SUPPRESSED_NAMES,
+        dose=SEGMENTED["suppression"]["dose"],
+        code=fingerprint("tabulate_suppression"),
+    shell:
+        "python scripts/tabulate_suppression.py --saes {params.names:q}"
+        " --suppression {input.suppression} --class_latents {input.latents}"
+        " --changes {input.changes} --dose_chart {input.dose_chart}"
+        " --class_chart {input.class_chart} --pictures {input.pictures}"
+        " --table {output.table} --csv {output.csv} --main_dose={params.dose}"
+        " > {log} 2>&1"
+
+
+rule write_suppression_page:
+    """Write the result as one page that opens offline."""
+    input:
+        probes=f"{PROBES}/probes.csv",
+        baseline=f"{PROBES}/baseline.csv",
+        suppression=every_suppression("suppression.csv"),
+        latents=every_suppression("class_latents.csv"),
+        changes=every_suppression("changes.csv"),
+        dose_chart=f"{STUDY}/dose_chart.svg",
+        class_chart=f"{STUDY}/class_chart.svg",
+        pictures=every_suppression("pictures"),
+    output:
+        f"{STUDY}/index.html",
+    log:
+        f"{STUDY_LOGS}/write_suppression_page.log",
+    benchmark:
+        f"{STUDY_LOGS}/write_suppression_page.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        names=SUPPRESSED_NAMES,
+        dose=SEGMENTED["suppression"]["dose"],
+        code=fingerprint("write_suppression_page"),
+    shell:
+        "python scripts/write_suppression_page.py --saes {params.names:q}"
+        " --probes {input.probes} --baseline {input.baseline}"
+        " --suppression {input.suppression} --class_latents {input.latents}"
+        " --changes {input.changes} --dose_chart {input.dose_chart}"
+        " --class_chart {input.class_chart} --pictures {input.pictures}"
+        " --out {output} --main_dose={params.dose} > {log} 2>&1"

@@ -1,0 +1,289 @@
+"""From activations and masks to which latents a segmentation head relies on."""
+
+SEGMENTED = config["segmentation"]
+PATCH_LABELS = f"{STUDY}/{SEGMENTED['encoder']}/patch_labels.h5"
+PROBES = f"{STUDY}/{SEGMENTED['encoder']}/layer{SEGMENTED['layer']}/probes"
+PROBE_LOGS = f"{STUDY_LOGS}/{SEGMENTED['encoder']}/layer{SEGMENTED['layer']}/probes"
+SUPPRESSION_LOGS = FAMILY_LOGS + "/suppression/{run}"
+SUPPRESSED = [
+    {
+        "encoder": SEGMENTED["encoder"],
+        **{key: sae[key] for key in ("layer", "method", "run")},
+    }
+    for sae in SEGMENTED["saes"]
+]
+
+
+def every_suppression(file):
+    """A file of each autoencoder whose latents are suppressed."""
+    return [f"{SUPPRESSION}/{file}".format(**sae) for sae in SUPPRESSED]
+
+
+def segmented_shards(wildcards):
+    """The activations of the labelled images."""
+    return shards(EVALUATED, SEGMENTED["encoder"])
+
+
+def own_choice(wildcards):
+    """Latents chosen by hand: `--classes 29:8541,5818`; nothing where there are none."""
+    (classes,) = [
+        sae["classes"]
+        for sae in SEGMENTED["saes"]
+        if all(str(sae[key]) == wildcards[key] for key in ("layer", "method", "run"))
+    ]
+    return flags(
+        {
+            "classes": [
+                f"{label}:{','.join(map(str, latents))}"
+                for label, latents in classes.items()
+            ]
+        }
+        if classes
+        else {}
+    )
+
+
+rule label_patches:
+    """Look up in the masks what each patch shows."""
+    input:
+        evaluated_data,
+        images=IMAGES,
+        shards=segmented_shards,
+    output:
+        PATCH_LABELS,
+    log:
+        f"{STUDY_LOGS}/{SEGMENTED['encoder']}/label_patches.log",
+    benchmark:
+        f"{STUDY_LOGS}/{SEGMENTED['encoder']}/label_patches.tsv"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        root=evaluated_root,
+        layer=SEGMENTED["layer"],
+        code=fingerprint("label_patches"),
+    shell:
+        "python scripts/label_patches.py --root {params.root} --images {input.images}"
+        " --shards {input.shards} --layer {params.layer} --out {output}"
+        f" --name {EVALUATED} --n_workers {{threads}} > {{log}} 2>&1"
+
+
+rule train_probes:
+    """Train linear segmentation heads, all settings in one pass."""
+    input:
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+    output:
+        f"{PROBES}/probes.safetensors",
+    log:
+        f"{PROBE_LOGS}/train_probes.log",
+    benchmark:
+        f"{PROBE_LOGS}/train_probes.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        layer=SEGMENTED["layer"],
+        settings=flags(SEGMENTED["probes"]),
+        device=device,
+        code=fingerprint("train_probes"),
+    shell:
+        "python scripts/train_probes.py --shards {input.shards} --layer {params.layer}"
+        " --patch_labels {input.labels} --out {output} {params.settings}"
+        " {params.device} > {log} 2>&1"
+
+
+rule evaluate_probes:
+    """Measure the heads on every pixel of the validation images; keep the best."""
+    input:
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+        probes=f"{PROBES}/probes.safetensors",
+    output:
+        table=f"{PROBES}/probes.csv",
+        probe=f"{PROBES}/probe.safetensors",
+        baseline=f"{PROBES}/baseline.csv",
+    log:
+        f"{PROBE_LOGS}/evaluate_probes.log",
+    benchmark:
+        f"{PROBE_LOGS}/evaluate_probes.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=120,
+    params:
+        layer=SEGMENTED["layer"],
+        device=device,
+        code=fingerprint("evaluate_probes"),
+    shell:
+        "python scripts/evaluate_probes.py --shards {input.shards}"
+        " --layer {params.layer} --patch_labels {input.labels}"
+        " --probes {input.probes} --table {output.table} --probe {output.probe}"
+        " --baseline {output.baseline} {params.device} > {log} 2>&1"
+
+
+rule find_class_directions:
+    """Find along which direction of an autoencoder's layer each class's logit rises."""
+    input:
+        encoder_files,
+        evaluated_data,
+        images=IMAGES,
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+        probe=f"{PROBES}/probe.safetensors",
+    output:
+        f"{SUPPRESSION}/directions.safetensors",
+    log:
+        f"{SUPPRESSION_LOGS}/find_class_directions.log",
+    benchmark:
+        f"{SUPPRESSION_LOGS}/find_class_directions.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        root=evaluated_root,
+        encoder=encoder_alone_flags,
+        weights=weights,
+        probe_layer=SEGMENTED["layer"],
+        n_images=SEGMENTED["n_gradient_images"],
+        device=device,
+        code=fingerprint("find_class_directions"),
+    shell:
+        "python scripts/find_class_directions.py --root {params.root}"
+        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
+        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
+        " --probe {input.probe} --out {output} --n_gradient_images {params.n_images}"
+        " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
+
+
+rule find_class_latents:
+    """Find the latents that detect each class on training patches."""
+    input:
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+        checkpoints=f"{FAMILY}/checkpoints.json",
+        directions=f"{SUPPRESSION}/directions.safetensors",
+    output:
+        latents=f"{SUPPRESSION}/class_latents.csv",
+        activity=f"{SUPPRESSION}/latent_activity.csv",
+    log:
+        f"{SUPPRESSION_LOGS}/find_class_latents.log",
+    benchmark:
+        f"{SUPPRESSION_LOGS}/find_class_latents.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=64000,
+        runtime=240,
+    params:
+        settings=flags(SEGMENTED["ranking"]),
+        classes=own_choice,
+        device=device,
+        code=fingerprint("find_class_latents"),
+    shell:
+        "NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py"
+        " --shards {input.shards} --layer {wildcards.layer}"
+        " --patch_labels {input.labels} --checkpoints {input.checkpoints}"
+        " --run {wildcards.run} --directions {input.directions}"
+        " --class_latents {output.latents} --latent_activity {output.activity}"
+        " {params.classes} {params.settings} {params.device} > {log} 2>&1"
+
+
+rule suppress_latents:
+    """Suppress each class's latents, and controls, and see what is still found."""
+    input:
+        encoder_files,
+        evaluated_data,
+        images=IMAGES,
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+        probe=f"{PROBES}/probe.safetensors",
+        checkpoints=f"{FAMILY}/checkpoints.json",
+        latents=f"{SUPPRESSION}/class_latents.csv",
+        activity=f"{SUPPRESSION}/latent_activity.csv",
+        directions=f"{SUPPRESSION}/directions.safetensors",
+    output:
+        table=f"{SUPPRESSION}/suppression.csv",
+        changes=f"{SUPPRESSION}/changes.csv",
+    log:
+        f"{SUPPRESSION_LOGS}/suppress_latents.log",
+    benchmark:
+        f"{SUPPRESSION_LOGS}/suppress_latents.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=480,
+    params:
+        root=evaluated_root,
+        encoder=encoder_alone_flags,
+        weights=weights,
+        probe_layer=SEGMENTED["layer"],
+        settings=flags(
+            {
+                key: value
+                for key, value in SEGMENTED["suppression"].items()
+                if key != "dose"
+            }
+        ),
+        device=device,
+        code=fingerprint("suppress_latents"),
+    shell:
+        "python scripts/suppress_latents.py --root {params.root}"
+        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
+        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
+        " --probe {input.probe} --checkpoints {input.checkpoints}"
+        " --class_latents {input.latents} --latent_activity {input.activity}"
+        " --directions {input.directions} --suppression {output.table}"
+        " --changes {output.changes} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} --run {wildcards.run} {params.settings}"
+        " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
+
+
+rule show_suppression:
+    """Show images, masks and what is predicted before and after suppression."""
+    input:
+        encoder_files,
+        evaluated_data,
+        images=IMAGES,
+        shards=segmented_shards,
+        labels=PATCH_LABELS,
+        probe=f"{PROBES}/probe.safetensors",
+        checkpoints=f"{FAMILY}/checkpoints.json",
+        latents=f"{SUPPRESSION}/class_latents.csv",
+        activity=f"{SUPPRESSION}/latent_activity.csv",
+    output:
+        directory(f"{SUPPRESSION}/pictures"),
+    log:
+        f"{SUPPRESSION_LOGS}/show_suppression.log",
+    benchmark:
+        f"{SUPPRESSION_LOGS}/show_suppression.tsv"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        root=evaluated_root,
+        encoder=encoder_alone_flags,
+        weights=weights,
+        probe_layer=SEGMENTED["layer"],
+        dose=SEGMENTED["suppression"]["dose"],
+        pictures=flags(SEGMENTED["pictures"]),
+        device=device,
+        code=fingerprint("show_suppression"),
+    shell:
+        "python scripts/show_suppression.py --root {params.root}"
+        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
+        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
+        " --probe {input.probe} --checkpoints {input.checkpoints}"
+        " --run {wildcards.run} --class_latents {input.latents}"
+        " --latent_activity {input.activity} --out {output} --dose={params.dose}"
+        " {params.pictures} {params.encoder} --checkpoint {params.weights}"
+        " {params.device} > {log} 2>&1"
