@@ -120,9 +120,7 @@ def _impossible_datasets(config: Config) -> Iterator[tuple[KeyPath, str]]:
             yield ("datasets", name), text
 
 
-def _impossible_question(
-    config: Config, layout: str
-) -> Iterator[tuple[KeyPath, str]]:
+def _impossible_question(config: Config, layout: str) -> Iterator[tuple[KeyPath, str]]:
     """What is asked must be something that the evaluated images are labelled for."""
     if layout not in QUESTIONS:
         known = " or ".join(QUESTIONS)

@@ -21,6 +21,8 @@ NEEDS_NO_FIT_DATASET = ("randomtrain", "gaussian")
 GPU_STAGES = (
     *("record_activations", "fit_sae", "evaluate_saes"),
     *("score_images", "show_features"),
+    *("train_probes", "evaluate_probes", "find_class_directions"),
+    *("find_class_latents", "suppress_latents", "show_suppression"),
 )
 """Stages that use a GPU where there is one."""
 
@@ -28,11 +30,29 @@ REPORT_STAGES = (
     *("tabulate_map", "plot_map", "compare_layers", "compare_encoders"),
     *("compare_groups", "write_map_page"),
 )
+SEGMENTATION_REPORT_STAGES = (
+    *("tabulate_probes", "plot_suppression", "tabulate_suppression"),
+    "write_suppression_page",
+)
 SAE_REPORT_STAGES = (
     *("tabulate_saes", "plot_sae_training", "plot_sae_front"),
     "plot_sae_frequencies",
 )
-"""What is made of the whole study, in one job each; the second only with SAEs."""
+"""What is made of the whole study, in one job each: of traits, of segmentation, and
+of either where there are SAEs."""
+
+SUPPRESSION_STAGES = (
+    *("find_class_directions", "find_class_latents", "suppress_latents"),
+    "show_suppression",
+)
+"""For each autoencoder whose latents are suppressed."""
+
+DATA_STAGES = {
+    "cub200": ("draw_demo_birds", "list_cub200"),
+    "image_folder": ("draw_demo_corpus", "list_image_folder"),
+    "ade20k": ("draw_demo_scenes", "list_ade20k"),
+}
+"""What draws and what lists a data set, by its layout."""
 
 
 class Job(NamedTuple):
@@ -64,19 +84,20 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     among = list(families(expand_runs(config["runs"], config["encoders"])))
     saes = [family for family in among if family.method in config["methods"]["saes"]]
     recorded = {(evaluated, family.encoder): None for family in among}
+    segmentation = config.get("segmentation")
+    if segmentation is not None:
+        recorded[evaluated, segmentation["encoder"]] = None
     for family in among:
         imported = family.method in config["methods"]["imported"]
         if family.method not in NEEDS_NO_FIT_DATASET and not imported:
             recorded[fitted, family.encoder] = None
     for name in dict.fromkeys(dataset for dataset, _ in recorded):
-        dataset = config["datasets"][name]
-        is_cub = dataset["layout"] == "cub200"
-        if "draw" in dataset:
-            yield Job(
-                "draw_demo_birds" if is_cub else "draw_demo_corpus", {"dataset": name}
-            )
-        yield Job("list_cub200" if is_cub else "list_image_folder", {"dataset": name})
-    yield Job("read_traits", {"dataset": evaluated})
+        draw, list_images = DATA_STAGES[config["datasets"][name]["layout"]]
+        if "draw" in config["datasets"][name]:
+            yield Job(draw, {"dataset": name})
+        yield Job(list_images, {"dataset": name})
+    if segmentation is None:
+        yield Job("read_traits", {"dataset": evaluated})
     for name, encoder in recorded:
         n_shards = config["datasets"][name]["n_shards"]
         for i_shard in range(n_shards):
@@ -88,13 +109,26 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield Job(fit_stage(family.method, config), _wildcards(family))
     for family in saes:
         yield Job("evaluate_saes", _wildcards(family))
-    for stage in ("score_images", "select_prototypes"):
-        for family in among:
-            yield Job(stage, _wildcards(family))
+    if segmentation is None:
+        for stage in ("score_images", "select_prototypes"):
+            for family in among:
+                yield Job(stage, _wildcards(family))
+    else:
+        yield from _segmentation_jobs(segmentation)
     for row in config["features"]["runs"]:
         yield Job("show_features", {key: str(value) for key, value in row.items()})
-    for stage in (*REPORT_STAGES, *(SAE_REPORT_STAGES if saes else ())):
+    report = REPORT_STAGES if segmentation is None else SEGMENTATION_REPORT_STAGES
+    for stage in (*report, *(SAE_REPORT_STAGES if saes else ())):
         yield Job(stage, {})
+
+
+def _segmentation_jobs(segmentation: Mapping[str, Any]) -> Iterator[Job]:
+    for stage in ("label_patches", "train_probes", "evaluate_probes"):
+        yield Job(stage, {})
+    for stage in SUPPRESSION_STAGES:
+        for sae in segmentation["saes"]:
+            place = {key: str(sae[key]) for key in ("layer", "method", "run")}
+            yield Job(stage, {"encoder": segmentation["encoder"], **place})
 
 
 def _wildcards(family: Family) -> dict[str, str]:

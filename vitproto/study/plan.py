@@ -24,6 +24,19 @@ N_THREADS = 8
 TRAIN_SHARE = 0.5
 """Of the images of CUB-200-2011 half are for training; so of those that are drawn."""
 
+N_CLASSES = 150
+"""Of ADE20K; other data sets have fewer."""
+VALIDATION_SHARE = 0.09
+"""Of the images of ADE20K."""
+CLASSES_SHOWN = 10
+"""By an image of ADE20K, roughly."""
+ACTIVE_SHARE = 0.02
+"""Of the latents of an autoencoder that limits their number by a penalty, roughly."""
+MASK_S = 0.02
+"""Seconds to read a mask and look up what its patches show, measured."""
+OPERATIONS_PER_LOGIT = 20
+"""What the class of a pixel takes for each class, counted in operations of products."""
+
 # What a process takes before it holds any data, measured: Python with pandas; with
 # charts or pictures too; with torch; with open_clip, or torch and compiled kernels.
 PANDAS, CHARTS, TORCH, KERNELS = 90e6, 170e6, 280e6, 430e6
@@ -82,7 +95,10 @@ def count_images(config: Config, name: str) -> int:
     """How many images does a data set have, as far as the configuration knows?"""
     dataset = config["datasets"][name]
     if "draw" in dataset:
-        return dataset["draw"]["n_species"] * dataset["draw"]["n_images_per_species"]
+        draw = dataset["draw"]
+        if "n_training" in draw:
+            return draw["n_training"] + draw["n_validation"]
+        return draw["n_species"] * draw["n_images_per_species"]
     return dataset["n_images"]
 
 
@@ -130,9 +146,9 @@ class _Study:
         """What does a job take?"""
         w = job.wildcards
         match job.stage:
-            case "draw_demo_birds" | "draw_demo_corpus":
+            case "draw_demo_birds" | "draw_demo_corpus" | "draw_demo_scenes":
                 return self._draw(w["dataset"])
-            case "list_cub200" | "list_image_folder" | "read_traits":
+            case "list_cub200" | "list_image_folder" | "list_ade20k" | "read_traits":
                 return self._list(job.stage, w["dataset"])
             case "record_activations":
                 return self._record(w["dataset"], w["encoder"], int(w["n_shards"]))
@@ -152,6 +168,20 @@ class _Study:
                 return self._select(_family(w))
             case "fit_random" | "fit_randomtrain" | "fit_gaussian" | "import_sae":
                 return self._fit_by_drawing(_family(w))
+            case "label_patches":
+                return self._label()
+            case "train_probes":
+                return self._train_probes()
+            case "evaluate_probes":
+                return self._evaluate_probes()
+            case "find_class_directions":
+                return self._find_directions(_family(w))
+            case "find_class_latents":
+                return self._find_latents(_family(w), Run.parse(w["run"]))
+            case "suppress_latents":
+                return self._suppress(_family(w))
+            case "show_suppression":
+                return self._show_suppression(_family(w))
             case _:
                 return self._report()
 
@@ -312,6 +342,152 @@ class _Study:
         n_rows = N_TRAITS * n_runs * len(self._subsets)
         written = Written(results=2e6)  # a chart or a page
         return self._cost(0, AP_ROW * n_rows, CHARTS + AP_ROW_READ * n_rows, written)
+
+    # From masks to what suppression does --------------------------------------------
+
+    def _label(self) -> Cost:
+        """Masks of validation images are kept, compressed to a twentieth."""
+        n_patches, n_test = self._n_segmented_patches, self._n_test
+        window = 2 * self._segmenter["image_size"] ** 2
+        n_bytes = HEADER + self._n_images * (NAME + 6 * n_patches)
+        n_bytes += n_test * window / 20
+        memory = KERNELS + 12 * self._n_images * n_patches + n_test * window
+        seconds = self._n_images * MASK_S / N_THREADS
+        return self._cost(seconds, n_bytes, memory, Written(results=n_bytes))
+
+    def _train_probes(self) -> Cost:
+        cfg, width = self._segmentation["probes"], self._segmenter["width"]
+        n_probes = len(cfg["learning_rates"]) * len(cfg["weight_decays"])
+        n_images = self._n_images - self._n_test
+        n_patches = n_images * self._n_segmented_patches
+        n_operations = 4 * n_patches * width * N_CLASSES * n_probes * cfg["n_epochs"]
+        weights = 4 * width * N_CLASSES * n_probes
+        memory = KERNELS + 5 * weights + 6 * self._n_images * self._n_segmented_patches
+        memory += 2 * min(cfg["n_mixed"], n_patches) * width * self._item
+        memory += cfg["batch_size"] * 4 * (4 * width + 4 * N_CLASSES * N_THREADS)
+        n_read = (cfg["n_epochs"] * n_patches + 2 * cfg["n_scaling"]) * width
+        seconds = n_operations / self._flops
+        written = Written(results=weights)
+        return self._cost(seconds, n_read * self._item, memory, written)
+
+    def _evaluate_probes(self) -> Cost:
+        cfg, width = self._segmentation["probes"], self._segmenter["width"]
+        n_probes = len(cfg["learning_rates"]) * len(cfg["weight_decays"])
+        n_patches = self._n_test * self._n_segmented_patches
+        n_operations = 2 * n_patches * width * N_CLASSES * n_probes
+        seconds = n_operations / self._flops + self._pixel_seconds(n_probes)
+        memory = self._segmented_memory + 8 * width * N_CLASSES * n_probes
+        n_read = n_patches * width * self._item
+        written = Written(results=4 * width * N_CLASSES)
+        return self._cost(seconds, n_read, memory, written)
+
+    def _find_directions(self, family: Family) -> Cost:
+        written = Written(results=4 * self._width(family) * N_CLASSES)
+        if family.layer == self._segmentation["layer"]:
+            return self._cost(0, sum(written), self._segmented_memory, written)
+        n_images = self._segmentation["n_gradient_images"]
+        # The encoder once, and for each class that an image shows there and back.
+        n_operations = n_images * (1 + 3 * CLASSES_SHOWN) * self._encoding
+        seconds = n_operations / self._flops
+        return self._cost(seconds, 0, self._tail_memory, written)
+
+    def _find_latents(self, family: Family, run: Run) -> Cost:
+        cfg, width, s = (
+            self._segmentation["ranking"],
+            self._width(family),
+            run.n_prototypes,
+        )
+        n_patches = (self._n_images - self._n_test) * self._n_segmented_patches
+        n_ranked = min(cfg["n_patches"], n_patches)
+        is_topk = run.sparsity is not None and run.sparsity >= 1
+        n_active = run.sparsity if is_topk else ACTIVE_SHARE * s
+        seconds = 2 * n_patches * width * s / self._flops
+        seconds += n_ranked * n_active / self._rates["ranked_scores"]
+        memory = self._segmented_memory + 3 * 4 * width * s + 16 * n_ranked * n_active
+        memory += 3 * N_THREADS * self._n_segmented_patches * s * 4
+        memory += 3 * 8 * N_CLASSES * s
+        written = Written(results=60 * s + 200 * N_CLASSES * 2 * cfg["n_ranked"])
+        return self._cost(seconds, n_patches * width * self._item, memory, written)
+
+    def _suppress(self, family: Family) -> Cost:
+        cfg = self._segmentation["suppression"]
+        # The latents, the class's direction, and three controls that are drawn.
+        n_edits = N_CLASSES * len(cfg["doses"]) * (2 + 3 * cfg["n_draws"])
+        seconds = self._pixel_seconds(n_edits)
+        memory = self._segmented_memory + 2 * 4 * self._width(family) * max(
+            self._ks(family)
+        )
+        memory += 4 * self._n_test * self._n_segmented_patches * N_CLASSES
+        memory += 8 * self._n_test * N_CLASSES * n_edits / N_CLASSES
+        if family.layer != self._segmentation["layer"]:
+            n_left = self._segmentation["layer"] - family.layer
+            share = n_left / self._segmenter["n_blocks"]
+            seconds += n_edits * self._n_test * share * self._encoding / self._flops
+            memory += self._tail_memory
+        n_read = self._n_test * self._n_segmented_patches * self._segmenter["width"]
+        written = Written(results=400 * n_edits / cfg["n_draws"])
+        return self._cost(seconds, n_read * self._item, memory, written)
+
+    def _show_suppression(self, family: Family) -> Cost:
+        cfg = self._segmentation["pictures"]
+        n_shown = len(cfg["classes"]) * cfg["n_images"]
+        memory = self._segmented_memory + 8 * self._width(family) * max(
+            self._ks(family)
+        )
+        if family.layer != self._segmentation["layer"]:
+            memory += self._tail_memory
+        return self._cost(0, 0, memory, Written(results=5 * PICTURE * n_shown))
+
+    def _pixel_seconds(self, n_edits: Number) -> Number:
+        """To find the class of every pixel of the validation images so many times."""
+        n_pixels = self._n_test * self._segmenter["image_size"] ** 2
+        per_second = self._flops / OPERATIONS_PER_LOGIT
+        return n_edits * n_pixels * N_CLASSES / per_second
+
+    @property
+    def _encoding(self) -> Number:
+        """Operations of the whole encoder on one image."""
+        e = self._segmenter
+        n_tokens = self._n_segmented_patches + 1
+        per_token = 24 * e["width"] ** 2 + 4 * n_tokens * e["width"]
+        return n_tokens * e["n_blocks"] * per_token
+
+    @property
+    def _tail_memory(self) -> Number:
+        """Of a job that runs an encoder on edited tokens."""
+        e = self._segmenter
+        weights = 12 * 4 * e["width"] ** 2 * e["n_blocks"]
+        n_tokens = self._n_segmented_patches + 1
+        return KERNELS + weights + 64 * n_tokens * e["width"] * 4 * 8
+
+    @property
+    def _segmented_memory(self) -> Number:
+        """Of a job that holds all labels, and the masks of validation images."""
+        n_labels = self._n_images * self._n_segmented_patches
+        return (
+            KERNELS
+            + 6 * n_labels
+            + 2 * self._n_test * (self._segmenter["image_size"] ** 2)
+        )
+
+    @property
+    def _segmentation(self) -> Mapping[str, Any]:
+        return self._config["segmentation"]
+
+    @property
+    def _segmenter(self) -> Mapping[str, Any]:
+        """The encoder that segments."""
+        return self._config["encoders"][self._segmentation["encoder"]]
+
+    @property
+    def _n_segmented_patches(self) -> int:
+        return self._n_patches(self._segmentation["encoder"])
+
+    @property
+    def _n_test(self) -> int:
+        """Validation images."""
+        draw = self._config["datasets"][self._config["dataset"]].get("draw", {})
+        return draw.get("n_validation", round(VALIDATION_SHARE * self._n_images))
 
     # Sizes ------------------------------------------------------------------------
 
