@@ -71,6 +71,11 @@ def test_the_folder_above_works_too_and_paths_start_from_it(root):
     assert read_classes(root.parent) == read_classes(root)
 
 
+def test_scenes_of_several_words_stand_behind_a_tab(root):
+    (root / "sceneCategories.txt").write_text("c\tbus stop \na b.v2 street\nADE_b\n")
+    assert [row[3] for row in rows(root)] == ["", "street", "bus stop"]
+
+
 def test_without_scene_categories_images_have_no_class(root):
     (root / "sceneCategories.txt").unlink()
     assert [row[3] for row in rows(root)] == ["", "", ""]

@@ -24,7 +24,7 @@ CLASS_COLUMNS = ("idx", "name")
 
 
 def find_root(root: Path) -> Path:
-    """Where is the folder of `images` and `annotations`: `root`, or its only one?
+    """Where do `images` and `annotations` lie: in `root`, or a folder below?
 
     Raises:
         ValueError: neither `root` nor `root/ADEChallengeData2016` is one, or it lacks
@@ -231,11 +231,12 @@ def _read_scenes(path: Path) -> dict[str, str]:
     scene_of: dict[str, str] = {}
     line_of: dict[str, int] = {}
     for line, content in enumerate(_read_lines(path), start=1):
-        # Of blanks, the last one: names of files may hold some, scenes do not.
-        fields = content.rsplit(maxsplit=1)
+        # Of blanks, the last one: names of files may hold some. Where scenes do too,
+        # a tab must stand before them.
+        fields = content.strip().rsplit("\t" if "\t" in content else None, maxsplit=1)
         if len(fields) < 2:
             continue
-        stem, scene = fields[0].strip(), fields[1]
+        stem, scene = (field.strip() for field in fields)
         if stem in scene_of:
             raise ValueError(
                 f"{path}, line {line}: the image {stem} is already on line "
