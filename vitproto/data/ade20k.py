@@ -1,0 +1,253 @@
+"""ADE20K, and any other data set of images, masks and classes in the same layout.
+
+`images/training/STEM.jpg` and `images/validation/`, a mask of the same stem for each
+in `annotations/training/STEM.png` and `annotations/validation/`, the classes in one
+`objectInfo*.txt`, and perhaps the scene of each image in `sceneCategories.txt`.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from vitproto.data.cub200_layout import first_few, is_whole_number
+from vitproto.data.image_folder import SUFFIXES
+from vitproto.data.image_list import COLUMNS
+
+FOLDER = "ADEChallengeData2016"
+
+SPLIT_OF = {"training": "train", "validation": "test"}
+"""Our names of the splits, by those of the folders."""
+
+CLASS_COLUMNS = ("idx", "name")
+"""The columns of `objectInfo*.txt` that are read, in lower or upper case."""
+
+
+def find_root(root: Path) -> Path:
+    """Where do `images` and `annotations` lie: in `root`, or a folder below?
+
+    Raises:
+        ValueError: neither `root` nor `root/ADEChallengeData2016` is one, or it lacks
+            a split; the message lists the folders looked for.
+    """
+    tops = (root, root / FOLDER)
+    kinds = ("images", "annotations")
+    for top in tops:
+        if any((top / kind).is_dir() for kind in kinds):
+            folders = [top / kind / split for kind in kinds for split in SPLIT_OF]
+            missing = [str(folder) for folder in folders if not folder.is_dir()]
+            if missing:
+                raise ValueError(
+                    f"{', '.join(missing)} missing: a data set in ADE20K's layout has "
+                    "images and annotations, each with training and validation"
+                )
+            return top
+    looked_for = ", ".join(str(top / kind) for top in tops for kind in kinds)
+    raise ValueError(
+        f"{root} holds no data set in ADE20K's layout, looked for: {looked_for}"
+    )
+
+
+def read_images(root: Path) -> pd.DataFrame:
+    """Which images does a data set in ADE20K's layout hold, and in which split?
+
+    Images for training come first, and validation images are in the split `test`. An
+    image's class is its scene in `sceneCategories.txt`, where there is one. Names that
+    begin with a dot are left out, and so is what is no image by its suffix.
+
+    Args:
+        root: `ADEChallengeData2016`, or the folder that holds it.
+
+    Returns:
+        The columns of an image list, each split sorted by id; the id is the name
+        without its suffix, and paths are relative to `root`.
+
+    Raises:
+        ValueError: folders are missing, a split is empty, images and masks are no
+            pairs, two images share an id, a name is not UTF-8, or a scene's line is
+            damaged; with the file, and the line where there is one.
+    """
+    top = find_root(root)
+    scene_of = _read_scenes(top / "sceneCategories.txt")
+    rows = []
+    path_of: dict[str, str] = {}
+    for folder, split in SPLIT_OF.items():
+        images = top / "images" / folder
+        names = [n for n in _names_in(images) if n.lower().endswith(SUFFIXES)]
+        if not names:
+            raise ValueError(f"{images} is empty: looked for {', '.join(SUFFIXES)}")
+        stems = [os.path.splitext(name)[0] for name in names]
+        for stem, name in sorted(zip(stems, names, strict=True)):
+            path = (images / name).relative_to(root).as_posix()
+            earlier = path_of.setdefault(stem, path)
+            if earlier != path:
+                raise ValueError(
+                    f"{root} holds {earlier} and {path}: two images must not share the "
+                    f"name {stem}, which is their id: rename or remove one"
+                )
+            rows.append((stem, path, split, scene_of.get(stem, "")))
+        _check_pairs(images, names, stems, top / "annotations" / folder)
+    return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
+
+
+def mask_path(root: Path, image_path: str) -> Path:
+    """Where is the mask of an image?
+
+    Args:
+        root: what the paths of the image list are relative to.
+        image_path: as in the image list.
+
+    Raises:
+        ValueError: the image does not lie in `images/training` or `images/validation`.
+    """
+    path = PurePosixPath(image_path)
+    split, images = path.parent, path.parent.parent
+    if images.name != "images" or split.name not in SPLIT_OF:
+        raise ValueError(
+            f"the image {image_path} lies neither in images/training nor in "
+            "images/validation, so it has no mask: list the images with "
+            "scripts/list_ade20k.py"
+        )
+    return root / images.parent / "annotations" / split.name / f"{path.stem}.png"
+
+
+def read_classes(root: Path) -> list[str]:
+    """What are the classes called, in the order of their labels 1, 2, …?
+
+    Label 0 is for pixels of no class, and is not listed.
+
+    Args:
+        root: `ADEChallengeData2016`, or the folder that holds it.
+
+    Raises:
+        ValueError: there is no `objectInfo*.txt` or more than one, its header lacks
+            the columns Idx and Name, a label is no whole number, stands there twice
+            or is left out, or a name is missing; with file and line.
+    """
+    path = _find_object_info(find_root(root))
+    lines = _read_lines(path)
+    header = [field.strip().lower() for field in lines[0].split("\t")]
+    if any(header.count(column) != 1 for column in CLASS_COLUMNS):
+        raise ValueError(
+            f"{path}, line 1: expected columns with tabs between them, among them Idx "
+            f"and Name, got {lines[0]!r}"
+        )
+    i_label, i_name = (header.index(column) for column in CLASS_COLUMNS)
+    name_of: dict[int, str] = {}
+    line_of: dict[int, int] = {}
+    for line, content in enumerate(lines[1:], start=2):
+        if not content.strip():
+            continue
+        where = f"{path}, line {line}"
+        fields = [field.strip() for field in content.split("\t")]
+        if len(fields) <= max(i_label, i_name) or not fields[i_name]:
+            raise ValueError(f"{where}: the name is missing, got {content!r}")
+        if not is_whole_number(fields[i_label]):
+            raise ValueError(
+                f"{where}: Idx must be a whole number, got {fields[i_label]!r}"
+            )
+        label = int(fields[i_label])
+        if label in name_of:
+            raise ValueError(
+                f"{where}: the Idx {label} is already on line {line_of[label]}"
+            )
+        name_of[label], line_of[label] = fields[i_name], line
+    _check_labels(path, line_of)
+    return [name_of[label] for label in sorted(name_of)]
+
+
+def _find_object_info(top: Path) -> Path:
+    """The one file that lists the classes."""
+    found = [
+        top / name
+        for name in _names_in(top)
+        if name.startswith("objectInfo") and name.endswith(".txt")
+    ]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ValueError(
+            f"{top} must hold exactly one objectInfo*.txt, the list of classes, found "
+            f"{names}"
+        )
+    return found[0]
+
+
+def _check_labels(path: Path, line_of: dict[int, int]) -> None:
+    """Are the labels 1 to C, each of them?"""
+    if not line_of:
+        raise ValueError(f"{path} lists no class")
+    if 0 in line_of:
+        raise ValueError(
+            f"{path}, line {line_of[0]}: Idx counts from 1, as 0 stands for pixels of "
+            "no class: remove the line"
+        )
+    highest = max(line_of)
+    if highest != len(line_of):
+        missing = next(label for label in range(1, highest) if label not in line_of)
+        raise ValueError(
+            f"{path}, line {line_of[highest]}: Idx goes up to {highest}, but no line "
+            f"has {missing}: number the classes without gaps"
+        )
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The names of all that lies in a folder and is not hidden, sorted."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{folder} holds {name!r}, a name that is not UTF-8: rename it"
+            ) from None
+    return names
+
+
+def _check_pairs(
+    images: Path, names: list[str], stems: list[str], annotations: Path
+) -> None:
+    """Has each image of a split a mask, and each mask an image?"""
+    found = _names_in(annotations)
+    masks = {name.removesuffix(".png") for name in found if name.endswith(".png")}
+    pairs = zip(stems, names, strict=True)
+    alone = [name for stem, name in pairs if stem not in masks]
+    if alone:
+        raise ValueError(
+            f"{len(alone)} of the {len(names)} images in {images} have no mask, a .png "
+            f"of the same name, in {annotations}: {first_few(alone)}"
+        )
+    without = sorted(f"{stem}.png" for stem in masks - set(stems))
+    if without:
+        raise ValueError(
+            f"{len(without)} of the {len(masks)} masks in {annotations} have no image "
+            f"of the same name in {images}: {first_few(without)}"
+        )
+
+
+def _read_scenes(path: Path) -> dict[str, str]:
+    """The scene of each image by its id, as far as the file tells."""
+    if not path.is_file():
+        return {}
+    scene_of: dict[str, str] = {}
+    line_of: dict[str, int] = {}
+    for line, content in enumerate(_read_lines(path), start=1):
+        # Of blanks, the last one: names of files may hold some. Where scenes do too,
+        # a tab must stand before them.
+        fields = content.strip().rsplit("\t" if "\t" in content else None, maxsplit=1)
+        if len(fields) < 2:
+            continue
+        stem, scene = (field.strip() for field in fields)
+        if stem in scene_of:
+            raise ValueError(
+                f"{path}, line {line}: the image {stem} is already on line "
+                f"{line_of[stem]}"
+            )
+        scene_of[stem], line_of[stem] = scene, line
+    return scene_of
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error})") from None

@@ -1,0 +1,125 @@
+"""Masks as an encoder would see them: a label for each pixel of its window."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, UInt16
+from PIL import Image
+
+from vitproto.activations.preprocessing import Preprocessing
+
+UNLABELLED = 0
+"""The label of pixels that belong to no class, and of padding."""
+
+MODES = ("L", "P", "I;16", "I")
+"""Pillow's names for pixels that are one number each: grey of 8, 16 or 32 bits, and
+indices of a palette."""
+
+SPREAD = ("L;2", "L;4")
+"""Pillow's names for grey of 2 and 4 bits, whose values it stretches to 0 to 255."""
+
+
+def cut_window(
+    mask_HW: UInt16[np.ndarray, "h w"], preprocessing: Preprocessing
+) -> UInt16[np.ndarray, "rows columns"]:
+    """What does the mask of an image say about each pixel that the encoder saw?
+
+    The geometry is that of `Preprocessing.apply`. Labels cannot be mixed, so a pixel
+    of the window takes the label of the mask's pixel in which its centre lies; where
+    the centre lies on the line between two, of the one to the right or below. Worked
+    out in whole numbers, since rounding would decide such cases by chance.
+
+    Returns:
+        Labels of the whole window; padding is unlabelled.
+    """
+    height, width = mask_HW.shape
+    geometry = preprocessing.geometry(width, height)
+    row_H = _nearest(preprocessing.height, geometry.top, geometry.height, height)
+    column_W = _nearest(preprocessing.width, geometry.left, geometry.width, width)
+    framed = np.pad(mask_HW, ((0, 1), (0, 1)), constant_values=UNLABELLED)
+    return framed[row_H[:, None], column_W[None, :]]
+
+
+def read_mask(
+    path: Path, n_classes: int, preprocessing: Preprocessing
+) -> UInt16[np.ndarray, "rows columns"]:
+    """Read the mask of an image as the window that the encoder saw; see `cut_window`.
+
+    Args:
+        path: an image file with one number per pixel: its label, 0 where unlabelled.
+        n_classes: the highest label.
+        preprocessing: how the image became what the encoder saw.
+
+    Raises:
+        ValueError: the file is missing or damaged, its pixels are colours, or a label
+            is higher than there are classes.
+    """
+    try:
+        with Image.open(path) as image:
+            _check_mode(path, image)
+            labels_HW = np.asarray(image)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a mask ({error}): replace the file, or take it "
+            "and its image out of the data set"
+        ) from error
+    low, high = int(labels_HW.min()), int(labels_HW.max())
+    if low < 0 or high > n_classes:
+        raise ValueError(
+            f"{path} holds the label {high if high > n_classes else low}, but the "
+            f"data set's objectInfo*.txt lists the classes 1 to {n_classes}: list the "
+            "class there, or write 0 for pixels of no class"
+        )
+    return cut_window(labels_HW.astype(np.uint16), preprocessing)
+
+
+def check_size(path: Path, image_path: Path) -> None:
+    """Has a mask the size of its image? Reads no pixels.
+
+    Raises:
+        ValueError: it has another size, or one of the files is missing or no image.
+    """
+    mask_size, image_size = _size(path), _size(image_path)
+    if mask_size != image_size:
+        raise ValueError(
+            f"{path} has {mask_size[0]} × {mask_size[1]} pixels, but its image "
+            f"{image_path} has {image_size[0]} × {image_size[1]}: a mask needs a label "
+            "for each pixel of its image"
+        )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height, as the pixels are stored."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}): replace the file, or take "
+            "it out of the data set"
+        ) from error
+
+
+def _check_mode(path: Path, image: Image.Image) -> None:
+    """Are pixels stored as one number, which Pillow gives us as it is?"""
+    stored = [tile.args for tile in image.tile]
+    if image.mode not in MODES or any(args in SPREAD for args in stored):
+        raise ValueError(
+            f"{path} has pixels of the kind {stored[0] if stored else image.mode}, "
+            "not one label each: save it as grey of 8 or 16 bits, or with a palette "
+            "whose indices are the labels"
+        )
+
+
+def _nearest(
+    n_window: int, before: int, n_scaled: int, n_mask: int
+) -> Int64[np.ndarray, "w"]:
+    """In which row or column of the mask do the pixels of a window have their centres?
+
+    Gives `n_mask`, one too far, where they lie beside it.
+    """
+    i_W = np.arange(n_window) + before
+    # The centre (i + 1/2) · n_mask / n_scaled, rounded down.
+    nearest_W = (2 * i_W + 1) * n_mask // (2 * n_scaled)
+    nearest_W[(i_W < 0) | (i_W >= n_scaled)] = n_mask
+    return nearest_W
