@@ -26,7 +26,7 @@ TARGETS = (
 
 
 def copy_project(folder: Path) -> Path:
-    """The project without its results, with the tiny study as `tiny.yaml`."""
+    """The project without its results, with the tiny studies beside the Snakefile."""
     ignore = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         source = PROJECT / part
@@ -34,7 +34,8 @@ def copy_project(folder: Path) -> Path:
             shutil.copytree(source, folder / part, ignore=ignore)
         else:
             shutil.copy2(source, folder / part)
-    shutil.copy2(PROJECT / "tests/workflow/tiny.yaml", folder / "tiny.yaml")
+    for study in ("tiny.yaml", "tiny_scenes.yaml"):
+        shutil.copy2(PROJECT / "tests/workflow" / study, folder / study)
     return folder
 
 

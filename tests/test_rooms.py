@@ -4,7 +4,15 @@ import ast
 
 from vitproto.cli import PROJECT
 
-ROOMS = ["report", "features", "traits", "prototypes", "activations", "data"]
+ROOMS = [
+    "report",
+    "segmentation",
+    "features",
+    "traits",
+    "prototypes",
+    "activations",
+    "data",
+]
 
 
 def imports(file):

@@ -16,7 +16,12 @@ FREE_NAMES = {
     ("methods", "saes"),
     ("methods", "imported"),
 }
-STUDIES = [PROJECT / "config/config.yaml", PROJECT / "config/demo.yaml"]
+STUDIES = sorted((PROJECT / "config").glob("*.yaml"))
+
+
+SEGMENTATION = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())[
+    "segmentation"
+]
 
 
 @pytest.fixture
@@ -65,8 +70,9 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
             walk(schema["items"], path)
 
     walk(yaml.safe_load(SCHEMA.read_text()))
-    # No study comes with an autoencoder of somebody else.
-    assert used == known - {("methods", "imported", "*")}
+    # No study comes with an autoencoder of somebody else, or latents chosen by hand.
+    unused = {("methods", "imported", "*"), ("segmentation", "saes", "classes", "*")}
+    assert used == known - unused
 
 
 def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_path):
@@ -103,7 +109,13 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("datasets",), {"My Birds": {}}, "datasets.My Birds: is not a name of small"),
         (("selection", "seeds"), [1, 1], "[1, 1] is not a list of different seeds"),
         (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
-        (("dataset",), "demo_corpus", "has no traits: its layout is not cub200"),
+        (("dataset",), "demo_corpus", "has no labels: its layout is not cub200 or ade"),
+        (("segmentation",), SEGMENTATION, "is for a data set of layout ade20k, and"),
+        (
+            ("datasets", "demo_birds", "draw"),
+            {"n_species": 2, "n_training": 2, "image_size": 64, "seed": 0},
+            "a data set of layout cub200 needs n_images_per_species: write n_images_p",
+        ),
         (("datasets", "demo_birds", "root"), "x", "root (its folder) or draw"),
         (("encoders", "tiny-vit", "layers"), [3, 4], "4 is no layer of tiny-vit"),
         (("runs", 0, "encoder"), "vit", "'vit' is not among encoders: write tiny-vit"),
@@ -162,6 +174,62 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
     section[path[-1]] = value
     assert message in refusal(broken)
     assert "Traceback" not in refusal(broken)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("segmentation", "encoder"), "vit", "'vit' is not among encoders: write tin"),
+        (("segmentation", "layer"), 1, "tiny-vit records no layer 1: add it to enc"),
+        (("segmentation", "layer"), 2, "layer 3 comes after the probes' layer 2"),
+        (("segmentation", "ranking", "min_purity"), 0, "0 is not a number above 0 and"),
+        (("segmentation", "ranking", "chosen_by"), "auc", "'auc' is not ap or f1"),
+        (("segmentation", "suppression", "dose"), -3, "-3 is not among doses: add it"),
+        (("segmentation", "suppression", "doses"), [-2, -2], "list of different num"),
+        (("segmentation", "probes", "learning_rates"), [0], "0 is not a number above"),
+        (("segmentation", "saes", 0, "method"), "kmeans", "'kmeans' is no autoencoder"),
+        (("segmentation", "saes", 0, "run"), "k9-seed0", "'k9-seed0' is not among ru"),
+        (("segmentation", "saes", 0, "classes"), {3: [512]}, "512 is no latent of k51"),
+        (
+            ("segmentation", "saes", 0, "classes"),
+            {0: [5]},
+            "0 is no label: write whole",
+        ),
+        (("segmentation", "saes", 0, "classes"), {3: []}, "[] is not a list of differ"),
+        (("segmentation", "pictures", "classes"), [0], "0 is not a whole number of at"),
+        (
+            ("selection",),
+            {"n_train": [16], "seeds": [0]},
+            "selection: is for a data set of layout cub200, and the layout of demo_s",
+        ),
+        (
+            ("datasets", "demo_scenes", "draw", "n_images_per_species"),
+            3,
+            "a data set of layout ade20k has no use for n_images_per_species: write n",
+        ),
+    ],
+)
+def test_what_cannot_be_segmented_is_refused(path, value, message):
+    broken = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    section = broken
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    assert message in refusal(broken)
+
+
+def test_an_autoencoder_is_suppressed_once_and_a_choice_by_hand_is_taken():
+    scenes = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    saes = scenes["segmentation"]["saes"]
+    saes[0]["classes"] = {3: [5, 511], 15: [0]}
+    check(scenes, SCHEMA, ())
+    saes.append({**saes[0], "classes": {}})
+    assert f"segmentation.saes.{len(saes) - 1}: repeats another row" in refusal(scenes)
+
+
+def test_a_study_that_asks_nothing_is_refused(demo):
+    del demo["selection"]
+    assert "lacks selection, which a data set of layout cub200 is for" in refusal(demo)
 
 
 def test_all_problems_are_told_at_once(demo):

@@ -14,7 +14,10 @@ from vitproto.study.jobs import study_jobs
 from vitproto.study.plan import by_stage, written_by
 
 TABLE = "results/tiny/cost_table.md"
-STUDIES = ["config/config.yaml", "config/demo.yaml", "tiny.yaml"]
+STUDIES = [
+    *(f"config/{name}.yaml" for name in ("config", "demo", "ade20k", "demo_scenes")),
+    *("tiny.yaml", "tiny_scenes.yaml"),
+]
 
 
 @pytest.fixture(scope="module")

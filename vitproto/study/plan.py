@@ -24,15 +24,15 @@ N_THREADS = 8
 TRAIN_SHARE = 0.5
 """Of the images of CUB-200-2011 half are for training; so of those that are drawn."""
 
-N_CLASSES = 150
-"""Of ADE20K; other data sets have fewer."""
+N_CLASSES, N_DRAWN_CLASSES = 150, 15
+"""Of ADE20K, and of scenes that the project draws."""
 VALIDATION_SHARE = 0.09
 """Of the images of ADE20K."""
 CLASSES_SHOWN = 10
 """By an image of ADE20K, roughly."""
 ACTIVE_SHARE = 0.02
 """Of the latents of an autoencoder that limits their number by a penalty, roughly."""
-MASK_S = 0.02
+MASK_S = 0.002
 """Seconds to read a mask and look up what its patches show, measured."""
 OPERATIONS_PER_LOGIT = 20
 """What the class of a pixel takes for each class, counted in operations of products."""
@@ -338,6 +338,8 @@ class _Study:
         return self._cost(n_operations / self._flops, n_read, memory, written)
 
     def _report(self) -> Cost:
+        if "selection" not in self._config:
+            return self._cost(0, 0, CHARTS, Written(results=2e6))
         n_runs = sum(map(len, self._families.values()))
         n_rows = N_TRAITS * n_runs * len(self._subsets)
         written = Written(results=2e6)  # a chart or a page
@@ -360,11 +362,13 @@ class _Study:
         n_probes = len(cfg["learning_rates"]) * len(cfg["weight_decays"])
         n_images = self._n_images - self._n_test
         n_patches = n_images * self._n_segmented_patches
-        n_operations = 4 * n_patches * width * N_CLASSES * n_probes * cfg["n_epochs"]
-        weights = 4 * width * N_CLASSES * n_probes
+        n_operations = (
+            4 * n_patches * width * self._n_classes * n_probes * cfg["n_epochs"]
+        )
+        weights = 4 * width * self._n_classes * n_probes
         memory = KERNELS + 5 * weights + 6 * self._n_images * self._n_segmented_patches
         memory += 2 * min(cfg["n_mixed"], n_patches) * width * self._item
-        memory += cfg["batch_size"] * 4 * (4 * width + 4 * N_CLASSES * N_THREADS)
+        memory += cfg["batch_size"] * 4 * (4 * width + 4 * self._n_classes * N_THREADS)
         n_read = (cfg["n_epochs"] * n_patches + 2 * cfg["n_scaling"]) * width
         seconds = n_operations / self._flops
         written = Written(results=weights)
@@ -374,15 +378,15 @@ class _Study:
         cfg, width = self._segmentation["probes"], self._segmenter["width"]
         n_probes = len(cfg["learning_rates"]) * len(cfg["weight_decays"])
         n_patches = self._n_test * self._n_segmented_patches
-        n_operations = 2 * n_patches * width * N_CLASSES * n_probes
+        n_operations = 2 * n_patches * width * self._n_classes * n_probes
         seconds = n_operations / self._flops + self._pixel_seconds(n_probes)
-        memory = self._segmented_memory + 8 * width * N_CLASSES * n_probes
+        memory = self._segmented_memory + 8 * width * self._n_classes * n_probes
         n_read = n_patches * width * self._item
-        written = Written(results=4 * width * N_CLASSES)
+        written = Written(results=4 * width * self._n_classes)
         return self._cost(seconds, n_read, memory, written)
 
     def _find_directions(self, family: Family) -> Cost:
-        written = Written(results=4 * self._width(family) * N_CLASSES)
+        written = Written(results=4 * self._width(family) * self._n_classes)
         if family.layer == self._segmentation["layer"]:
             return self._cost(0, sum(written), self._segmented_memory, written)
         n_images = self._segmentation["n_gradient_images"]
@@ -405,20 +409,20 @@ class _Study:
         seconds += n_ranked * n_active / self._rates["ranked_scores"]
         memory = self._segmented_memory + 3 * 4 * width * s + 16 * n_ranked * n_active
         memory += 3 * N_THREADS * self._n_segmented_patches * s * 4
-        memory += 3 * 8 * N_CLASSES * s
-        written = Written(results=60 * s + 200 * N_CLASSES * 2 * cfg["n_ranked"])
+        memory += 3 * 8 * self._n_classes * s
+        written = Written(results=60 * s + 200 * self._n_classes * 2 * cfg["n_ranked"])
         return self._cost(seconds, n_patches * width * self._item, memory, written)
 
     def _suppress(self, family: Family) -> Cost:
         cfg = self._segmentation["suppression"]
         # The latents, the class's direction, and three controls that are drawn.
-        n_edits = N_CLASSES * len(cfg["doses"]) * (2 + 3 * cfg["n_draws"])
+        n_edits = self._n_classes * len(cfg["doses"]) * (2 + 3 * cfg["n_draws"])
         seconds = self._pixel_seconds(n_edits)
         memory = self._segmented_memory + 2 * 4 * self._width(family) * max(
             self._ks(family)
         )
-        memory += 4 * self._n_test * self._n_segmented_patches * N_CLASSES
-        memory += 8 * self._n_test * N_CLASSES * n_edits / N_CLASSES
+        memory += 4 * self._n_test * self._n_segmented_patches * self._n_classes
+        memory += 8 * self._n_test * self._n_classes * n_edits / self._n_classes
         if family.layer != self._segmentation["layer"]:
             n_left = self._segmentation["layer"] - family.layer
             share = n_left / self._segmenter["n_blocks"]
@@ -442,7 +446,7 @@ class _Study:
         """To find the class of every pixel of the validation images so many times."""
         n_pixels = self._n_test * self._segmenter["image_size"] ** 2
         per_second = self._flops / OPERATIONS_PER_LOGIT
-        return n_edits * n_pixels * N_CLASSES / per_second
+        return n_edits * n_pixels * self._n_classes / per_second
 
     @property
     def _encoding(self) -> Number:
@@ -482,6 +486,11 @@ class _Study:
     @property
     def _n_segmented_patches(self) -> int:
         return self._n_patches(self._segmentation["encoder"])
+
+    @property
+    def _n_classes(self) -> int:
+        is_drawn = "draw" in self._config["datasets"][self._config["dataset"]]
+        return N_DRAWN_CLASSES if is_drawn else N_CLASSES
 
     @property
     def _n_test(self) -> int:
