@@ -7,11 +7,28 @@ import pytest
 from study_copy import TARGETS, copy_project, snakemake
 
 
+def pytest_collection_modifyitems(items):
+    """Where tests run side by side, one process runs each study for all its tests."""
+    for item in items:
+        for study in ("finished", "segmented"):
+            if study in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(study))
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """The tiny study, run to the end. Only to be read."""
     workdir = copy_project(tmp_path_factory.mktemp("finished"))
     shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml")
+    assert shown.returncode == 0, shown.stdout
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def segmented(tmp_path_factory) -> Path:
+    """The tiny segmentation study, run to the end. Only to be read."""
+    workdir = copy_project(tmp_path_factory.mktemp("segmented"))
+    shown = snakemake(workdir, "all", "--configfile", "tiny_scenes.yaml")
     assert shown.returncode == 0, shown.stdout
     return workdir
 
