@@ -20,7 +20,7 @@ def rows(path):
 
 
 def rules_to_run(workdir):
-    """The rules of the jobs that a run would run, sorted, but for the table of costs."""
+    """The rules of the jobs that a run would run, sorted; the table of costs aside."""
     shown = snakemake(workdir, "all", "-n", "--configfile", "tiny_scenes.yaml")
     assert shown.returncode == 0, shown.stdout
     found = re.findall(r"^(?:local)?rule (\w+):", shown.stdout, re.MULTILINE)
