@@ -1,4 +1,4 @@
-"""Take the latents of somebody else's sparse autoencoder as prototypes."""
+"""Take the latents of a sparse autoencoder that lies in a file as prototypes."""
 
 import hashlib
 import logging
@@ -7,6 +7,7 @@ from pathlib import Path
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.saev_format import read_saev
 from vitproto.runs import Run
 from vitproto.study.fingerprint import fingerprint
@@ -20,10 +21,11 @@ def import_sae(
     store: Path,
     manifest: Path,
 ) -> None:
-    """Take the latents of somebody else's sparse autoencoder as prototypes.
+    """Take the latents of a sparse autoencoder that lies in a file as prototypes.
 
     Args:
-        file: a sae.pt of the saev project.
+        file: a sae.pt of the saev project, or a .safetensors file of ours, which
+            another study trained.
         shards: all shards of the activations that it will score; they tell the width.
         layer: which block it was trained on, counted from 0.
         runs: what the study calls it, such as k512-seed0, for 512 latents.
@@ -31,7 +33,8 @@ def import_sae(
         manifest: the JSON file that lists them.
     """
     acts = Activations.open(shards, layer)
-    sae = read_saev(file)
+    is_ours = file.suffix == ".safetensors"
+    sae = checkpoint.load_as(file, SparseAutoencoder) if is_ours else read_saev(file)
     if sae.width != acts.width:
         raise ValueError(
             f"{file} takes activations of width {sae.width}, but those in {shards[0]} "

@@ -357,6 +357,19 @@ def test_the_stage_stores_a_file_once_and_a_changed_file_anew(
     assert checkpoint.read_settings(changed.path)["sha256"] != settings["sha256"]
 
 
+def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, acts_BD):
+    ours = read_saev(saev_file(tmp_path / "sae.pt", HEADER, weights()))
+    scaled = replace(ours, mean_D=torch.ones(WIDTH), norm=3.0)
+    path = tmp_path / "ours.safetensors"
+    checkpoint.save(path, scaled, {"made": "elsewhere"})
+    import_sae(path, runs=(f"k{N_LATENTS}-seed0",), **family)
+    (fitted,) = checkpoint.read_manifest(family["manifest"])
+    assert torch.equal(load(fitted.path)(acts_BD), scaled(acts_BD))
+    checkpoint.save(path, DotProduct(torch.ones(2, WIDTH)), {})
+    with pytest.raises(ValueError, match="holds a scorer of kind 'dot_product'"):
+        import_sae(path, runs=("k2-seed0",), **family)
+
+
 def test_another_encoders_autoencoder_is_refused_with_both_widths(family, tmp_path):
     state = {
         "W_enc": torch.ones(8, 16),

@@ -104,7 +104,7 @@ def imported_methods():
 
 
 def imported_file(wildcards):
-    """The sae.pt of an imported method; nothing where it is missing."""
+    """The file of an imported method; nothing where it is missing."""
     file = config["methods"]["imported"][wildcards.method]
     return file if Path(file).is_file() else []
 

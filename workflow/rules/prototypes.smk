@@ -175,7 +175,7 @@ rule fit_gaussian:
 
 
 rule import_sae:
-    """Take the latents of somebody else's sparse autoencoder, from a sae.pt."""
+    """Take the latents of a sparse autoencoder that lies in a file."""
     input:
         shards=evaluated_shards,
         file=imported_file,
