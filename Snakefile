@@ -31,6 +31,8 @@ include: "workflow/rules/cost.smk"
 
 
 note_origins(workflow)  # beside what each job makes: the code, settings and inputs
+check_before_first_job(workflow, missing_inputs, small_disks, refusals_of_slurm)
+end_with_failures(workflow)
 
 
 rule all:
@@ -38,8 +40,3 @@ rule all:
     input:
         EVERY_RESULT,
         f"{STUDY}/cost_table.md",
-
-
-onstart:
-    stop_without_inputs()
-    stop_without_disk()

@@ -15,8 +15,8 @@ from slurm.study import (
     copy_study,
     limit_training_to_a_minute,
     main_process,
+    processes,
     recording,
-    trainings,
     wait_for,
 )
 from study_copy import snakemake
@@ -61,7 +61,7 @@ def local(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def outcome(slurm, tmp_path_factory) -> Outcome:
     """The study, run to the end on the cluster: a job is cancelled, then the main
-    process is killed, then a training runs out of time.
+    process is killed, started too early, and again; then a training runs out of time.
     """
     workdir = copy_study(tmp_path_factory.mktemp("slurm"))
     limit_training_to_a_minute(workdir)
@@ -72,12 +72,19 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
             first, lambda: [job for job in recording(slurm) if job != cancelled]
         )
         first.kill()
-    wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
+    # Long enough that it still runs when the study is started again.
+    (recorder,) = processes(workdir, "scripts/record_activations.py", "tiny_birds")
+    os.kill(recorder, signal.SIGSTOP)
+    with main_process(workdir, slurm, "refused.out", TARGETS) as refused:
+        refused.wait(timeout=60)
+    os.kill(recorder, signal.SIGCONT)
+    assert refused.returncode == 1
+    wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     with main_process(workdir, slurm, "second.out", TARGETS) as second:
         wait_for(second, (workdir / UNFINISHED).is_file)
         # As a training does that takes longer than its limit, it has not ended by then.
-        for training in trainings(workdir):
+        for training in processes(workdir, "scripts/fit_sae.py"):
             os.kill(training, signal.SIGSTOP)
         second.wait(timeout=900)
     assert second.returncode == 0, (workdir / "second.out").read_text()

@@ -101,16 +101,17 @@ def recording(slurm: dict[str, str]) -> list[str]:
     return re.findall(rf"(\d+) {rule}", running)
 
 
-def trainings(workdir: Path) -> list[int]:
-    """The processes that train in a folder."""
-    found = []
+def processes(workdir: Path, *words: str) -> list[int]:
+    """Those that run in a folder with these words in their commands, once there are."""
+    return wait_for(None, lambda: list(_processes(workdir, {*words})))
+
+
+def _processes(workdir: Path, words: set[str]) -> Iterator[int]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().decode().split("\0")
             here = (process / "cwd").readlink() == workdir
         except OSError:
             continue  # it has just ended
-        if here and command[1:2] == [b"scripts/fit_sae.py"]:
-            found.append(int(process.name))
-    assert found, "no training runs"
-    return found
+        if here and words <= {*command}:
+            yield int(process.name)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
+from slurm.cluster import all_jobs
 from slurm.study import ON_SLURM, TARGETS, on_cluster
 
 pytestmark = pytest.mark.slurm
@@ -94,14 +94,33 @@ def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
     scores = "results/tiny/tiny-vit/layer3/random/scores.h5"
     shown = run_on(slurm, workdir, scores, "--forcerun", "score_images")
     log = "results/logs/tiny/tiny-vit/layer3/random/score_images.log"
-    words = shown.split(f"Logfile {log}:", 1)[1]
-    assert f"{shard} is damaged" in words
+    _, words = shown.split(f"\nThe last lines of {log}:\n")
+    assert f"{shard} is damaged" in words.splitlines()[-1]
+    (slurm_log,) = re.findall(r"^See also (.*)$", shown, re.MULTILINE)
+    assert "rule_score_images" in slurm_log
+    assert os.path.isfile(slurm_log)
 
 
-def test_a_partition_that_is_not_there_is_named(slurm, workdir):
+def test_a_partition_that_is_not_there_is_named_before_the_first_job(slurm, workdir):
     path = workdir / "profiles/slurm/config.yaml"
-    profile = yaml.safe_load(path.read_text())
-    profile["default-resources"]["slurm_partition"] = "nowhere"
-    path.write_text(yaml.safe_dump(profile))
+    lines = path.read_text().splitlines()
+    line = lines.index(
+        "  slurm_partition: cpu                # your partition of CPU nodes"
+    )
+    lines[line] = "  slurm_partition: nowhere"
+    path.write_text("\n".join(lines))
+    before = len(all_jobs(slurm))
     shown = run_on(slurm, workdir, *TARGETS, "--forcerun", "list_cub200")
-    assert "invalid partition specified: nowhere" in shown
+    assert shown.endswith(
+        "\nError: this cluster has no partition nowhere, but cpu, nextgen: change "
+        f"slurm_partition in profiles/slurm/config.yaml, line {line + 1}\n"
+    )
+    assert len(all_jobs(slurm)) == before
+
+
+def test_a_job_of_a_killed_main_process_is_not_started_twice(outcome):
+    job = outcome.tried_again
+    refused = (outcome.workdir / "refused.out").read_text().splitlines()[-1]
+    assert refused.startswith("Error: jobs of an earlier run still make the same files")
+    assert f"{job} (rule_record_activations_wildcards_tiny_birds" in refused
+    assert job in refused.split("or cancel them: scancel ")[1].split()

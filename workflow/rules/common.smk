@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from vitproto.study import config as study_config
 from vitproto.study import disk
 from vitproto.study.fingerprint import fingerprint
+from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
 from vitproto.study.runs import Family, expand_runs, families
@@ -239,9 +240,17 @@ def recording_speed(wildcards, threads):
     return flags({key: config["how"][key] for key in ("device", "batch_size")})
 
 
-def stop_without_inputs():
-    """Before the first job: say which data or weights are not where they should be."""
-    jobs = list(workflow.dag.needrun_jobs())
+# What is checked before the first job --------------------------------------------
+
+
+def jobs_due():
+    """The jobs that are to run."""
+    return [job for job in workflow.dag.needrun_jobs() if not job.rule.norun]
+
+
+def missing_inputs():
+    """Which data or weights are not where they should be?"""
+    jobs = jobs_due()
     with_data = [job for job in jobs if "root" in job.params.keys()]
     # A job whose paths do not name a data set reads the evaluated one.
     datasets = {job.wildcards.get("dataset", EVALUATED) for job in with_data}
@@ -253,22 +262,32 @@ def stop_without_inputs():
         encoders={job.wildcards.encoder for job in with_encoder},
         imported={job.wildcards.method for job in imports},
     )
-    if missing:
-        files = ", ".join(map(str, workflow.configfiles))
-        raise WorkflowError(*missing, f"These keys stand in {files}.")
+    if not missing:
+        return []
+    files = ", ".join(map(str, workflow.configfiles))
+    return [*missing, f"These keys stand in {files}."]
 
 
-def stop_without_disk():
-    """Before the first job: say which disk cannot hold what jobs will write."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name != "all"]
+def small_disks():
+    """Which disks cannot hold what jobs will write?"""
+    jobs = jobs_due()
     planned = [Job(job.rule.name, dict(job.wildcards)) for job in jobs]
     written = [
         written.less(bytes_there(job))
         for job, written in zip(jobs, written_by(planned, config), strict=True)
     ]
-    too_small = disk.shortages(disk.Need.of(written, config["storage"], "results"))
-    if too_small:
-        raise WorkflowError(*too_small)
+    return disk.shortages(disk.Need.of(written, config["storage"], "results"))
+
+
+def refusals_of_slurm():
+    """Why would SLURM not take the jobs, if it is to run them?"""
+    if workflow.executor_plugin.name != "slurm":
+        return []
+    from vitproto.study import cluster
+
+    return cluster.refusals(
+        jobs_due(), workflow, profiles=Path(workflow.basedir) / "profiles"
+    )
 
 
 def bytes_there(job):
