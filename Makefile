@@ -5,6 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 DEMO := results/demo_birds
+SCENES := results/demo_scenes
 
 .PHONY: demo test slurm-test check bench runs plan stale graph demo-encoder help
 .DEFAULT_GOAL := help
@@ -14,8 +15,11 @@ help: ## say what can be made
 
 demo: .venv/ready ## install, then run the whole job on birds that the project draws
 	$(BIN)/snakemake --profile profiles/demo
+	$(BIN)/snakemake --profile profiles/demo --configfile config/demo_scenes.yaml
 	@echo
 	@cat $(DEMO)/map_table.md
+	@echo
+	@cat $(SCENES)/suppression_table.md
 	@echo
 	@echo "page      $(DEMO)/index.html"
 	@echo "table     $(DEMO)/map_table.md (.csv), chart $(DEMO)/map_chart.png (.svg)"
@@ -25,6 +29,10 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "costs     $(DEMO)/cost_table.md (.csv)"
 	@echo "images of single prototypes:"
 	@ls $(DEMO)/*/layer*/*/features/*/index.html
+	@echo "which latents a segmentation head relies on:"
+	@echo "page      $(SCENES)/index.html"
+	@echo "table     $(SCENES)/suppression_table.md (.csv), chart $(SCENES)/dose_chart.png (.svg)"
+	@echo "probes    $(SCENES)/probe_table.md (.csv)"
 
 test: .venv/ready ## install, then run all tests, side by side on up to four cores
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
@@ -56,11 +64,15 @@ plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml:
 stale: .venv/ready ## name results that today's code or settings would not make so (CONFIG=…)
 	@$(BIN)/python scripts/find_stale.py $(or $(CONFIG),config/config.yaml)
 
-graph: .venv/ready ## draw which rules and jobs wait for which: docs/rule_graph.md, results/graphs/
+graph: .venv/ready ## draw which rules and jobs wait for which: docs/*_graph.md, results/graphs/
 	$(BIN)/python scripts/draw_graphs.py --config config/config.yaml \
 	  --rules docs/rule_graph.md --jobs results/graphs/cub200_jobs.md
+	$(BIN)/python scripts/draw_graphs.py --config config/ade20k.yaml \
+	  --rules docs/segmentation_graph.md --jobs results/graphs/ade20k_jobs.md
 	$(BIN)/python scripts/draw_graphs.py --config config/demo.yaml \
 	  --rules results/graphs/demo_birds_rules.md --jobs results/graphs/demo_birds_jobs.md
+	$(BIN)/python scripts/draw_graphs.py --config config/demo_scenes.yaml \
+	  --rules results/graphs/demo_scenes_rules.md --jobs results/graphs/demo_scenes_jobs.md
 
 # The environment: made once, made again when pyproject.toml changes.
 .venv/ready: pyproject.toml
