@@ -84,9 +84,8 @@ def _fill(
     for s in numba.prange(len(start_T) - 1):
         class_N = class_V[start_T[s] : start_T[s + 1]]
         value_N = value_V[start_T[s] : start_T[s + 1]]
-        for j in class_N:
-            n_active_SC[s, j] += 1
-        order, lowest = _ranking(value_N, len(value_N) < n_patches)
+        has_zeros = len(value_N) < n_patches
+        order, lowest = _ranking(value_N, has_zeros)
         count_C = np.zeros(n_classes)
         sum_C = np.zeros(n_classes)
         best_C = np.zeros(n_classes)
@@ -106,6 +105,7 @@ def _fill(
         # of the class, and F1 is that of predicting it everywhere.
         for c in range(n_classes):
             n_shown = n_patches_C[c]
+            n_active_SC[s, c] = count_C[c] if has_zeros else n_shown
             if n_shown > 0:
                 rest = (n_shown - count_C[c]) * (n_shown / n_patches)
                 ap_SC[s, c] = (sum_C[c] + rest) / n_shown
@@ -153,15 +153,27 @@ def _walk(
         stop = start + 1
         while stop < len(order) and order[stop] >> half == order[start] >> half:
             stop += 1
-        # A precision counts the whole group, so count it first.
-        for i in range(start, stop):
-            count_C[class_N[order[i] & patch_mask]] += 1.0
-        for i in range(start, stop):
-            patch = order[i] & patch_mask
+        if stop == start + 1:  # no tie: count and sum in one pass
+            patch = order[start] & patch_mask
             c = class_N[patch]
-            sum_C[c] += count_C[c] * inverse[stop]
-            f1 = 2.0 * count_C[c] / (stop + n_patches_C[c])
-            if f1 > best_C[c]:
-                best_C[c] = f1
-                threshold_C[c] = value_N[patch]
+            count = count_C[c] + 1.0
+            count_C[c] = count
+            sum_C[c] += count * inverse[stop]
+            f1 = 2.0 * count / (stop + n_patches_C[c])
+            # Written so that it takes no branch, which none could foresee.
+            best, threshold = best_C[c], threshold_C[c]
+            is_better = f1 > best
+            best_C[c] = f1 if is_better else best
+            threshold_C[c] = value_N[patch] if is_better else threshold
+        else:  # a precision counts the whole group, so count it first
+            for i in range(start, stop):
+                count_C[class_N[order[i] & patch_mask]] += 1.0
+            for i in range(start, stop):
+                patch = order[i] & patch_mask
+                c = class_N[patch]
+                sum_C[c] += count_C[c] * inverse[stop]
+                f1 = 2.0 * count_C[c] / (stop + n_patches_C[c])
+                if f1 > best_C[c]:
+                    best_C[c] = f1
+                    threshold_C[c] = value_N[patch]
         start = stop
