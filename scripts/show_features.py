@@ -18,7 +18,6 @@ from vitproto.features.pictures import color_range, draw_strip, read_shown
 from vitproto.features.top_images import find_top_images, score_patches
 from vitproto.folders import whole_folder
 from vitproto.prototypes import checkpoint
-from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.study.fingerprint import fingerprint
 
 
@@ -58,7 +57,7 @@ def show_features(
     check_same_images(acts.image_ids, str(shards[0]), image_ids, str(images))
     preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
     grid = preprocessing.grid(acts.n_patches)
-    fit = _find_run(checkpoints, place.run)
+    fit = checkpoint.find_run(checkpoints, place.run)
     scorer = checkpoint.load(fit.path)
     if scorer.width != acts.width:
         raise ValueError(
@@ -103,16 +102,6 @@ def show_features(
         (partial / "features.json").write_text(json.dumps(numbers) + "\n")
     logging.info("%s: %d prototypes shown", out / "index.html", len(features))
     logging.info(describe_ranges(cfg, top, chosen.n_in_range))
-
-
-def _find_run(checkpoints: Path, name: str) -> FittedRun:
-    """The run of that name among those of its family."""
-    fitted = {fit.name: fit for fit in checkpoint.read_manifest(checkpoints)}
-    if name not in fitted:
-        raise ValueError(
-            f"{checkpoints} lists no run {name}: write one of {', '.join(fitted)}"
-        )
-    return fitted[name]
 
 
 if __name__ == "__main__":

@@ -124,6 +124,11 @@ def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
     )
 
 
+def read_kind(path: Path | str) -> str:
+    """Read which kind of scorer a checkpoint holds, without its weights."""
+    return _read_header(Path(path))["scorer"]
+
+
 def read_settings(path: Path | str) -> dict[str, Any]:
     """Read the settings that made a checkpoint, without its weights."""
     return _read_header(Path(path))["settings"]
@@ -186,6 +191,24 @@ def read_manifest(path: Path) -> Sequence[FittedRun]:
                 f"hand replaced it. Delete {path} and run again"
             )
     return runs
+
+
+def find_run(manifest: Path, name: str) -> FittedRun:
+    """The run of that name among those of its family.
+
+    Args:
+        manifest: the JSON file that lists the family's checkpoints.
+        name: of the run, as `Run.name` gives it.
+
+    Raises:
+        ValueError: there is no such run, or see `read_manifest`.
+    """
+    fitted = {fit.name: fit for fit in read_manifest(manifest)}
+    if name not in fitted:
+        raise ValueError(
+            f"{manifest} lists no run {name}: write one of {', '.join(fitted)}"
+        )
+    return fitted[name]
 
 
 def _sha256(path: Path) -> str:

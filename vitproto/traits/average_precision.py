@@ -128,7 +128,7 @@ def _fill(bits_NK, offsets, traits, n_shown_T, ap_KT, nan_K):
         count_T = np.empty(len(n_shown_T))
         sum_T = np.empty(len(n_shown_T))
         for k in range(n_columns):
-            order = _descending(keys_KN[k], items, spare, counters)
+            order = descending(keys_KN[k], items, spare, counters)
             count_T[:] = 0.0
             sum_T[:] = 0.0
             _walk(order, offsets, traits, inverse, count_T, sum_T)
@@ -165,7 +165,7 @@ def _copy_keys(bits_NK, first, keys_KN, nan_K):
 
 @typing.no_type_check
 @numba.njit(cache=True)
-def _descending(key_N, items, spare, counters):
+def descending(key_N, items, spare, counters):
     """The images above the lowest score, as key << 32 | image, by rising key.
 
     A radix sort from the lowest digit, over the bits in which the keys differ.

@@ -1,0 +1,94 @@
+"""Find the latents of an autoencoder that detect each class of patches."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.device import pick_device
+from vitproto.files import whole_file
+from vitproto.segmentation.autoencoders import load_autoencoder
+from vitproto.segmentation.class_directions import load_directions
+from vitproto.segmentation.class_latents import RankingSettings, parse_picked, rank
+from vitproto.segmentation.patch_labels import read_patch_labels
+from vitproto.segmentation.sparse_latents import gather_latents
+
+
+def find_class_latents(
+    shards: tuple[Path, ...],
+    patch_labels: Path,
+    directions: Path,
+    checkpoints: Path,
+    out: Path,
+    activity: Path,
+    *,
+    layer: int,
+    run_name: str,
+    classes: tuple[str, ...],
+    device: str,
+    cfg: RankingSettings,
+) -> None:
+    """Find, for each class, the latents that detect its training patches best.
+
+    Args:
+        shards: all shards of the activations that the autoencoder takes.
+        patch_labels: the HDF5 file with the labels of their patches.
+        directions: the safetensors file with the direction of each class at this
+            layer.
+        checkpoints: the JSON file that lists the checkpoints of the run's family.
+        out: the CSV file to write, with a row per class, criterion and rank.
+        activity: the CSV file to write, with a row per latent: on how many patches of
+            training images it is active, and its largest value there.
+        layer: which block, counted from 0.
+        run_name: which run of the family, such as k4096-seed0.
+        classes: latents chosen by hand to be suppressed, by label, such as
+            29:8541,5818; other classes take the best.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    torch_device = pick_device(device)
+    acts = Activations.open(shards, layer)
+    labels = read_patch_labels(patch_labels)
+    labels.check(acts, patch_labels, shards[0])
+    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    n_latents = autoencoder.n_prototypes
+    picked = parse_picked(classes, labels.n_classes, n_latents)
+    class_directions_CD = load_directions(directions, labels.n_classes, acts.width)
+    found = gather_latents(
+        acts,
+        autoencoder,
+        labels,
+        min_purity=cfg.min_purity,
+        n_patches=cfg.n_patches,
+        seed=cfg.seed,
+        device=torch_device,
+    )
+    table = rank(
+        found,
+        labels.classes,
+        autoencoder.W_dec_SD.numpy(),
+        class_directions_CD,
+        picked,
+        cfg,
+    )
+    per_latent = {
+        "latent": np.arange(n_latents),
+        "n_active": found.n_active_S,
+        "largest": found.largest_S,
+    }
+    for path, rows in ((activity, pd.DataFrame(per_latent)), (out, table)):
+        with whole_file(path) as partial:
+            rows.to_csv(partial, index=False, lineterminator="\n")
+    n_with = table.loc[table["is_chosen"], "label"].nunique()
+    logging.info(
+        "%s: latents for %d of %d classes, ranked on %s patches; %d of %d latents are "
+        "active",
+        *(out, n_with, labels.n_classes, f"{found.n_drawn_C.sum():,}"),
+        *((found.n_active_S > 0).sum(), n_latents),
+    )
+
+
+if __name__ == "__main__":
+    run(find_class_latents)
