@@ -5,9 +5,11 @@ what its libraries take. Time is operations, bytes and scores divided by the rat
 the configuration's `throughput`. N images, P patches, D width, K prototypes, S latents.
 """
 
+import csv
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitproto.runs import Run
@@ -84,6 +86,31 @@ def count_images(config: Config, name: str) -> int:
     if "draw" in dataset:
         return dataset["draw"]["n_species"] * dataset["draw"]["n_images_per_species"]
     return dataset["n_images"]
+
+
+def wrong_counts(config: Config, lists: Path) -> list[str]:
+    """Which data sets are much smaller or larger than the configuration says?
+
+    Args:
+        config: the study.
+        lists: the folder with the lists of images, as far as they have been made.
+
+    Returns:
+        A sentence for each that differs by more than a tenth.
+    """
+    found = []
+    for name, dataset in config["datasets"].items():
+        file, planned = lists / f"{name}.images.csv", count_images(config, name)
+        if "draw" in dataset or not file.is_file():
+            continue
+        with file.open(encoding="utf-8", newline="") as rows:
+            n_images = sum(1 for _ in csv.reader(rows)) - 1  # without the header
+        if abs(n_images - planned) > 0.1 * n_images:
+            found.append(
+                f"{file} lists {n_images} images, the plan is for {planned}: write "
+                f"datasets: {name}: n_images: {n_images}"
+            )
+    return found
 
 
 def by_stage(jobs: Iterable[Job], config: Config) -> list[StageCost]:

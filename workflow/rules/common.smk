@@ -180,7 +180,8 @@ def drawing_flags(wildcards):
 def encoder_flags(wildcards):
     """What an encoder is; where its weights lie is another question."""
     encoder = config["encoders"][wildcards.encoder]
-    what = ("model", "pretrained", "image_size", "width", "n_blocks", "layers")
+    sizes = ("image_size", "patch_size", "width", "n_blocks")
+    what = ("model", "pretrained", *sizes, "layers")
     return flags({key: encoder[key] for key in what})
 
 
