@@ -42,7 +42,17 @@ TIMM = EncoderSettings(
     pretrained="lvd142m",
     checkpoint="random",
     image_size=56,
+    patch_size=14,
     width=384,
+    n_blocks=12,
+)
+SIGLIP = EncoderSettings(
+    model="ViT-B-16-SigLIP-256",
+    pretrained="webli",
+    checkpoint="random",
+    image_size=256,
+    patch_size=16,
+    width=768,
     n_blocks=12,
 )
 
@@ -59,7 +69,7 @@ def local_encoder(tmp_path_factory) -> EncoderSettings:
     )
     weights = {name: w.contiguous() for name, w in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")
-    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 64, 3)
+    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 8, 64, 3)
 
 
 def pixels(size: int, n: int = 3) -> torch.Tensor:
@@ -108,8 +118,7 @@ def test_registers_are_neither_patches_nor_cls():
 
 
 def test_siglip_has_no_cls_and_its_random_control_its_preprocessing():
-    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 768, 12)
-    encoder = load_encoder(settings, "float32", [0])
+    encoder = load_encoder(SIGLIP, "float32", [0])
     assert encoder.encode(pixels(256, n=1), [0])[0].cls_BD is None
     assert encoder.preprocessing.resize_mode == "squash"
     assert encoder.preprocessing.mean == (0.5, 0.5, 0.5)
@@ -117,14 +126,13 @@ def test_siglip_has_no_cls_and_its_random_control_its_preprocessing():
 
 def test_a_local_file_of_weights_keeps_the_preprocessing_of_its_tag(tmp_path):
     """open_clip itself would preprocess as for OpenAI's weights."""
-    settings = EncoderSettings("ViT-B-16-SigLIP-256", "webli", "random", 256, 768, 12)
-    control = load_encoder(settings, "float32", [0])
+    control = load_encoder(SIGLIP, "float32", [0])
     open_clip = import_open_clip()
     torch.manual_seed(1)
     model = open_clip.create_model("ViT-B-16-SigLIP-256", pretrained_text=False)
     file = tmp_path / "siglip.safetensors"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
-    local = dataclasses.replace(settings, checkpoint=str(file))
+    local = dataclasses.replace(SIGLIP, checkpoint=str(file))
     encoder = load_encoder(local, "float32", [0])
     assert encoder.preprocessing == control.preprocessing
     assert encoder.weights_digest() != control.weights_digest()
@@ -150,6 +158,7 @@ def test_random_weights_are_the_same_control_every_time(local_encoder):
         ({"model": "local-dir:/gone"}, "cannot be loaded"),
         ({"width": 4}, "has tokens of width 64, width says 4: write width: 64"),
         ({"n_blocks": 4}, "has 3 blocks, n_blocks says 4: write n_blocks: 3"),
+        ({"patch_size": 16}, "has patches of 8 × 8 pixels, patch_size says 16: write"),
         ({"image_size": 64}, "sees 32 pixels, image_size says 64"),
         (
             {"model": "ViT-B-32", "pretrained": "openai", "checkpoint": "/gone.pt"},
@@ -163,6 +172,12 @@ def test_an_encoder_that_cannot_be_had_says_what_to_write(
     with pytest.raises(ValueError, match=".") as caught:
         load_encoder(dataclasses.replace(local_encoder, **change), "float32", [0])
     assert message in str(caught.value)
+
+
+def test_a_patch_size_of_timm_that_is_not_the_model_s_is_refused():
+    wrong = dataclasses.replace(TIMM, patch_size=8)
+    with pytest.raises(ValueError, match="patch_size says 8: write patch_size: 14"):
+        load_encoder(wrong, "float32", [0])
 
 
 def test_a_layer_that_the_encoder_lacks_is_refused(local_encoder):

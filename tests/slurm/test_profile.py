@@ -104,8 +104,8 @@ def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
 def test_a_partition_that_is_not_there_is_named_before_the_first_job(slurm, workdir):
     path = workdir / "profiles/slurm/config.yaml"
     lines = path.read_text().splitlines()
-    line = lines.index(
-        "  slurm_partition: cpu                # your partition of CPU nodes"
+    (line,) = (
+        i for i, line in enumerate(lines) if line.startswith("  slurm_partition: cpu")
     )
     lines[line] = "  slurm_partition: nowhere"
     path.write_text("\n".join(lines))

@@ -11,7 +11,14 @@ from vitproto.cli import PROJECT
 from vitproto.report.plan_text import write_plan
 from vitproto.study import disk
 from vitproto.study.jobs import Job, study_jobs
-from vitproto.study.plan import StageCost, Written, by_stage, count_images, written_by
+from vitproto.study.plan import (
+    StageCost,
+    Written,
+    by_stage,
+    count_images,
+    written_by,
+    wrong_counts,
+)
 
 GIGA = 10**9
 
@@ -203,3 +210,16 @@ def test_sizes_are_in_words():
     assert [disk.size(n) for n in (0, 999, 1000, 25.4e6, 999.6e6, 1.43e12)] == [
         *("0 B", "999 B", "1 kB", "25.4 MB", "1 GB", "1.43 TB"),
     ]
+
+
+def test_a_list_of_images_that_the_plan_is_far_from_is_named(real, tmp_path):
+    sizes = {"cub200": 11, "inat21": 10}
+    for name, n_images in sizes.items():
+        real["datasets"][name]["n_images"] = 12
+        rows = "".join(f'{i},"a\nb",train,\n' for i in range(n_images))
+        (tmp_path / f"{name}.images.csv").write_text(f"image_id,path,split,c\n{rows}")
+    assert wrong_counts(real, tmp_path) == [
+        f"{tmp_path}/inat21.images.csv lists 10 images, the plan is for 12: write "
+        "datasets: inat21: n_images: 10"
+    ]
+    assert wrong_counts(real, tmp_path / "none") == []

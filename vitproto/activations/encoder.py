@@ -39,6 +39,8 @@ class EncoderSettings:
     `random` takes random weights instead, as a control."""
     image_size: int
     """Side of the square of pixels that the encoder sees."""
+    patch_size: int
+    """Side of the square of pixels that is a patch; checked when it is loaded."""
     width: int
     """How many values a token has; checked when the encoder is loaded."""
     n_blocks: int
@@ -189,10 +191,15 @@ def load_encoder(
     # A native CLIP tower always has a CLS token, even where it pools the average.
     if hasattr(trunk, "blocks"):
         n_patches, n_prefix = trunk.patch_embed.num_patches, trunk.num_prefix_tokens
-        width = trunk.embed_dim
+        width, patch = trunk.embed_dim, trunk.patch_embed.patch_size
     else:
         n_patches, n_prefix = math.prod(trunk.grid_size), 1
-        width = trunk.conv1.out_channels
+        width, patch = trunk.conv1.out_channels, trunk.conv1.kernel_size
+    if tuple(patch) != (settings.patch_size, settings.patch_size):
+        raise ValueError(
+            f"{settings.model} has patches of {patch[0]} × {patch[1]} pixels, "
+            f"patch_size says {settings.patch_size}: write patch_size: {patch[0]}"
+        )
     if width != settings.width:
         raise ValueError(
             f"{settings.model} has tokens of width {width}, width says "

@@ -41,10 +41,7 @@ SAE_REPORT_STAGES = (
 """What is made of the whole study, in one job each: of traits, of segmentation, and
 of either where there are SAEs."""
 
-SUPPRESSION_STAGES = (
-    *("find_class_directions", "find_class_latents", "suppress_latents"),
-    "show_suppression",
-)
+SUPPRESSION_STAGES = ("find_class_latents", "suppress_latents", "show_suppression")
 """For each autoencoder whose latents are suppressed."""
 
 DATA_STAGES = {
@@ -125,10 +122,13 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
 def _segmentation_jobs(segmentation: Mapping[str, Any]) -> Iterator[Job]:
     for stage in ("label_patches", "train_probes", "evaluate_probes"):
         yield Job(stage, {})
+    encoder = segmentation["encoder"]
+    for layer in dict.fromkeys(str(sae["layer"]) for sae in segmentation["saes"]):
+        yield Job("find_class_directions", {"encoder": encoder, "layer": layer})
     for stage in SUPPRESSION_STAGES:
         for sae in segmentation["saes"]:
             place = {key: str(sae[key]) for key in ("layer", "method", "run")}
-            yield Job(stage, {"encoder": segmentation["encoder"], **place})
+            yield Job(stage, {"encoder": encoder, **place})
 
 
 def _wildcards(family: Family) -> dict[str, str]:

@@ -5,9 +5,11 @@ what its libraries take. Time is operations, bytes and scores divided by the rat
 the configuration's `throughput`. N images, P patches, D width, K prototypes, S latents.
 """
 
+import csv
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitproto.runs import Run
@@ -102,6 +104,31 @@ def count_images(config: Config, name: str) -> int:
     return dataset["n_images"]
 
 
+def wrong_counts(config: Config, lists: Path) -> list[str]:
+    """Which data sets are much smaller or larger than the configuration says?
+
+    Args:
+        config: the study.
+        lists: the folder with the lists of images, as far as they have been made.
+
+    Returns:
+        A sentence for each that differs by more than a tenth.
+    """
+    found = []
+    for name, dataset in config["datasets"].items():
+        file, planned = lists / f"{name}.images.csv", count_images(config, name)
+        if "draw" in dataset or not file.is_file():
+            continue
+        with file.open(encoding="utf-8", newline="") as rows:
+            n_images = sum(1 for _ in csv.reader(rows)) - 1  # without the header
+        if abs(n_images - planned) > 0.1 * n_images:
+            found.append(
+                f"{file} lists {n_images} images, the plan is for {planned}: write "
+                f"datasets: {name}: n_images: {n_images}"
+            )
+    return found
+
+
 def by_stage(jobs: Iterable[Job], config: Config) -> list[StageCost]:
     """Add up what jobs take, in the order in which their stages come."""
     study = _Study(config)
@@ -175,7 +202,7 @@ class _Study:
             case "evaluate_probes":
                 return self._evaluate_probes()
             case "find_class_directions":
-                return self._find_directions(_family(w))
+                return self._find_directions(w["encoder"], int(w["layer"]))
             case "find_class_latents":
                 return self._find_latents(_family(w), Run.parse(w["run"]))
             case "suppress_latents":
@@ -385,9 +412,10 @@ class _Study:
         written = Written(results=4 * width * self._n_classes)
         return self._cost(seconds, n_read, memory, written)
 
-    def _find_directions(self, family: Family) -> Cost:
-        written = Written(results=4 * self._width(family) * self._n_classes)
-        if family.layer == self._segmentation["layer"]:
+    def _find_directions(self, encoder: str, layer: int) -> Cost:
+        width = self._config["encoders"][encoder]["width"]
+        written = Written(results=4 * width * self._n_classes)
+        if layer == self._segmentation["layer"]:
             return self._cost(0, sum(written), self._segmented_memory, written)
         n_images = self._segmentation["n_gradient_images"]
         # The encoder once, and for each class that an image shows there and back.

@@ -184,14 +184,15 @@ def drawing_flags(wildcards):
 def encoder_flags(wildcards):
     """What an encoder is; where its weights lie is another question."""
     encoder = config["encoders"][wildcards.encoder]
-    what = ("model", "pretrained", "image_size", "width", "n_blocks", "layers")
+    sizes = ("image_size", "patch_size", "width", "n_blocks")
+    what = ("model", "pretrained", *sizes, "layers")
     return flags({key: encoder[key] for key in what})
 
 
 def encoder_alone_flags(wildcards):
     """What an encoder is, and in what a GPU computes it, but for what is recorded."""
     encoder = config["encoders"][wildcards.encoder]
-    what = ("model", "pretrained", "image_size", "width", "n_blocks")
+    what = ("model", "pretrained", "image_size", "patch_size", "width", "n_blocks")
     compute_dtype = config["record"]["compute_dtype"]
     return flags({key: encoder[key] for key in what} | {"compute_dtype": compute_dtype})
 

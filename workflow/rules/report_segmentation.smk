@@ -6,8 +6,6 @@ REPORT = [
     f"{STUDY}/probe_table.md",
     f"{STUDY}/index.html",
 ]
-# What stands in titles: such as `topk layer 3 k512-seed0`.
-SUPPRESSED_NAMES = ["{method} layer {layer} {run}".format(**sae) for sae in SUPPRESSED]
 
 
 rule tabulate_probes:
@@ -52,11 +50,10 @@ rule plot_suppression:
         mem_mb=4000,
         runtime=10,
     params:
-        names=SUPPRESSED_NAMES,
         dose=SEGMENTED["suppression"]["dose"],
         code=fingerprint("plot_suppression"),
     shell:
-        "python scripts/plot_suppression.py --saes {params.names:q}"
+        "python scripts/plot_suppression.py"
         " --suppression {input.suppression} --class_latents {input.latents}"
         " --changes {input.changes} --dose_png {output.dose_png}"
         " --dose_svg {output.dose_svg} --class_png {output.class_png}"
@@ -83,11 +80,10 @@ rule tabulate_suppression:
         mem_mb=4000,
         runtime=10,
     params:
-        names=SUPPRESSED_NAMES,
         dose=SEGMENTED["suppression"]["dose"],
         code=fingerprint("tabulate_suppression"),
     shell:
-        "python scripts/tabulate_suppression.py --saes {params.names:q}"
+        "python scripts/tabulate_suppression.py"
         " --suppression {input.suppression} --class_latents {input.latents}"
         " --changes {input.changes} --dose_chart {input.dose_chart}"
         " --class_chart {input.class_chart} --pictures {input.pictures}"
@@ -116,13 +112,13 @@ rule write_suppression_page:
         mem_mb=4000,
         runtime=10,
     params:
-        names=SUPPRESSED_NAMES,
         dose=SEGMENTED["suppression"]["dose"],
         code=fingerprint("write_suppression_page"),
     shell:
-        "python scripts/write_suppression_page.py --saes {params.names:q}"
+        "python scripts/write_suppression_page.py"
         " --probes {input.probes} --baseline {input.baseline}"
         " --suppression {input.suppression} --class_latents {input.latents}"
         " --changes {input.changes} --dose_chart {input.dose_chart}"
         " --class_chart {input.class_chart} --pictures {input.pictures}"
-        " --out {output} --main_dose={params.dose} > {log} 2>&1"
+        f" --out {{output}} --name {EVALUATED}"
+        " --main_dose={params.dose} > {log} 2>&1"

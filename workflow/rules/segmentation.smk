@@ -4,6 +4,7 @@ SEGMENTED = config["segmentation"]
 PATCH_LABELS = f"{STUDY}/{SEGMENTED['encoder']}/patch_labels.h5"
 PROBES = f"{STUDY}/{SEGMENTED['encoder']}/layer{SEGMENTED['layer']}/probes"
 PROBE_LOGS = f"{STUDY_LOGS}/{SEGMENTED['encoder']}/layer{SEGMENTED['layer']}/probes"
+DIRECTIONS = f"{STUDY}/{{encoder}}/layer{{layer}}/class_directions.safetensors"
 SUPPRESSION_LOGS = FAMILY_LOGS + "/suppression/{run}"
 SUPPRESSED = [
     {
@@ -25,22 +26,16 @@ def segmented_shards(wildcards):
 
 
 def own_choice(wildcards):
-    """Latents chosen by hand: `--classes 29:8541,5818`; nothing where there are none."""
+    """Latents chosen by hand, by label: `--classes 29:8541,5818`."""
     (classes,) = [
         sae["classes"]
         for sae in SEGMENTED["saes"]
         if all(str(sae[key]) == wildcards[key] for key in ("layer", "method", "run"))
     ]
-    return flags(
-        {
-            "classes": [
-                f"{label}:{','.join(map(str, latents))}"
-                for label, latents in classes.items()
-            ]
-        }
-        if classes
-        else {}
-    )
+    picked = [
+        f"{label}:{','.join(map(str, latents))}" for label, latents in classes.items()
+    ]
+    return flags({"classes": picked})
 
 
 rule label_patches:
@@ -122,7 +117,7 @@ rule evaluate_probes:
     shell:
         "python scripts/evaluate_probes.py --shards {input.shards}"
         " --layer {params.layer} --patch_labels {input.labels}"
-        " --probes {input.probes} --table {output.table} --probe {output.probe}"
+        " --probes {input.probes} --table {output.table} --best {output.probe}"
         " --baseline {output.baseline} {params.device} > {log} 2>&1"
 
 
@@ -132,15 +127,14 @@ rule find_class_directions:
         encoder_files,
         evaluated_data,
         images=IMAGES,
-        shards=segmented_shards,
         labels=PATCH_LABELS,
         probe=f"{PROBES}/probe.safetensors",
     output:
-        f"{SUPPRESSION}/directions.safetensors",
+        DIRECTIONS,
     log:
-        f"{SUPPRESSION_LOGS}/find_class_directions.log",
+        f"{STUDY_LOGS}/{{encoder}}/layer{{layer}}/find_class_directions.log",
     benchmark:
-        f"{SUPPRESSION_LOGS}/find_class_directions.tsv"
+        f"{STUDY_LOGS}/{{encoder}}/layer{{layer}}/find_class_directions.tsv"
     threads: 8
     resources:
         gpu=1,
@@ -156,10 +150,11 @@ rule find_class_directions:
         code=fingerprint("find_class_directions"),
     shell:
         "python scripts/find_class_directions.py --root {params.root}"
-        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
-        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
-        " --probe {input.probe} --out {output} --n_gradient_images {params.n_images}"
-        " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
+        " --images {input.images} --patch_labels {input.labels}"
+        f" --probe {{input.probe}} --out {{output}} --name {EVALUATED}"
+        " --layer {wildcards.layer} --probe_layer {params.probe_layer}"
+        " --n_gradient_images {params.n_images} {params.encoder}"
+        " --checkpoint {params.weights} {params.device} > {log} 2>&1"
 
 
 rule find_class_latents:
@@ -168,7 +163,7 @@ rule find_class_latents:
         shards=segmented_shards,
         labels=PATCH_LABELS,
         checkpoints=f"{FAMILY}/checkpoints.json",
-        directions=f"{SUPPRESSION}/directions.safetensors",
+        directions=DIRECTIONS,
     output:
         latents=f"{SUPPRESSION}/class_latents.csv",
         activity=f"{SUPPRESSION}/latent_activity.csv",
@@ -190,8 +185,8 @@ rule find_class_latents:
         "NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py"
         " --shards {input.shards} --layer {wildcards.layer}"
         " --patch_labels {input.labels} --checkpoints {input.checkpoints}"
-        " --run {wildcards.run} --directions {input.directions}"
-        " --class_latents {output.latents} --latent_activity {output.activity}"
+        " --run_name {wildcards.run} --directions {input.directions}"
+        " --out {output.latents} --activity {output.activity}"
         " {params.classes} {params.settings} {params.device} > {log} 2>&1"
 
 
@@ -207,7 +202,7 @@ rule suppress_latents:
         checkpoints=f"{FAMILY}/checkpoints.json",
         latents=f"{SUPPRESSION}/class_latents.csv",
         activity=f"{SUPPRESSION}/latent_activity.csv",
-        directions=f"{SUPPRESSION}/directions.safetensors",
+        directions=DIRECTIONS,
     output:
         table=f"{SUPPRESSION}/suppression.csv",
         changes=f"{SUPPRESSION}/changes.csv",
@@ -239,10 +234,11 @@ rule suppress_latents:
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
         " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
         " --probe {input.probe} --checkpoints {input.checkpoints}"
-        " --class_latents {input.latents} --latent_activity {input.activity}"
-        " --directions {input.directions} --suppression {output.table}"
-        " --changes {output.changes} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} --run {wildcards.run} {params.settings}"
+        " --class_latents {input.latents} --activity {input.activity}"
+        " --directions {input.directions} --out {output.table}"
+        f" --changes {{output.changes}} --name {EVALUATED}"
+        " --encoder {wildcards.encoder} --method {wildcards.method}"
+        " --run_name {wildcards.run} {params.settings}"
         " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
 
 
@@ -283,7 +279,8 @@ rule show_suppression:
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
         " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
         " --probe {input.probe} --checkpoints {input.checkpoints}"
-        " --run {wildcards.run} --class_latents {input.latents}"
-        " --latent_activity {input.activity} --out {output} --dose={params.dose}"
+        " --class_latents {input.latents} --activity {input.activity} --out {output}"
+        f" --name {EVALUATED} --encoder {{wildcards.encoder}}"
+        " --method {wildcards.method} --run_name {wildcards.run} --dose={params.dose}"
         " {params.pictures} {params.encoder} --checkpoint {params.weights}"
         " {params.device} > {log} 2>&1"
