@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Integer
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Counts:
         iou_C = self.iou_C
         is_shown_C = ~np.isnan(iou_C)
         total = np.where(is_shown_C, iou_C, 0.0).sum(axis=-1)
-        return _share(np.asarray(total), is_shown_C.sum(axis=-1))
+        return _share(total, is_shown_C.sum(axis=-1))
 
     @property
     def pixel_accuracy(self) -> Float64[np.ndarray, "*r"]:
@@ -56,7 +57,7 @@ class Counts:
         return _share(self.hit_C.sum(axis=-1), self.true_C.sum(axis=-1))
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, "..."]:
+def _share(part: ArrayLike, whole: ArrayLike) -> Float64[np.ndarray, "..."]:
     """Part of whole, NaN where the whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     share = np.full(whole.shape, np.nan)
