@@ -107,8 +107,8 @@ class Learners:
 
     def learn(self, batch: Batch) -> Float64[Tensor, "g"]:
         """Take one step; gives the mean cross-entropies before it."""
-        gradient_LGC, loss_G = self._differentiate(batch)
-        gradient_MD = gradient_LGC.flatten(1).T @ batch.z_LD
+        gradient_GCL, loss_G = self._differentiate(batch)
+        gradient_MD = gradient_GCL.flatten(0, 1) @ batch.z_LD
         self._step += 1
         self.weight_GCD.mul_(self._keep_G1[:, :, None])
         for parameter, gradient, moments, rate in (
@@ -116,7 +116,7 @@ class Learners:
                 *(self.weight_GCD, gradient_MD.view_as(self.weight_GCD)),
                 *(self._of_weights, self._rate_G1[:, :, None]),
             ),
-            (self.bias_GC, gradient_LGC.sum(0), self._of_biases, self._rate_G1),
+            (self.bias_GC, gradient_GCL.sum(2), self._of_biases, self._rate_G1),
         ):
             parameter -= moments.next_step(gradient, self._step).mul_(rate)
         return loss_G
@@ -127,20 +127,20 @@ class Learners:
         By hand: (softmax - one-hot) / L. Nothing else needs to be kept.
         """
         n_probes, n_classes, _ = self.weight_GCD.shape
-        weight_MD = self.weight_GCD.flatten(0, 1)
-        logits_LM = torch.addmm(self.bias_GC.flatten(), batch.z_LD, weight_MD.T)
-        logits_LGC = logits_LM.view(-1, n_probes, n_classes)
-        logits_LGC -= logits_LGC.amax(2, keepdim=True)
-        own_LG1 = batch.class_L[:, None, None].expand(-1, n_probes, 1)
-        logit_LG1 = logits_LGC.gather(2, own_LG1)
-        exp_LGC = logits_LGC.exp_()
-        total_LG1 = exp_LGC.sum(2, keepdim=True)
-        loss_G = (total_LG1.log() - logit_LG1).double().mean((0, 2))
+        weight_MD, bias_M1 = self.weight_GCD.flatten(0, 1), self.bias_GC.view(-1, 1)
+        # Classes by patches, not patches by classes: that product is faster.
+        logits_ML = torch.addmm(bias_M1, weight_MD, batch.z_LD.T)
+        logits_GCL = logits_ML.view(n_probes, n_classes, -1)
+        logits_GCL -= logits_GCL.amax(1, keepdim=True)
+        own_G1L = batch.class_L.expand(n_probes, 1, -1)
+        logit_G1L = logits_GCL.gather(1, own_G1L)
+        exp_GCL = logits_GCL.exp_()
+        total_G1L = exp_GCL.sum(1, keepdim=True)
+        loss_G = (total_G1L.log() - logit_G1L).double().mean((1, 2))
         n_labelled = len(batch.class_L)
-        gradient_LGC = exp_LGC.div_(total_LG1.mul_(n_labelled))
-        share = torch.tensor(-1 / n_labelled, device=gradient_LGC.device)
-        gradient_LGC.scatter_add_(2, own_LG1, share.expand(own_LG1.shape))
-        return gradient_LGC, loss_G
+        gradient_GCL = exp_GCL.div_(total_G1L.mul_(n_labelled))
+        share = gradient_GCL.new_full((1,), -1 / n_labelled).expand(own_G1L.shape)
+        return gradient_GCL.scatter_add_(1, own_G1L, share), loss_G
 
 
 class _Moments(NamedTuple):
