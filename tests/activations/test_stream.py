@@ -174,6 +174,50 @@ def test_random_batches_deal_each_patch_once_per_epoch_and_can_start_anywhere(
         assert torch.equal(resumed, whole[first_batch * batch_size :])
 
 
+@given(
+    dataset=datasets,
+    batch_size=st.integers(1, 90),
+    n_mixed=st.integers(1, 300),
+    first_batch=st.integers(0, 12),
+    every=st.integers(1, 3),
+)
+@settings(max_examples=30, deadline=None)
+def test_batches_with_places_are_the_same_batches_and_say_where_each_patch_lies(
+    dataset, batch_size, n_mixed, first_batch, every
+):
+    with Opened(**dataset) as opened:
+        chosen = np.arange(dataset["n_images"])[::every][::-1].copy()
+        n_patches = dataset["n_patches"]
+        n_of_epoch = len(chosen) * n_patches
+        n_batches = -(-n_of_epoch // batch_size)
+
+        def batches(first):
+            return RandomBatches(
+                opened.acts,
+                batch_size=batch_size,
+                seed=7,
+                n_mixed=n_mixed,
+                first_batch=first,
+                images=chosen,
+            )
+
+        plain = torch.cat(list(islice(batches(0), n_batches)))
+        x_MD, place_M = map(
+            torch.cat, zip(*islice(batches(0).with_places(), n_batches), strict=True)
+        )
+        assert torch.equal(x_MD, plain)
+        i_image_M, i_patch_M = np.divmod(place_M.numpy(), n_patches)
+        read_MD = opened.acts.read_patches(i_image_M, i_patch_M)
+        np.testing.assert_array_equal(read_MD, x_MD)
+        all_places = chosen[:, None] * n_patches + np.arange(n_patches)
+        np.testing.assert_array_equal(
+            np.sort(place_M[:n_of_epoch]), np.sort(all_places.ravel())
+        )
+        whole = list(islice(batches(0).with_places(), first_batch + 1))
+        resumed = next(batches(first_batch).with_places())
+        assert all(map(torch.equal, resumed, whole[-1]))
+
+
 def test_random_batches_draw_on_the_images_listed_and_no_others(tmp_path):
     with Opened(
         n_images=9, n_patches=5, width=3, n_shards=2, dtype="float32"

@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, repeat
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Integer
+from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
 from vitproto.activations.ahead import ahead
@@ -80,38 +81,64 @@ class RandomBatches:
 
     def __iter__(self) -> Iterator[Float32[Tensor, "b d"]]:
         """Yield batches from `first_batch` on, counting `waited_s` up."""
-        with closing(self._batches()) as batches:
+        with closing(self._made_ahead(with_places=False)) as made:
+            for batch in made:
+                yield batch.x_BD
+
+    def with_places(
+        self,
+    ) -> Iterator[tuple[Float32[Tensor, "b d"], Int64[Tensor, "b"]]]:
+        """Yield the same batches, and where each of their patches lies.
+
+        Patch p of image i has the place i × n_patches + p; images count over the whole
+        data set, whichever are drawn from. So `labels_NP.reshape(-1)[place_B]` are the
+        labels of a batch.
+        """
+        with closing(self._made_ahead(with_places=True)) as made:
+            for batch in made:
+                yield batch.x_BD, batch.place_B
+
+    def _made_ahead(self, *, with_places: bool) -> Iterator["_Batch"]:
+        """Make batches in the background, counting `waited_s` up."""
+        with closing(self._batches(with_places=with_places)) as batches:
             calls = repeat(partial(next, batches))
             made = ahead(calls, n_threads=1, n_ahead=2)
             with closing(made):
                 while True:
                     start = time.perf_counter()
-                    batch_BD = next(made)
+                    batch = next(made)
                     self.waited_s += time.perf_counter() - start
-                    yield batch_BD
+                    yield batch
 
-    def _batches(self) -> Iterator[Float32[Tensor, "b d"]]:
+    def _batches(self, *, with_places: bool) -> Iterator["_Batch"]:
         """Cut batches from the pools, one after the other."""
-        shape = (self._batch_size, self._activations.width)
-        batch_BD, n_filled = np.empty(shape, np.float32), 0
-        with closing(self._pools()) as pools:
+        batch, n_filled = self._empty_batch(with_places), 0
+        with closing(self._pools(with_places=with_places)) as pools:
             for pool in pools:
                 used = pool.n_skipped
                 while used < len(pool.order_M):
                     rows = pool.order_M[used : used + self._batch_size - n_filled]
-                    _take(pool.raw_MD, rows, batch_BD[n_filled : n_filled + len(rows)])
+                    filled = slice(n_filled, n_filled + len(rows))
+                    _take(pool.raw_MD, rows, batch.x_BD[filled].numpy())
+                    if with_places:
+                        batch.place_B[filled] = torch.from_numpy(pool.place_M[rows])
                     used, n_filled = used + len(rows), n_filled + len(rows)
                     if n_filled == self._batch_size:
-                        yield torch.from_numpy(batch_BD)
-                        batch_BD, n_filled = np.empty(shape, np.float32), 0
+                        yield batch
+                        batch, n_filled = self._empty_batch(with_places), 0
 
-    def _pools(self) -> Iterator["_Pool"]:
+    def _empty_batch(self, with_places: bool) -> "_Batch":
+        x_BD = torch.empty(self._batch_size, self._activations.width)
+        n_places = self._batch_size if with_places else 0
+        return _Batch(x_BD, torch.empty(n_places, dtype=torch.int64))
+
+    def _pools(self, *, with_places: bool) -> Iterator["_Pool"]:
         """Read the pools in turns into two pieces of memory, one ahead."""
         n_most = int(np.diff(self._pool_edges).max()) * int(self._n_patches_R.max())
         shape = (n_most, self._activations.width)
         memory = [np.empty(shape, self._activations.dtype) for _ in range(2)]
         reads = (
-            partial(self._read_pool, plan, memory[i % 2])
+            partial(self._read_pool, plan, memory[i % 2], with_places=with_places)
             for i, plan in enumerate(self._plans())
         )
         # With one call ahead, memory is written to again only after its pool was
@@ -136,7 +163,9 @@ class RandomBatches:
                     yield _Plan(epoch, i, run_R[a:b], skipped_here)
             n_skipped = 0
 
-    def _read_pool(self, plan: "_Plan", memory_MD: np.ndarray) -> "_Pool":
+    def _read_pool(
+        self, plan: "_Plan", memory_MD: np.ndarray, *, with_places: bool
+    ) -> "_Pool":
         i_R, k_R = np.divmod(plan.run_R, len(self._n_patches_R))
         n_patches_R = self._n_patches_R[k_R]
         n_rows = int(n_patches_R.sum())
@@ -145,7 +174,21 @@ class RandomBatches:
             self._image_N[i_R], first_patch_R, n_patches_R, memory_MD
         )
         rng = np.random.default_rng([self._seed, 2, plan.epoch, plan.i_pool])
-        return _Pool(memory_MD[:n_rows], rng.permutation(n_rows), plan.n_skipped)
+        order_M = rng.permutation(n_rows)
+        place_M = np.empty(0, np.int64)
+        if with_places:
+            place_R = self._image_N[i_R] * self._activations.n_patches + first_patch_R
+            # How far each row lies behind the first row of its run.
+            start_R = np.cumsum(n_patches_R) - n_patches_R
+            place_M = np.repeat(place_R - start_R, n_patches_R) + np.arange(n_rows)
+        return _Pool(memory_MD[:n_rows], place_M, order_M, plan.n_skipped)
+
+
+class _Batch(NamedTuple):
+    """Patches, and where they lie, if that was asked for."""
+
+    x_BD: Float32[Tensor, "b d"]
+    place_B: Int64[Tensor, "p"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +206,8 @@ class _Pool:
     """Patches read together and the order in which they are dealt."""
 
     raw_MD: np.ndarray
+    place_M: Int64[np.ndarray, "p"]
+    """Of each row; empty if not asked for."""
     order_M: Integer[np.ndarray, "m"]
     n_skipped: int
 

@@ -1,0 +1,86 @@
+"""Measure the linear probes of a sweep on the test images, and keep the best."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.device import pick_device
+from vitproto.files import whole_file
+from vitproto.segmentation.evaluation import (
+    evaluate,
+    find_best,
+    to_class_table,
+    to_probe_table,
+)
+from vitproto.segmentation.linear_probe import (
+    load_probes,
+    read_probe_settings,
+    save_probe,
+)
+from vitproto.segmentation.patch_labels import read_patch_labels
+from vitproto.study.fingerprint import fingerprint
+
+
+def evaluate_probes(
+    shards: tuple[Path, ...],
+    layer: int,
+    patch_labels: Path,
+    probes: Path,
+    table: Path,
+    best: Path,
+    baseline: Path,
+    *,
+    device: str,
+) -> None:
+    """Measure all probes of a sweep in one pass over the test images; keep the best.
+
+    Logits are upsampled to the masks' resolution. The best probe has the highest mIoU
+    on the test images; of equal ones it is the first.
+
+    Args:
+        shards: all shards of the activations, those that the probes were trained on.
+        layer: which block, counted from 0.
+        patch_labels: the HDF5 file with the masks.
+        probes: the safetensors file with all probes.
+        table: the CSV file to write, with a row for each probe.
+        best: the safetensors file to write, with the best probe.
+        baseline: the CSV file to write, with a row for each class: how well the best
+            probe segments it.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    torch_device = pick_device(device)
+    acts = Activations.open(shards, layer)
+    labels = read_patch_labels(patch_labels)
+    labels.check(acts, patch_labels, shards[0])
+    trained = load_probes(probes)
+    trained[0].probe.check(probes, acts, labels.n_classes)
+    found = evaluate(acts, labels, [one.probe for one in trained], torch_device)
+    i_best = find_best(found.counts)
+    chosen = trained[i_best]
+    settings = {
+        "learning_rate": chosen.learning_rate,
+        "weight_decay": chosen.weight_decay,
+        "miou": float(found.counts.miou[i_best]),
+        "sweep": read_probe_settings(probes),
+        "code": fingerprint("evaluate_probes"),
+    }
+    save_probe(best, chosen.probe, settings)
+    _write(table, to_probe_table(trained, found.counts))
+    _write(baseline, to_class_table(labels.classes, found, i_best))
+    logging.info(
+        "best: learning rate %g, weight decay %g, mIoU %.4f, pixel accuracy %.4f",
+        *(chosen.learning_rate, chosen.weight_decay, found.counts.miou[i_best]),
+        found.counts.pixel_accuracy[i_best],
+    )
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run(evaluate_probes)
