@@ -1,0 +1,64 @@
+"""How well do predictions agree with masks? IoU and accuracy, from counts of pixels.
+
+All counts are of labelled pixels: those whose mask shows no class count nowhere.
+Before the axis of classes C, arrays may have any others, such as R resamples or G
+probes; they are broadcast against each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Integer
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Labelled pixels of some images by class.
+
+    Attributes:
+        true_C: those that the masks show a class at.
+        predicted_C: those that a class is predicted for.
+        hit_C: those of which both is so.
+    """
+
+    true_C: Integer[np.ndarray, "*#r c"]
+    predicted_C: Integer[np.ndarray, "*#r c"]
+    hit_C: Integer[np.ndarray, "*#r c"]
+
+    @property
+    def iou_C(self) -> Float64[np.ndarray, "*r c"]:
+        """Intersection over union: hit / (true + predicted - hit).
+
+        NaN where no mask shows the class; 0 where it is shown and never predicted.
+        """
+        union_C = self.true_C + self.predicted_C - self.hit_C
+        return _share(self.hit_C, np.where(self.true_C > 0, union_C, 0))
+
+    @property
+    def accuracy_C(self) -> Float64[np.ndarray, "*r c"]:
+        """The share of a class's pixels that are predicted as such: hit / true.
+
+        NaN where no mask shows the class.
+        """
+        return _share(self.hit_C, self.true_C)
+
+    @property
+    def miou(self) -> Float64[np.ndarray, "*r"]:
+        """The mean IoU of the classes that the masks show; NaN if there are none."""
+        iou_C = self.iou_C
+        is_shown_C = ~np.isnan(iou_C)
+        total = np.where(is_shown_C, iou_C, 0.0).sum(axis=-1)
+        return _share(np.asarray(total), is_shown_C.sum(axis=-1))
+
+    @property
+    def pixel_accuracy(self) -> Float64[np.ndarray, "*r"]:
+        """The share of all labelled pixels that are hits; NaN if there are none."""
+        return _share(self.hit_C.sum(axis=-1), self.true_C.sum(axis=-1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, "..."]:
+    """Part of whole, NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(part, whole)
+    share = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
