@@ -76,7 +76,7 @@ def planted_scene(seed=0) -> Scene:
 
     decoder_SD = torch.from_numpy(planted_SD).float()
     autoencoder = SparseAutoencoder(
-        W_enc_SD=decoder_SD,
+        W_enc_SD=decoder_SD.clone(),
         b_enc_S=torch.full((N_LATENTS,), -0.5),
         W_dec_SD=decoder_SD,
         b_dec_D=torch.zeros(WIDTH),

@@ -4,6 +4,7 @@ P patches, D width, J latents of a class, C classes, K kinds of edits, E edits: 
 at a dose. An edit is a product over J, coefficients · directions.
 """
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,13 +13,13 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vitproto.activations.encoder import Encoder
-from vitproto.segmentation.encoder_tail import Tail
+from vitproto.segmentation.encoder_tail import Captured, Tail
 from vitproto.segmentation.linear_probe import LinearProbe
 
 EDITS_AT_ONCE = 16
-"""Edits that run through the encoder together, whatever the number of cores: bits of
-a product can depend on the number of its rows."""
+"""Edits of an image that run through the encoder together, and whose logits are in
+memory at a time; whatever the number of cores, since bits of a product can depend on
+the number of its rows."""
 
 
 @runtime_checkable
@@ -84,23 +85,21 @@ class AtProbeLayer:
 class AtEarlierLayer:
     """Edits of an earlier block's output: the encoder's blocks after it run again.
 
-    The logits before are those of an edit by zero on the same way. Activations on disk
-    may be rounded, and images are encoded anew here.
+    The logits before are those of an edit by zero, on the same way. So they are of the
+    image as it is encoded here, not of activations that were rounded when recorded.
     """
 
-    def __init__(
-        self, encoder: Encoder, tail: Tail, probe: LinearProbe, paths: Sequence[Path]
-    ):
+    def __init__(self, tail: Tail, probe: LinearProbe, paths: Sequence[Path]):
         """Prepare nothing yet.
 
         Args:
-            encoder: whose blocks `tail` runs; on the device of all that is given later.
-            tail: from the autoencoder's layer to the probe's.
+            tail: from the autoencoder's layer to the probe's; its encoder lies on the
+                device of all that is given later.
             probe: on that device.
             paths: the test images in their order.
         """
-        self._encoder, self._tail = encoder, tail
-        self._probe, self._paths = probe, paths
+        self._tail, self._probe, self._paths = tail, probe, paths
+        self._of_thread = threading.local()
 
     def before(
         self, i_test: int, acts_PD: Float32[Tensor, "p d"]
@@ -122,16 +121,27 @@ class AtEarlierLayer:
         coefficients_EPJ: Float32[Tensor, "e p j"],
     ) -> Float32[Tensor, "e p c"]:
         """The logits of the image after each edit."""
-        edit_EPD = torch.bmm(coefficients_EPJ, prepared_EJX)
-        return self._logits(i_test, edit_EPD)
+        return self._logits(i_test, torch.bmm(coefficients_EPJ, prepared_EJX))
 
     def _logits(
         self, i_test: int, edit_EPD: Float32[Tensor, "e p d"]
     ) -> Float32[Tensor, "e p c"]:
-        read = self._encoder.preprocessing.read(self._paths[i_test])
-        pixels_CHW = torch.from_numpy(read).to(edit_EPD.device)
-        parts = [
-            self._probe(self._tail(pixels_CHW, some_EPD).flatten(0, 1))
-            for some_EPD in edit_EPD.split(EDITS_AT_ONCE)
-        ]
-        return torch.cat(parts).unflatten(0, edit_EPD.shape[:2])
+        captured = self._capture(i_test, edit_EPD.device)
+        parts = []
+        for some_EPD in edit_EPD.split(EDITS_AT_ONCE):
+            # Always as many, so that the same edit gives the same bits in any company.
+            whole_EPD = some_EPD.new_zeros(EDITS_AT_ONCE, *some_EPD.shape[1:])
+            whole_EPD[: len(some_EPD)] = some_EPD
+            patches_EPD = self._tail.replay(captured, whole_EPD)
+            logits_XC = self._probe(patches_EPD.flatten(0, 1))
+            parts.append(logits_XC.unflatten(0, whole_EPD.shape[:2])[: len(some_EPD)])
+        return torch.cat(parts)
+
+    def _capture(self, i_test: int, device: torch.device) -> Captured:
+        """The image between the two blocks. A thread keeps the one it was last at."""
+        if getattr(self._of_thread, "i_test", None) != i_test:
+            read = self._tail.encoder.preprocessing.read(self._paths[i_test])
+            pixels_CHW = torch.from_numpy(read).to(device)
+            self._of_thread.captured = self._tail.capture(pixels_CHW)
+            self._of_thread.i_test = i_test
+        return self._of_thread.captured

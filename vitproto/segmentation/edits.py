@@ -160,7 +160,7 @@ def class_edits(
         autoencoder: on the CPU.
         activity: of its latents in training.
         direction_D: along which the class's logit rises most; of any length. If it is
-            0, the class has no `class_direction`.
+            0 or NaN, the class has no `class_direction`.
         n_classes: C, of the data set, whether they have latents or not.
         cfg: doses, draws and seed.
     """

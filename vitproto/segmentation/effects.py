@@ -32,7 +32,7 @@ ALONE = "no other class in the validation images"
 NO_CONTROL = {
     "random_latents": "no other latent is active",
     "other_class": "no other class has active latents",
-    "class_direction": "the probe tells it from nothing",
+    "class_direction": "no direction of the class is known",
 }
 """Why a class lacks a control."""
 
@@ -48,6 +48,11 @@ MEASURES = (
     *("collateral", "collateral_low", "collateral_high"),
     *("specificity", "specificity_low", "specificity_high"),
     *("margin", "margin_low", "margin_high"),
+)
+
+CHANGE_COLUMNS = (
+    *("label", "class_name", "dose", "to_label", "to_class_name"),
+    *("share", "n_patches"),
 )
 
 

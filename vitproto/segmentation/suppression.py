@@ -20,7 +20,7 @@ from torch import Tensor
 from vitproto.activations.stream import Activations
 from vitproto.progress import progress_bar
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
-from vitproto.segmentation.edited_logits import EditedLogits
+from vitproto.segmentation.edited_logits import EDITS_AT_ONCE, EditedLogits
 from vitproto.segmentation.edits import (
     Activity,
     ClassEdits,
@@ -39,9 +39,6 @@ from vitproto.threads import one_core_each
 
 IMAGES_PER_CORE = 4
 """Images that are read at a time."""
-
-EDITS_AT_ONCE = 16
-"""Edits of an image whose logits are in memory at a time."""
 
 
 @dataclass(frozen=True)
