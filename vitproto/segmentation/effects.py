@@ -7,7 +7,8 @@ replacement. All classes and edits share the resamples, so that what is compared
 measured on the same images. Row 0 of every array over R is the test images themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ CHANGE_COLUMNS = (
 
 
 class _Scores(NamedTuple):
-    """Of one class and of the others, over resamples or draws and resamples."""
+    """Of one class, and means over the others that are shown; each over resamples."""
 
     iou: np.ndarray
     accuracy: np.ndarray
@@ -104,83 +105,48 @@ def class_rows(
         weights_RM: as `resample` gives them.
         doses: those of the counts.
     """
-    c = one.label - 1
-    n_images = int((before.true_MC[:, c] > 0).sum())
-    notes = list(one.notes)
-    if n_images == 0:
-        notes.append(ABSENT)
-    if not one.latents and not notes:
-        notes.append(NO_LATENTS)
+    n_images = int((before.true_MC[:, one.label - 1] > 0).sum())
+    notes = _class_notes(one, before, counts, n_images)
     if counts is None:
         return [_row(one, "latents", dose, 0, n_images, {}, notes) for dose in doses]
-    if dead := counts.edits.dead:
-        names = ", ".join(map(str, dead))
-        is_all = len(dead) == len(one.latents)
-        notes.append(DEAD if is_all else f"never active of its latents: {names}")
-    if before.predicted_MC[:, c].sum() == 0:
-        notes.append(UNPREDICTED)
     if n_images == 1:
-        notes.append(ONE_IMAGE)
         weights_RM = weights_RM[:1]
-    if counts.n_patches == 0:
-        notes.append(NO_PATCH)
-    if counts.n_others == 0:
-        notes.append(NO_OTHER_PATCH)
-    if (before.true_MC.any(axis=0)).sum() == 1:
-        notes.append(ALONE)
-
     true_RC = _sums(weights_RM, before.true_MC)
-    found = _scores(c, weights_RM, true_RC, before.predicted_MC, before.hit_MC)
-    rows, own_OR = [], []
-    for edit in EDITS:
-        kinds = counts.edits.draws_of(edit)
-        for o, dose in enumerate(doses):
+    score = partial(_scores, one.label - 1, weights_RM, true_RC)
+    found = score(before.predicted_MC, before.hit_MC)
+    rows = []
+    for o, dose in enumerate(doses):
+        own_R = None
+        for edit in EDITS:
+            kinds = counts.edits.draws_of(edit)
             if not kinds:
                 told = [*notes, NO_CONTROL[edit]]
                 rows.append(_row(one, edit, dose, 0, n_images, {}, told))
                 continue
-            draws = [
-                _scores(
-                    *(c, weights_RM, true_RC),
-                    *(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]),
-                )
-                for k in kinds
-            ]
-            after = _Scores(
-                *(np.mean(part, axis=0) for part in zip(*draws, strict=True))
+            after = _mean_scores(
+                score(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]) for k in kinds
             )
-            loss_R = found.iou - after.iou
-            collateral_R = found.others_iou - after.others_iou
-            specificity_R = loss_R - collateral_R
-            over_resamples = {
-                "loss": loss_R,
-                "collateral": collateral_R,
-                "specificity": specificity_R,
-            }
-            if edit == "latents":
-                own_OR.append(specificity_R)
+            effects = _effects(found, after)
+            if own_R is None:
+                own_R = effects["specificity"]
             else:
-                over_resamples["margin"] = own_OR[o] - specificity_R
+                effects["margin"] = own_R - effects["specificity"]
             values = {
                 "edit_norm": counts.mean_length_O[o] / before.mean_length,
-                **{f"{name}_before": getattr(found, name)[0] for name in after._fields},
-                **{f"{name}_after": getattr(after, name)[0] for name in after._fields},
                 "changed_class": _share(
                     counts.n_changed_KO[kinds, o], counts.n_patches
                 ),
                 "changed_others": _share(
                     counts.n_others_changed_KO[kinds, o], counts.n_others
                 ),
+                **_values(found, after, effects),
             }
-            for name, values_R in over_resamples.items():
-                values[name] = values_R[0]
-                values[f"{name}_low"], values[f"{name}_high"] = interval(values_R[1:])
-            told = list(notes)
-            is_interval_missing = np.isnan(values["specificity_low"])
-            if n_images > 1 and ALONE not in notes and is_interval_missing:
-                told.append(UNSAMPLED)
+            is_unsampled = np.isnan(values["specificity_low"])
+            is_said = ONE_IMAGE in notes or ALONE in notes
+            told = [*notes, UNSAMPLED] if is_unsampled and not is_said else notes
             rows.append(_row(one, edit, dose, len(kinds), n_images, values, told))
-    return rows
+    order = {edit: i for i, edit in enumerate(EDITS)}
+    return sorted(rows, key=lambda row: order[row["edit"]])  # doses stay in order
 
 
 def change_rows(
@@ -220,6 +186,48 @@ def interval(values_R: Float64[np.ndarray, "resamples"]) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(told_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return float(low), float(high)
+
+
+def _class_notes(
+    one: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
+) -> list[str]:
+    """What is odd about a class, whatever is done to it."""
+    notes = list(one.notes)
+    if not one.latents and not notes:
+        notes.append(NO_LATENTS)
+    if n_images == 0:
+        notes.append(ABSENT)
+    if counts is None:
+        return notes
+    if dead := counts.edits.dead:
+        names = ", ".join(map(str, dead))
+        is_all = len(dead) == len(one.latents)
+        notes.append(DEAD if is_all else f"never active of its latents: {names}")
+    applies = {
+        UNPREDICTED: not before.predicted_MC[:, one.label - 1].any(),
+        ONE_IMAGE: n_images == 1,
+        NO_PATCH: counts.n_patches == 0,
+        NO_OTHER_PATCH: counts.n_others == 0,
+        ALONE: before.true_MC.any(axis=0).sum() == 1,
+    }
+    return [*notes, *(note for note, does in applies.items() if does)]
+
+
+def _effects(found: _Scores, after: _Scores) -> dict[str, np.ndarray]:
+    """What was lost, over resamples."""
+    loss_R = found.iou - after.iou
+    collateral_R = found.others_iou - after.others_iou
+    specificity_R = loss_R - collateral_R
+    return {
+        "loss": loss_R,
+        "collateral": collateral_R,
+        "specificity": specificity_R,
+    }
+
+
+def _mean_scores(draws: Iterable[_Scores]) -> _Scores:
+    """The mean of each score over draws."""
+    return _Scores(*(np.mean(part, axis=0) for part in zip(*draws, strict=True)))
 
 
 def _scores(

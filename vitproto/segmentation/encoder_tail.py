@@ -145,6 +145,12 @@ class Tail:
             tokens = tokens.transpose(0, 1)
         return tokens[:, encoder.n_prefix :].float()
 
+    def __call__(
+        self, pixels_CHW: UInt8[Tensor, "3 h w"], edit_EPD: Float[Tensor, "e p d"]
+    ) -> Float[Tensor, "e p d"]:
+        """`replay` of an image that is needed only once."""
+        return self.replay(self.capture(pixels_CHW), edit_EPD)
+
     def _note(self, _block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Called before each block; only a thread that captures takes note."""
         noted = getattr(self._of_thread, "noted", None)

@@ -268,11 +268,11 @@ def _candidates_of_cell(low_SC, high_SC, j, margin, class_K):
 def _candidates(low_left_C, low_right_C, high_left_C, high_right_C, margin, class_K):
     """List what reaches as high as another stays at least; gives the number."""
     bound = _highest_of_lower(low_left_C, low_right_C) - margin
-    n = 0
+    n = np.uint64(0)  # Python's rule for negative indices would cost as much again
     for c in range(len(high_left_C)):
         class_K[n] = c
-        n += (high_left_C[c] >= bound) | (high_right_C[c] >= bound)
-    return n
+        n += np.uint64((high_left_C[c] >= bound) | (high_right_C[c] >= bound))
+    return np.int64(n)
 
 
 @typing.no_type_check
@@ -335,12 +335,17 @@ def _blend_ends(corner_4C, weight, left_K, right_K):
 @numba.njit(nogil=True, cache=True)
 def _best_of_row(left_K, right_K, place_K, n, class_K, weight_X, best_X, class_X):
     """Find the best of n classes for each pixel of a row; of equal ones the first."""
-    best_X[:] = -np.inf
-    for i in range(n):
+    k = place_K[0]
+    left, step = left_K[k], right_K[k] - left_K[k]
+    first = class_K[k]
+    for x in range(len(weight_X)):
+        best_X[x] = left + weight_X[x] * step
+        class_X[x] = first
+    for i in range(1, n):
         k = place_K[i]
-        c, left = class_K[k], left_K[k]
-        step = right_K[k] - left
-        for x in range(len(class_X)):
+        left, step = left_K[k], right_K[k] - left_K[k]
+        c = np.int64(class_K[k])  # as int32 the loop below does not become vectors
+        for x in range(len(weight_X)):
             value = left + weight_X[x] * step
             is_better = value > best_X[x]
             best_X[x] = value if is_better else best_X[x]
@@ -350,23 +355,21 @@ def _best_of_row(left_K, right_K, place_K, n, class_K, weight_X, best_X, class_X
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _find_classes(
-    top_SC, bottom_SC, j, class_K, n, margin, weight_Y, weight_X, scratch, class_X
+    top_SC, bottom_SC, j, class_K, n, margin, height, width, weight_X, scratch, class_X
 ):
     """Find the class of each pixel of cell j of a row, among n that may win there."""
-    corner_4C, left_C, right_C, place_C, best_X = scratch
-    width = len(weight_X)
-    left_K, right_K, best_X = left_C[:n], right_C[:n], best_X[:width]
+    corner_4C, left_C, right_C, place_C, best_X, best_class_X = scratch
+    left_K, right_K = left_C[:n], right_C[:n]
     _enter_corners(top_SC, bottom_SC, j, class_K, n, corner_4C)
-    for y in range(len(weight_Y)):
-        _blend_ends(corner_4C, weight_Y[y], left_K, right_K)
+    for y in range(height):
+        _blend_ends(corner_4C, weight_X[y], left_K, right_K)
         n_left = _candidates(left_K, right_K, left_K, right_K, margin, place_C)
-        row_X = class_X[y * width : (y + 1) * width]
-        if n_left == 1:
-            row_X[:] = class_K[place_C[0]]
-        else:
-            _best_of_row(
-                *(left_K, right_K, place_C, n_left, class_K, weight_X, best_X, row_X)
-            )
+        _best_of_row(
+            *(left_K, right_K, place_C, n_left, class_K),
+            *(weight_X, best_X, best_class_X),
+        )
+        for x in range(width):
+            class_X[y * width + x] = best_class_X[x]
 
 
 @typing.no_type_check
@@ -379,6 +382,7 @@ def _scratch(n_classes, side):
         np.empty(n_classes, np.float32),
         np.empty(n_classes + 1, np.int32),
         np.empty(side, np.float32),
+        np.empty(side, np.int32),
     )
 
 
@@ -415,7 +419,7 @@ def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
                 else:
                     _find_classes(
                         *(top_SC, bottom_SC, j, class_K, n, margin),
-                        *(weight_X[: y_stop - y_start], weight_X[: x_stop - x_start]),
+                        *(y_stop - y_start, x_stop - x_start, weight_X),
                         *(scratch, class_X),
                     )
                     _count_each(label_X[start:stop], class_X, predicted_C, hit_C)
@@ -447,7 +451,7 @@ def _predict(logits_PC, n_rows, n_columns, side, label_HW):
             n = _candidates_of_cell(low_SC, high_SC, j, margin, class_K)
             _find_classes(
                 *(top_SC, bottom_SC, j, class_K, n, margin),
-                *(weight_X[: y_stop - y_start], weight_X[: x_stop - x_start]),
+                *(y_stop - y_start, x_stop - x_start, weight_X),
                 *(scratch, class_X),
             )
             for y in range(y_start, y_stop):
