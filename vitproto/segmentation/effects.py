@@ -225,6 +225,20 @@ def _effects(found: _Scores, after: _Scores) -> dict[str, np.ndarray]:
     }
 
 
+def _values(
+    found: _Scores, after: _Scores, effects: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Scores of the test images themselves, and effects with their intervals."""
+    values = {}
+    for when, scores in (("before", found), ("after", after)):
+        for name, score_R in scores._asdict().items():
+            values[f"{name}_{when}"] = score_R[0]
+    for name, effect_R in effects.items():
+        low, high = interval(effect_R[1:])
+        values |= {name: effect_R[0], f"{name}_low": low, f"{name}_high": high}
+    return values
+
+
 def _mean_scores(draws: Iterable[_Scores]) -> _Scores:
     """The mean of each score over draws."""
     return _Scores(*(np.mean(part, axis=0) for part in zip(*draws, strict=True)))
