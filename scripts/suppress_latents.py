@@ -1,6 +1,7 @@
 """Suppress the latents of each class and measure what a linear probe still sees."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +86,7 @@ def suppress_latents(
         compute_dtype: how a GPU computes the encoder, at an earlier layer.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
+    began = time.perf_counter()
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
@@ -133,9 +135,10 @@ def suppress_latents(
             table.to_csv(partial, index=False, lineterminator="\n")
     n_measured = len({row["label"] for row in rows if row["loss"] is not None})
     logging.info(
-        "%s: %d of %d classes measured on %d images, at layer %d of a probe of layer "
-        "%d",
+        "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
+        "layer %d, in %.1f s",
         *(out, n_measured, len(chosen), len(labels.i_test_M), layer, probe_layer),
+        time.perf_counter() - began,
     )
 
 

@@ -220,7 +220,11 @@ def test_latents_that_two_classes_share_are_no_control_of_either():
 def test_a_class_without_a_direction_has_no_ceiling(direction):
     edits = edits_of(1, direction_D=torch.full((D,), direction))
     assert edits.draws_of("class_direction") == []
-    assert edits.directions_KJD.isfinite().all()
+    length_OP, e_KOPD = built(edits, torch.ones(3, 2))
+    assert e_KOPD.isfinite().all()
+    np.testing.assert_allclose(
+        e_KOPD.norm(dim=-1), length_OP.expand(len(e_KOPD), -1, -1), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Suppressing the latent of a planted class removes that class, and says all it did."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -31,12 +30,12 @@ from vitproto.segmentation.suppression import suppress
 CPU = torch.device("cpu")
 
 
-def suppressed(folder, scene, cfg=CFG, n_shards=1):
+def suppressed(folder, scene, cfg=CFG, n_shards=1, device=CPU):
     """All that `suppress` yields, by label."""
     acts = Activations.open(write_shards(folder, scene.x_NPD, n_shards), LAYER)
     found = suppress(
         *(acts, scene.labels, scene.autoencoder, scene.activity, scene.chosen),
-        *(scene.directions_CD, AtProbeLayer(scene.probe), CPU, cfg),
+        *(scene.directions_CD, AtProbeLayer(scene.probe.to(device)), device, cfg),
     )
     return {one.label: (before, one, counts) for before, one, counts in found}
 
@@ -301,7 +300,34 @@ def test_a_class_that_is_alone_has_no_control_by_others_and_no_collateral(tmp_pa
     check_notes(rows)
 
 
-@cache
+def test_a_class_that_no_patch_mostly_shows_has_no_share_of_patches(tmp_path):
+    scene = planted_scene()
+    labels_NP = scene.labels.labels_NP.copy()
+    labels_NP[labels_NP == CAR] = 0
+    labels = replace(scene.labels, labels_NP=labels_NP)
+    only_cars = [one for one in scene.chosen if one.label == CAR]
+    found = suppressed(tmp_path, replace(scene, labels=labels, chosen=only_cars))
+    rows, changes = tables(found)
+    assert rows["note"].str.contains("no validation patch shows it most").all()
+    assert rows["changed_class"].isna().all()
+    measured = rows[rows["edit"] == "latents"]
+    assert (measured["loss"] > 0.4).all()
+    assert (measured["changed_others"] == 0).all()
+    assert changes.empty
+    check_notes(rows)
+
+
+def test_resamples_that_never_show_a_class_make_no_interval(planted):
+    before, one, counts = planted[1][CAR]
+    without_M = np.where(before.true_MC[:, CAR - 1] > 0, 0.0, 1.0)
+    weights_RM = np.stack([np.ones(len(without_M)), without_M])
+    rows = pd.DataFrame(class_rows(one, before, counts, weights_RM, CFG.doses))
+    told = "no resample shows it with another class: no interval"
+    assert set(rows["note"]) == {told}
+    assert rows["loss"].notna().all()
+    assert rows["loss_low"].isna().all()
+
+
 def bytes_of(n_shards, n_threads, tmp_path):
     folder = tmp_path / f"{n_shards}-{n_threads}"
     folder.mkdir()
@@ -316,6 +342,18 @@ def test_shards_and_cores_change_no_byte(tmp_path):
     one = bytes_of(1, 1, tmp_path)
     assert one == bytes_of(3, 2, tmp_path)
     assert one == bytes_of(2, 3, tmp_path)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_counts_what_the_cpu_counts(tmp_path, planted):
+    scene, found = planted
+    on_gpu = suppressed(tmp_path, scene, device=torch.device("cuda"))
+    for label in (TREE, CAR):
+        counts, again = found[label][2], on_gpu[label][2]
+        np.testing.assert_array_equal(again.n_changed_KO, counts.n_changed_KO)
+        # A pixel may lie on the border of two classes.
+        assert abs(again.hit_KOMC - counts.hit_KOMC).max() <= 2
+        assert abs(again.predicted_KOMC - counts.predicted_KOMC).max() <= 2
 
 
 def test_a_class_is_measured_alike_with_and_without_the_others(tmp_path, rows):
