@@ -227,6 +227,20 @@ def test_intervals_are_those_of_a_loop_over_resamples(planted, rows):
     assert row["n_draws"] == 3
 
 
+def test_what_no_draw_changes_is_a_loss_of_exactly_nothing(planted):
+    before, one, counts = planted[1][CAR]
+    as_before = [
+        np.broadcast_to(part.astype(np.int32), counts.hit_KOMC.shape)
+        for part in (before.predicted_MC, before.hit_MC)
+    ]
+    unmoved = replace(counts, predicted_KOMC=as_before[0], hit_KOMC=as_before[1])
+    weights_RM = resample(len(before.true_MC), CFG)
+    rows = pd.DataFrame(class_rows(one, before, unmoved, weights_RM, CFG.doses))
+    for name in ("loss", "collateral", "specificity", "margin"):
+        for end in ("", "_low", "_high"):
+            assert set(rows[name + end].dropna()) == {0}
+
+
 def test_an_interval_leaves_out_resamples_that_have_no_value():
     values_R = np.array([np.nan, *np.linspace(0, 1, 41), np.nan])
     assert interval(values_R) == pytest.approx((0.025, 0.975))

@@ -7,7 +7,7 @@ replacement. All classes and edits share the resamples, so that what is compared
 measured on the same images. Row 0 of every array over R is the test images themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -123,10 +123,13 @@ def class_rows(
                 told = [*notes, NO_CONTROL[edit]]
                 rows.append(_row(one, edit, dose, 0, n_images, {}, told))
                 continue
-            after = _mean_scores(
+            draws = [
                 score(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]) for k in kinds
+            ]
+            after = _Scores(
+                *(np.mean(x_KR, axis=0) for x_KR in zip(*draws, strict=True))
             )
-            effects = _effects(found, after)
+            effects = _effects(found, draws)
             if own_R is None:
                 own_R = effects["specificity"]
             else:
@@ -213,15 +216,20 @@ def _class_notes(
     return [*notes, *(note for note, does in applies.items() if does)]
 
 
-def _effects(found: _Scores, after: _Scores) -> dict[str, np.ndarray]:
-    """What was lost, over resamples."""
-    loss_R = found.iou - after.iou
-    collateral_R = found.others_iou - after.others_iou
-    specificity_R = loss_R - collateral_R
+def _effects(found: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
+    """What was lost, over resamples; the mean over draws.
+
+    The mean of differences, not the difference of means: what no draw changes is
+    exactly 0.
+    """
+    loss_R = np.mean([found.iou - after.iou for after in draws], axis=0)
+    collateral_R = np.mean(
+        [found.others_iou - after.others_iou for after in draws], axis=0
+    )
     return {
         "loss": loss_R,
         "collateral": collateral_R,
-        "specificity": specificity_R,
+        "specificity": loss_R - collateral_R,
     }
 
 
@@ -237,11 +245,6 @@ def _values(
         low, high = interval(effect_R[1:])
         values |= {name: effect_R[0], f"{name}_low": low, f"{name}_high": high}
     return values
-
-
-def _mean_scores(draws: Iterable[_Scores]) -> _Scores:
-    """The mean of each score over draws."""
-    return _Scores(*(np.mean(part, axis=0) for part in zip(*draws, strict=True)))
 
 
 def _scores(
