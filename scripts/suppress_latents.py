@@ -1,0 +1,178 @@
+"""Suppress the latents of each class and measure what a linear probe still sees."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+
+from vitproto.activations.encoder import EncoderSettings, load_encoder
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.data.data_root import check_root
+from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.device import pick_device
+from vitproto.files import whole_file
+from vitproto.segmentation.autoencoders import load_autoencoder
+from vitproto.segmentation.class_directions import load_directions
+from vitproto.segmentation.edited_logits import (
+    AtEarlierLayer,
+    AtProbeLayer,
+    EditedLogits,
+)
+from vitproto.segmentation.edits import SuppressionSettings
+from vitproto.segmentation.effects import (
+    CHANGE_COLUMNS,
+    change_rows,
+    class_rows,
+    resample,
+)
+from vitproto.segmentation.encoder_tail import Tail
+from vitproto.segmentation.latent_tables import read_activity, read_chosen
+from vitproto.segmentation.linear_probe import load_probe
+from vitproto.segmentation.patch_labels import PatchLabels, read_patch_labels
+from vitproto.segmentation.suppression import suppress
+
+
+def suppress_latents(
+    root: Path,
+    images: Path,
+    shards: tuple[Path, ...],
+    patch_labels: Path,
+    probe: Path,
+    checkpoints: Path,
+    class_latents: Path,
+    activity: Path,
+    directions: Path,
+    out: Path,
+    changes: Path,
+    *,
+    name: str,
+    encoder: str,
+    probe_layer: int,
+    layer: int,
+    method: str,
+    run_name: str,
+    compute_dtype: Literal["float32", "bfloat16"],
+    device: str,
+    encoder_cfg: EncoderSettings,
+    cfg: SuppressionSettings,
+) -> None:
+    """Suppress the latents of each class and measure what a linear probe still sees.
+
+    At the probe's own layer this takes recorded activations alone. At an earlier one
+    the encoder runs on the test images, for every class and edit.
+
+    Args:
+        root: the folder of the data set.
+        images: its image list.
+        shards: all shards of its activations, of both layers.
+        patch_labels: the HDF5 file with labels of patches and masks of test images.
+        probe: the safetensors file with the linear probe.
+        checkpoints: the JSON file that lists the checkpoints of the run's family.
+        class_latents: the CSV file with the chosen latents of each class.
+        activity: the CSV file with what each latent did in training.
+        directions: the safetensors file with the direction of each class.
+        out: the CSV file to write, with a row for each class, edit and dose.
+        changes: the CSV file to write: what the patches of each class change to.
+        name: what the configuration calls the data set.
+        encoder: what recorded the activations; repeated in each row.
+        probe_layer: which block the probe reads, counted from 0; repeated in each row.
+        layer: which block is edited, counted from 0; repeated in each row.
+        method: how the autoencoder was made; repeated in each row.
+        run_name: which run of the family; repeated in each row as `run`.
+        compute_dtype: how a GPU computes the encoder, at an earlier layer.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    began = time.perf_counter()
+    torch_device = pick_device(device)
+    acts = Activations.open(shards, layer)
+    labels = read_patch_labels(patch_labels)
+    labels.check(acts, patch_labels, shards[0])
+    fitted = load_probe(probe)
+    fitted.check(probe, Activations.open(shards, probe_layer), labels.n_classes)
+    on_device = fitted.to(torch_device)
+    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    n_latents = autoencoder.n_prototypes
+    logits: EditedLogits = AtProbeLayer(on_device)
+    if layer != probe_layer:
+        check_root(root, name)
+        paths = _test_paths(root, images, labels, patch_labels)
+        tail = _load_tail(
+            *(encoder_cfg, compute_dtype, layer, probe_layer),
+            *(acts, shards[0], torch_device),
+        )
+        logits = AtEarlierLayer(tail, on_device, paths)
+    chosen = read_chosen(class_latents, labels.classes, n_latents)
+    found = suppress(
+        *(acts, labels, autoencoder, read_activity(activity, n_latents), chosen),
+        torch.from_numpy(load_directions(directions, labels.n_classes, acts.width)),
+        *(logits, torch_device, cfg),
+    )
+    weights_RM = resample(len(labels.i_test_M), cfg)
+    rows, changed = [], []
+    for before, one, counts in found:
+        rows += class_rows(one, before, counts, weights_RM, cfg.doses)
+        if counts is not None:
+            changed += change_rows(one, counts, cfg.doses, labels.classes)
+    place = {
+        "encoder": encoder,
+        "probe_layer": probe_layer,
+        "layer": layer,
+        "method": method,
+        "run": run_name,
+    }
+    tables = {
+        out: pd.DataFrame([place | row for row in rows]),
+        changes: pd.DataFrame(
+            [place | row for row in changed], columns=[*place, *CHANGE_COLUMNS]
+        ),
+    }
+    for path, table in tables.items():
+        with whole_file(path) as partial:
+            table.to_csv(partial, index=False, lineterminator="\n")
+    n_measured = len({row["label"] for row in rows if row["loss"] is not None})
+    logging.info(
+        "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
+        "layer %d, in %.1f s",
+        *(out, n_measured, len(chosen), len(labels.i_test_M), layer, probe_layer),
+        time.perf_counter() - began,
+    )
+
+
+def _test_paths(
+    root: Path, images: Path, labels: PatchLabels, patch_labels: Path
+) -> list[Path]:
+    listed = read_image_list(images)
+    check_same_images(
+        *(labels.image_ids, str(patch_labels)),
+        *(listed["image_id"].tolist(), str(images)),
+    )
+    return [root / path for path in listed["path"].iloc[labels.i_test_M]]
+
+
+def _load_tail(
+    encoder_cfg: EncoderSettings,
+    compute_dtype: Literal["float32", "bfloat16"],
+    layer: int,
+    probe_layer: int,
+    acts: Activations,
+    shard: Path,
+    device: torch.device,
+) -> Tail:
+    """The blocks between both layers, of the encoder that recorded the activations."""
+    encoder = load_encoder(encoder_cfg, compute_dtype, (layer, probe_layer)).to(device)
+    recorded = acts.attributes.get("weights_digest")
+    if recorded not in (None, encoder.weights_digest()):
+        raise ValueError(
+            f"{encoder_cfg.model} has other weights than the encoder that recorded "
+            f"{shard} (their digest is not {recorded}): give its settings, or record "
+            "again"
+        )
+    return Tail(encoder, layer, probe_layer)
+
+
+if __name__ == "__main__":
+    run(suppress_latents)
