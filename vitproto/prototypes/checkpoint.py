@@ -188,6 +188,24 @@ def read_manifest(path: Path) -> Sequence[FittedRun]:
     return runs
 
 
+def find_run(manifest: Path, name: str) -> FittedRun:
+    """The run of that name among those of its family.
+
+    Args:
+        manifest: the JSON file that lists the family's checkpoints.
+        name: of the run, as `Run.name` gives it.
+
+    Raises:
+        ValueError: there is no such run, or see `read_manifest`.
+    """
+    fitted = {fit.name: fit for fit in read_manifest(manifest)}
+    if name not in fitted:
+        raise ValueError(
+            f"{manifest} lists no run {name}: write one of {', '.join(fitted)}"
+        )
+    return fitted[name]
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

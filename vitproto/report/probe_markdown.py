@@ -40,8 +40,8 @@ MEANINGS = {
     "Loss": "mean cross-entropy over the last pass through the training patches.",
     "Images, Pixels": "how many validation images and pixels show the class.",
     "IoU": (
-        "of all labelled pixels that show the class or are predicted to, the share that "
-        "is both, over all validation images together and at full resolution."
+        "of the labelled pixels that show the class or are predicted to, the share "
+        "that does both, over all validation images together and at full resolution."
     ),
     "Accuracy": "of the pixels that show the class, the share that is predicted so.",
 }

@@ -61,8 +61,8 @@ def explain_winners(comparisons: Sequence[Comparison]) -> str:
     if single:
         verb = "has" if len(single) == 1 else "have"
         text += (
-            f" {join_names(sorted(single))} {verb} one seed somewhere: the interval then "
-            "leaves out what another seed would change."
+            f" {join_names(sorted(single))} {verb} one seed somewhere: the interval "
+            "then leaves out what another seed would change."
         )
     return text
 

@@ -1,0 +1,411 @@
+"""From the logits of patches to predictions for every pixel, and their counts.
+
+Logits are upsampled bilinearly, as by `torch.nn.functional.interpolate` with
+`align_corners=False`: a patch's logits hold at its centre, between the centres of four
+patches they are blended, and beyond the outermost centres they stay as they are. A
+pixel's prediction is the class with the highest logit; of equal ones the first.
+
+Upsampled logits are never stored, and most are never computed. Between four centres a
+class reaches at most the highest of its four logits, and at least one class reaches
+the lowest of its four everywhere: so a class whose highest lies below another's lowest
+cannot win there. Few are left, often one, and only these are blended.
+
+E edits or probes, P patches, C classes, H × W pixels of the window. A cell is the
+rectangle of pixels between the centres of neighbouring patches, or between the
+outermost ones and the edge.
+"""
+
+import typing
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64, Integer, UInt16
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+MARGIN = np.float32(4e-6)
+"""Blending rounds: a class is left out only if it loses by more than this part of the
+image's largest logit. Rounding two classes can make up a third of that."""
+
+GPU_LOGITS = 2**27
+"""Upsampled logits that a GPU holds at a time: 512 MB, a few times over."""
+
+NOT_FINITE = np.uint32(0x7F800000)
+"""The bits of infinity. Those of larger sizes are of NaN."""
+
+
+class PixelCounts(NamedTuple):
+    """Labelled pixels of an image, by edit and class."""
+
+    predicted_EC: Int64[np.ndarray, "e c"]
+    """Those that a class is predicted for."""
+    hit_EC: Int64[np.ndarray, "e c"]
+    """Those of which the mask says the same."""
+
+
+def true_C(
+    mask_HW: UInt16[np.ndarray, "h w"], n_classes: int
+) -> Int64[np.ndarray, "c"]:
+    """How many pixels does a mask show each class at? Labels are 1 to C; 0 is none."""
+    return np.bincount(mask_HW.ravel(), minlength=n_classes + 1)[1:]
+
+
+def count_pixels(
+    logits_EPC: Float32[np.ndarray, "e p c"],
+    mask_HW: UInt16[np.ndarray, "h w"],
+    grid: tuple[int, int],
+) -> PixelCounts:
+    """Compare predictions for every pixel of an image with its mask.
+
+    Runs on one core and without Python's lock: callers share images among threads.
+
+    Args:
+        logits_EPC: of each edit or probe; patches row by row.
+        mask_HW: labels 1 to C; pixels of label 0 are not counted.
+        grid: rows and columns of patches. The window consists of whole patches.
+
+    Raises:
+        ValueError: a logit is not finite.
+    """
+    patch_side = _check(logits_EPC, mask_HW.shape, grid)
+    n_edits, _, n_classes = logits_EPC.shape
+    assert mask_HW.max(initial=0) <= n_classes, "the mask shows unknown classes"
+    predicted_EC = np.zeros((n_edits, n_classes), np.int64)
+    hit_EC = np.zeros((n_edits, n_classes), np.int64)
+    logits_EPC = np.ascontiguousarray(logits_EPC)
+    label_X = _by_cell(mask_HW, *grid, patch_side)
+    if not _count(logits_EPC, label_X, *grid, patch_side, predicted_EC, hit_EC):
+        raise _not_finite()
+    return PixelCounts(predicted_EC, hit_EC)
+
+
+def predict_pixels(
+    logits_PC: Float32[np.ndarray, "p c"], grid: tuple[int, int], patch_side: int
+) -> UInt16[np.ndarray, "h w"]:
+    """The label, 1 to C, that is predicted for every pixel of an image.
+
+    Args:
+        logits_PC: patches row by row.
+        grid: rows and columns of patches.
+        patch_side: of a patch, in pixels.
+
+    Raises:
+        ValueError: a logit is not finite.
+    """
+    shape = (grid[0] * patch_side, grid[1] * patch_side)
+    _check(logits_PC[None], shape, grid)
+    label_HW = np.empty(shape, np.uint16)
+    if not _predict(np.ascontiguousarray(logits_PC), *grid, patch_side, label_HW):
+        raise _not_finite()
+    return label_HW
+
+
+@torch.inference_mode()
+def count_pixels_on(
+    logits_EPC: Float[Tensor, "e p c"],
+    mask_HW: Integer[Tensor, "h w"],
+    grid: tuple[int, int],
+) -> PixelCounts:
+    """`count_pixels` on the device of the logits, where upsampling is cheap.
+
+    As many edits and classes are upsampled at once as `GPU_LOGITS` allows.
+
+    Args:
+        logits_EPC: of each edit or probe; patches row by row.
+        mask_HW: on the same device; labels 1 to C, 0 is not counted.
+        grid: rows and columns of patches.
+    """
+    n_edits, _, n_classes = logits_EPC.shape
+    mask_X = mask_HW.flatten().long()
+    is_labelled_X = mask_X > 0
+    truth_X = mask_X[is_labelled_X] - 1
+    n_classes_at_once = min(n_classes, max(1, GPU_LOGITS // mask_HW.numel()))
+    n_at_once = max(1, GPU_LOGITS // (mask_HW.numel() * n_classes_at_once))
+    counts = ([], [])
+    for some_EPC in logits_EPC.split(n_at_once):
+        some_ECRS = some_EPC.transpose(1, 2).unflatten(2, grid)
+        class_EX = _best_class(some_ECRS, mask_HW.shape, n_classes_at_once)
+        class_EX = class_EX.flatten(1)[:, is_labelled_X]
+        row_E1 = torch.arange(len(class_EX), device=class_EX.device)[:, None]
+        bin_EX = row_E1 * n_classes + class_EX
+        n_bins = len(class_EX) * n_classes
+        for found, bins in zip(
+            counts, (bin_EX, bin_EX[class_EX == truth_X]), strict=True
+        ):
+            count = torch.bincount(bins.flatten(), minlength=n_bins)
+            found.append(count.view(-1, n_classes).cpu().numpy())
+    if not counts[0]:
+        counts = ([np.zeros((n_edits, n_classes), np.int64)],) * 2
+    return PixelCounts(*map(np.concatenate, counts))
+
+
+def _best_class(
+    logits_ECRS: Tensor, shape: tuple[int, int], n_classes_at_once: int
+) -> Tensor:
+    """The class of the highest logit at each pixel; of equal ones the first."""
+    best_EHW = class_EHW = None
+    for i, some_ECRS in enumerate(logits_ECRS.split(n_classes_at_once, dim=1)):
+        some_ECHW = interpolate(some_ECRS, shape, mode="bilinear", align_corners=False)
+        value_EHW, index_EHW = some_ECHW.max(dim=1)
+        if class_EHW is None:
+            best_EHW, class_EHW = value_EHW, index_EHW
+        else:
+            index_EHW += i * n_classes_at_once
+            class_EHW = torch.where(value_EHW > best_EHW, index_EHW, class_EHW)
+            best_EHW = torch.maximum(value_EHW, best_EHW)
+    return class_EHW
+
+
+def _check(
+    logits_EPC: np.ndarray, shape: tuple[int, int], grid: tuple[int, int]
+) -> int:
+    """Assert that the kernels stay within their arrays; gives the patch's side."""
+    n_rows, n_columns = grid
+    _, n_patches, n_classes = logits_EPC.shape
+    assert n_patches == n_rows * n_columns, (n_patches, grid)
+    assert 0 < n_classes <= np.iinfo(np.uint16).max, n_classes
+    patch_side = shape[0] // n_rows
+    assert shape == (n_rows * patch_side, n_columns * patch_side), (shape, grid)
+    return patch_side
+
+
+def _not_finite() -> ValueError:
+    return ValueError(
+        "a logit is infinite or NaN: look for overflow in the activations, or in the "
+        "probe's weights"
+    )
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _span(i, n, side):
+    """Where cell i of n + 1 begins and ends, in pixels along one axis."""
+    half = side // 2
+    return max(0, (i - 1) * side + half), min(n * side, i * side + half)
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _by_cell(mask_HW, n_rows, n_columns, side):
+    """The labels of all pixels, cell by cell, each row by row."""
+    label_X = np.empty(mask_HW.size, np.int32)
+    n = 0
+    for i in range(n_rows + 1):
+        y_start, y_stop = _span(i, n_rows, side)
+        for j in range(n_columns + 1):
+            x_start, x_stop = _span(j, n_columns, side)
+            for y in range(y_start, y_stop):
+                for x in range(x_start, x_stop):
+                    label_X[n] = mask_HW[y, x]
+                    n += 1
+    return label_X
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _weights(side):
+    """How far pixels lie from one centre to the next: 0 to 1, along a cell.
+
+    The outermost cells end or begin in the middle; there both centres are the same.
+    """
+    weight_X = np.empty(side, np.float32)
+    for k in range(side):
+        weight_X[k] = np.float32((side // 2 + k + 0.5) / side - 0.5)
+    return weight_X
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _largest(logits_PC):
+    """The largest size of a logit, as bits, which rise with sizes; NaN is largest."""
+    bits_V = logits_PC.reshape(-1).view(np.uint32)
+    largest = np.uint32(0)
+    for bits in bits_V:
+        largest = max(largest, bits & np.uint32(0x7FFFFFFF))
+    return largest
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _range_of_pairs(top_SC, bottom_SC, low_SC, high_SC):
+    """The lower and the higher logit of each patch and the one below it."""
+    for s in range(len(top_SC)):
+        for c in range(top_SC.shape[1]):
+            a, b = top_SC[s, c], bottom_SC[s, c]
+            low_SC[s, c] = a if a < b else b
+            high_SC[s, c] = b if a < b else a
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _margin(largest):
+    """`MARGIN` in logits, from the bits of the largest one."""
+    return MARGIN * np.array([largest], np.uint32).view(np.float32)[0]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _rows_of(logits_PC, i, n_rows, n_columns):
+    """The logits of the patches above and below the cells of row i."""
+    top = max(i - 1, 0) * n_columns
+    bottom = min(i, n_rows - 1) * n_columns
+    return logits_PC[top : top + n_columns], logits_PC[bottom : bottom + n_columns]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _corners(top_SC, bottom_SC, j, c):
+    """The logits of a class at the corners of cell j of a row."""
+    left, right = max(j - 1, 0), min(j, len(top_SC) - 1)
+    return top_SC[left, c], top_SC[right, c], bottom_SC[left, c], bottom_SC[right, c]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _find_candidates(low_SC, high_SC, j, margin, class_K):
+    """List the classes that may win in cell j of a row, rising; gives their number."""
+    left, right = max(j - 1, 0), min(j, len(low_SC) - 1)
+    bound = _bound(low_SC[left], low_SC[right]) - margin
+    high_left_C, high_right_C = high_SC[left], high_SC[right]
+    n = 0
+    for c in range(len(high_left_C)):
+        class_K[n] = c
+        n += (high_left_C[c] >= bound) | (high_right_C[c] >= bound)
+    return n
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def _bound(low_left_C, low_right_C):
+    """What the best class reaches everywhere in a cell, at least."""
+    bound = np.float32(-np.inf)
+    for c in range(len(low_left_C)):
+        bound = max(bound, min(low_left_C[c], low_right_C[c]))
+    return bound
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _count_alone(label_X, c, predicted_C, hit_C):
+    """Count a cell in which no other class can win."""
+    n_predicted, n_hit = 0, 0
+    for label in label_X:
+        n_predicted += label != 0
+        n_hit += label == c + 1
+    predicted_C[c] += n_predicted
+    hit_C[c] += n_hit
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _count_class(label_X, class_X, c, predicted_C, hit_C):
+    """Count the pixels of a cell that one class has won."""
+    n_predicted, n_hit = 0, 0
+    for x in range(len(label_X)):
+        is_won = class_X[x] == c
+        n_predicted += is_won & (label_X[x] != 0)
+        n_hit += is_won & (label_X[x] == c + 1)
+    predicted_C[c] += n_predicted
+    hit_C[c] += n_hit
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _blend(corner_4, weight_Y, weight_X, c, best_X, class_X):
+    """Enter a class where its blended logit exceeds the best so far."""
+    top_left, top_right, bottom_left, bottom_right = corner_4
+    width = len(weight_X)
+    for y in range(len(weight_Y)):
+        left = top_left + weight_Y[y] * (bottom_left - top_left)
+        right = top_right + weight_Y[y] * (bottom_right - top_right)
+        step = right - left
+        best_W = best_X[y * width : (y + 1) * width]
+        class_W = class_X[y * width : (y + 1) * width]
+        for x in range(width):
+            value = left + weight_X[x] * step
+            is_better = value > best_W[x]
+            best_W[x] = value if is_better else best_W[x]
+            class_W[x] = c if is_better else class_W[x]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
+    """Add up the counts of all edits; False if a logit is not finite."""
+    n_edits, _, n_classes = logits_EPC.shape
+    weight_X = _weights(side)
+    low_SC = np.empty((n_columns, n_classes), np.float32)
+    high_SC = np.empty((n_columns, n_classes), np.float32)
+    candidate_K = np.empty(n_classes + 1, np.int32)
+    best_X = np.empty(side * side, np.float32)
+    class_X = np.empty(side * side, np.int32)
+    for e in range(n_edits):
+        largest = _largest(logits_EPC[e])
+        if largest >= NOT_FINITE:
+            return False
+        margin = _margin(largest)
+        start = 0
+        for i in range(n_rows + 1):
+            y_start, y_stop = _span(i, n_rows, side)
+            top_SC, bottom_SC = _rows_of(logits_EPC[e], i, n_rows, n_columns)
+            _range_of_pairs(top_SC, bottom_SC, low_SC, high_SC)
+            for j in range(n_columns + 1):
+                x_start, x_stop = _span(j, n_columns, side)
+                stop = start + (y_stop - y_start) * (x_stop - x_start)
+                if start == stop:
+                    continue
+                n = _find_candidates(low_SC, high_SC, j, margin, candidate_K)
+                of_cell_X = label_X[start:stop]
+                if n == 1:
+                    c = candidate_K[0]
+                    _count_alone(of_cell_X, c, predicted_EC[e], hit_EC[e])
+                else:
+                    weight_Y = weight_X[: y_stop - y_start]
+                    weights = (weight_Y, weight_X[: x_stop - x_start])
+                    best_X[:] = -np.inf
+                    for k in range(n):
+                        c = candidate_K[k]
+                        corners = _corners(top_SC, bottom_SC, j, c)
+                        _blend(corners, *weights, c, best_X, class_X)
+                    for k in range(n):
+                        c = candidate_K[k]
+                        _count_class(of_cell_X, class_X, c, predicted_EC[e], hit_EC[e])
+                start = stop
+    return True
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _predict(logits_PC, n_rows, n_columns, side, label_HW):
+    """Write the predicted labels; False if a logit is not finite."""
+    n_classes = logits_PC.shape[1]
+    weight_X = _weights(side)
+    low_SC = np.empty((n_columns, n_classes), np.float32)
+    high_SC = np.empty((n_columns, n_classes), np.float32)
+    candidate_K = np.empty(n_classes + 1, np.int32)
+    best_X = np.empty(side * side, np.float32)
+    class_X = np.empty(side * side, np.int32)
+    largest = _largest(logits_PC)
+    if largest >= NOT_FINITE:
+        return False
+    for i in range(n_rows + 1):
+        y_start, y_stop = _span(i, n_rows, side)
+        top_SC, bottom_SC = _rows_of(logits_PC, i, n_rows, n_columns)
+        _range_of_pairs(top_SC, bottom_SC, low_SC, high_SC)
+        for j in range(n_columns + 1):
+            x_start, x_stop = _span(j, n_columns, side)
+            width = x_stop - x_start
+            weights = (weight_X[: y_stop - y_start], weight_X[:width])
+            n = _find_candidates(low_SC, high_SC, j, _margin(largest), candidate_K)
+            best_X[:] = -np.inf
+            for k in range(n):
+                c = candidate_K[k]
+                corners = _corners(top_SC, bottom_SC, j, c)
+                _blend(corners, *weights, c, best_X, class_X)
+            for y in range(y_start, y_stop):
+                for x in range(x_start, x_stop):
+                    place = (y - y_start) * width + x - x_start
+                    label_HW[y, x] = class_X[place] + 1
+    return True
