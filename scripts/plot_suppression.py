@@ -10,7 +10,6 @@ from vitproto.report.suppression_table import summarise
 
 
 def plot_suppression(
-    saes: tuple[str, ...],
     suppression: tuple[Path, ...],
     class_latents: tuple[Path, ...],
     changes: tuple[Path, ...],
@@ -24,17 +23,16 @@ def plot_suppression(
     """Draw what class and others lose by edit and dose, and class by class.
 
     Args:
-        saes: what the charts call each SAE.
-        suppression: the CSV file of suppress_latents.py of each SAE, in their order.
-        class_latents: the CSV file of each SAE's latents by class, in their order.
-        changes: the CSV file of what classes change to of each SAE, in their order.
+        suppression: the CSV files of suppress_latents.py, one for each SAE.
+        class_latents: the CSV files of their latents by class, in the same order.
+        changes: the CSV files of what classes change to, in the same order.
         dose_png: the chart of doses to write for slides and READMEs.
         dose_svg: the same for print.
         class_png: the chart of classes to write for slides and READMEs.
         class_svg: the same for print.
         main_dose: the multiple of the largest value that the chart of classes shows.
     """
-    found = read_suppression(saes, suppression, class_latents, changes)
+    found = read_suppression(suppression, class_latents, changes)
     check_dose(found, main_dose)
     doses = draw_doses(found, summarise(found))
     save_chart(doses, dose_png)

@@ -11,7 +11,6 @@ from vitproto.report.suppression_table import summarise
 
 
 def tabulate_suppression(
-    saes: tuple[str, ...],
     suppression: tuple[Path, ...],
     class_latents: tuple[Path, ...],
     changes: tuple[Path, ...],
@@ -26,10 +25,9 @@ def tabulate_suppression(
     """Write what suppression does to each class and on average, against controls.
 
     Args:
-        saes: what the tables call each SAE.
-        suppression: the CSV file of suppress_latents.py of each SAE, in their order.
-        class_latents: the CSV file of each SAE's latents by class, in their order.
-        changes: the CSV file of what classes change to of each SAE, in their order.
+        suppression: the CSV files of suppress_latents.py, one for each SAE.
+        class_latents: the CSV files of their latents by class, in the same order.
+        changes: the CSV files of what classes change to, in the same order.
         dose_chart: the dose–response chart of plot_suppression.py, to link to.
         class_chart: its chart of classes, to link to.
         pictures: the folders of show_suppression.py to link to, in any order.
@@ -37,16 +35,15 @@ def tabulate_suppression(
         csv: the CSV file to write, for programs: the summary over classes.
         main_dose: the multiple of the largest value that the Markdown shows.
     """
-    found = read_suppression(saes, suppression, class_latents, changes)
+    found = read_suppression(suppression, class_latents, changes)
     check_dose(found, main_dose)
     summary = summarise(found)
     charts = {
         "dose and response": link_to(dose_chart, table),
         "classes": link_to(class_chart, table),
     }
-    text = write_markdown(
-        found, summary, main_dose, charts, find_pictures(pictures, table)
-    )
+    links = find_pictures(pictures, table, found.places.values())
+    text = write_markdown(found, summary, main_dose, charts, links)
     with whole_file(csv) as partial:
         summary.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     with whole_file(table) as partial:

@@ -36,7 +36,15 @@ MEASURES = [
         for end in ("", "_low", "_high")
     ),
 ]
+PLACE = {
+    "encoder": "tiny",
+    "probe_layer": 10,
+    "layer": 10,
+    "method": "topk",
+    "run": "k512-seed0",
+}
 COLUMNS = [
+    *PLACE,
     *("label", "class_name", "edit", "dose", "n_draws", "latents", "n_images"),
     *MEASURES,
     "note",
@@ -46,6 +54,7 @@ COLUMNS = [
 def row(label, edit, dose=-2.0, specificity=None, *, name=None, **known):
     """A row of suppression.csv: all but a little follows from the specificity."""
     values = dict.fromkeys(MEASURES, "") | {
+        **PLACE,
         "label": label,
         "class_name": name or CLASSES[label],
         "edit": edit,
@@ -103,6 +112,7 @@ def latent_row(label, latent, rank=0, *, name=None, ap=0.75, note="", **known):
 
 def change_row(label, to_label, share, dose=-2.0):
     return {
+        **PLACE,
         "label": label,
         "dose": dose,
         "to_label": to_label,
@@ -111,17 +121,23 @@ def change_row(label, to_label, share, dose=-2.0):
     }
 
 
-def write_sae(folder, name, rows, latents, changes=()):
-    """The three files of an SAE; gives their paths."""
+def write_sae(folder, name, rows, latents, changes=(), **place):
+    """The three files of an SAE; gives their paths. `place` is where it differs."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for what, table, columns in (
         ("suppression", rows, COLUMNS),
         ("class_latents", latents, list(latents[0])),
-        ("changes", changes, ["label", "dose", "to_label", "share", "n_patches"]),
+        (
+            *("changes", changes),
+            [*PLACE, "label", "dose", "to_label", "share", "n_patches"],
+        ),
     ):
         files.append(folder / f"{name}.{what}.csv")
-        pd.DataFrame(list(table), columns=columns).to_csv(files[-1], index=False)
+        written = pd.DataFrame(list(table), columns=columns)
+        if what != "class_latents":
+            written = written.assign(**place)
+        written.to_csv(files[-1], index=False)
     return tuple(files)
 
 
@@ -158,8 +174,9 @@ def plausible(seed=0, doses=(0.0, -1.0, -2.0, -4.0), classes=None, strength=1.0)
             own = None
             for edit in EDITS:
                 if label in missing:
-                    note = missing[label]
-                    rows.append(row(label, edit, dose, name=name, note=note))
+                    if edit == "latents":
+                        note = missing[label]
+                        rows.append(row(label, edit, dose, name=name, note=note))
                     continue
                 loss = before * min(reach[edit] * ease * force * 1.1, 1)
                 collateral = 0.06 * force * rng.random()

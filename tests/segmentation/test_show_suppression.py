@@ -119,17 +119,18 @@ def show(study, out="out", *, n_shards=1, classes=(2,), n_images=3, **changes):
         preprocessing=json.dumps(dataclasses.asdict(PREPROCESSING)),
     )
     arguments = {
-        "dataset": "squares",
-        "sae": "painted",
-        "run": RUN.name,
-        "layer": LAYER,
+        "name": "squares",
+        "encoder": "tiny",
         "probe_layer": LAYER,
+        "layer": LAYER,
+        "method": "painted",
+        "run_name": RUN.name,
         "classes": classes,
         "n_images": n_images,
         "dose": 0.0,
         "device": "cpu",
         "compute_dtype": "float32",
-        "cfg": ENCODER,
+        "encoder_cfg": ENCODER,
     }
     show_suppression(
         folder / "data",
@@ -150,7 +151,7 @@ def panels(picture, i_row=0, n_legend_lines=1):
     """The panels of a row, each 256 pixels wide: a window's pixel is 4 × 4 of them."""
     pixels = np.asarray(picture)
     row_height = LINE + SIDE + GAP // 2 + LINE * n_legend_lines + GAP
-    top = GAP + 2 * LINE + i_row * row_height
+    top = 2 * GAP + 2 * LINE + i_row * row_height
     lefts = [GAP + column * (SIDE + GAP) for column in range(5)]
     return [pixels[top : top + SIDE, left : left + SIDE] for left in lefts]
 
@@ -197,7 +198,7 @@ def test_the_legend_holds_exactly_the_classes_of_its_row(study):
     colors = [tuple(color) for color in class_colors(4).tolist()]
     row_height = LINE + SIDE + GAP // 2 + LINE + GAP
     for i_row, labels in enumerate([{1, 2, 3}, {1, 2}, {1, 2}]):
-        top = GAP + LINE + i_row * row_height + LINE + SIDE + GAP // 2
+        top = 2 * GAP + LINE + i_row * row_height + LINE + SIDE + GAP // 2
         legend = colors_in(picture[top : top + LINE])
         shown = {label for label in range(1, 5) if colors[label - 1] in legend}
         assert shown == labels
@@ -217,7 +218,7 @@ def test_images_that_show_most_come_first_and_equal_ones_in_order(study):
     assert (red["latents"], red["largest"]) == ([0], [1.0])
     with Image.open(study[0] / "out/00002.png") as picture:
         assert red["width"] == picture.width
-    assert (told["sae"], told["run"]) == ("painted", RUN.name)
+    assert (told["method"], told["run"]) == ("painted", RUN.name)
     assert told["settings"]["dose"] == 0.0
 
 
@@ -250,13 +251,14 @@ def test_shards_and_cores_change_no_byte(study):
 
 
 def test_a_class_that_does_not_exist_is_refused(study):
-    with pytest.raises(ValueError, match="label 5 is to be shown, but .* 4 classes"):
+    with pytest.raises(ValueError, match="label 5 is to be shown, but .* 1 to 4"):
         show(study, classes=(5,))
     assert not [path for path in study[0].iterdir() if "out" in path.name]
 
 
-def test_latents_of_another_autoencoder_are_refused(study):
+def test_latents_that_are_never_active_are_told(study):
     folder, _ = study
-    (folder / "latent_activity.csv").write_text("latent,n_active,largest\n7,1,1.0\n")
-    with pytest.raises(ValueError, match="chooses latent 0 for label 2, which"):
-        show(study)
+    table = folder / "latent_activity.csv"
+    table.write_text(table.read_text().replace("2,5,1.0", "2,0,0.0"))
+    told = json.loads((show(study, classes=(3,)) / "pictures.json").read_text())
+    assert told["classes"][0]["note"] == "its latents are never active"

@@ -124,6 +124,11 @@ def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
     )
 
 
+def read_kind(path: Path | str) -> str:
+    """Read which kind of scorer a checkpoint holds, without its weights."""
+    return _read_header(Path(path))["scorer"]
+
+
 def read_settings(path: Path | str) -> dict[str, Any]:
     """Read the settings that made a checkpoint, without its weights."""
     return _read_header(Path(path))["settings"]

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
+
+from vitproto.report.suppression_rows import PLACE, Place
 
 
 class PictureLink(NamedTuple):
     """The picture of a class, or why there is none."""
 
-    sae: str
+    place: Place
     label: int
     class_name: str
     href: str
@@ -22,20 +24,32 @@ class PictureLink(NamedTuple):
     """Of the picture, in pixels."""
 
 
-def find_pictures(folders: Sequence[Path], page: Path) -> list[PictureLink]:
+def find_pictures(
+    folders: Sequence[Path], page: Path, places: Collection[Place]
+) -> list[PictureLink]:
     """Which classes have a picture, and where is it?
 
     Args:
         folders: those that show_suppression.py wrote, in any order.
         page: the file that is to link to them.
+        places: the SAEs that the page is about.
 
     Returns:
         A link for each class of each folder, sorted by SAE and label.
 
     Raises:
-        ValueError: a folder was not written by show_suppression.py.
+        ValueError: a folder was not written by show_suppression.py, or is of another
+            SAE.
     """
-    links = [link for folder in folders for link in _find(folder, page)]
+    links = []
+    for folder in folders:
+        found = _find(folder, page)
+        if found and (place := found[0].place) not in places:
+            raise ValueError(
+                f"{folder} shows {place.method} {place.run} in layer {place.layer}, of "
+                "which no file of suppression was named: name both"
+            )
+        links += found
     return sorted(links)
 
 
@@ -52,9 +66,10 @@ def _find(folder: Path, page: Path) -> list[PictureLink]:
             "wrote"
         )
     told = json.loads(numbers.read_text(encoding="utf-8"))
+    place = Place(**{name: told[name] for name in PLACE})
     return [
         PictureLink(
-            sae=told["sae"],
+            place=place,
             label=one["label"],
             class_name=one["class_name"],
             href=link_to(folder / one["picture"], page) if one["picture"] else "",

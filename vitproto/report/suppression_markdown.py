@@ -86,7 +86,8 @@ def write_markdown(
     for sae in found.saes:
         lines += ["", f"## Class by class: {sae}", ""]
         lines += align(show_classes(found, sae, dose))
-        links = [_link(picture) for picture in pictures if picture.sae == sae]
+        own = [one for one in pictures if one.place == found.places[sae]]
+        links = [_link(picture) for picture in own]
         if links:
             lines += ["", f"Pictures: {', '.join(links)}."]
     meanings = explain_columns(dose)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,6 +23,15 @@ CONTROLS = ("random_latents", "random_directions", "other_class")
 """Edits of the same length that should matter less to the class."""
 CEILING = "class_direction"
 """The probe's own direction of the class: nothing of this length is aimed better."""
+
+PLACE = {
+    "encoder": "str",
+    "probe_layer": "int64",
+    "layer": "int64",
+    "method": "str",
+    "run": "str",
+}
+"""Columns that say of which SAE a row is, and which layer the probe reads."""
 
 MEASURED = [
     "edit_norm",
@@ -51,6 +61,7 @@ MEASURED = [
 """Columns of `suppression.csv` in which a cell may be empty."""
 
 COLUMNS = {
+    **PLACE,
     "label": "int64",
     "class_name": "str",
     "edit": "str",
@@ -74,6 +85,7 @@ LATENT_COLUMNS = {
 """Columns of `class_latents.csv` that are read."""
 
 CHANGE_COLUMNS = {
+    **PLACE,
     "label": "int64",
     "dose": "float64",
     "to_label": "int64",
@@ -84,24 +96,36 @@ CHANGE_COLUMNS = {
 REMEDY = "run the stage that wrote it again"
 
 
+class Place(NamedTuple):
+    """Which SAE, and which layer the probe reads. Sorts as tables do."""
+
+    encoder: str
+    probe_layer: int
+    layer: int
+    method: str
+    run: str
+
+
 @dataclass(frozen=True)
 class Suppression:
     """What is known of all SAEs. Each table begins with the column `sae`.
 
     Attributes:
+        places: which SAE is meant by each name, in the order of tables.
         rows: of `suppression.csv`, sorted by SAE, label, edit and dose.
         latents: of `class_latents.csv`, those of a class in order of rank.
         changes: of `changes.csv`, the largest share first.
     """
 
+    places: dict[str, Place]
     rows: pd.DataFrame
     latents: pd.DataFrame
     changes: pd.DataFrame
 
     @property
     def saes(self) -> list[str]:
-        """What the SAEs are called, sorted."""
-        return sorted(self.rows["sae"].unique())
+        """What the SAEs are called, in the order of tables."""
+        return list(self.places)
 
     @property
     def doses(self) -> list[float]:
@@ -116,7 +140,6 @@ class Suppression:
 
 
 def read_suppression(
-    saes: Sequence[str],
     suppression: Sequence[Path],
     class_latents: Sequence[Path],
     changes: Sequence[Path],
@@ -124,34 +147,61 @@ def read_suppression(
     """What did suppression do, for each SAE?
 
     Args:
-        saes: what tables call each SAE.
-        suppression, class_latents, changes: its files, in the order of `saes`.
+        suppression: a file for each SAE.
+        class_latents, changes: of the same SAEs, in the same order.
 
     Raises:
-        ValueError: the lists differ in length, a name is doubled, a file is damaged, a
-            number is missing without a note, or two files name a label differently.
+        ValueError: the lists differ in length, an SAE stands there twice, a file is
+            damaged, a number is missing without a note, two files name a label
+            differently, or files stand in different orders.
     """
-    lengths = [len(saes), len(suppression), len(class_latents), len(changes)]
-    if len(set(lengths)) > 1 or not saes:
+    lengths = [len(suppression), len(class_latents), len(changes)]
+    if len(set(lengths)) > 1 or not suppression:
         raise ValueError(
-            "{} SAEs were named with {} files of suppression, {} of class latents and "
-            "{} of changes: give one of each for every SAE, in the same order".format(
-                *lengths
-            )
+            "{} files of suppression, {} of class latents and {} of changes were "
+            "named: give one of each for every SAE, in the same order".format(*lengths)
         )
-    twice = sorted({sae for sae in saes if list(saes).count(sae) > 1})
-    if twice:
-        raise ValueError(f"the SAE {twice[0]!r} is named twice: give each a name")
-    # Sorted by name: no result depends on the order in which SAEs are given.
-    order = sorted(range(len(saes)), key=lambda i: saes[i])
-    names = [saes[i] for i in order]
+    read = []
+    for i, path in enumerate(suppression):
+        rows, changed = _read_rows(path), _read_changes(changes[i])
+        place = _find_place(path, rows)
+        if len(changed) and _find_place(changes[i], changed) != place:
+            raise ValueError(
+                f"{path} and {changes[i]} are of different SAEs: give the files of all "
+                "SAEs in the same order"
+            )
+        read.append((place, rows, _read_latents(class_latents[i]), changed))
+    # Sorted: no result depends on the order in which SAEs are given.
+    read.sort(key=lambda one: one[0])
+    places = [place for place, *_ in read]
+    for place in places:
+        if places.count(place) > 1:
+            raise ValueError(
+                f"two files of suppression are of {place.method} {place.run} in layer "
+                f"{place.layer} of {place.encoder}: give each SAE once"
+            )
+    names = name_saes(places)
     found = Suppression(
-        _join(names, [_read_rows(suppression[i]) for i in order]),
-        _join(names, [_read_latents(class_latents[i]) for i in order]),
-        _join(names, [_read_changes(changes[i]) for i in order]),
+        dict(zip(names, places, strict=True)),
+        *(_join(names, [one[i] for one in read]) for i in (1, 2, 3)),
     )
     _check_names(found)
     return found
+
+
+def name_saes(places: Sequence[Place]) -> list[str]:
+    """What tables call each SAE: as short as it can be told from the others."""
+    n_encoders = len({place.encoder for place in places})
+    n_probed = len({place.probe_layer for place in places})
+    names = []
+    for place in places:
+        words = [f"{place.method} {place.run}", f"layer {place.layer}"]
+        if n_encoders > 1:
+            words.append(place.encoder)
+        if n_probed > 1 or place.probe_layer != place.layer:
+            words.append(f"probe of layer {place.probe_layer}")
+        names.append(", ".join(words))
+    return names
 
 
 def check_dose(found: Suppression, dose: float) -> None:
@@ -160,9 +210,10 @@ def check_dose(found: Suppression, dose: float) -> None:
     Raises:
         ValueError: it was not.
     """
-    for sae, rows in found.rows.groupby("sae"):
-        if not (rows["dose"] == dose).any():
-            doses = ", ".join(f"{value:g}" for value in sort_doses(rows["dose"]))
+    for sae in found.saes:
+        measured = found.rows.loc[found.rows["sae"] == sae, "dose"]
+        if not (measured == dose).any():
+            doses = ", ".join(f"{value:g}" for value in sort_doses(measured))
             raise ValueError(
                 f"main_dose is {dose:g}, but {sae} was suppressed with the doses "
                 f"{doses}: take one of these, or add {dose:g} to the doses in the "
@@ -209,6 +260,16 @@ def _read_changes(path: Path) -> pd.DataFrame:
     return changes.sort_values(
         ["label", "dose", "share", "to_label"], ascending=[True, True, False, True]
     )
+
+
+def _find_place(path: Path, rows: pd.DataFrame) -> Place:
+    """Of which SAE is a file? Of exactly one."""
+    places = rows[list(PLACE)].drop_duplicates()
+    if len(places) != 1:
+        raise ValueError(
+            f"{path} holds rows of {len(places)} SAEs, expected one: {REMEDY}"
+        )
+    return Place(**places.iloc[0].to_dict())
 
 
 def _join(saes: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

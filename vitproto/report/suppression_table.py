@@ -44,7 +44,7 @@ def summarise(found: Suppression) -> pd.DataFrame:
     """What does each edit do, on average over classes?
 
     Returns:
-        A row for each SAE, edit and dose:
+        A row for each SAE, edit and dose, beside what tells the SAE:
 
         - `n_classes`: classes that were judged (see `is_judged`), over which the means
           are taken, and `n_unjudged`: those that could not be;
@@ -61,17 +61,22 @@ def summarise(found: Suppression) -> pd.DataFrame:
     """
     summary = pd.DataFrame(
         [
-            {"sae": sae, "edit": edit, "dose": dose}
+            {"sae": sae, **found.places[sae]._asdict(), "edit": edit, "dose": dose}
             | _summarise(rows, edit, len(found.class_names))
             for (sae, edit, dose), rows in found.rows.groupby(["sae", "edit", "dose"])
         ]
     )
-    rank = summary["edit"].map(list(EDITS).index)
+    order = pd.DataFrame(
+        {
+            "sae": summary["sae"].map(found.saes.index),
+            "edit": summary["edit"].map(list(EDITS).index),
+            "dose": -summary["dose"],
+        }
+    ).sort_values(["sae", "edit", "dose"])
     counts = ["n_compared", "n_above", "n_below"]
     return (
-        summary.assign(_rank=rank, _strength=-summary["dose"])
-        .sort_values(["sae", "_rank", "_strength"], ignore_index=True)
-        .drop(columns=["_rank", "_strength"])
+        summary.loc[order.index]
+        .reset_index(drop=True)
         .astype(dict.fromkeys(counts, "Int64"))
     )
 
@@ -79,10 +84,12 @@ def summarise(found: Suppression) -> pd.DataFrame:
 def is_judged(rows: pd.DataFrame) -> pd.Series:
     """In which rows can be told how much an edit matters to the class?
 
-    Not where nothing was measured, nor where the IoU is 0 before the edit: such a class
-    has nothing to lose, whatever is done.
+    Not where nothing was measured; nor where the IoU is 0 before the edit, for such a
+    class has nothing to lose; nor where the edit has no length, since its latents are
+    never active.
     """
-    return rows["specificity"].notna() & (rows["iou_before"] > 0)
+    can_change = (rows["iou_before"] > 0) & (rows["edit_norm"] > 0)
+    return rows["specificity"].notna() & can_change
 
 
 def _summarise(

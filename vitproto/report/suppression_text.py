@@ -21,6 +21,7 @@ from vitproto.report.suppression_table import is_judged, rank_saes, share_of_cei
 from vitproto.report.winner_text import join_names
 from vitproto.report.winners import DECIMALS, LEVEL, N_RESAMPLES
 
+NOTHING_TO_LOSE = "its IoU is 0 before any edit"
 HEADING = "Do the latents of a class matter to it more than other edits?"
 
 
@@ -218,7 +219,9 @@ def list_unjudged(found: Suppression, sae: str, dose: float) -> dict[str, list[i
         if label not in own.index:
             why = "not measured at this dose"
         elif not is_judged(own.loc[[label]]).iloc[0]:
-            why = own.loc[label, "note"] or "its IoU is 0 before any edit"
+            has_iou = own.loc[label, "iou_before"] > 0
+            other = "its latents change nothing" if has_iou else NOTHING_TO_LOSE
+            why = own.loc[label, "note"] or other
         else:
             continue
         reasons.setdefault(why, []).append(label)

@@ -1,6 +1,6 @@
 """A colour for each class, the same in every picture.
 
-C classes; M candidates for colours.
+C classes; M colours.
 """
 
 from functools import cache
@@ -9,12 +9,19 @@ import numpy as np
 from jaxtyping import Float64, UInt8, UInt16
 from PIL import Image
 
-STEPS = (0, 36, 73, 109, 146, 182, 219, 255)
-"""Of each channel: candidates are all mixtures of these."""
-LIGHTNESS = (0.3, 0.93)
-"""Darkest and lightest colour of a class, from 0, black, to 1, white."""
-MIN_CHROMA = 0.06
-"""How far a colour must be from grey, which is for what has no class."""
+FIRST = (
+    *((0, 114, 178), (230, 159, 0), (86, 180, 233), (213, 94, 0)),
+    *((0, 158, 115), (204, 121, 167), (240, 228, 66)),
+)
+"""Of the first classes, often the most frequent ones: Okabe and Ito's colours, which
+can be told apart with any kind of colour vision. No set of 150 colours can."""
+STEPS = (0, 28, 57, 85, 113, 142, 170, 198, 227, 255)
+"""Of each channel: candidates for the other classes are all mixtures of these."""
+LIGHTNESS = (0.33, 0.93)
+"""Darkest and lightest candidate, from 0, black, to 1, white."""
+CHROMA = (0.06, 0.22)
+"""How far a candidate must be from grey, which is for what has no class, and how far it
+may be, so that it does not glare."""
 
 UNLABELLED = ((214, 214, 214), (168, 168, 168))
 """The greys of the hatching where a mask names no class."""
@@ -38,43 +45,50 @@ def paint(label_HW: UInt16[np.ndarray, "h w"]) -> Image.Image:
 def class_colors(n_classes: int) -> UInt8[np.ndarray, "c 3"]:
     """Red, green and blue of the classes with the labels 1, 2, …
 
-    Each colour is the candidate farthest, as eyes judge it, from the colours of all
-    classes before it. So a class keeps its colour when there are more classes.
+    After those of `FIRST`, each colour is the candidate farthest, as eyes judge it,
+    from the colours of all classes before it. So a class keeps its colour when there
+    are more classes.
 
     Raises:
         ValueError: there are more classes than colours.
     """
-    candidate_M3 = _candidates()
-    if n_classes > len(candidate_M3):
+    color_M3 = _colors()
+    if n_classes > len(color_M3):
         raise ValueError(
-            f"there are {len(candidate_M3)} colours for {n_classes} classes: show "
-            "masks with fewer"
+            f"there are {len(color_M3)} colours for {n_classes} classes: show masks "
+            "with fewer"
         )
-    return candidate_M3[list(_order()[:n_classes])]
+    return color_M3[:n_classes]
 
 
 @cache
-def _order() -> tuple[int, ...]:
-    """The candidates in the order in which classes take them."""
-    lab_M3 = to_oklab(_candidates())
-    # The first is the most colourful.
-    chosen = [int(np.hypot(lab_M3[:, 1], lab_M3[:, 2]).argmax())]
-    nearest_M = np.full(len(lab_M3), np.inf)
-    while len(chosen) < len(lab_M3):
-        square_M = np.square(lab_M3 - lab_M3[chosen[-1]]).sum(axis=1)
-        nearest_M = np.minimum(nearest_M, square_M)
+def _colors() -> UInt8[np.ndarray, "m 3"]:
+    """All colours in the order in which classes take them."""
+    color_M3 = np.concatenate([np.array(FIRST, np.uint8), _candidates()])
+    lab_M3 = to_oklab(color_M3)
+    chosen = list(range(len(FIRST)))
+    nearest_M = np.min([_square_M(lab_M3, m) for m in chosen], axis=0)
+    while len(chosen) < len(color_M3):
         chosen.append(int(nearest_M.argmax()))
-    return tuple(chosen)
+        nearest_M = np.minimum(nearest_M, _square_M(lab_M3, chosen[-1]))
+    return color_M3[chosen]
 
 
-@cache
+def _square_M(lab_M3: Float64[np.ndarray, "m 3"], m: int) -> Float64[np.ndarray, "m"]:
+    """How far is each colour from colour m? Below 0 for itself: it is taken."""
+    square_M = np.square(lab_M3 - lab_M3[m]).sum(axis=1)
+    square_M[m] = -1
+    return square_M
+
+
 def _candidates() -> UInt8[np.ndarray, "m 3"]:
-    """All mixtures that are neither grey nor nearly black or white."""
+    """All mixtures that are neither grey nor glaring, nearly black or nearly white."""
     channels = np.meshgrid(STEPS, STEPS, STEPS, indexing="ij")
     all_M3 = np.stack([channel.ravel() for channel in channels], 1).astype(np.uint8)
     lab_M3 = to_oklab(all_M3)
     is_fit_M = (lab_M3[:, 0] >= LIGHTNESS[0]) & (lab_M3[:, 0] <= LIGHTNESS[1])
-    is_fit_M &= np.hypot(lab_M3[:, 1], lab_M3[:, 2]) >= MIN_CHROMA
+    chroma_M = np.hypot(lab_M3[:, 1], lab_M3[:, 2])
+    is_fit_M &= (chroma_M >= CHROMA[0]) & (chroma_M <= CHROMA[1])
     return all_M3[is_fit_M]
 
 

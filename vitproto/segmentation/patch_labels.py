@@ -207,7 +207,7 @@ def write_patch_labels(
         "compression": "gzip",
         "shuffle": True,
         "fletcher32": True,
-        "track_times": True,
+        "track_times": False,
     }
     with (
         whole_file(path) as partial,

@@ -83,13 +83,14 @@ def draw_rows(rows: Sequence[Row], names: Sequence[str], high: float) -> Image.I
     row_heights = [
         LINE + height + GAP // 2 + LINE * len(legend) + GAP for legend in legends
     ]
-    size = (total, GAP + LINE + sum(row_heights) + SCALE_SIZE[1] + LINE + 2 * GAP)
+    below = SCALE_SIZE[1] + LINE + GAP
+    size = (total, 2 * GAP + LINE + sum(row_heights) + below)
     picture = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(picture)
     for column, heading in enumerate(HEADINGS):
         middle = GAP + column * (width + GAP) + width // 2
         draw.text((middle, GAP), heading, INK, font, "ma")
-    top = GAP + LINE
+    top = 2 * GAP + LINE
     for row, legend, row_height in zip(rows, legends, row_heights, strict=True):
         draw.text((GAP, top), row.caption, INK, font, "la")
         for column, panel in enumerate(_panels(row, (width, height), high)):

@@ -1,0 +1,34 @@
+"""The autoencoder whose latents are suppressed."""
+
+from pathlib import Path
+
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+
+
+def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAutoencoder:
+    """Read a run's autoencoder, for activations of a width.
+
+    Args:
+        checkpoints: the JSON file that lists the checkpoints of the run's family.
+        run_name: which of them.
+        width: D, of the activations that it is to take.
+
+    Raises:
+        ValueError: there is no such run, it is no sparse autoencoder, or it takes
+            activations of another width.
+    """
+    fit = checkpoint.find_run(checkpoints, run_name)
+    kind = checkpoint.read_kind(fit.path)
+    if kind != SparseAutoencoder.KIND:
+        raise ValueError(
+            f"{fit.path} holds a {kind}, which has no decoder: latents can only be "
+            "suppressed in a sparse autoencoder, so name a run of one"
+        )
+    autoencoder = checkpoint.load_as(fit.path, SparseAutoencoder)
+    if autoencoder.width != width:
+        raise ValueError(
+            f"{fit.path} takes activations of width {autoencoder.width}, but these "
+            f"have {width}: name the layer and encoder that it was fitted to"
+        )
+    return autoencoder
