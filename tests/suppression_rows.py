@@ -201,8 +201,8 @@ def plausible(seed=0, doses=(0.0, -1.0, -2.0, -4.0), classes=None, strength=1.0)
                     known["note"] = "the probe never predicts it"
                 rows.append(row(label, edit, dose, specificity, **known))
             if label not in missing and label != 6:
-                shares = rng.dirichlet([1, 1, 1, 1])
                 others = [other for other in classes if other != label][:4]
+                shares = rng.dirichlet([1] * len(others))
                 changes += [
                     change_row(label, other, share, dose)
                     for other, share in zip(others, shares, strict=True)

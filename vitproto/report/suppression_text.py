@@ -41,7 +41,8 @@ def write_headline(found: Suppression, summary: pd.DataFrame, dose: float) -> li
         dose: at which SAEs and edits are compared.
 
     Returns:
-        A paragraph for each SAE; with several SAEs one more, on which is best.
+        The answer in a sentence, a paragraph for each SAE, and with several SAEs one
+        more, on which is best.
     """
     told = [
         write_verdict(sae, found, summary[summary["sae"] == sae], dose)
@@ -49,21 +50,56 @@ def write_headline(found: Suppression, summary: pd.DataFrame, dose: float) -> li
     ]
     if len(found.saes) > 1:
         told.append(write_best_sae(found, dose))
-    return told
+    return [write_answer(found, summary, dose), *told]
+
+
+def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
+    """For which SAEs do latents matter more than all controls?"""
+    own, other = "their class", "equally long edits in other directions"
+    winners, n_judged = [], 0
+    for sae in found.saes:
+        at_dose = _at_dose(summary[summary["sae"] == sae], dose)
+        compared = _compared(at_dose)
+        n_judged += bool(compared)
+        if compared and all(_is_won(row) for _, row in compared):
+            winners.append(sae)
+    if not n_judged:
+        return (
+            "Nothing can be said: no class could be judged against edits in other "
+            "directions."
+        )
+    if len(found.saes) == 1 and winners:
+        return f"Yes: the latents of {winners[0]} matter more to {own} than {other}."
+    if len(found.saes) == 1:
+        return (
+            f"Not surely: the latents of {found.saes[0]} do not matter more to {own} "
+            f"than all kinds of {other}."
+        )
+    some = f"those of {len(winners)} of {len(found.saes)} SAEs"
+    if not winners:
+        return (
+            f"Not surely: the latents of none of {len(found.saes)} SAEs matter more to "
+            f"{own} than all kinds of {other}."
+        )
+    if len(winners) == len(found.saes):
+        return f"Yes: the latents of all {len(winners)} SAEs do, against {other}."
+    return f"Only {some} do, against {other}: {join_names(winners)}."
 
 
 def write_verdict(
     sae: str, found: Suppression, summary: pd.DataFrame, dose: float
 ) -> str:
     """Do the latents of one SAE matter more to their class than the controls?"""
-    at_dose = summary[summary["dose"] == dose].set_index("edit")
+    at_dose = _at_dose(summary, dose)
     n_judged = int(at_dose["n_classes"].get(OWN, 0))
     begin = f"With the latents of {sae} {describe_dose(dose)},"
     if not n_judged:
         return f"{begin} no class could be judged, so nothing can be said."
     own = at_dose.loc[OWN]
     over = (
-        "in the one class" if n_judged == 1 else f"on average over {n_judged} classes"
+        "in the one class that could be judged"
+        if n_judged == 1
+        else f"on average over {n_judged} classes"
     )
     sentences = [
         f"{begin} {_judge(at_dose)}",
@@ -76,16 +112,30 @@ def write_verdict(
     return " ".join(filter(None, sentences))
 
 
-def _judge(at_dose: pd.DataFrame) -> str:
-    """Against which controls do the latents win, lose, or neither?"""
-    compared = [
+def _at_dose(summary: pd.DataFrame, dose: float) -> pd.DataFrame:
+    return summary[summary["dose"] == dose].set_index("edit")
+
+
+def _compared(at_dose: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """The controls that some class has beside its latents, with their rows."""
+    return [
         (edit, at_dose.loc[edit])
         for edit in CONTROLS
         if edit in at_dose.index and at_dose.loc[edit, "n_compared"]
     ]
+
+
+def _is_won(row: pd.Series) -> bool:
+    """Is the margin surely above 0? To the decimals that are printed."""
+    return bool(round(row["margin_low"], DECIMALS) > 0)
+
+
+def _judge(at_dose: pd.DataFrame) -> str:
+    """Against which controls do the latents win, lose, or neither?"""
+    compared = _compared(at_dose)
     if not compared:
         return "there is no control to compare them with."
-    won = [pair for pair in compared if round(pair[1]["margin_low"], DECIMALS) > 0]
+    won = [pair for pair in compared if _is_won(pair[1])]
     lost = [pair for pair in compared if round(pair[1]["margin_high"], DECIMALS) < 0]
     told = [edit for edit, _ in won + lost]
     close = [pair for pair in compared if pair[0] not in told]
