@@ -94,7 +94,7 @@ def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
             heated = over_image(one.image, one.heat_HW, low, high)
             strip.paste(heated, (left, seam + GAP // 2))
         top += row_height
-    _draw_scale(strip, draw, font, top, low, high)
+    draw_scale(strip, draw, font, top, low, high)
     return strip
 
 
@@ -127,7 +127,7 @@ def _colors(
     return COLORS(share_HW, bytes=True)[:, :, :3]
 
 
-def _draw_scale(
+def draw_scale(
     strip: Image.Image,
     draw: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont,

@@ -1,11 +1,9 @@
 """The result as one page that opens offline: headline, chart, table, traits."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
@@ -24,6 +22,7 @@ from vitproto.report.map_text import (
     write_headline,
 )
 from vitproto.report.markdown import Section
+from vitproto.report.page import inline, read_template
 from vitproto.report.sae_markdown import describe_saes
 from vitproto.report.sae_markdown import explain_columns as explain_sae_columns
 from vitproto.report.sae_table import tabulate as tabulate_saes
@@ -81,21 +80,15 @@ def render_page(
         "encoders": describe_encoders(tabulate_encoders(table)),
         "groups": describe_groups(tabulate_groups(ap)),
     }
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = read_template(TEMPLATE)
     return template.render(
         dataset=best["dataset"],
         headline=write_headline(table),
         winners=[write_winner(comparison) for comparison in comparisons],
         winners_note=explain_winners(comparisons),
-        chart=_inline(charts.map, "map"),
+        chart=inline(charts.map, "map"),
         sections=[
-            (section, _inline(getattr(charts, name), name))
+            (section, inline(getattr(charts, name), name))
             for name, section in sections.items()
         ],
         saes=None if saes is None else _show_saes(saes),
@@ -119,21 +112,6 @@ def _show_saes(saes: Autoencoders) -> _ShownSaes:
     table = tabulate_saes(saes.metrics)
     return _ShownSaes(
         describe_saes(table, saes.metrics),
-        _inline(saes.front, "autoencoders"),
+        inline(saes.front, "autoencoders"),
         explain_sae_columns(table, saes.n_correlated),
     )
-
-
-def _inline(svg: str, name: str) -> Markup:
-    """The drawing alone, with ids of its own: a page holds several.
-
-    Without the XML declaration, which can stand only at the beginning of a file.
-    """
-    begin = svg.find("<svg")
-    if begin < 0:
-        raise ValueError(
-            f"the chart of {name} is not an SVG document: give the .svg that its stage "
-            "wrote"
-        )
-    drawing = re.sub(r'\bid="', f'id="{name}-', svg[begin:])
-    return Markup(re.sub(r'(href="|url\()#', rf"\1#{name}-", drawing))

@@ -28,7 +28,7 @@ def write_winner(comparison: Comparison) -> str:
     ]
     sentence = (
         f"{begin}, nobody wins: {best.method} has the highest mAP, {best.map:.3f}"
-        f"{level}, but cannot be told apart from {_join(named)}"
+        f"{level}, but cannot be told apart from {join_names(named)}"
     )
     if worse:
         sentence += (
@@ -61,8 +61,8 @@ def explain_winners(comparisons: Sequence[Comparison]) -> str:
     if single:
         verb = "has" if len(single) == 1 else "have"
         text += (
-            f" {_join(sorted(single))} {verb} one seed somewhere: the interval then "
-            "leaves out what another seed would change."
+            f" {join_names(sorted(single))} {verb} one seed somewhere: the interval "
+            "then leaves out what another seed would change."
         )
     return text
 
@@ -74,6 +74,7 @@ def _interval(standing: Standing) -> str:
     return " to ".join(f"{end:.3f}".replace("-", "−") for end in ends)
 
 
-def _join(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -112,7 +112,7 @@ def rank_methods(
     for method in order:
         low, high = 0.0, 0.0
         if method != best:
-            low, high = _interval(map_R_of[best] - map_R_of[method], len(traits))
+            low, high = find_interval(map_R_of[best] - map_R_of[method], len(traits))
         below = map_of[best] - map_of[method]
         n_pairs = len(ap_of[method])
         standings.append(Standing(method, map_of[method], n_pairs, below, low, high))
@@ -127,7 +127,7 @@ def draw_traits(
     if len(set(groups)) == 1:  # all that is left is to take single traits
         groups = list(traits)
     group_T = np.unique(groups, return_inverse=True)[1]
-    return _draw(int(group_T.max()) + 1, rng)[:, group_T]
+    return draw_resamples(int(group_T.max()) + 1, rng)[:, group_T]
 
 
 def resample_map(
@@ -136,7 +136,7 @@ def resample_map(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "r"]:
     """What would mAP be with these traits, and with other pairs of seeds?"""
-    weights_RS = _draw(len(ap_ST), rng)
+    weights_RS = draw_resamples(len(ap_ST), rng)
     # Not by a matrix product: its last bits depend on the machine.
     ap_RT = sum(
         weights_R[:, None] * ap_T
@@ -146,14 +146,15 @@ def resample_map(
     return (ap_RT * weights_RT).sum(axis=1) / total_R
 
 
-def _draw(n: int, rng: np.random.Generator) -> np.ndarray:
+def draw_resamples(n: int, rng: np.random.Generator) -> Int[np.ndarray, "r n"]:
     """How often is each of n things drawn, in n - 1 draws? A row per resample."""
     return rng.multinomial(max(n - 1, 1), np.full(n, 1 / n), size=N_RESAMPLES)
 
 
-def _interval(difference_R: np.ndarray, n_traits: int) -> tuple[float, float]:
-    if n_traits == 1:  # nothing to resample
+def find_interval(value_R: Float[np.ndarray, "r"], n: int) -> tuple[float, float]:
+    """Between which values do `LEVEL` percent of the resamples of n things lie?"""
+    if n == 1:  # nothing to resample
         return -np.inf, np.inf
     beyond = (100 - LEVEL) / 2
-    low, high = np.percentile(difference_R, [beyond, 100 - beyond])
+    low, high = np.percentile(value_R, [beyond, 100 - beyond])
     return float(low), float(high)

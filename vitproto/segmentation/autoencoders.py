@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The autoencoder whose latents are suppressed."""
-=======
-"""Stand-in for part C: the autoencoder whose latents are suppressed."""
->>>>>>> suppress
 
 from pathlib import Path
 
@@ -11,7 +7,6 @@ from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 
 
 def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAutoencoder:
-<<<<<<< HEAD
     """Read a run's autoencoder, for activations of a width.
 
     Args:
@@ -36,9 +31,4 @@ def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAuto
             f"{fit.path} takes activations of width {autoencoder.width}, but these "
             f"have {width}: name the layer and encoder that it was fitted to"
         )
-=======
-    fitted = {fit.name: fit for fit in checkpoint.read_manifest(checkpoints)}
-    autoencoder = checkpoint.load_as(fitted[run_name].path, SparseAutoencoder)
-    assert autoencoder.width == width
->>>>>>> suppress
     return autoencoder

@@ -1,0 +1,46 @@
+"""Draw what the suppression of latents does to segmentation."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.report.drawing import save_chart
+from vitproto.report.suppression_chart import draw_classes, draw_doses
+from vitproto.report.suppression_rows import check_dose, read_suppression
+from vitproto.report.suppression_table import summarise
+
+
+def plot_suppression(
+    suppression: tuple[Path, ...],
+    class_latents: tuple[Path, ...],
+    changes: tuple[Path, ...],
+    dose_png: Path,
+    dose_svg: Path,
+    class_png: Path,
+    class_svg: Path,
+    *,
+    main_dose: float,
+) -> None:
+    """Draw what class and others lose by edit and dose, and class by class.
+
+    Args:
+        suppression: the CSV files of suppress_latents.py, one for each SAE.
+        class_latents: the CSV files of their latents by class, in the same order.
+        changes: the CSV files of what classes change to, in the same order.
+        dose_png: the chart of doses to write for slides and READMEs.
+        dose_svg: the same for print.
+        class_png: the chart of classes to write for slides and READMEs.
+        class_svg: the same for print.
+        main_dose: the multiple of the largest value that the chart of classes shows.
+    """
+    found = read_suppression(suppression, class_latents, changes)
+    check_dose(found, main_dose)
+    doses = draw_doses(found, summarise(found))
+    save_chart(doses, dose_png)
+    save_chart(doses, dose_svg)
+    classes = draw_classes(found, main_dose)
+    save_chart(classes, class_png)
+    save_chart(classes, class_svg)
+
+
+if __name__ == "__main__":
+    run(plot_suppression)

@@ -1,0 +1,264 @@
+"""Show what the suppression of a class's latents does to segmented images."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vitproto.activations.encoder import EncoderSettings, load_encoder
+from vitproto.activations.preprocessing import Preprocessing
+from vitproto.activations.stream import Activations
+from vitproto.cli import run
+from vitproto.data.data_root import check_root
+from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.device import pick_device
+from vitproto.features.pictures import color_range
+from vitproto.folders import whole_folder
+from vitproto.segmentation.autoencoders import load_autoencoder
+from vitproto.segmentation.before_after import BeforeAfter, Suppressor, find_images
+from vitproto.segmentation.edited_logits import (
+    AtEarlierLayer,
+    AtProbeLayer,
+    EditedLogits,
+)
+from vitproto.segmentation.encoder_tail import Tail
+from vitproto.segmentation.latent_tables import ChosenClass, read_activity, read_chosen
+from vitproto.segmentation.linear_probe import load_probe
+from vitproto.segmentation.patch_labels import PatchLabels, read_patch_labels
+from vitproto.segmentation.pictures import Row, draw_rows, window_heat
+from vitproto.study.fingerprint import fingerprint
+from vitproto.threads import one_core_each
+
+
+def show_suppression(
+    root: Path,
+    images: Path,
+    shards: tuple[Path, ...],
+    patch_labels: Path,
+    probe: Path,
+    checkpoints: Path,
+    class_latents: Path,
+    activity: Path,
+    out: Path,
+    *,
+    name: str,
+    encoder: str,
+    probe_layer: int,
+    layer: int,
+    method: str,
+    run_name: str,
+    classes: tuple[int, ...],
+    n_images: int,
+    dose: float,
+    compute_dtype: Literal["float32", "bfloat16"],
+    device: str,
+    encoder_cfg: EncoderSettings,
+) -> None:
+    """Show, for some classes, the test images that show most of them, before and after.
+
+    Writes a picture for each class, NNNNN.png, and pictures.json, which holds all the
+    numbers, also of classes that have no picture, and why.
+
+    Args:
+        root: the folder of the data set.
+        images: its image list.
+        shards: all shards of its activations, of both layers.
+        patch_labels: the HDF5 file with labels of patches and masks of test images.
+        probe: the safetensors file with the linear probe.
+        checkpoints: the JSON file that lists the checkpoints of the run's family.
+        class_latents: the CSV file with the chosen latents of each class.
+        activity: the CSV file with what each latent did in training.
+        out: the folder to create.
+        name: what the configuration calls the data set.
+        encoder: what recorded the activations, as tables call it.
+        probe_layer: which block the probe reads, counted from 0.
+        layer: which block is edited, counted from 0.
+        method: how the autoencoder was made.
+        run_name: which run of the family.
+        classes: labels of the classes to show, counted from 1.
+        n_images: how many images to show for each class.
+        dose: the multiple of its largest value that each latent is set to.
+        compute_dtype: how a GPU computes the encoder, at an earlier layer.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+    """
+    check_root(root, name)
+    torch_device = pick_device(device)
+    acts = Activations.open(shards, layer)
+    labels = read_patch_labels(patch_labels)
+    labels.check(acts, patch_labels, shards[0])
+    listed = read_image_list(images)
+    ids = listed["image_id"].tolist()
+    check_same_images(labels.image_ids, str(patch_labels), ids, str(images))
+    paths = [root / path for path in listed["path"].iloc[labels.i_test_M]]
+    fitted = load_probe(probe)
+    fitted.check(probe, Activations.open(shards, probe_layer), labels.n_classes)
+    on_device = fitted.to(torch_device)
+    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    n_latents = autoencoder.n_prototypes
+    logits: EditedLogits = AtProbeLayer(on_device)
+    if layer != probe_layer:
+        loaded = load_encoder(encoder_cfg, compute_dtype, (layer, probe_layer))
+        _check_weights(loaded.weights_digest(), acts, encoder_cfg, shards[0])
+        tail = Tail(loaded.to(torch_device), layer, probe_layer)
+        logits = AtEarlierLayer(tail, on_device, paths)
+    read = read_chosen(class_latents, labels.classes, n_latents)
+    chosen = {one.label: one for one in read}
+    suppressor = Suppressor(
+        autoencoder=autoencoder.to(torch_device),
+        activity=read_activity(activity, n_latents),
+        logits=logits,
+        grid=labels.grid,
+        patch_side=labels.masks_MHW.shape[1] // labels.grid[0],
+        dose=dose,
+    )
+    preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
+    source = _Source(acts, labels, preprocessing, paths, torch_device)
+    told = []
+    with whole_folder(out) as partial:
+        for label in dict.fromkeys(classes):
+            if label not in chosen:
+                raise ValueError(
+                    f"label {label} is to be shown, but {class_latents} has the labels "
+                    f"{min(chosen)} to {max(chosen)}: write some of these"
+                )
+            shown = _show_class(chosen[label], source, suppressor, n_images)
+            told.append(shown.numbers)
+            if shown.picture is None:
+                why = shown.numbers["note"]
+                logging.info("no picture of %d %s: %s", label, chosen[label].name, why)
+            else:
+                shown.picture.save(partial / shown.numbers["picture"])
+        numbers = {
+            "dataset": name,
+            **{"encoder": encoder, "probe_layer": probe_layer, "layer": layer},
+            **{"method": method, "run": run_name},
+            "activations": acts.attributes,
+            "code": fingerprint("show_suppression"),
+            "settings": {"n_images": n_images, "dose": dose, "classes": classes},
+            "classes": told,
+        }
+        (partial / "pictures.json").write_text(json.dumps(numbers) + "\n")
+    n_shown = sum(bool(one["picture"]) for one in told)
+    logging.info("%s: %d of %d classes shown", out, n_shown, len(told))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where images come from, with their masks and activations."""
+
+    acts: Activations
+    labels: PatchLabels
+    preprocessing: Preprocessing
+    paths: list[Path]
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is told of a class, and its picture, if it has one."""
+
+    numbers: dict[str, Any]
+    picture: Image.Image | None
+
+
+def _show_class(
+    one: ChosenClass, source: _Source, suppressor: Suppressor, n_images: int
+) -> _Shown:
+    """Suppress the latents of a class on the images that show most of it."""
+    found = find_images(source.labels.masks_MHW, one.label, n_images)
+    largest_J = suppressor.activity.largest_S[list(one.latents)]
+    notes = list(one.notes)
+    if not one.latents and not notes:
+        notes.append("no latents are chosen")
+    if one.latents and not (largest_J > 0).any():
+        notes.append("its latents are never active")
+    if not found:
+        notes.append("not in the validation images")
+    numbers = {
+        "label": one.label,
+        "class_name": one.name,
+        "latents": one.latents,
+        "largest": largest_J.tolist(),
+        "note": "; ".join(notes),
+        **{"picture": "", "width": 0, "images": []},
+    }
+    if notes:
+        return _Shown(numbers, None)
+
+    def suppress(i_test: int) -> BeforeAfter:
+        i_image = source.labels.i_test_M[i_test : i_test + 1]
+        acts_PD = source.acts.read_images(i_image)[0].to(source.device)
+        return suppressor(i_test, acts_PD, one.latents)
+
+    with one_core_each() as workers:
+        results = list(workers.map(suppress, found))
+    rows, images = [], []
+    for i_test, result in zip(found, results, strict=True):
+        about = _count(i_test, one.label, source.labels, result)
+        rows.append(_to_row(i_test, one.name, source, result, about))
+        images.append(about)
+    high = color_range(np.stack([result.activity_P for result in results]))[1]
+    picture = draw_rows(rows, source.labels.classes, high)
+    file = f"{one.label:05d}.png"
+    numbers |= {"picture": file, "width": picture.width, "images": images}
+    return _Shown(numbers, picture)
+
+
+def _count(
+    i_test: int, label: int, labels: PatchLabels, result: BeforeAfter
+) -> dict[str, Any]:
+    """How much of a class is found in an image, in pixels?"""
+    is_class_HW = labels.masks_MHW[i_test] == label
+    n_found = [
+        int((predicted_HW[is_class_HW] == label).sum())
+        for predicted_HW in (result.before_HW, result.after_HW)
+    ]
+    return {
+        "image_id": labels.image_ids[labels.i_test_M[i_test]],
+        "n_pixels": int(is_class_HW.sum()),
+        "n_found_before": n_found[0],
+        "n_found_after": n_found[1],
+        "highest": float(str(result.activity_P.max())),
+    }
+
+
+def _to_row(
+    i_test: int, name: str, source: _Source, result: BeforeAfter, about: dict[str, Any]
+) -> Row:
+    pixels_CHW = source.preprocessing.read(source.paths[i_test])
+    image = Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0)))
+    mask_HW = source.labels.masks_MHW[i_test]
+    height, width = mask_HW.shape
+    return Row(
+        image=image.crop((0, 0, width, height)),
+        true_HW=mask_HW,
+        before_HW=result.before_HW,
+        after_HW=result.after_HW,
+        heat_HW=window_heat(result.activity_P, source.preprocessing),
+        caption=(
+            f"{about['image_id']}: of {about['n_pixels']:,} pixels of {name}, "
+            f"{about['n_found_before']:,} are found, and {about['n_found_after']:,} "
+            "after suppression"
+        ),
+    )
+
+
+def _check_weights(
+    digest: str, acts: Activations, settings: EncoderSettings, shard: Path
+) -> None:
+    recorded = acts.attributes.get("weights_digest")
+    if recorded not in (None, digest):
+        raise ValueError(
+            f"{settings.model} has other weights than the encoder that recorded "
+            f"{shard} (their digest is not {recorded}): give its settings, or record "
+            "again"
+        )
+
+
+if __name__ == "__main__":
+    run(show_suppression)

@@ -1,0 +1,29 @@
+"""Tabulate how well linear probes segment."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report.probe_markdown import write_markdown
+from vitproto.report.probe_table import check_same_probe, read_baseline, read_probes
+
+
+def tabulate_probes(probes: Path, baseline: Path, table: Path, csv: Path) -> None:
+    """Write how well all probes of the sweep segment, and the chosen one each class.
+
+    Args:
+        probes: the CSV file of all probes.
+        baseline: the CSV file of the chosen probe, with a row for each class.
+        table: the Markdown file to write, for readers.
+        csv: the CSV file to write, for programs: the sweep, sorted.
+    """
+    sweep, classes = read_probes(probes), read_baseline(baseline)
+    check_same_probe(sweep, classes)
+    with whole_file(csv) as partial:
+        sweep.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    with whole_file(table) as partial:
+        partial.write_text(write_markdown(sweep, classes), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(tabulate_probes)

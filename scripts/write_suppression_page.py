@@ -1,0 +1,54 @@
+"""Write the segmentation study as one page."""
+
+from pathlib import Path
+
+from vitproto.cli import run
+from vitproto.files import whole_file
+from vitproto.report.probe_table import check_same_probe, read_baseline, read_probes
+from vitproto.report.suppression_links import find_pictures
+from vitproto.report.suppression_page import Charts, Probes, render_page
+from vitproto.report.suppression_rows import check_dose, read_suppression
+
+
+def write_suppression_page(
+    suppression: tuple[Path, ...],
+    class_latents: tuple[Path, ...],
+    changes: tuple[Path, ...],
+    probes: Path,
+    baseline: Path,
+    dose_chart: Path,
+    class_chart: Path,
+    pictures: tuple[Path, ...],
+    out: Path,
+    *,
+    name: str,
+    main_dose: float,
+) -> None:
+    """Write tables, charts and pictures of suppression as a page that opens offline.
+
+    Args:
+        suppression: the CSV files of suppress_latents.py, one for each SAE.
+        class_latents: the CSV files of their latents by class, in the same order.
+        changes: the CSV files of what classes change to, in the same order.
+        probes: the CSV file of all probes.
+        baseline: the CSV file of the chosen probe, with a row for each class.
+        dose_chart: the SVG file of doses of plot_suppression.py.
+        class_chart: the SVG file of classes of plot_suppression.py.
+        pictures: the folders of show_suppression.py to show, in any order.
+        out: the HTML file to write.
+        name: what the configuration calls the data set.
+        main_dose: the multiple of the largest value that the tables show.
+    """
+    found = read_suppression(suppression, class_latents, changes)
+    check_dose(found, main_dose)
+    measured = Probes(read_probes(probes), read_baseline(baseline))
+    check_same_probe(*measured)
+    charts = [path.read_text(encoding="utf-8") for path in (dose_chart, class_chart)]
+    links = find_pictures(pictures, out, found.places.values())
+    page = render_page(name, found, main_dose, measured, Charts(*charts), links)
+    with whole_file(out) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(write_suppression_page)
