@@ -1,7 +1,7 @@
 """Suppress the latents of one class after the other, and count what changes.
 
-M test images, P patches, D width, S latents of the autoencoder, J latents of a class, C
-classes, H × W pixels, O doses, K kinds of edits.
+M test images, P patches, D width, J latents of a class, U that are kept, C classes,
+H × W pixels, O doses, K kinds of edits.
 
 In memory are, of all test images, the logits before, the chosen latents where they are
 active, and the counts of one class, 8 bytes × K O M C: for 2,000 images of 256 patches,
@@ -11,11 +11,13 @@ active, and the counts of one class, 8 bytes × K O M C: for 2,000 images of 256
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int32, Int64, UInt16
 from torch import Tensor
+from tqdm import tqdm
 
 from vitproto.activations.stream import Activations
 from vitproto.progress import progress_bar
@@ -41,6 +43,15 @@ IMAGES_PER_CORE = 4
 """Images that are read at a time."""
 
 
+class _Active(NamedTuple):
+    """Where the chosen latents of an image are active, one entry each."""
+
+    i_patch: np.ndarray
+    i_kept: np.ndarray
+    """Which of the latents that are kept."""
+    value: np.ndarray
+
+
 @dataclass(frozen=True)
 class Before:
     """What is known of the test images before any edit."""
@@ -54,17 +65,18 @@ class Before:
     """Those of which the mask says the same."""
     mean_length: float
     """Of the activations that are edited, over all patches."""
-    _place: dict[int, int]
-    _latents: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    kept: list[int]
+    """The latents whose values are known: those chosen for any class."""
+    active_M: list[_Active]
 
     def latents(
         self, i_test: int, latents_J: Sequence[int]
     ) -> Float32[np.ndarray, "p j"]:
         """The values of some of the chosen latents on the patches of an image."""
-        i_patch, i_place, value = self._latents[i_test]
-        dense_PU = np.zeros((self.logits_MPC.shape[1], len(self._place)), np.float32)
-        dense_PU[i_patch, i_place] = value
-        return dense_PU[:, [self._place[latent] for latent in latents_J]]
+        active = self.active_M[i_test]
+        dense_PU = np.zeros((self.logits_MPC.shape[1], len(self.kept)), np.float32)
+        dense_PU[active.i_patch, active.i_kept] = active.value
+        return dense_PU[:, [self.kept.index(latent) for latent in latents_J]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,16 @@ class ClassCounts:
     """Of the edits, over all patches, those without label too."""
 
 
-@torch.inference_mode()
+class _Changes(NamedTuple):
+    """What one image adds, as in `ClassCounts`."""
+
+    n_changed_KO: np.ndarray
+    n_others_changed_KO: np.ndarray
+    n_to_OC: np.ndarray
+    length_O: np.ndarray
+    """The sum of the lengths of the edits of its patches."""
+
+
 def look_before(
     acts: Activations,
     labels: PatchLabels,
@@ -115,10 +136,10 @@ def look_before(
     logits_MPC = np.empty((n_images, acts.n_patches, n_classes), np.float32)
     true_MC, predicted_MC, hit_MC = np.zeros((3, n_images, n_classes), np.int64)
     length_M = np.empty(n_images)
-    sparse: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    active_M: list[_Active] = []
 
     @torch.inference_mode()
-    def look(i_test: int, recorded_PD: Tensor) -> tuple:
+    def look(i_test: int, recorded_PD: Tensor) -> _Active:
         acts_PD = recorded_PD.to(device)
         before_PC = logits.before(i_test, acts_PD)
         mask_HW = labels.masks_MHW[i_test]
@@ -128,21 +149,21 @@ def look_before(
         predicted_MC[i_test], hit_MC[i_test] = counts.predicted_EC[0], counts.hit_EC[0]
         length_M[i_test] = acts_PD.double().norm(dim=1).mean().item()
         latents_PU = autoencoder(acts_PD)[:, kept].cpu().numpy()
-        where = np.nonzero(latents_PU)
-        return (*(i.astype(np.int32) for i in where), latents_PU[where])
+        i_patch, i_kept = np.nonzero(latents_PU)
+        value = latents_PU[i_patch, i_kept]
+        return _Active(i_patch.astype(np.int32), i_kept.astype(np.int32), value)
 
     n_at_once = IMAGES_PER_CORE * torch.get_num_threads()
     with progress_bar(n_images, "images") as progress:
         for first in range(0, n_images, n_at_once):
             images = range(first, min(first + n_at_once, n_images))
             acts_BPD = acts.read_images(i_test_M[images])
-            sparse += workers.map(look, images, acts_BPD)
+            active_M += workers.map(look, images, acts_BPD)
             progress.update(len(images))
-    place = {latent: i for i, latent in enumerate(kept)}
     return Before(
         logits_MPC,
         *(true_MC, predicted_MC, hit_MC),
-        *(float(length_M.mean()), place, sparse),
+        *(float(length_M.mean()), kept, active_M),
     )
 
 
@@ -182,21 +203,27 @@ def suppress(
         on_device = autoencoder.to(device)
         before = look_before(acts, labels, on_device, chosen, logits, device, workers)
         is_shown_C = before.true_MC.any(axis=0)
-        with progress_bar(len(chosen), "classes") as progress:
+        measured = {label for label in latents_of if is_shown_C[label - 1]}
+        # Once for each class that is measured.
+        n_images = len(measured) * len(before.true_MC)
+        with progress_bar(n_images, "images") as progress:
             for one in chosen:
-                counts = None
-                if one.latents and is_shown_C[one.label - 1]:
-                    # By a worker: of products, too, bits can depend on the cores.
-                    edits = workers.submit(
-                        class_edits,
-                        *(one.label, latents_of, autoencoder, activity),
-                        *(directions_CD[one.label - 1], labels.n_classes, cfg),
-                    ).result()
-                    counts = count_changes(
-                        edits, before, labels, logits, device, workers
-                    )
-                yield before, one, counts
-                progress.update()
+                if one.label not in measured:
+                    yield before, one, None
+                    continue
+                # By a worker: of products, too, bits can depend on the cores.
+                edits = workers.submit(
+                    class_edits,
+                    *(one.label, latents_of, autoencoder, activity),
+                    *(directions_CD[one.label - 1], labels.n_classes, cfg),
+                ).result()
+                yield (
+                    before,
+                    one,
+                    count_changes(
+                        *(edits, before, labels, logits, device, workers, progress)
+                    ),
+                )
 
 
 def count_changes(
@@ -206,10 +233,20 @@ def count_changes(
     logits: EditedLogits,
     device: torch.device,
     workers: ThreadPoolExecutor,
+    progress: tqdm,
 ) -> ClassCounts:
     """What does each edit for a class do to each test image?
 
     An image that a dose does not edit keeps its counts, and is not counted again.
+
+    Args:
+        edits: for the class.
+        before: the test images before any edit.
+        labels: of their patches and pixels.
+        logits: on `device`.
+        device: where to compute.
+        workers: with one core each.
+        progress: moves on by the test images.
     """
     n_kinds, n_doses = len(edits.kinds_K), len(edits.targets_OJ)
     n_images, n_patches, n_classes = before.logits_MPC.shape
@@ -220,7 +257,7 @@ def count_changes(
     prepared_KJX = workers.submit(logits.prepare, directions_KJD).result()
 
     @torch.inference_mode()
-    def count(i_test: int) -> tuple[np.ndarray, ...]:
+    def count(i_test: int) -> _Changes:
         predicted_KOMC[:, :, i_test] = before.predicted_MC[i_test]
         hit_KOMC[:, :, i_test] = before.hit_MC[i_test]
         n_changed_KO, n_others_changed_KO = np.zeros((2, n_kinds, n_doses), np.int64)
@@ -253,23 +290,29 @@ def count_changes(
                     to = best_EP[e, changes_EP[e] & is_class_P]
                     n_to_OC[o] = np.bincount(to, minlength=n_classes)
         length_O = length_OP.sum(dim=1).numpy()
-        return n_changed_KO, n_others_changed_KO, n_to_OC, length_O
+        return _Changes(n_changed_KO, n_others_changed_KO, n_to_OC, length_O)
 
-    found = list(workers.map(count, range(n_images)))
+    total = _Changes(
+        *np.zeros((2, n_kinds, n_doses), np.int64),
+        np.zeros((n_doses, n_classes), np.int64),
+        np.zeros(n_doses),
+    )
     # Added in the order of images, whichever core was first.
-    parts = (sum(part[1:], part[0]) for part in zip(*found, strict=True))
-    n_changed_KO, n_others_changed_KO, n_to_OC, length_O = parts
+    for changes in workers.map(count, range(n_images)):
+        for sum_, part in zip(total, changes, strict=True):
+            sum_ += part
+        progress.update()
     is_class_MP = labels_MP == edits.label
     return ClassCounts(
         edits=edits,
         predicted_KOMC=predicted_KOMC,
         hit_KOMC=hit_KOMC,
-        n_changed_KO=n_changed_KO,
-        n_others_changed_KO=n_others_changed_KO,
-        n_to_OC=n_to_OC,
+        n_changed_KO=total.n_changed_KO,
+        n_others_changed_KO=total.n_others_changed_KO,
+        n_to_OC=total.n_to_OC,
         n_patches=int(is_class_MP.sum()),
         n_others=int(((labels_MP != 0) & ~is_class_MP).sum()),
-        mean_length_O=length_O / (n_images * n_patches),
+        mean_length_O=total.length_O / (n_images * n_patches),
     )
 
 
