@@ -256,34 +256,33 @@ def _rows_of(logits_PC, i, n_rows, n_columns):
 
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
-def _corners(top_SC, bottom_SC, j, c):
-    """The logits of a class at the corners of cell j of a row."""
-    left, right = max(j - 1, 0), min(j, len(top_SC) - 1)
-    return top_SC[left, c], top_SC[right, c], bottom_SC[left, c], bottom_SC[right, c]
+def _candidates_of_cell(low_SC, high_SC, j, margin, class_K):
+    """List the classes that may win in cell j of a row, rising; gives their number."""
+    left, right = max(j - 1, 0), min(j, len(low_SC) - 1)
+    lows, highs = (low_SC[left], low_SC[right]), (high_SC[left], high_SC[right])
+    return _candidates(*lows, *highs, margin, class_K)
 
 
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
-def _find_candidates(low_SC, high_SC, j, margin, class_K):
-    """List the classes that may win in cell j of a row, rising; gives their number."""
-    left, right = max(j - 1, 0), min(j, len(low_SC) - 1)
-    bound = _bound(low_SC[left], low_SC[right]) - margin
-    high_left_C, high_right_C = high_SC[left], high_SC[right]
-    n = 0
+def _candidates(low_left_C, low_right_C, high_left_C, high_right_C, margin, class_K):
+    """List what reaches as high as another stays at least; gives the number."""
+    bound = _highest_of_lower(low_left_C, low_right_C) - margin
+    n = np.uint64(0)  # Python's rule for negative indices would cost as much again
     for c in range(len(high_left_C)):
         class_K[n] = c
-        n += (high_left_C[c] >= bound) | (high_right_C[c] >= bound)
-    return n
+        n += np.uint64((high_left_C[c] >= bound) | (high_right_C[c] >= bound))
+    return np.int64(n)
 
 
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
-def _bound(low_left_C, low_right_C):
-    """What the best class reaches everywhere in a cell, at least."""
-    bound = np.float32(-np.inf)
-    for c in range(len(low_left_C)):
-        bound = max(bound, min(low_left_C[c], low_right_C[c]))
-    return bound
+def _highest_of_lower(left_C, right_C):
+    """The largest, over classes, of the smaller of two logits."""
+    highest = np.float32(-np.inf)
+    for c in range(len(left_C)):
+        highest = max(highest, min(left_C[c], right_C[c]))
+    return highest
 
 
 @typing.no_type_check
@@ -300,34 +299,91 @@ def _count_alone(label_X, c, predicted_C, hit_C):
 
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
-def _count_class(label_X, class_X, c, predicted_C, hit_C):
-    """Count the pixels of a cell that one class has won."""
-    n_predicted, n_hit = 0, 0
+def _count_each(label_X, class_X, predicted_C, hit_C):
+    """Count the pixels of a cell by what is predicted there."""
     for x in range(len(label_X)):
-        is_won = class_X[x] == c
-        n_predicted += is_won & (label_X[x] != 0)
-        n_hit += is_won & (label_X[x] == c + 1)
-    predicted_C[c] += n_predicted
-    hit_C[c] += n_hit
+        c, label = class_X[x], label_X[x]
+        predicted_C[c] += label != 0
+        hit_C[c] += label == c + 1
 
 
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
-def _blend(corner_4, weight_Y, weight_X, c, best_X, class_X):
-    """Enter a class where its blended logit exceeds the best so far."""
-    top_left, top_right, bottom_left, bottom_right = corner_4
-    width = len(weight_X)
-    for y in range(len(weight_Y)):
-        left = top_left + weight_Y[y] * (bottom_left - top_left)
-        right = top_right + weight_Y[y] * (bottom_right - top_right)
-        step = right - left
-        best_W = best_X[y * width : (y + 1) * width]
-        class_W = class_X[y * width : (y + 1) * width]
-        for x in range(width):
+def _enter_corners(top_SC, bottom_SC, j, class_K, n, corner_4C):
+    """Write the logits of n classes at the corners of cell j of a row."""
+    left, right = max(j - 1, 0), min(j, len(top_SC) - 1)
+    for k in range(n):
+        c = class_K[k]
+        corner_4C[0, k] = top_SC[left, c]
+        corner_4C[1, k] = top_SC[right, c]
+        corner_4C[2, k] = bottom_SC[left, c]
+        corner_4C[3, k] = bottom_SC[right, c]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _blend_ends(corner_4C, weight, left_K, right_K):
+    """Write the logits of classes at the left and right end of a row of pixels."""
+    for k in range(len(left_K)):
+        top, bottom = corner_4C[0, k], corner_4C[2, k]
+        left_K[k] = top + weight * (bottom - top)
+        top, bottom = corner_4C[1, k], corner_4C[3, k]
+        right_K[k] = top + weight * (bottom - top)
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _best_of_row(left_K, right_K, place_K, n, class_K, weight_X, best_X, class_X):
+    """Find the best of n classes for each pixel of a row; of equal ones the first."""
+    k = place_K[0]
+    left, step = left_K[k], right_K[k] - left_K[k]
+    first = class_K[k]
+    for x in range(len(weight_X)):
+        best_X[x] = left + weight_X[x] * step
+        class_X[x] = first
+    for i in range(1, n):
+        k = place_K[i]
+        left, step = left_K[k], right_K[k] - left_K[k]
+        c = np.int64(class_K[k])  # as int32 the loop below does not become vectors
+        for x in range(len(weight_X)):
             value = left + weight_X[x] * step
-            is_better = value > best_W[x]
-            best_W[x] = value if is_better else best_W[x]
-            class_W[x] = c if is_better else class_W[x]
+            is_better = value > best_X[x]
+            best_X[x] = value if is_better else best_X[x]
+            class_X[x] = c if is_better else class_X[x]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _find_classes(
+    top_SC, bottom_SC, j, class_K, n, margin, height, width, weight_X, scratch, class_X
+):
+    """Find the class of each pixel of cell j of a row, among n that may win there."""
+    corner_4C, left_C, right_C, place_C, best_X, best_class_X = scratch
+    left_K, right_K = left_C[:n], right_C[:n]
+    _enter_corners(top_SC, bottom_SC, j, class_K, n, corner_4C)
+    for y in range(height):
+        _blend_ends(corner_4C, weight_X[y], left_K, right_K)
+        n_left = _candidates(left_K, right_K, left_K, right_K, margin, place_C)
+        _best_of_row(
+            *(left_K, right_K, place_C, n_left, class_K),
+            *(weight_X, best_X, best_class_X),
+        )
+        for x in range(width):
+            class_X[y * width + x] = best_class_X[x]
+
+
+@typing.no_type_check
+@numba.njit(nogil=True, cache=True)
+def _scratch(n_classes, side):
+    """Memory for `_find_classes`."""
+    return (
+        np.empty((4, n_classes), np.float32),
+        np.empty(n_classes, np.float32),
+        np.empty(n_classes, np.float32),
+        np.empty(n_classes + 1, np.int32),
+        np.empty(side, np.float32),
+        np.empty(side, np.int32),
+    )
 
 
 @typing.no_type_check
@@ -338,14 +394,15 @@ def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
     weight_X = _weights(side)
     low_SC = np.empty((n_columns, n_classes), np.float32)
     high_SC = np.empty((n_columns, n_classes), np.float32)
-    candidate_K = np.empty(n_classes + 1, np.int32)
-    best_X = np.empty(side * side, np.float32)
+    class_K = np.empty(n_classes + 1, np.int32)
+    scratch = _scratch(n_classes, side)
     class_X = np.empty(side * side, np.int32)
     for e in range(n_edits):
         largest = _largest(logits_EPC[e])
         if largest >= NOT_FINITE:
             return False
         margin = _margin(largest)
+        predicted_C, hit_C = predicted_EC[e], hit_EC[e]
         start = 0
         for i in range(n_rows + 1):
             y_start, y_stop = _span(i, n_rows, side)
@@ -356,22 +413,16 @@ def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
                 stop = start + (y_stop - y_start) * (x_stop - x_start)
                 if start == stop:
                     continue
-                n = _find_candidates(low_SC, high_SC, j, margin, candidate_K)
-                of_cell_X = label_X[start:stop]
+                n = _candidates_of_cell(low_SC, high_SC, j, margin, class_K)
                 if n == 1:
-                    c = candidate_K[0]
-                    _count_alone(of_cell_X, c, predicted_EC[e], hit_EC[e])
+                    _count_alone(label_X[start:stop], class_K[0], predicted_C, hit_C)
                 else:
-                    weight_Y = weight_X[: y_stop - y_start]
-                    weights = (weight_Y, weight_X[: x_stop - x_start])
-                    best_X[:] = -np.inf
-                    for k in range(n):
-                        c = candidate_K[k]
-                        corners = _corners(top_SC, bottom_SC, j, c)
-                        _blend(corners, *weights, c, best_X, class_X)
-                    for k in range(n):
-                        c = candidate_K[k]
-                        _count_class(of_cell_X, class_X, c, predicted_EC[e], hit_EC[e])
+                    _find_classes(
+                        *(top_SC, bottom_SC, j, class_K, n, margin),
+                        *(y_stop - y_start, x_stop - x_start, weight_X),
+                        *(scratch, class_X),
+                    )
+                    _count_each(label_X[start:stop], class_X, predicted_C, hit_C)
                 start = stop
     return True
 
@@ -384,28 +435,27 @@ def _predict(logits_PC, n_rows, n_columns, side, label_HW):
     weight_X = _weights(side)
     low_SC = np.empty((n_columns, n_classes), np.float32)
     high_SC = np.empty((n_columns, n_classes), np.float32)
-    candidate_K = np.empty(n_classes + 1, np.int32)
-    best_X = np.empty(side * side, np.float32)
+    class_K = np.empty(n_classes + 1, np.int32)
+    scratch = _scratch(n_classes, side)
     class_X = np.empty(side * side, np.int32)
     largest = _largest(logits_PC)
     if largest >= NOT_FINITE:
         return False
+    margin = _margin(largest)
     for i in range(n_rows + 1):
         y_start, y_stop = _span(i, n_rows, side)
         top_SC, bottom_SC = _rows_of(logits_PC, i, n_rows, n_columns)
         _range_of_pairs(top_SC, bottom_SC, low_SC, high_SC)
         for j in range(n_columns + 1):
             x_start, x_stop = _span(j, n_columns, side)
-            width = x_stop - x_start
-            weights = (weight_X[: y_stop - y_start], weight_X[:width])
-            n = _find_candidates(low_SC, high_SC, j, _margin(largest), candidate_K)
-            best_X[:] = -np.inf
-            for k in range(n):
-                c = candidate_K[k]
-                corners = _corners(top_SC, bottom_SC, j, c)
-                _blend(corners, *weights, c, best_X, class_X)
+            n = _candidates_of_cell(low_SC, high_SC, j, margin, class_K)
+            _find_classes(
+                *(top_SC, bottom_SC, j, class_K, n, margin),
+                *(y_stop - y_start, x_stop - x_start, weight_X),
+                *(scratch, class_X),
+            )
             for y in range(y_start, y_stop):
                 for x in range(x_start, x_stop):
-                    place = (y - y_start) * width + x - x_start
+                    place = (y - y_start) * (x_stop - x_start) + x - x_start
                     label_HW[y, x] = class_X[place] + 1
     return True
