@@ -78,7 +78,8 @@ def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
             f"of {other}."
         )
     if len(winners) == n_saes:
-        whose = winners[0] if n_saes == 1 else f"all {n_saes} SAEs"
+        all_of_them = "both SAEs" if n_saes == 2 else f"all {n_saes} SAEs"
+        whose = winners[0] if n_saes == 1 else all_of_them
         return f"Yes: the latents of {whose} matter more to {own} than {other}."
     return (
         f"For {len(winners)} of {n_saes} SAEs: the latents of {join_names(winners)} "
