@@ -130,7 +130,7 @@ def test_a_class_with_nothing_to_lose_or_without_edit_is_not_judged(tmp_path):
     assert of(summarise(found), "latents")["n_classes"] == 1
     assert write_unjudged(found, SAE, DOSE) == (
         f"{SAE}: 3 of 4 classes could not be judged and count in no mean and no win "
-        "rate. The probe never predicts it: 2 building, edifice. Its latents are never "
+        "rate. The probe never predicts it: 2 building. Its latents are never "
         "active: 3 sky. Its IoU is 0 before any edit: 4 floor."
     )
 
@@ -255,7 +255,7 @@ def test_latents_that_harm_the_others_more_are_called_so(tmp_path):
 
 def test_latents_as_specific_as_the_ceiling_reach_it(tmp_path):
     found = many(tmp_path, (0.2, 0.3, 0.1), ceiling=0.1)
-    assert write_headline(found, summarise(found), DOSE)[1].endswith("reach it.")
+    assert write_headline(found, summarise(found), DOSE)[1].endswith("reach all of it.")
 
 
 def test_where_everything_is_missing_nothing_is_made_up(tmp_path):
@@ -303,9 +303,19 @@ def test_of_several_saes_the_best_is_named_or_nobody(tmp_path):
         assert expected in told
         assert "Their edits may differ in length" in told
         assert write_answer(found, summary, DOSE) == (
-            "Only those of 1 of 2 SAEs do, against equally long edits in other "
-            f"directions: {SAE}."
+            f"For 1 of 2 SAEs: the latents of {SAE} matter more to their class than "
+            "equally long edits in other directions."
         )
+
+
+def test_edits_longer_than_activations_come_with_a_warning(tmp_path):
+    for norm, expected in (
+        (0.2, "All edits are 20.0 % as long as the activations, on average."),
+        (2.2, "2.2 times as long as the activations, on average: what is edited so is"),
+    ):
+        own = row(1, "latents", DOSE, 0.2, latents="1", edit_norm=norm)
+        found = read(tmp_path, [own], [latent_row(1, 1)])
+        assert expected in write_verdict(SAE, found, summarise(found), DOSE)
 
 
 def test_an_edit_that_sets_to_zero_is_called_so(tmp_path):
@@ -339,7 +349,7 @@ def test_the_table_of_classes_shows_what_was_measured(tmp_path):
     assert first == [
         *("1", "wall", "1 100", "0.80 0.50", "0.25 0.25"),
         *("0.800 → 0.390", "0.500 → 0.490", "41.0", "2.0"),
-        "building, edifice 50 %, sky 25 %, label 77 15 %",
+        "building 50 %, sky 25 %, label 77 15 %",
         *("0.400 (0.370 to 0.430)", "0.300 (0.270 to 0.330)", ""),
     ]
     assert second[4] == "−0.12"
@@ -355,6 +365,9 @@ def test_latents_without_measures_and_classes_without_changes_have_dashes(tmp_pa
     found = read(tmp_path, rows, latents)
     assert describe_latents(found, SAE, 1, "3 4") == ("– –", "– –")
     assert describe_changes(found, SAE, 1, DOSE) == "–"
+    changes = [change_row(1, 2, 0.996), change_row(1, 3, 0.004)]
+    found = read(tmp_path, rows, latents, changes)
+    assert describe_changes(found, SAE, 1, DOSE) == "label 2 100 %"
 
 
 def test_notes_and_numbers_of_a_whole_study_hold_no_nan(tmp_path):

@@ -7,12 +7,14 @@ import runpy
 import numpy as np
 import pytest
 import torch
+from autoencoders import identity_autoencoder
 from PIL import Image
 from recorded import LAYER, with_threads, write_shards
 from suppression_rows import latent_row
 
-from vitproto.activations.encoder import EncoderSettings
+from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.preprocessing import Preprocessing
+from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.cli import PROJECT
 from vitproto.features.pictures import GAP
 from vitproto.prototypes import checkpoint
@@ -20,7 +22,11 @@ from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.runs import Run
 from vitproto.segmentation.class_colors import UNLABELLED, class_colors
 from vitproto.segmentation.linear_probe import LinearProbe, save_probe
-from vitproto.segmentation.patch_labels import PatchLabels, write_patch_labels
+from vitproto.segmentation.patch_labels import (
+    PatchLabels,
+    read_patch_labels,
+    write_patch_labels,
+)
 from vitproto.segmentation.pictures import LINE, SIDE
 
 show_suppression = runpy.run_path(str(PROJECT / "scripts/show_suppression.py"))[
@@ -262,3 +268,115 @@ def test_latents_that_are_never_active_are_told(study):
     table.write_text(table.read_text().replace("2,5,1.0", "2,0,0.0"))
     told = json.loads((show(study, classes=(3,)) / "pictures.json").read_text())
     assert told["classes"][0]["note"] == "its latents are never active"
+
+
+# At an earlier layer --------------------------------------------------------------
+
+
+EARLY, PROBED = 1, 3
+DEMO = EncoderSettings(
+    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 64, 4
+)
+
+
+@pytest.fixture
+def encoded(study):
+    """The same images seen by a real encoder, with a probe of a later layer."""
+    folder, _ = study
+    encoder = load_encoder(DEMO, "float32", (EARLY, PROBED))
+    paths = [folder / f"data/{i}.png" for i in range(N_TRAIN + N_TEST)]
+    pixels = [encoder.preprocessing.read(path) for path in paths]
+    layers = encoder.encode(torch.from_numpy(np.stack(pixels)), (EARLY, PROBED))
+    n_patches, width = layers[EARLY].patches_BPD.shape[1:]
+    shard = folder / "encoded.h5"
+    with write_shard(
+        shard,
+        [f"image{i}" for i in range(N_TRAIN + N_TEST)],
+        dict.fromkeys((EARLY, PROBED), LayerShape(n_patches, width, has_cls=False)),
+        "float32",
+        {
+            "encoder": "tiny",
+            "preprocessing": json.dumps(dataclasses.asdict(encoder.preprocessing)),
+            "weights_digest": encoder.weights_digest(),
+        },
+        i_shard=0,
+        n_shards=1,
+    ) as file:
+        for layer, acts in layers.items():
+            file.write(0, layer, acts.patches_BPD, None)
+    side = 64 // round(n_patches**0.5)
+    old = read_patch_labels(folder / "patch_labels.h5")
+    labels_NP = np.ones((N_TRAIN + N_TEST, n_patches), np.uint16)
+    labels_NP[N_TRAIN:] = old.masks_MHW[:, ::side, ::side].reshape(N_TEST, n_patches)
+    new = dataclasses.replace(
+        old, labels_NP=labels_NP, purity_NP=np.ones(labels_NP.shape, np.float32)
+    )
+    write_patch_labels(folder / "patch_labels.h5", new, {})
+    # It tells red from the rest by the mean activations of the patches that show it.
+    x_XD = layers[PROBED].patches_BPD.flatten(0, 1)
+    is_red_X = torch.from_numpy(labels_NP.ravel() == 2)
+    red_D = x_XD[is_red_X].mean(0) - x_XD[~is_red_X].mean(0)
+    middle = (x_XD[is_red_X].mean(0) + x_XD[~is_red_X].mean(0)) @ red_D / 2
+    weight_CD = torch.stack([torch.zeros(width), red_D, *torch.zeros(2, width)])
+    bias_C = torch.tensor([0.0, -middle.item(), -1e6, -1e6])
+    save_probe(folder / "probe.safetensors", LinearProbe(weight_CD, bias_C), {})
+    x_XD = layers[EARLY].patches_BPD.flatten(0, 1)
+    early_D = x_XD[is_red_X].mean(0) - x_XD[~is_red_X].mean(0)
+    autoencoder = identity_autoencoder(width)
+    rows_SD = torch.stack([early_D / early_D.norm(), *torch.eye(width)[:2]])
+    planted = dataclasses.replace(
+        autoencoder,
+        **{"W_enc_SD": rows_SD, "W_dec_SD": rows_SD.clone(), "b_enc_S": torch.zeros(3)},
+        mean_D=x_XD[~is_red_X].mean(0),
+    )
+    file = folder / f"{RUN.name}.safetensors"
+    checkpoint.save(file, planted, {})
+    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file})
+    largest = float(planted(x_XD)[:, 0].max())
+    (folder / "latent_activity.csv").write_text(
+        f"latent,n_active,largest\n0,5,{largest}\n1,5,1.0\n2,5,1.0\n"
+    )
+    return folder, shard
+
+
+def show_encoded(folder, shard, out, **changes):
+    tables = ("class_latents.csv", "latent_activity.csv")
+    arguments = {
+        "name": "squares",
+        "encoder": "tiny",
+        "probe_layer": PROBED,
+        "layer": EARLY,
+        "method": "planted",
+        "run_name": RUN.name,
+        "classes": (2,),
+        "n_images": 3,
+        "dose": -2.0,
+        "device": "cpu",
+        "compute_dtype": "float32",
+        "encoder_cfg": DEMO,
+    }
+    show_suppression(
+        folder / "data",
+        folder / "images.csv",
+        (shard,),
+        folder / "patch_labels.h5",
+        folder / "probe.safetensors",
+        folder / "checkpoints.json",
+        *(folder / table for table in tables),
+        folder / out,
+        **(arguments | changes),
+    )
+    return json.loads((folder / out / "pictures.json").read_text())["classes"][0]
+
+
+def test_at_an_earlier_layer_the_blocks_after_it_see_the_edit(encoded):
+    edited = show_encoded(*encoded, "edited")
+    for image in edited["images"]:
+        assert image["n_found_before"] > 0.5 * image["n_pixels"]
+        assert image["n_found_after"] < 0.2 * image["n_found_before"]
+
+
+def test_an_encoder_with_other_weights_is_refused(encoded):
+    other = dataclasses.replace(DEMO, checkpoint="random")
+    with pytest.raises(ValueError, match="has other weights than the encoder that rec"):
+        show_encoded(*encoded, "other", encoder_cfg=other)

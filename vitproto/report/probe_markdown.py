@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from vitproto.report.class_names import list_classes
 from vitproto.report.markdown import Section, TextTable, write_section
 from vitproto.report.numbers import write_number, write_plain
 from vitproto.report.probe_table import is_shown
@@ -129,16 +130,8 @@ def write_missing_note(classes: pd.DataFrame) -> str:
     return (
         f"{_count(len(missing))} of {len(classes)} that the validation images do not "
         f"show {'is' if len(missing) == 1 else 'are'} left out of mIoU: "
-        f"{join_names(name_classes(missing))}."
+        f"{list_classes(zip(missing['label'], missing['class_name'], strict=True))}."
     )
-
-
-def name_classes(classes: pd.DataFrame) -> list[str]:
-    """Label and name of each row: `7 lamp`."""
-    return [
-        f"{label} {name}"
-        for label, name in zip(classes["label"], classes["class_name"], strict=True)
-    ]
 
 
 def show_sweep(probes: pd.DataFrame) -> TextTable:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from vitproto.report.class_names import short_name
 from vitproto.report.markdown import TextTable, align
 from vitproto.report.numbers import (
     NOTHING,
@@ -54,6 +55,8 @@ CLASS_COLUMNS = {
 MARGIN_OVER = "random_latents"
 """The control whose margin stands in the table of classes."""
 
+LEAST_SHARE = 0.005
+"""Rounded to percent, less is nothing."""
 N_CHANGES = 3
 """Classes that are named among those that a class changes to."""
 
@@ -173,14 +176,14 @@ def describe_changes(found: Suppression, sae: str, label: int, dose: float) -> s
         (changes["sae"] == sae)
         & (changes["label"] == label)
         & (changes["dose"] == dose)
-        & (changes["share"] > 0)
+        & (changes["share"] >= LEAST_SHARE)
     ]
     if own.empty:
         return NOTHING
     names = found.class_names
     first = own.head(N_CHANGES)
     return ", ".join(
-        f"{names.get(to_label, f'label {to_label}')} {100 * share:.0f} %"
+        f"{short_name(names.get(to_label, f'label {to_label}'))} {100 * share:.0f} %"
         for to_label, share in zip(first["to_label"], first["share"], strict=True)
     )
 

@@ -22,7 +22,7 @@ OWN = "latents"
 CONTROLS = ("random_latents", "random_directions", "other_class")
 """Edits of the same length that should matter less to the class."""
 CEILING = "class_direction"
-"""The probe's own direction of the class: nothing of this length is aimed better."""
+"""The probe's own direction of the class: nothing of this length lowers it faster."""
 
 PLACE = {
     "encoder": "str",

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from vitproto.report.class_names import list_classes
 from vitproto.report.numbers import (
     write_interval,
     write_number,
@@ -68,22 +69,22 @@ def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
             "Nothing can be said: no class could be judged against edits in other "
             "directions."
         )
-    if len(found.saes) == 1 and winners:
-        return f"Yes: the latents of {winners[0]} matter more to {own} than {other}."
-    if len(found.saes) == 1:
-        return (
-            f"Not surely: the latents of {found.saes[0]} do not matter more to {own} "
-            f"than all kinds of {other}."
-        )
-    some = f"those of {len(winners)} of {len(found.saes)} SAEs"
+    n_saes = len(found.saes)
     if not winners:
+        whose = found.saes[0] if n_saes == 1 else f"none of {n_saes} SAEs"
+        does = "do not matter" if n_saes == 1 else "matter"
         return (
-            f"Not surely: the latents of none of {len(found.saes)} SAEs matter more to "
-            f"{own} than all kinds of {other}."
+            f"Not surely: the latents of {whose} {does} more to {own} than all kinds "
+            f"of {other}."
         )
-    if len(winners) == len(found.saes):
-        return f"Yes: the latents of all {len(winners)} SAEs do, against {other}."
-    return f"Only {some} do, against {other}: {join_names(winners)}."
+    if len(winners) == n_saes:
+        all_of_them = "both SAEs" if n_saes == 2 else f"all {n_saes} SAEs"
+        whose = winners[0] if n_saes == 1 else all_of_them
+        return f"Yes: the latents of {whose} matter more to {own} than {other}."
+    return (
+        f"For {len(winners)} of {n_saes} SAEs: the latents of {join_names(winners)} "
+        f"matter more to {own} than {other}."
+    )
 
 
 def write_verdict(
@@ -107,6 +108,7 @@ def write_verdict(
         f"{write_number(own['collateral'])} from the mean of the others, {over}: a "
         f"specificity of {write_number(own['specificity'])}"
         f"{_level(own)}",
+        _write_length(own["edit_norm"]),
         _compare_with_ceiling(found, sae, dose),
     ]
     return " ".join(filter(None, sentences))
@@ -179,6 +181,20 @@ def _level(own: pd.Series) -> str:
     return f"{told}."
 
 
+def _write_length(edit_norm: float) -> str:
+    """How long are the edits? Beyond the activations' own length, with a warning."""
+    if edit_norm < 1:
+        return (
+            f"All edits are {write_share(edit_norm)} % as long as the activations, on "
+            "average."
+        )
+    return (
+        f"All edits are {write_number(edit_norm, 1)} times as long as the activations, "
+        "on average: what is edited so is far from any image, and weaker doses tell "
+        "more."
+    )
+
+
 def _compare_with_ceiling(found: Suppression, sae: str, dose: float) -> str:
     own, ceiling = share_of_ceiling(found, sae, dose)
     if math.isnan(ceiling):
@@ -190,7 +206,7 @@ def _compare_with_ceiling(found: Suppression, sae: str, dose: float) -> str:
     if round(ceiling, DECIMALS) <= 0:
         return f"{begin}: at this length not even the ceiling harms the class alone."
     if own >= ceiling:
-        return f"{begin}: the latents reach it."
+        return f"{begin}: the latents reach all of it."
     if round(own, DECIMALS) <= 0:
         return f"{begin}: the latents reach nothing of it."
     return f"{begin}: the latents reach {write_share(own / ceiling)} % of it."
@@ -246,8 +262,7 @@ def write_unjudged(found: Suppression, sae: str, dose: float) -> str:
         return f"{sae}: all {n_all} classes were judged."
     n_missing = sum(len(labels) for labels in reasons.values())
     named = [
-        f"{why}: "
-        + join_names([f"{label} {found.class_names[label]}" for label in labels])
+        f"{why}: " + list_classes((label, found.class_names[label]) for label in labels)
         for why, labels in reasons.items()
     ]
     verb = "counts" if n_missing == 1 else "count"
@@ -289,7 +304,8 @@ def explain_columns(dose: float) -> dict[str, str]:
             f"{EDITS['random_latents']} and {EDITS['random_directions']} point "
             f"elsewhere, {EDITS['other_class']} are those of a class drawn at random, "
             f"and the {ceiling} lowers the probe's evidence for the class as straight "
-            "as can be."
+            "as can be. That is the steepest way to harm the class, not the one that "
+            "spares the others most: a yardstick, which latents can exceed."
         ),
         "Loss": "IoU of the class before the edit less IoU after it.",
         "Collateral": (
