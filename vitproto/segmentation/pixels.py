@@ -125,7 +125,7 @@ def count_pixels_on(
     n_at_once = max(1, GPU_LOGITS // (mask_HW.numel() * n_classes_at_once))
     counts = ([], [])
     for some_EPC in logits_EPC.split(n_at_once):
-        some_ECRS = some_EPC.transpose(1, 2).unflatten(2, grid)
+        some_ECRS = some_EPC.transpose(1, 2).contiguous().unflatten(2, grid)
         class_EX = _best_class(some_ECRS, mask_HW.shape, n_classes_at_once)
         class_EX = class_EX.flatten(1)[:, is_labelled_X]
         row_E1 = torch.arange(len(class_EX), device=class_EX.device)[:, None]
