@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import LAYER, write_shards
+from recorded import LAYER, write_images, write_shards
 
 from vitproto.cli import PROJECT
 from vitproto.data.demo.write_birds import DemoBirds
@@ -29,7 +29,11 @@ READERS = {
     *FITTERS,
     *("fit_kmeans", "fit_randomtrain", "fit_sae", "import_sae"),
     *("evaluate_saes", "score_images", "show_features"),
+    *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
+    *("suppress_latents", "show_suppression"),
 }
+SUPPRESSION = {"find_class_latents", "suppress_latents", "show_suppression"}
+EARLIER_LAYERS = {"find_class_directions", "suppress_latents", "show_suppression"}
 
 
 @pytest.fixture
@@ -102,7 +106,8 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "latents_BS <= self.threshold",
             "self.threshold >= latents_BS",
             {"evaluate_saes", "export_sae", "fit_sae", "import_sae"}
-            | {"score_images", "show_features"},
+            | {"score_images", "show_features"}
+            | SUPPRESSION,
         ),
         (
             "report/map_chart.py",
@@ -118,10 +123,18 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
                 *DRAWERS,
                 *("record_activations", "fit_kmeans", "fit_pca", "fit_sae"),
                 *("evaluate_saes", "score_images", "show_features"),
+                *("label_patches", "train_probes", "evaluate_probes"),
+                *("find_class_directions", "find_class_latents"),
+                "suppress_latents",
             },
         ),
         ("cli.py", "logging.INFO", "logging.WARNING", set(STAGES)),
-        ("activations/encoder.py", "eval()", "train()", {"record_activations"}),
+        (
+            "activations/encoder.py",
+            "eval()",
+            "train()",
+            {"record_activations", *EARLIER_LAYERS},
+        ),
         (
             "activations/encoder.py",
             "Side of the square of pixels",
@@ -132,7 +145,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "activations/encoder.py",
             "n_blocks: int",
             "n_blocks: float",
-            {"record_activations"},
+            {"record_activations", *EARLIER_LAYERS},
         ),
         ("report/map_page.html.jinja", "<body>", "<body><p>", {"write_map_page"}),
         ("study/fingerprint.py", "[:16]", "[:12]", set()),
@@ -201,11 +214,12 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     x_NPD = rng.standard_normal((20, 3, 8), dtype=np.float32)
     shards = write_shards(tmp_path, x_NPD, n_shards=2)
     manifests = {name: tmp_path / name / "checkpoints.json" for name in FITTERS}
-    fits = {
-        name: (shards, LAYER, ("k4-seed0",), tmp_path / name, manifests[name])
-        for name in FITTERS
-    }
-    kmeans = {"score": "distance", "cfg": KMeans(n_sample=40, n_iters=2)}
+    listed = write_images(tmp_path, ["train", "test"] * 10)
+    fits = {}
+    for name in FITTERS:
+        read = (shards,) if name == "fit_gaussian" else (shards, listed)
+        fits[name] = (*read, LAYER, ("k4-seed0",), tmp_path / name, manifests[name])
+    kmeans = {"score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
     store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
@@ -213,7 +227,7 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
         "read_traits": ((birds, images, tmp_path / "t.npz"), {"name": "birds"}),
         **{name: (fits[name], {}) for name in FITTERS},
         "fit_kmeans": (
-            (shards, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),
+            (shards, listed, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),
             kmeans,
         ),
         "score_images": (
