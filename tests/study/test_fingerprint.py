@@ -30,7 +30,7 @@ READERS = {
     *("fit_kmeans", "fit_randomtrain", "fit_sae", "import_sae"),
     *("evaluate_saes", "score_images", "show_features"),
     *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
-    *("suppress_latents", "show_suppression"),
+    *("find_class_directions", "suppress_latents", "show_suppression"),
 }
 SUPPRESSION = {"find_class_latents", "suppress_latents", "show_suppression"}
 EARLIER_LAYERS = {"find_class_directions", "suppress_latents", "show_suppression"}
