@@ -16,21 +16,21 @@ from vitproto.segmentation.linear_probe import LinearProbe
 
 CPU = torch.device("cpu")
 DEMO = EncoderSettings(
-    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 64, 4
+    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 8, 64, 4
 )
 ENCODERS = {
     "native open_clip": DEMO,
     "registers": EncoderSettings(
-        "timm:vit_small_patch14_reg4_dinov2", "lvd142m", "random", 56, 384, 12
+        "timm:vit_small_patch14_reg4_dinov2", "lvd142m", "random", 56, 14, 384, 12
     ),
     "rotary positions and registers": EncoderSettings(
-        "timm:vit_tiny_patch16_dinov3_qkvb", "eupe_lvd1689m", "random", 64, 192, 12
+        "timm:vit_tiny_patch16_dinov3_qkvb", "eupe_lvd1689m", "random", 64, 16, 192, 12
     ),
     "rotary positions of each block": EncoderSettings(
-        "timm:vit_small_patch16_rope_mixed_224", "naver_in1k", "random", 64, 384, 12
+        "timm:vit_small_patch16_rope_mixed_224", "naver_in1k", "random", 64, 16, 384, 12
     ),
     "no prefix": EncoderSettings(
-        "ViT-B-16-SigLIP-256", "webli", "random", 256, 768, 12
+        "ViT-B-16-SigLIP-256", "webli", "random", 256, 16, 768, 12
     ),
 }
 N_PIXELS = {name: settings.image_size for name, settings in ENCODERS.items()}

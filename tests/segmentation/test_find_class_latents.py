@@ -29,7 +29,7 @@ from vitproto.segmentation.linear_probe import LinearProbe, save_probe
 from vitproto.segmentation.patch_labels import PatchLabels
 
 DEMO = EncoderSettings(
-    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 64, 4
+    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 8, 64, 4
 )
 CFG = RankingSettings(
     min_purity=0.9, n_patches=500, n_ranked=4, n_chosen=1, chosen_by="f1", seed=0

@@ -40,7 +40,7 @@ CLASSES = ["night", "red <b>", "blue", "green"]
 """What a patch of each colour shows, in the order of their labels."""
 CHANNEL = {2: 0, 4: 1, 3: 2}
 N_TRAIN, N_TEST = 2, 4
-ENCODER = EncoderSettings("timm:none", "own", "random", 64, 3, 1)
+ENCODER = EncoderSettings("timm:none", "own", "random", 64, 16, 3, 1)
 RUN = Run(3, 0)
 
 SQUARES = {
@@ -275,7 +275,7 @@ def test_latents_that_are_never_active_are_told(study):
 
 EARLY, PROBED = 1, 3
 DEMO = EncoderSettings(
-    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 64, 4
+    f"local-dir:{PROJECT / 'encoders/demo'}", "own", "hub", 64, 8, 64, 4
 )
 
 

@@ -36,7 +36,7 @@ suppress_latents = runpy.run_path(str(PROJECT / "scripts/suppress_latents.py"))[
     "suppress_latents"
 ]
 
-UNUSED = EncoderSettings("none", "none", "random", 24, 256, 4)
+UNUSED = EncoderSettings("none", "none", "random", 24, 6, 256, 4)
 """Of an encoder that is not run."""
 
 
@@ -258,7 +258,7 @@ def tiny_encoder(folder):
     )
     weights = {name: w.contiguous() for name, w in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")
-    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 64, 3)
+    return EncoderSettings(f"local-dir:{folder}", "own", "hub", 32, 8, 64, 3)
 
 
 class Early(NamedTuple):

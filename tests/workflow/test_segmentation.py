@@ -29,8 +29,9 @@ def rules_to_run(workdir):
 
 def test_the_table_judges_every_class_at_two_layers_beside_controls(segmented):
     text = (segmented / f"{STUDY}/suppression_table.md").read_text()
-    assert "topk layer 3" in text
-    assert "topk layer 2" in text
+    run = "topk k64-lr0.003-sparsity8-seed0"
+    assert f"Class by class: {run}, layer 3" in text
+    assert f"Class by class: {run}, layer 2, probe of layer 3" in text
     for layer in (2, 3):
         table = rows(segmented / SUPPRESSION.format(layer) / "suppression.csv")
         assert {int(row["label"]) for row in table} == set(range(1, 16))

@@ -61,7 +61,7 @@ def draw_doses(found: Suppression, summary: pd.DataFrame) -> Figure:
     _set_limits(axes[0, 0], summary, len(place))
     for column, sae in zip(axes.T, found.saes, strict=True):
         own = summary[summary["sae"] == sae]
-        column[0].set_title(textwrap.fill(sae, 48), fontsize=TEXT_POINTS, loc="left")
+        column[0].set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
         for axis, (name, who) in zip(column, RESPONSES.items(), strict=True):
             _draw_lines(axis, own, name, place, styles)
             axis.set_xticks(list(place.values()), [_name_dose(dose) for dose in place])
@@ -117,7 +117,7 @@ def draw_classes(found: Suppression, dose: float) -> Figure:
             )
         tidy(axis, "both")
         axis.tick_params(labelleft=True)
-        axis.set_title(textwrap.fill(sae, 44), fontsize=TEXT_POINTS, loc="left")
+        axis.set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
     figure.suptitle(
         f"Class by class, latents {describe_dose(dose)}", fontsize=TEXT_POINTS + 2
     )
@@ -165,6 +165,11 @@ def _draw_lines(
         label = name_with_marker(called, styles[edit])
         labels.append((line[name].iloc[-1], label, styles[edit]["color"]))
     label_lines(axis, labels, "")
+
+
+def _in_lines(sae: str) -> str:
+    """An SAE's method and run, and below them its layer."""
+    return sae.replace(", ", "\n", 1)
 
 
 def _set_limits(axis: Axes, summary: pd.DataFrame, n_doses: int) -> None:
