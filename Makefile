@@ -35,7 +35,7 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "probes    $(SCENES)/probe_table.md (.csv)"
 
 test: .venv/ready ## install, then run all tests, side by side on up to four cores
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cluster of one node
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/slurm

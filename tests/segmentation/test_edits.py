@@ -96,9 +96,11 @@ def test_every_control_edits_each_patch_by_the_length_of_the_edit(
     latents_PJ = (5 * normal(seed, 30, len(LATENTS_OF[label]))).clamp(min=0)
     length_OP, e_KOPD = built(edits, latents_PJ)
     own_OP = e_KOPD[0].norm(dim=-1)
-    np.testing.assert_allclose(length_OP, own_OP, rtol=1e-5)
+    # Where directions nearly cancel, float32 keeps fewer digits of what is left.
+    close = {"rtol": 1e-5, "atol": 1e-5 * float(length_OP.max())}
+    np.testing.assert_allclose(length_OP, own_OP, **close)
     for e_OPD in e_KOPD[1:]:
-        np.testing.assert_allclose(e_OPD.norm(dim=-1), length_OP, rtol=1e-5)
+        np.testing.assert_allclose(e_OPD.norm(dim=-1), length_OP, **close)
     assert set(edits.kinds_K) == {"latents", *CONTROLS}
 
 

@@ -189,8 +189,8 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
     settings = (
         "--name scenes --encoder tiny --probe_layer 2 --layer 2 --method topk"
         " --run_name k24-seed0 --compute_dtype float32 --device cpu --model none"
-        " --pretrained none --checkpoint random --image_size 24 --width 256"
-        " --n_blocks 4 --doses 0 -2 --n_draws 3 --n_resamples 200 --seed 0"
+        " --pretrained none --checkpoint random --image_size 24 --patch_size 6"
+        " --width 256 --n_blocks 4 --doses 0 -2 --n_draws 3 --n_resamples 200 --seed 0"
     )
     words += settings.split()
     monkeypatch.setattr(sys, "argv", words)

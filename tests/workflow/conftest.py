@@ -6,22 +6,6 @@ from pathlib import Path
 import pytest
 from study_copy import TARGETS, copy_project, snakemake
 
-EDITORS = {"test_reruns.py", "test_stale.py"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items):
-    """Where tests run side by side, those that share a finished study stay together.
-
-    Each group runs its study once. There are two of the tiny study, since all tests
-    of it in one process would take longer than all the others in another.
-    """
-    for item in items:
-        studies = {"finished", "segmented"} & {*getattr(item, "fixturenames", ())}
-        for study in studies:
-            group = f"{study} edited" if item.path.name in EDITORS else study
-            item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
