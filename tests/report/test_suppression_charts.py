@@ -39,7 +39,7 @@ def test_each_sae_has_a_column_with_loss_above_and_collateral_below(found):
     figure = draw_doses(found, summary)
     above, below = figure.axes[:2], figure.axes[2:]
     titles = [axis.get_title(loc="left") for axis in above]
-    assert titles == ["relu k512-seed0, layer 10", "topk k512-seed0, layer 10"]
+    assert titles == ["relu k512-seed0\nlayer 10", "topk k512-seed0\nlayer 10"]
     for axes, name in ((above, "loss"), (below, "collateral")):
         for axis, sae in zip(axes, found.saes, strict=True):
             for container, edit in zip(axis.containers, EDITS, strict=True):

@@ -395,6 +395,7 @@ class _Study:
         weights = 4 * width * self._n_classes * n_probes
         memory = KERNELS + 5 * weights + 6 * self._n_images * self._n_segmented_patches
         memory += 2 * min(cfg["n_mixed"], n_patches) * width * self._item
+        memory += 4 * cfg["n_scaling"] * width
         memory += cfg["batch_size"] * 4 * (4 * width + 4 * self._n_classes * N_THREADS)
         n_read = (cfg["n_epochs"] * n_patches + 2 * cfg["n_scaling"]) * width
         seconds = n_operations / self._flops
