@@ -19,7 +19,7 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo
 	@cat $(DEMO)/map_table.md
 	@echo
-	@cat $(SCENES)/suppression_table.md
+	@sed '/^## Class by class/,$$d' $(SCENES)/suppression_table.md
 	@echo
 	@echo "page      $(DEMO)/index.html"
 	@echo "table     $(DEMO)/map_table.md (.csv), chart $(DEMO)/map_chart.png (.svg)"
