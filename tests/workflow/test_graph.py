@@ -15,6 +15,9 @@ REAL = [
 ]
 
 
+SUPPRESSION = "results/ade20k/suppression_table.md"
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """The project as it comes, in a folder without data or results."""
@@ -43,8 +46,24 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     assert counts["tabulate_map"] == counts["show_features"] == 1
 
 
-def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
-    shown = snakemake(project, "--profile", "profiles/slurm", *REAL, "-n")
+def test_a_dry_run_of_the_segmentation_study_shows_every_job(project):
+    shown = snakemake(project, SUPPRESSION, "-n", "--configfile", "config/ade20k.yaml")
+    assert shown.returncode == 0, shown.stdout
+    counts = jobs(shown.stdout)
+    assert counts["record_activations"] == 4  # shards
+    # A sweep and a topk in layer 23, another in layer 13, and the untrained control.
+    assert counts["fit_sae"] == counts["suppress_latents"] == 4
+    assert counts["find_class_directions"] == 2  # layers
+    assert counts["train_probes"] == counts["evaluate_probes"] == 1
+    assert "score_images" not in counts
+
+
+@pytest.mark.parametrize("study", ["cub200", "ade20k"])
+def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project, study):
+    targets = REAL
+    if study == "ade20k":
+        targets = ["all", "--configfile", "config/ade20k.yaml"]
+    shown = snakemake(project, *targets, "--profile", "profiles/slurm", "-n")
     blocks = re.findall(
         r"^rule (\w+):\n(.*?)resources: ([^\n]*)", shown.stdout, re.M | re.S
     )
@@ -52,10 +71,14 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project):
     for rule, _, resources in blocks:
         partition = re.search(r"slurm_partition=(\w+)", resources)[1]
         seen[rule] = (partition, "gpu=1" in resources)
-    on_gpu = {
-        *("record_activations", "score_images", "show_features"),
-        *("fit_sae", "evaluate_saes"),
-    }
+    on_gpu = {"record_activations", "show_features", "fit_sae", "evaluate_saes"}
+    on_gpu |= {
+        "cub200": {"score_images"},
+        "ade20k": {
+            *("train_probes", "evaluate_probes", "find_class_directions"),
+            *("find_class_latents", "suppress_latents", "show_suppression"),
+        },
+    }[study]
     assert on_gpu < set(seen)
     for rule, place in seen.items():
         assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))
@@ -78,6 +101,23 @@ def test_the_rule_graph_of_the_demo_has_every_stage(project):
     assert shown.returncode == 0, shown.stdout
     for rule in ("draw_demo_birds", "record_activations", "select_prototypes"):
         assert rule in shown.stdout
+
+
+def test_the_rule_graph_of_the_segmentation_study_in_the_docs_is_up_to_date(
+    project, tmp_path
+):
+    files = [tmp_path / "rules.md", tmp_path / "jobs.md"]
+    subprocess.run(
+        [
+            *(sys.executable, "scripts/draw_graphs.py", "--config"),
+            *("config/ade20k.yaml", "--rules", files[0], "--jobs", files[1]),
+        ],
+        cwd=project,
+        env=environment(project),
+        check=True,
+    )
+    docs = (PROJECT / "docs/segmentation_graph.md").read_text()
+    assert files[0].read_text() == docs, "run make graph"
 
 
 def test_the_rule_graph_in_the_docs_is_that_of_the_real_study(project, tmp_path):
