@@ -36,8 +36,9 @@ ACTIVE_SHARE = 0.02
 """Of the latents of an autoencoder that limits their number by a penalty, roughly."""
 MASK_S = 0.002
 """Seconds to read a mask and look up what its patches show, measured."""
-OPERATIONS_PER_LOGIT = 20
-"""What the class of a pixel takes for each class, counted in operations of products."""
+CPU_OPERATIONS_PER_LOGIT, GPU_OPERATIONS_PER_LOGIT = 2, 400
+"""What the class of a pixel takes for each class, counted in operations of products:
+measured, and what moving a logit through a GPU's memory takes."""
 
 # What a process takes before it holds any data, measured: Python with pandas; with
 # charts or pictures too; with torch; with open_clip, or torch and compiled kernels.
@@ -474,8 +475,11 @@ class _Study:
     def _pixel_seconds(self, n_edits: Number) -> Number:
         """To find the class of every pixel of the validation images so many times."""
         n_pixels = self._n_test * self._segmenter["image_size"] ** 2
-        per_second = self._flops / OPERATIONS_PER_LOGIT
-        return n_edits * n_pixels * self._n_classes / per_second
+        per_logit = (
+            GPU_OPERATIONS_PER_LOGIT if self.has_gpu else CPU_OPERATIONS_PER_LOGIT
+        )
+        n_logits = n_edits * n_pixels * self._n_classes
+        return n_logits * per_logit / self._flops
 
     @property
     def _encoding(self) -> Number:
