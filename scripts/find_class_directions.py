@@ -9,12 +9,11 @@ import numpy as np
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.device import pick_device
 from vitproto.segmentation.class_directions import probe_directions, save_directions
 from vitproto.segmentation.encoder_tail import Tail, mean_class_gradients
 from vitproto.segmentation.linear_probe import load_probe
-from vitproto.segmentation.patch_labels import read_patch_labels
+from vitproto.segmentation.patch_labels import image_files, read_patch_labels
 from vitproto.study.fingerprint import fingerprint
 
 
@@ -68,9 +67,7 @@ def find_class_directions(
         check_root(root, name)
         torch_device = pick_device(device)
         labels = read_patch_labels(patch_labels)
-        listed = read_image_list(images)
-        image_ids = listed["image_id"].tolist()
-        check_same_images(labels.image_ids, str(patch_labels), image_ids, str(images))
+        files = image_files(labels, patch_labels, root, images)
         encoder = load_encoder(cfg, compute_dtype, [layer, probe_layer])
         tail = Tail(encoder.to(torch_device), layer, probe_layer)
         expected = (labels.n_classes, encoder.width)
@@ -90,7 +87,7 @@ def find_class_directions(
         directions_CD = mean_class_gradients(
             tail,
             head,
-            [root / path for path in listed["path"].iloc[i_train_N]],
+            [files[i] for i in i_train_N],
             labels.labels_NP[i_train_N],
             n_gradient_images,
             torch_device,

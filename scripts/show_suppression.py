@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitproto.activations.encoder import EncoderSettings, load_encoder
+from vitproto.activations.encoder import EncoderSettings
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.device import pick_device
 from vitproto.features.pictures import color_range
 from vitproto.folders import whole_folder
@@ -26,10 +25,14 @@ from vitproto.segmentation.edited_logits import (
     AtProbeLayer,
     EditedLogits,
 )
-from vitproto.segmentation.encoder_tail import Tail
+from vitproto.segmentation.encoder_tail import load_tail
 from vitproto.segmentation.latent_tables import ChosenClass, read_activity, read_chosen
 from vitproto.segmentation.linear_probe import load_probe
-from vitproto.segmentation.patch_labels import PatchLabels, read_patch_labels
+from vitproto.segmentation.patch_labels import (
+    PatchLabels,
+    image_files,
+    read_patch_labels,
+)
 from vitproto.segmentation.pictures import Row, draw_rows, window_heat
 from vitproto.study.fingerprint import fingerprint
 from vitproto.threads import one_core_each
@@ -91,10 +94,8 @@ def show_suppression(
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
-    listed = read_image_list(images)
-    ids = listed["image_id"].tolist()
-    check_same_images(labels.image_ids, str(patch_labels), ids, str(images))
-    paths = [root / path for path in listed["path"].iloc[labels.i_test_M]]
+    files = image_files(labels, patch_labels, root, images)
+    paths = [files[i] for i in labels.i_test_M]
     fitted = load_probe(probe)
     fitted.check(probe, Activations.open(shards, probe_layer), labels.n_classes)
     on_device = fitted.to(torch_device)
@@ -102,9 +103,10 @@ def show_suppression(
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:
-        loaded = load_encoder(encoder_cfg, compute_dtype, (layer, probe_layer))
-        _check_weights(loaded.weights_digest(), acts, encoder_cfg, shards[0])
-        tail = Tail(loaded.to(torch_device), layer, probe_layer)
+        tail = load_tail(
+            *(encoder_cfg, compute_dtype, layer, probe_layer),
+            *(acts, shards[0], torch_device),
+        )
         logits = AtEarlierLayer(tail, on_device, paths)
     read = read_chosen(class_latents, labels.classes, n_latents)
     chosen = {one.label: one for one in read}
@@ -113,7 +115,7 @@ def show_suppression(
         activity=read_activity(activity, n_latents),
         logits=logits,
         grid=labels.grid,
-        patch_side=labels.masks_MHW.shape[1] // labels.grid[0],
+        patch_side=labels.patch_side,
         dose=dose,
     )
     preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
@@ -246,18 +248,6 @@ def _to_row(
             "after suppression"
         ),
     )
-
-
-def _check_weights(
-    digest: str, acts: Activations, settings: EncoderSettings, shard: Path
-) -> None:
-    recorded = acts.attributes.get("weights_digest")
-    if recorded not in (None, digest):
-        raise ValueError(
-            f"{settings.model} has other weights than the encoder that recorded "
-            f"{shard} (their digest is not {recorded}): give its settings, or record "
-            "again"
-        )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from vitproto.activations.encoder import EncoderSettings, load_encoder
+from vitproto.activations.encoder import EncoderSettings
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.device import pick_device
 from vitproto.files import whole_file
 from vitproto.segmentation.autoencoders import load_autoencoder
@@ -29,10 +28,10 @@ from vitproto.segmentation.effects import (
     class_rows,
     resample,
 )
-from vitproto.segmentation.encoder_tail import Tail
+from vitproto.segmentation.encoder_tail import load_tail
 from vitproto.segmentation.latent_tables import read_activity, read_chosen
 from vitproto.segmentation.linear_probe import load_probe
-from vitproto.segmentation.patch_labels import PatchLabels, read_patch_labels
+from vitproto.segmentation.patch_labels import image_files, read_patch_labels
 from vitproto.segmentation.suppression import suppress
 
 
@@ -99,11 +98,12 @@ def suppress_latents(
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:
         check_root(root, name)
-        paths = _test_paths(root, images, labels, patch_labels)
-        tail = _load_tail(
+        files = image_files(labels, patch_labels, root, images)
+        tail = load_tail(
             *(encoder_cfg, compute_dtype, layer, probe_layer),
             *(acts, shards[0], torch_device),
         )
+        paths = [files[i] for i in labels.i_test_M]
         logits = AtEarlierLayer(tail, on_device, paths)
     chosen = read_chosen(class_latents, labels.classes, n_latents)
     found = suppress(
@@ -140,38 +140,6 @@ def suppress_latents(
         *(out, n_measured, len(chosen), len(labels.i_test_M), layer, probe_layer),
         time.perf_counter() - began,
     )
-
-
-def _test_paths(
-    root: Path, images: Path, labels: PatchLabels, patch_labels: Path
-) -> list[Path]:
-    listed = read_image_list(images)
-    check_same_images(
-        *(labels.image_ids, str(patch_labels)),
-        *(listed["image_id"].tolist(), str(images)),
-    )
-    return [root / path for path in listed["path"].iloc[labels.i_test_M]]
-
-
-def _load_tail(
-    encoder_cfg: EncoderSettings,
-    compute_dtype: Literal["float32", "bfloat16"],
-    layer: int,
-    probe_layer: int,
-    acts: Activations,
-    shard: Path,
-    device: torch.device,
-) -> Tail:
-    """The blocks between both layers, of the encoder that recorded the activations."""
-    encoder = load_encoder(encoder_cfg, compute_dtype, (layer, probe_layer)).to(device)
-    recorded = acts.attributes.get("weights_digest")
-    if recorded not in (None, encoder.weights_digest()):
-        raise ValueError(
-            f"{encoder_cfg.model} has other weights than the encoder that recorded "
-            f"{shard} (their digest is not {recorded}): give its settings, or record "
-            "again"
-        )
-    return Tail(encoder, layer, probe_layer)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@ E edits of one image, P patches, D width.
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor, nn
 
-from vitproto.activations.encoder import Encoder
+from vitproto.activations.encoder import Encoder, EncoderSettings, load_encoder
+from vitproto.activations.stream import Activations
 from vitproto.progress import progress_bar
 from vitproto.segmentation.linear_probe import LinearProbe
 from vitproto.threads import one_core_each
@@ -156,6 +157,39 @@ class Tail:
         noted = getattr(self._of_thread, "noted", None)
         if noted is not None:
             noted.append((args, kwargs))
+
+
+def load_tail(
+    settings: EncoderSettings,
+    compute_dtype: Literal["float32", "bfloat16"],
+    layer: int,
+    probe_layer: int,
+    recorded: Activations,
+    shard: Path,
+    device: torch.device,
+) -> Tail:
+    """Load the blocks between two layers of the encoder that recorded activations.
+
+    Args:
+        settings: of the encoder.
+        compute_dtype: what CUDA computes in.
+        layer, probe_layer: see `Tail`.
+        recorded: the activations.
+        shard: where they lie, for the message.
+        device: where the encoder goes.
+
+    Raises:
+        ValueError: the encoder has other weights, or cannot be loaded.
+    """
+    encoder = load_encoder(settings, compute_dtype, (layer, probe_layer)).to(device)
+    digest = recorded.attributes.get("weights_digest")
+    if digest not in (None, encoder.weights_digest()):
+        raise ValueError(
+            f"{settings.model} has other weights than the encoder that recorded "
+            f"{shard} (their digest is not {digest}): give its settings, or record "
+            "again"
+        )
+    return Tail(encoder, layer, probe_layer)
 
 
 def mean_class_gradients(

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Int64, UInt16
 
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
-from vitproto.data.image_list import check_same_images
+from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.files import whole_file
 
 FORMAT = "vitproto patch labels 1"
@@ -142,6 +142,26 @@ class PatchLabels:
                     f"the first, {there} in the second: run scripts/label_patches.py "
                     "with these activations"
                 )
+
+
+def image_files(
+    labels: PatchLabels, where: Path, root: Path, images: Path
+) -> list[Path]:
+    """Where do the images lie whose patches are labelled? All, in their order.
+
+    Args:
+        labels: of their patches.
+        where: the file of the labels, for the message.
+        root: the folder of the data set.
+        images: its image list.
+
+    Raises:
+        ValueError: the list has other images, or the same ones in another order.
+    """
+    listed = read_image_list(images)
+    image_ids = listed["image_id"].tolist()
+    check_same_images(labels.image_ids, str(where), image_ids, str(images))
+    return [root / path for path in listed["path"]]
 
 
 def label_window(
