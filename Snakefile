@@ -30,7 +30,9 @@ else:  # which latents a segmentation head relies on
 include: "workflow/rules/cost.smk"
 
 
-note_origins(workflow)  # beside what each job makes: the code, settings and inputs
+# What results were made of decides which jobs run; each job notes it beside them.
+decide_by_origins(workflow, BY_CONTENT, DIGESTS)
+note_origins(workflow, BY_CONTENT, DIGESTS)
 check_before_first_job(workflow, missing_inputs, small_disks, refusals_of_slurm)
 end_with_failures(workflow)
 

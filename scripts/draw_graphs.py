@@ -8,7 +8,7 @@ from vitproto.cli import PROJECT, run
 from vitproto.files import whole_file
 from vitproto.study.config import check
 from vitproto.study.graphs import job_graph, rule_graph
-from vitproto.study.workflow_jobs import jobs_of
+from vitproto.study.dry_run import dry_run
 
 WRITTEN = "Written by `make graph`; do not edit."
 
@@ -25,7 +25,7 @@ def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
     """
     study = yaml.safe_load(config.read_text())
     check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
-    found = jobs_of(config, PROJECT)
+    found = dry_run(config, PROJECT).jobs
     graphs = {rules: ("Rules", rule_graph(found)), jobs: ("Jobs", job_graph(found))}
     for path, (what, graph) in graphs.items():
         text = f"# {what} of the study {study['study']}\n\n{WRITTEN}\n\n{graph}"

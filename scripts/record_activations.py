@@ -8,7 +8,8 @@ from typing import Literal
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.recording import encode_files
-from vitproto.activations.shards import LayerShape, shard_range, write_shard
+from vitproto.activations.sharding import shard_range
+from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list

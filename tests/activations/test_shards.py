@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from vitproto.activations.sharding import shard_range
 from vitproto.activations.shards import (
     LayerShape,
     image_ids_digest,
     read_shard,
-    shard_range,
     write_shard,
 )
 from vitproto.activations.stream import Activations

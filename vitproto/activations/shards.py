@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vitproto.activations.sharding import shard_range
 from vitproto.files import whole_file
 
 FORMAT = "vitproto activations 1"
@@ -72,24 +73,6 @@ class Shard:
     """float32 or float16."""
     offset_N: np.ndarray
     """int64, the byte at which the patches of each image start."""
-
-
-def shard_range(n_images: int, i_shard: int, n_shards: int) -> range:
-    """Which images of a data set belong to a shard?
-
-    Raises:
-        ValueError: a shard would be empty.
-    """
-    if not 0 <= i_shard < n_shards:
-        raise ValueError(
-            f"there is no shard {i_shard} of {n_shards}: they count from 0 to "
-            f"{n_shards - 1}"
-        )
-    if n_images < n_shards:
-        raise ValueError(
-            f"{n_images} images cannot fill {n_shards} shards: lower n_shards"
-        )
-    return range(i_shard * n_images // n_shards, (i_shard + 1) * n_images // n_shards)
 
 
 def image_ids_digest(image_ids: Sequence[str]) -> str:

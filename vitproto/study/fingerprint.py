@@ -340,3 +340,7 @@ def _distributions() -> dict[str, list[str]]:
 @cache
 def _version(distribution: str) -> str:
     return importlib.metadata.version(distribution).partition("+")[0]
+
+
+def changes_of_code(then, now):
+    return [k for k in sorted({*then, *now}) if then.get(k) != now.get(k)]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from vitproto.study.workflow_jobs import Job
+from vitproto.study.staleness import Job
 
 _HEAD = ["```mermaid", "flowchart LR"]
 

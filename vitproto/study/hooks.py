@@ -1,4 +1,4 @@
-"""What happens before the first job of a run, and after one in which jobs failed.
+"""What happens before the first job of a run, and after its last.
 
 Sections `onstart:` and `onerror:` of a Snakefile could do this too, but Snakemake adds
 lines of a traceback to whatever these raise.
@@ -11,28 +11,49 @@ from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.study import failures
+from vitproto.study.stale_text import describe_still_due
 
 
 def check_before_first_job(
     workflow: Workflow, *checks: Callable[[], Sequence[str]]
 ) -> None:
-    """Stop a run before its first job if a check finds problems; not a dry run."""
+    """Stop a run before its first job if a check finds problems; not a dry run.
+
+    If none does, nothing vouches any more for what the run is going to make again.
+    """
 
     def on_start(log: Sequence[str]) -> None:
         problems = [problem for check in checks for problem in check()]
+        if workflow.touch:
+            problems.append(
+                "--touch would call results fresh that today's code and settings did "
+                "not make: run without it"
+            )
         if problems:
             raise CliException("\n".join(problems))
+        workflow.dag.take_back_notes()
 
     workflow.onstart(on_start)
 
 
 def end_with_failures(workflow: Workflow) -> None:
-    """Let the last words of a run be those of the jobs that failed."""
+    """Let the last words of a run be those of the jobs that failed.
+
+    A run whose jobs all ended well fails too if it leaves something due: files or code
+    changed while it went on.
+    """
     errors = failures.Errors()
 
     def on_error(log: Sequence[str]) -> None:
         if failed := errors.failures(workflow.scheduler.failed):
             raise CliException(failures.describe(failed, log))
 
+    def on_success(log: Sequence[str]) -> None:
+        dag = workflow.dag
+        is_part = dag.untilrules or dag.untilfiles or dag.omitrules or dag.omitfiles
+        if not is_part and (due := dag.still_due()):
+            raise CliException(describe_still_due(due))
+
     logger.addHandler(errors)
     workflow.onerror(on_error)
+    workflow.onsuccess(on_success)

@@ -1,4 +1,8 @@
-"""Where results come from: kept in a small file beside each of them."""
+"""What a result was made of, kept in a small file beside it: the note of its origin.
+
+A note vouches for a result. It is written once the job has succeeded, and taken back
+before the result is to be made again, so that a job which fails leaves none.
+"""
 
 import hashlib
 import json
@@ -7,15 +11,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vitproto.files import whole_file
+from vitproto.study.fingerprint import changes_of_code
 
 FOLDER = ".origins"
+
+FORMAT = 2
+"""Notes of other formats vouch for nothing."""
+
+UNKNOWN = "unknown"
+"""Stands for a digest that only a job which is due can tell."""
 
 # Which part of a data set a job worked on. Nothing that is made of all parts depends
 # on how they were cut, so their origins must not either.
 _PARTS = {"i_shard", "n_shards"}
+
+# A digest of a set of images: those of two parts add up to that of the whole.
+_SUM = "sum:"
+_SUM_BITS = 256
 
 
 @dataclass(frozen=True)
@@ -29,23 +44,44 @@ class Origin:
     command: str
     """The rule's command, before anything is filled in."""
     settings: Mapping[str, Any]
-    """The parameters that Snakemake compares, but for the code."""
-    inputs: Mapping[str, str]
-    """The digest of the origin of each input, by the name of that origin."""
+    """The parameters that can change results."""
+    code: Mapping[str, str]
+    """The digest of each definition that the stage can reach, by where it stands."""
+    fingerprint: str
+    """The same in one digest, wherever the definitions stand."""
     files: Mapping[str, str]
     """The digest of each input that the workflow does not make, by its name."""
-    code: Mapping[str, str]
-    """The digest of each definition that the stage can reach."""
+    jobs_above: Mapping[str, str]
+    """The `digest` of each job that its inputs were made by, directly or not."""
+    files_above: Mapping[str, str]
+    """What these jobs read: digests of files, and of small inputs by content."""
+    by_content: bool
+    """Whether what is made of it counts its content, and not how it was made."""
 
     @property
     def name(self) -> str:
         return name_of(self.rule, self.wildcards)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
-
     def digest(self) -> str:
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        """What the job itself adds to its inputs: command, settings and code."""
+        own = [self.command, self.settings, self.fingerprint]
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+class Above(NamedTuple):
+    """What the inputs of a job were made of."""
+
+    jobs: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What lies beside a result."""
+
+    origin: Origin
+    content: str
+    """The result as it was written: see `content_of`."""
 
 
 def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
@@ -59,86 +95,145 @@ def whole_data(wildcards: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in wildcards.items() if key not in _PARTS}
 
 
-def note(origin: Origin, results: Iterable[Path]) -> None:
-    """Write beside each result where it comes from."""
-    for result in results:
-        with whole_file(_noted_at(result)) as partial:
-            partial.write_text(origin.to_json(), encoding="utf-8")
+def content_name(file: Path) -> str:
+    """The name under which the content of a small input counts."""
+    return f"the content of {file}"
 
 
-def forget(results: Iterable[Path]) -> None:
-    """Drop what is noted about results that are about to be made again."""
+def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
+    """What a job's inputs were made of.
+
+    Args:
+        inputs: their origins; the parts of a data set count as one.
+        contents: the digest of each input that counts by content, by `content_name`.
+    """
+    parts: dict[str, list[Origin]] = {}
+    for origin in inputs:
+        parts.setdefault(origin.name, []).append(origin)
+    jobs, files = [], [contents]
+    for name, alike in parts.items():
+        jobs += [{**part.jobs_above, name: part.digest()} for part in alike]
+        files += [part.files_above for part in alike]
+        files.append(_add_up([part.files for part in alike]))
+    return Above(_join(jobs), _join(files))
+
+
+def image_sum(digests: Iterable[bytes]) -> str:
+    """The digest of a set of images, from a digest of 32 bytes for each."""
+    return _sum(sum(int.from_bytes(digest) for digest in digests))
+
+
+def _add_up(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the parts of a data set read together, however it was cut."""
+    found = _join(parts)
+    for name in found:
+        digests = [part[name] for part in parts if name in part]
+        if all(digest.startswith(_SUM) for digest in digests):
+            found[name] = _sum(sum(int(d.removeprefix(_SUM), 16) for d in digests))
+    return found
+
+
+def _sum(number: int) -> str:
+    return f"{_SUM}{number % 2**_SUM_BITS:064x}"
+
+
+def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for each in several:
+        for name, digest in each.items():
+            found.setdefault(name, set()).add(digest)
+    return {
+        name: UNKNOWN if UNKNOWN in digests else " ".join(sorted(digests))
+        for name, digests in sorted(found.items())
+    }
+
+
+def note(origin: Origin, contents: Mapping[Path, str]) -> None:
+    """Write beside each result where it comes from.
+
+    Args:
+        origin: the same for all results of a job.
+        contents: each result's `content_of`.
+    """
+    for result, content in contents.items():
+        with whole_file(_noted_at(result), shared=True) as partial:
+            text = {"format": FORMAT, "content": content, **asdict(origin)}
+            partial.write_text(
+                json.dumps(text, indent=1, sort_keys=True), encoding="utf-8"
+            )
+
+
+def take_back(results: Iterable[Path]) -> None:
+    """Drop what vouches for results that are to be made again."""
     for result in results:
         _noted_at(result).unlink(missing_ok=True)
 
 
-def read(result: Path) -> Origin | None:
-    """Where does a result come from? None if nothing is noted beside it."""
-    path = _noted_at(result)
-    if not path.is_file():
-        return None
+def read(result: Path) -> Note | None:
+    """What lies beside a result; None where nothing does that this version can read."""
     try:
-        return Origin(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"{path} is damaged, or of another version of vitproto: delete it, and the "
-            "result beside it counts as one of unknown origin"
-        ) from None
-
-
-def combine(origins: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The digests of origins by name; the shards of a data set count as one."""
-    found: dict[str, set[str]] = {}
-    for name, digest in origins:
-        found.setdefault(name, set()).add(digest)
-    return {name: " ".join(sorted(digests)) for name, digests in found.items()}
-
-
-def digest_of(file: Path) -> str:
-    """The SHA-256 of a file that the workflow does not make."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        text = json.loads(_noted_at(result).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:  # damaged
+        return None
+    if not isinstance(text, dict) or text.pop("format", None) != FORMAT:
+        return None
+    content = text.pop("content")
+    return Note(Origin(**text), content)
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
-    """What is different today, one sentence each; nothing if a result is fresh.
+    """What a job would do differently today, one sentence each.
 
-    Inputs that are not there today cannot be compared, and are left out of `now`.
+    Files that are not there today cannot be compared.
     """
-    changes = list(_code_changes(then.code, now.code))
+    changes = [] if then.fingerprint == now.fingerprint else _code_changes(then, now)
     if then.command != now.command:
         changes.append(f"its command: {_changed_words(then.command, now.command)}")
     for key in sorted({*then.settings, *now.settings}):
         old, new = then.settings.get(key), now.settings.get(key)
         if old != new:
             changes += _setting_changes(key, old, new)
-    for name in sorted({*then.inputs, *now.inputs}):
-        if name not in now.inputs:
+    return changes + _file_changes(then.files, now.files)
+
+
+def differences_above(then: Origin, now: Origin) -> list[str]:
+    """What its inputs would be made of differently today, one sentence each.
+
+    What only a job that is due can tell is not compared: `UNKNOWN`.
+    """
+    changes = []
+    for name in sorted({*then.jobs_above, *now.jobs_above}):
+        if name not in now.jobs_above:
             changes.append(f"it was also made of {name}")
-        elif name not in then.inputs:
+        elif name not in then.jobs_above:
             changes.append(f"it was not made of {name}")
-        elif then.inputs[name] != now.inputs[name]:
+        elif then.jobs_above[name] != now.jobs_above[name]:
             changes.append(f"it was made of an earlier {name}")
-    for name in sorted({*then.files} & {*now.files}):
-        if then.files[name] != now.files[name]:
-            changes.append(f"the file {name} changed")
-    return changes
+    return changes + _file_changes(then.files_above, now.files_above)
+
+
+def unknown_above(now: Origin) -> list[str]:
+    """The inputs, by name, of which only a job that is due can tell what they hold."""
+    return sorted(name for name, d in now.files_above.items() if d == UNKNOWN)
+
+
+def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    known = {name: digest for name, digest in now.items() if digest != UNKNOWN}
+    return [
+        f"{name} changed" if name in then else f"it did not read {name}"
+        for name, digest in sorted(known.items())
+        if then.get(name) != digest
+    ]
 
 
 def _noted_at(result: Path) -> Path:
     return result.parent / FOLDER / f"{result.name}.json"
 
 
-def _code_changes(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*then, *now}):
-        is_package = "/" not in name
-        if name not in now:
-            yield f"{name} is no longer used"
-        elif name not in then:
-            yield f"{name} is used now"
-        elif then[name] != now[name]:
-            versions = f": {then[name]} → {now[name]}" if is_package else " changed"
-            yield f"{name}{versions}"
+def _code_changes(then: Origin, now: Origin) -> list[str]:
+    return changes_of_code(then.code, now.code) or ["its code changed"]
 
 
 def _setting_changes(key: str, old: Any, new: Any) -> Iterator[str]:

@@ -1,128 +1,276 @@
-"""Which results would come out otherwise today, by what is noted beside them."""
+"""Which jobs of a study are due: from what their results were made of, and nothing else.
+
+One function decides for a run, a dry run, `make stale` and `make plan`. Snakemake's
+memory and the dates of files play no part. A result is fresh if the note beside it says
+that it was made of just what it would be made of today: code, settings and files of its
+own job and of every job above it. So whatever happens to a run, what it left undone is
+found again.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from vitproto.study import origins
-from vitproto.study.fingerprint import reached
-from vitproto.study.origins import Origin
-from vitproto.study.workflow_jobs import Job
+from vitproto.study.digests import Digests
+from vitproto.study.fingerprint import fingerprint, reached
+from vitproto.study.origins import UNKNOWN, Origin, content_name
+from vitproto.study.raw_files import RawFiles
+
+READ_WHOLE_BYTES = 2**26
+"""Results up to this size are known by their content, larger ones by their size."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a study."""
+
+    rule: str
+    room: str
+    """The name of the file that holds the rule: `traits`."""
+    wildcards: Mapping[str, str]
+    command: str
+    """The rule's command, before anything is filled in."""
+    settings: Mapping[str, Any]
+    """The parameters that can change results."""
+    files: tuple[Path, ...]
+    """The inputs that no job makes."""
+    raw: tuple[RawFiles, ...]
+    """What it reads besides."""
+    outputs: tuple[Path, ...]
+    needs: Mapping[int, tuple[Path, ...]]
+    """Which files it takes from other jobs, by their places in the list of jobs."""
+    by_content: bool
+    """Whether what is made of its results counts their content."""
+    is_wanted: bool
+    """Whether the run asks for its results."""
+    is_forced: bool
+    """Whether the user forces it."""
+
+    @property
+    def name(self) -> str:
+        return origins.name_of(self.rule, self.wildcards)
+
+
+class Due(Enum):
+    """Whether a job is to run."""
+
+    NO = "no"
+    YES = "yes"
+    PERHAPS = "perhaps"
+    """Only if a small input that is made again comes out otherwise."""
+    WAITS = "waits"
+    """For such a job, which alone needs it."""
 
 
 @dataclass
 class Verdict:
-    """Jobs of a study by what is known of their results; by place in its list."""
+    """What is known of each job of a study, by its place in the list of jobs."""
 
-    fresh: set[int] = field(default_factory=set)
+    due: dict[int, Due] = field(default_factory=dict)
+    reasons: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Why a job is due, one sentence each."""
     changed: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Results that today's code or settings would not make so, and why."""
-    above: set[int] = field(default_factory=set)
-    """Results that are made of these, and have not changed themselves."""
-    unknown: set[int] = field(default_factory=set)
-    """Results without a note of their origin."""
+    """Results whose own job would make them otherwise today, and why."""
+    above: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Results that are made of something that changed, and of what."""
+    perhaps: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Results that are stale only if these inputs come out otherwise."""
+    unknown: dict[int, str] = field(default_factory=dict)
+    """Results that no note vouches for, and why."""
     missing: set[int] = field(default_factory=set)
     """Results that are not there."""
 
+    def is_fresh(self, i: int) -> bool:
+        """Is this result there, and what today's code, settings and files make?"""
+        found = (self.changed, self.above, self.perhaps, self.unknown, self.missing)
+        return not any(i in kind for kind in found)
 
-def judge(jobs: Sequence[Job], project: Path) -> Verdict:
-    """Compare the noted origin of each result with what it would be today.
 
-    Snakemake's memory and the dates of files play no part.
+def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
+    """Which jobs are due, and why?
 
     Args:
         jobs: all jobs of a study, each after those that it needs.
         project: the folder that holds `scripts/` and the package.
+        digests: of files that were read before.
     """
-    verdict = Verdict()
-    needs = _all_needs(jobs)
-    noted: list[Origin | None] = []
-    code = cache(lambda rule: reached(rule, project))
-    for i, job in enumerate(jobs):
-        found = [output for output in job.outputs if output.exists()]
-        origin = origins.read(found[0]) if found else None
-        noted.append(origin)
-        if not found:
-            verdict.missing.add(i)
-            continue
-        if origin is None:
-            verdict.unknown.add(i)
-            continue
-        makers = {need: noted[need] for need in job.needs}
-        today = _origin_today(job, jobs, makers, origin, code(job.rule))
-        changes = origins.differences(origin, today)
-        if changes:
-            verdict.changed[i] = tuple(changes)
-        elif needs[i] & verdict.changed.keys():
-            verdict.above.add(i)
-        else:
-            verdict.fresh.add(i)
-    return verdict
+    today = [_own_origin(job, project, digests) for job in jobs]
+    states = [_State.look(job, digests) for job in jobs]
+    remade: set[int] = set()  # jobs whose results count by content, and are due
+    while True:
+        verdict = _compare(jobs, today, states, remade)
+        _decide(jobs, states, verdict)
+        found = {i for i, job in enumerate(jobs) if job.by_content and verdict.due[i] != Due.NO}
+        if found <= remade:
+            return verdict
+        remade |= found
 
 
 @dataclass(frozen=True)
-class Rerun:
-    """What to tell Snakemake so that it makes some results again."""
+class _State:
+    """What lies on the disk of a job's results."""
 
-    targets: list[str]
-    """The files to ask for; all of the study, if there are none."""
-    forced: list[str]
-    """The rules and files to force."""
-    jobs: set[int]
-    """The jobs that this runs: those wanted, and those above them."""
+    missing: tuple[Path, ...]
+    origin: Origin | None
+    """What their notes say, if all say the same."""
+    doubt: str
+    """Why their notes do not vouch for them, if they do not."""
+    contents: Mapping[str, str]
+    """The content of each, where it counts."""
+
+    @classmethod
+    def look(cls, job: Job, digests: Digests) -> "_State":
+        missing = tuple(output for output in job.outputs if not output.exists())
+        found = [output for output in job.outputs if output not in missing]
+        notes = [origins.read(output) for output in found]
+        contents = {output: content_of(output, digests) for output in found}
+        counted = {content_name(o): c for o, c in contents.items() if job.by_content}
+        known = [note for note in notes if note is not None]
+        if not known:
+            return cls(missing, None, "nothing says what it was made of", counted)
+        doubt = ""
+        if len(known) < len(notes):
+            doubt = "nothing says what a part of it was made of"
+        elif any(note.origin != known[0].origin for note in known):
+            doubt = "its parts were not made together"
+        for output, note in zip(found, notes, strict=True):
+            if note is not None and note.content != contents[output]:
+                doubt = f"{output} is not as it was made"
+        return cls(missing, known[0].origin, doubt, counted)
 
 
-def to_rerun(jobs: Sequence[Job], again: set[int]) -> Rerun:
-    """How to make the results of some jobs again, and what is made of them."""
-    made = {i for i, job in enumerate(jobs) if is_made(job)}
-    needs = _all_needs(jobs)
-    wanted = again | {i for i in made if needs[i] & again}
-    needed = set().union(*(needs[i] for i in wanted))
-    targets = [str(jobs[i].outputs[0]) for i in sorted(wanted - needed)]
-    forced: dict[str, None] = {}
-    for i in sorted(i for i in again if not needs[i] & again):
-        same_rule = {k for k, job in enumerate(jobs) if job.rule == jobs[i].rule}
-        is_whole_rule = same_rule <= wanted
-        forced[jobs[i].rule if is_whole_rule else str(jobs[i].outputs[0])] = None
-    return Rerun(targets if len(made) < len(jobs) else [], list(forced), wanted)
+def content_of(result: Path, digests: Digests) -> str:
+    """What a result holds: a digest, or of a large file the size; of a folder nothing."""
+    if result.is_dir():
+        return ""
+    size = result.stat().st_size
+    return digests.of(result) if size <= READ_WHOLE_BYTES else f"{size} bytes"
 
 
-def _origin_today(
-    job: Job,
-    jobs: Sequence[Job],
-    makers: Mapping[int, Origin | None],
-    noted: Origin,
-    code: Mapping[str, str],
+def origin_of_job(
+    job: Job, inputs: Mapping[Path, Origin | None], project: Path, digests: Digests
 ) -> Origin:
-    """What would be noted today. Inputs that cannot be compared stay as they were."""
-    inputs = origins.combine(
-        (jobs[need].name, maker.digest()) for need, maker in makers.items() if maker
-    )
-    for need, maker in makers.items():
-        name = jobs[need].name
-        if maker is None and name not in inputs and name in noted.inputs:
-            inputs[name] = noted.inputs[name]
+    """What a job that starts now makes its results of.
+
+    Args:
+        job: its `needs` do not count.
+        inputs: what the note beside each file says that another job made.
+        project: the folder that holds `scripts/` and the package.
+        digests: of files that were read before.
+    """
+    noted = {file: origin for file, origin in inputs.items() if origin is not None}
+    contents = {
+        content_name(file): digests.of(file)
+        for file, origin in noted.items()
+        if origin.by_content
+    }
+    by_origin = [origin for origin in noted.values() if not origin.by_content]
+    jobs_above, files_above = origins.above(by_origin, contents)
+    own = _own_origin(job, project, digests)
+    return replace(own, jobs_above=jobs_above, files_above=files_above)
+
+
+def _own_origin(job: Job, project: Path, digests: Digests) -> Origin:
+    """What a job would add today; nothing is said of its inputs yet."""
+    files = {file.name: digests.of(file) for file in job.files if file.is_file()}
+    for raw in job.raw:
+        files |= raw.digests(digests)
     return Origin(
         rule=job.rule,
         wildcards=origins.whole_data(job.wildcards),
         command=job.command,
         settings=job.settings,
-        inputs=inputs,
-        files={
-            file.name: origins.digest_of(file) for file in job.files if file.is_file()
-        },
-        code=code,
+        code=reached(job.rule, project),
+        fingerprint=fingerprint(job.rule, project),
+        files=files,
+        jobs_above={},
+        files_above={},
+        by_content=job.by_content,
     )
 
 
-def _all_needs(jobs: Sequence[Job]) -> list[set[int]]:
-    """For each job all that it needs, those that its needs need included."""
-    needs: list[set[int]] = []
-    for job in jobs:
-        needs.append(set(job.needs).union(*(needs[need] for need in job.needs)))
-    return needs
+def _compare(
+    jobs: Sequence[Job],
+    own: Sequence[Origin],
+    states: Sequence[_State],
+    remade: set[int],
+) -> Verdict:
+    """How does each result differ from what would be made today?"""
+    verdict = Verdict()
+    today: list[Origin] = []
+    for i, job in enumerate(jobs):
+        contents: dict[str, str] = {}
+        by_origin = []
+        for need, files in job.needs.items():
+            if not jobs[need].by_content:
+                by_origin.append(today[need])
+                continue
+            for name in map(content_name, files):
+                if need in remade:
+                    contents[name] = UNKNOWN
+                elif name in states[need].contents:
+                    contents[name] = states[need].contents[name]
+        jobs_above, files_above = origins.above(by_origin, contents)
+        now = replace(own[i], jobs_above=jobs_above, files_above=files_above)
+        today.append(now)
+        state = states[i]
+        if len(state.missing) == len(job.outputs):
+            verdict.missing.add(i)
+        elif state.origin is None:
+            verdict.unknown[i] = state.doubt
+        elif changes := origins.differences(state.origin, now):
+            verdict.changed[i] = tuple(changes)
+        elif changes := origins.differences_above(state.origin, now):
+            verdict.above[i] = tuple(changes)
+        elif state.doubt:
+            verdict.unknown[i] = state.doubt
+        elif state.missing:
+            verdict.missing.add(i)
+        elif names := origins.unknown_above(now):
+            verdict.perhaps[i] = tuple(names)
+    return verdict
 
 
-def is_made(job: Job) -> bool:
-    return any(output.exists() for output in job.outputs)
+def _decide(
+    jobs: Sequence[Job], states: Sequence[_State], verdict: Verdict
+) -> None:
+    """Fill in which jobs are due, from the results that the run asks for downwards."""
+    forced = _forced(jobs)
+    wanted = {i: Due.YES for i, job in enumerate(jobs) if job.is_wanted}
+    for i in reversed(range(len(jobs))):
+        job = jobs[i]
+        reasons: tuple[str, ...] = ()
+        due = Due.NO
+        if i in forced:
+            due, reasons = Due.YES, ("forced",)
+        elif i in verdict.changed and (i in wanted or job.by_content):
+            due, reasons = Due.YES, verdict.changed[i]
+        elif i in verdict.above and (i in wanted or job.by_content):
+            due, reasons = Due.YES, verdict.above[i]
+        elif i in verdict.perhaps and i in wanted:
+            due = Due.PERHAPS
+            reasons = tuple(f"only if {name} changes" for name in verdict.perhaps[i])
+        elif i in verdict.unknown and i in wanted:
+            due, reasons = wanted[i], (verdict.unknown[i],)
+        elif i in verdict.missing and i in wanted:
+            due, reasons = wanted[i], ("it is not there",)
+        verdict.due[i], verdict.reasons[i] = due, reasons
+        if due == Due.NO:
+            continue
+        asks = Due.YES if due == Due.YES else Due.WAITS
+        for need in job.needs:
+            if wanted.get(need) != Due.YES:
+                wanted[need] = asks
+
+
+def _forced(jobs: Sequence[Job]) -> set[int]:
+    """What is forced, and all that is made of it, up to small results."""
+    forced: set[int] = set()
+    for i, job in enumerate(jobs):
+        from_forced = any(need in forced and not jobs[need].by_content for need in job.needs)
+        if job.is_forced or from_forced:
+            forced.add(i)
+    return forced

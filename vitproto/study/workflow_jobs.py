@@ -1,151 +1,138 @@
-"""The jobs of a study, as Snakemake sees them, without running any."""
+"""The jobs of a study as Snakemake sees them, and the notes that they leave."""
 
-import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snakemake.api import SnakemakeApi
 from snakemake.rules import Rule
-from snakemake.settings.types import (
-    ConfigSettings,
-    DAGSettings,
-    OutputSettings,
-    Quietness,
-    ResourceSettings,
-)
 from snakemake.workflow import Workflow
 
 from vitproto.study import origins
-from vitproto.study.fingerprint import reached
-from vitproto.study.origins import Origin
+from vitproto.study.digests import Digests
+from vitproto.study.fingerprint import PROJECT
+from vitproto.study.raw_files import RawFiles, look_again
+from vitproto.study.staleness import Job, content_of, origin_of_job
 
 
-@dataclass(frozen=True)
-class Job:
-    """A job of a study."""
-
-    rule: str
-    room: str
-    """The name of the file that holds the rule: `traits`."""
-    wildcards: Mapping[str, str]
-    command: str
-    """The rule's command, before anything is filled in."""
-    settings: Mapping[str, Any]
-    """The parameters that Snakemake compares, but for the code."""
-    files: tuple[Path, ...]
-    """The inputs that no job makes."""
-    outputs: tuple[Path, ...]
-    needs: tuple[int, ...]
-    """The jobs that make its other inputs, by their places in the list of jobs."""
-    is_due: bool
-    """Would Snakemake run it now?"""
-
-    @property
-    def name(self) -> str:
-        return origins.name_of(self.rule, self.wildcards)
-
-
-def jobs_of(
-    config: Path, project: Path, targets: Sequence[str] = (), force: Sequence[str] = ()
-) -> list[Job]:
-    """The jobs of a study, each after those that it needs.
+def jobs_in(dag: Any, by_content: frozenset[str]) -> dict[Any, Job]:
+    """The jobs of Snakemake's graph as ours, each after those that it needs.
 
     Args:
-        config: the study, such as config/config.yaml.
-        project: the folder that holds the Snakefile.
-        targets: the files to make; of all, if there are none.
-        force: rules and files to make again, for `is_due`.
+        dag: Snakemake's.
+        by_content: the rules whose results count by content.
     """
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow = api.workflow(
-            ResourceSettings(),
-            config_settings=ConfigSettings(configfiles=[config]),
-            snakefile=project / "Snakefile",
-        )
-        dag_api = workflow.dag(DAGSettings(targets=set(targets), forcerun=set(force)))
-        with contextlib.redirect_stdout(None):
-            dag_api.printdag()  # what builds the graph
-        dag = workflow._workflow.dag
-        levels = [sorted(level, key=_by_outputs) for level in dag.toposorted()]
-        ordered = [job for level in levels for job in level if not job.rule.norun]
-        places = {job: i for i, job in enumerate(ordered)}
-        made_by = {
-            job: {file: maker for maker, files in needs.items() for file in files}
-            for job, needs in dag.dependencies.items()
-        }
-        return [
-            Job(
-                rule=job.rule.name,
-                room=Path(job.rule.snakefile).stem.partition("_")[0],
-                wildcards=dict(job.wildcards.items()),
-                command=job.rule.shellcmd,
-                settings=settings_of(job.rule, job.params),
-                files=tuple(
-                    Path(file) for file in job.input if file not in made_by[job]
-                ),
-                outputs=tuple(map(Path, job.output)),
-                needs=tuple(sorted({places[maker] for maker in made_by[job].values()})),
-                is_due=dag.needrun(job),
-            )
-            for job in ordered
-        ]
+    levels = [sorted(level, key=_by_outputs) for level in dag.toposorted()]
+    ordered = [job for level in levels for job in level]
+    # Rules that only gather others, such as `all`, pass on what they ask for.
+    gather = [job for job in ordered if job.rule.norun]
+    wanted = {*dag.targetjobs}
+    for job in reversed(gather):
+        if job in wanted:
+            wanted |= {*dag.dependencies[job]}
+    ordered = [job for job in ordered if not job.rule.norun]
+    places = {job: i for i, job in enumerate(ordered)}
+    return {
+        job: _job(job, dag, places, job.rule.name in by_content, job in wanted)
+        for job in ordered
+    }
+
+
+def _job(
+    job: Any, dag: Any, places: Mapping[Any, int], by_content: bool, is_wanted: bool
+) -> Job:
+    needs = {
+        places[maker]: tuple(sorted(Path(file) for file in files))
+        for maker, files in dag.dependencies[job].items()
+    }
+    made = {file for files in needs.values() for file in files}
+    is_forced = (
+        job not in dag.omitforce and job.rule in dag.forcerules
+    ) or not dag.forcefiles.isdisjoint(job.output)
+    return Job(
+        rule=job.rule.name,
+        room=Path(job.rule.snakefile).stem.partition("_")[0],
+        wildcards=dict(job.wildcards.items()),
+        command=job.rule.shellcmd,
+        settings=settings_of(job.rule, job.params),
+        files=tuple(Path(file) for file in job.input if Path(file) not in made),
+        raw=raw_files_of(job.params),
+        outputs=tuple(map(Path, job.output)),
+        needs=needs,
+        by_content=by_content,
+        is_wanted=is_wanted,
+        is_forced=is_forced,
+    )
 
 
 def settings_of(rule: Rule, params: Any) -> dict[str, Any]:
-    """The parameters of a job that Snakemake compares, but for the code.
+    """The parameters of a job that can change its results.
 
     Those whose functions ask for `threads` say where and how a job runs.
     """
-    compared = [name for name, item in rule.params.items() if not _is_how(item)]
-    return {name: params.get(name) for name in compared if name != "code"}
+    values = {
+        name: params.get(name) for name, item in rule.params.items() if not _is_how(item)
+    }
+    return {k: v for k, v in values.items() if not isinstance(v, RawFiles)}
 
 
-def note_origins(workflow: Workflow) -> None:
-    """Let every job note beside its outputs where they come from.
+def raw_files_of(params: Any) -> tuple[RawFiles, ...]:
+    """The parameters of a job that say what it reads besides its inputs."""
+    return tuple(value for value in params if isinstance(value, RawFiles))
+
+
+def note_origins(
+    workflow: Workflow, by_content: frozenset[str], digests: Digests
+) -> None:
+    """Let every job note beside its results what they were made of.
 
     This happens in the process that runs the job's command, on a cluster too: what is
     noted is looked up before the command starts, and written once it has succeeded.
+
+    Args:
+        workflow: that of Snakemake.
+        by_content: the rules whose results count by content.
+        digests: of files that were read before.
     """
     for rule in workflow.rules:
         if not rule.norun:
-            rule.run_func = _noting_origin(rule)
+            rule.run_func = _noting_origin(rule, rule.name in by_content, digests)
 
 
-def _noting_origin(rule: Rule) -> Any:
-    """What runs a rule's command, and then notes the origin of its outputs."""
+def _noting_origin(rule: Rule, by_content: bool, digests: Digests) -> Any:
+    """What runs a rule's command, and then notes the origin of its results."""
     run_command = rule.run_func
 
     def run_and_note(
         input: Any, output: Any, params: Any, wildcards: Any, *others: Any
     ) -> None:
-        inputs, results = (
-            [Path(file) for file in input],
-            [Path(file) for file in output],
-        )
+        inputs, results = ([*map(Path, files)] for files in (input, output))
+        notes = {file: origins.read(file) for file in inputs}
         makers = rule.workflow.rules
-        found = {file: origins.read(file) for file in inputs}
-        origin = Origin(
+        job = Job(
             rule=rule.name,
-            wildcards=origins.whole_data(dict(wildcards.items())),
+            room="",
+            wildcards=dict(wildcards.items()),
             command=rule.shellcmd,
             settings=settings_of(rule, params),
-            inputs=origins.combine(
-                (known.name, known.digest()) for known in found.values() if known
+            files=tuple(
+                file
+                for file, noted in notes.items()
+                if not noted and not any(m.is_producer(str(file)) for m in makers)
             ),
-            files={
-                file.name: origins.digest_of(file)
-                for file, known in found.items()
-                if not known
-                and not any(maker.is_producer(str(file)) for maker in makers)
-            },
-            code=reached(rule.name),
+            raw=raw_files_of(params),
+            outputs=tuple(results),
+            needs={},
+            by_content=by_content,
+            is_wanted=True,
+            is_forced=False,
         )
-        origins.forget(results)
+        made_of = {file: noted and noted.origin for file, noted in notes.items()}
+        look_again()
+        origin = origin_of_job(job, made_of, PROJECT, digests)
+        origins.take_back(results)
         run_command(input, output, params, wildcards, *others)
-        origins.note(origin, results)
+        origins.note(origin, {file: content_of(file, digests) for file in results})
 
     return run_and_note
 

@@ -8,11 +8,13 @@ from snakemake.exceptions import WorkflowError
 
 from vitproto.study import config as study_config
 from vitproto.study import disk
+from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import fingerprint
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
 from vitproto.study.runs import Family, expand_runs, families
+from vitproto.study.study_dag import decide_by_origins
 from vitproto.study.workflow_jobs import note_origins
 
 try:
@@ -30,6 +32,12 @@ SAE_FAMILIES = [
 ]
 SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
 EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
+# What is made of these counts what they hold. If one is made again and comes out the
+# same, nothing else runs again.
+BY_CONTENT = frozenset(
+    {"list_cub200", "list_image_folder", "list_ade20k", "read_traits"}
+)
+DIGESTS = Digests(Path("results/data/.digests.json"))
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
 STUDY = f"results/{config['study']}"

@@ -1,0 +1,46 @@
+"""All jobs of a study and which of them are due, without running any."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
+
+from vitproto.study.staleness import Job, Verdict
+
+
+class DryRun(NamedTuple):
+    """What a run would do."""
+
+    jobs: list[Job]
+    """Each after those that it needs."""
+    verdict: Verdict
+
+
+def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
+    """The jobs of a study, and what is known of their results.
+
+    Args:
+        config: the study, such as config/config.yaml.
+        project: the folder that holds the Snakefile.
+        targets: the files to make; of all, if there are none.
+    """
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            ResourceSettings(),
+            config_settings=ConfigSettings(configfiles=[config]),
+            snakefile=project / "Snakefile",
+        )
+        dag_api = workflow.dag(DAGSettings(targets=set(targets)))
+        with contextlib.redirect_stdout(None):
+            dag_api.printdag()  # what builds the graph
+        dag = workflow._workflow.dag
+        return DryRun([*dag.jobs_judged.values()], dag.verdict)

@@ -1,0 +1,190 @@
+"""What jobs read that the workflow does not make, where it is too much to list as input.
+
+Images count by path, size and date, so that looking at half a million takes seconds.
+Where only a date differs, content decides: shards hold the digest of each image that
+they were recorded from.
+"""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from vitproto.activations.sharding import shard_range
+from vitproto.study.digests import Digests
+from vitproto.study.origins import image_sum
+
+
+class Stat(NamedTuple):
+    """What decides, without a look inside, whether a file is the same."""
+
+    size: int
+    mtime_ns: int
+
+
+@runtime_checkable
+class RawFiles(Protocol):
+    """Files that a job reads: the value of a rule's parameter, which is no setting."""
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """Their digests today by name; nothing of what is not there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Some files, by content."""
+
+    paths: tuple[tuple[str, Path], ...]
+    """What messages call each, and where it is."""
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """The digest of each; nothing of one that is not there."""
+        return {what: known.of(path) for what, path in self.paths if path.is_file()}
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of all files below a folder."""
+
+    what: str
+    """What messages call them: `the names in inat21`."""
+    folder: Path
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """One digest of all names; of hidden files none."""
+        if not self.folder.is_dir():
+            return {}
+        names = "\n".join(sorted(files_below(self.folder)))
+        return {self.what: hashlib.sha256(os.fsencode(names)).hexdigest()}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Every file below some folders, by content."""
+
+    what: str
+    folders: tuple[Path, ...]
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """One digest of all names and contents."""
+        digest = hashlib.sha256()
+        for folder in self.folders:
+            if not folder.is_dir():
+                return {}
+            for name in sorted(files_below(folder)):
+                digest.update(os.fsencode(name) + b"\0")
+                digest.update(known.of(folder / name).encode())
+        return {self.what: digest.hexdigest()}
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one shard of a data set, by path, size and date."""
+
+    what: str
+    root: Path
+    images: Path
+    """The data set's list of images, which decides what a shard holds."""
+    i_shard: int
+    n_shards: int
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """A sum over images; nothing while there is no list, or if one is missing."""
+        digest = _digest_of_images(self.root, self.images, self.i_shard, self.n_shards)
+        return {} if digest is None else {self.what: digest}
+
+    def stats(self) -> dict[str, Stat] | None:
+        """Size and date of each image, by path below `root`; None if one is missing."""
+        return _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
+
+
+@cache
+def _digest_of_images(
+    root: Path, images: Path, i_shard: int, n_shards: int
+) -> str | None:
+    found = _stats_of_images(root, images, i_shard, n_shards)
+    return None if found is None else image_sum(map(_of_image, found.items()))
+
+
+def _stats_of_images(
+    root: Path, images: Path, i_shard: int, n_shards: int
+) -> dict[str, Stat] | None:
+    if not root.is_dir() or not images.is_file():
+        return None
+    paths = _listed_paths(images)
+    if len(paths) < n_shards:
+        return None
+    found = {}
+    for i in shard_range(len(paths), i_shard, n_shards):
+        folder, _, name = paths[i].rpartition("/")
+        stat = _list(os.path.join(root, folder)).files.get(name)
+        if stat is None:
+            return None
+        found[paths[i]] = stat
+    return found
+
+
+def _of_image(image: tuple[str, Stat]) -> bytes:
+    path, stat = image
+    text = f"{path}\0{stat.size}\0{stat.mtime_ns}"
+    return hashlib.sha256(text.encode()).digest()
+
+
+@cache
+def _listed_paths(images: Path) -> Sequence[str]:
+    """The column `path` of a list of images."""
+    with images.open(encoding="utf-8", newline="") as file:
+        return [row["path"] for row in csv.DictReader(file)]
+
+
+class _Listing(NamedTuple):
+    files: dict[str, Stat]
+    folders: list[str]
+
+
+@cache
+def _list(folder: str) -> _Listing:
+    """What lies in a folder and is not hidden; links count as what they lead to."""
+    files, folders = {}, []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.is_file():
+                    stat = entry.stat()
+                    files[entry.name] = Stat(stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError:
+        pass
+    return _Listing(files, folders)
+
+
+def files_below(folder: Path) -> dict[str, Stat]:
+    """Size and date of each file below a folder, by path below it."""
+    return dict(_walk(str(folder), "", ()))
+
+
+def _walk(root: str, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, Stat]]:
+    path = os.path.join(root, folder)
+    here = os.path.realpath(path)
+    if here in above:  # a link that leads back; the stage that reads it says so
+        return
+    files, folders = _list(path)
+    prefix = f"{folder}/" if folder else ""
+    for name, stat in files.items():
+        yield prefix + name, stat
+    for name in folders:
+        yield from _walk(root, prefix + name, (*above, here))
+
+
+def look_again() -> None:
+    """Forget what the disk looked like, since it may have changed."""
+    for looked in (_listed_paths, _list, _digest_of_images):
+        looked.cache_clear()

@@ -1,0 +1,145 @@
+"""Snakemake's graph of jobs, in which what a result was made of decides what is due.
+
+Snakemake itself would compare dates, and parameters with those of the last run that it
+remembers. It forgets a job that failed, and then takes what was made of its earlier
+results for fresh.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import snakemake.workflow
+from snakemake.dag import DAG
+from snakemake.jobs import Reason
+from snakemake.workflow import Workflow
+
+from vitproto.study import origins
+from vitproto.study.digests import Digests
+from vitproto.study.fingerprint import PROJECT
+from vitproto.study.raw_files import look_again
+from vitproto.study.stale_text import why
+from vitproto.study.staleness import Due, Verdict, judge
+from vitproto.study.workflow_jobs import jobs_in
+
+
+def decide_by_origins(
+    workflow: Workflow, by_content: frozenset[str], digests: Digests
+) -> None:
+    """Let what results were made of decide which jobs of a workflow run.
+
+    Args:
+        workflow: that of Snakemake, before its graph is built.
+        by_content: the rules whose results count by content.
+        digests: of files that were read before.
+    """
+
+    class StudyDag(_StudyDag):
+        pass
+
+    StudyDag.by_content, StudyDag.digests = by_content, digests
+    snakemake.workflow.DAG = StudyDag
+
+
+class _StudyDag(DAG):
+    by_content: frozenset[str]
+    digests: Digests
+    verdict: Verdict
+    jobs_judged: dict[Any, Any]
+    """Snakemake's jobs and ours, in the order of `verdict`."""
+
+    async def check_incomplete(self) -> None:
+        """Nothing: what a killed job left has no note, so it is due."""
+
+    async def update_needrun(self, create_inventory: bool = False) -> None:
+        """Find out which jobs are due, and how many others each has to wait for."""
+        if not self.workflow.is_main_process:  # this one is to run, whatever it says
+            await super().update_needrun(create_inventory)
+            return
+        self.judge()
+        running = {job for found in self._running for job in _members(found)}
+        due = {
+            job: self.verdict.due[i]
+            for i, job in enumerate(self.jobs_judged)
+            if not self.finished(job)
+        }
+        for job in running:
+            due[job] = Due.YES
+        for level in self.toposorted():
+            for job in level:
+                if job.rule.norun and not self.finished(job):
+                    waits_for = map(due.get, self.dependencies[job])
+                    any_due = any(found not in (None, Due.NO) for found in waits_for)
+                    due[job] = Due.YES if any_due else Due.NO
+        self._needrun = {job for job, found in due.items() if found != Due.NO}
+        self._ready_jobs.clear()
+        self._n_until_ready.clear()
+        failed = self.workflow.scheduler.failed if self.workflow.scheduler else ()
+        for job in self._needrun - running:
+            n_needs = sum(need in self._needrun for need in self.dependencies[job])
+            # What alone could need it must first be known to be due. A dry run shows it.
+            waits = due[job] == Due.WAITS and not self.workflow.dryrun
+            self._n_until_ready[job] = n_needs + waits + (job in failed)
+        self._len = len(self._finished | self._needrun)
+
+    def judge(self) -> None:
+        """Look at all results of the study's jobs, and say of each whether it is due."""
+        self.jobs_judged = jobs_in(self, self.by_content)
+        self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
+        self.digests.save()
+        for i, job in enumerate(self.jobs_judged):
+            due, reasons = self.verdict.due[i], self.verdict.reasons[i]
+            self._reason[job] = _Why(due, reasons)
+
+    async def finish(self, job: Any, update_checkpoint_dependencies: bool = True) -> Any:
+        """Mark a job as finished. If its results count by content, look again."""
+        found = await super().finish(job, update_checkpoint_dependencies)
+        makes_small = any(j.rule.name in self.by_content for j in _members(job))
+        if makes_small and self.workflow.is_main_process and not self.workflow.dryrun:
+            await self.postprocess_after_update()
+            self.take_back_notes()
+            return True
+        return found
+
+    def take_back_notes(self) -> None:
+        """Nothing vouches any more for what is to be made again.
+
+        So it stays due until it has been made, whatever becomes of this run.
+        """
+        running = {job for found in self._running for job in _members(found)}
+        for i, job in enumerate(self.jobs_judged):
+            is_due = self.verdict.due[i] in (Due.YES, Due.WAITS)
+            if is_due and job not in running and not self.finished(job):
+                origins.take_back(map(Path, job.output))
+
+    def still_due(self) -> list[str]:
+        """The names of jobs that are due although the run has ended well."""
+        look_again()
+        self.judge()
+        jobs = [*self.jobs_judged.values()]
+        return [jobs[i].name for i, due in self.verdict.due.items() if due != Due.NO]
+
+
+class _Why(Reason):
+    """Why a job runs, in our words."""
+
+    __slots__ = ("_due", "_sentences")
+
+    def __init__(self, due: Due, sentences: Sequence[str]) -> None:
+        super().__init__()
+        self._due, self._sentences = due, sentences
+
+    def get_names(self) -> Iterable[str]:
+        if self._due != Due.NO:
+            yield why(self._due)
+
+    def __str__(self) -> str:
+        said = "; ".join(self._sentences)
+        return f"Finished (was: {said})" if self.finished else said
+
+    def __bool__(self) -> bool:
+        return self._due != Due.NO and not self.finished
+
+
+def _members(job: Any) -> Sequence[Any]:
+    return [*job.jobs] if job.is_group() else [job]
