@@ -25,7 +25,7 @@ PER_LATENT = ("frequency_S", "mean_value_S")
 
 def evaluate_saes(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     checkpoints: Path,
     metrics: Path,
     latents: Path,
@@ -40,7 +40,7 @@ def evaluate_saes(
 
     Args:
         shards: all shards of the activations that they were fitted to.
-        images: their image list; what it calls test images is left out.
+        splits: the CSV file with their splits; test images are left out.
         checkpoints: the JSON file that lists the family's checkpoints.
         metrics: the CSV file to write, with a row for each autoencoder.
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
@@ -52,7 +52,7 @@ def evaluate_saes(
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
     torch_device = pick_device(device)
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     fitted = checkpoint.read_manifest(checkpoints)
     autoencoders = [_load(fit, acts) for fit in fitted]
     found = evaluate(acts, autoencoders, cfg, torch_device)

@@ -18,7 +18,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_kmeans(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     layer: int,
     runs: tuple[str, ...],
     centres: Path,
@@ -35,7 +35,7 @@ def fit_kmeans(
 
     Args:
         shards: all shards of the activations to sample from.
-        images: their image list; what it calls test images is left out.
+        splits: the CSV file with their splits; test images are left out.
         layer: which block, counted from 0.
         runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
         centres: the folder for the checkpoints scored by dot product; those that it
@@ -48,7 +48,7 @@ def fit_kmeans(
             squared distance from it.
         cfg: how the centres are found.
     """
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     settings = {
         **dataclasses.asdict(cfg),
         "layer": layer,

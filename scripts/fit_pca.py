@@ -13,7 +13,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_pca(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -26,14 +26,14 @@ def fit_pca(
 
     Args:
         shards: all shards of the activations to fit to.
-        images: their image list; what it calls test images is left out.
+        splits: the CSV file with their splits; test images are left out.
         layer: which block, counted from 0.
         runs: how many prototypes, such as k128-seed0: 64 components with both signs.
             PCA has no seed; write 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]
     for fit in wanted:
         pca.check_n_prototypes(fit.n_prototypes, acts.width)

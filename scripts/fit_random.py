@@ -13,7 +13,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_random(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -27,13 +27,13 @@ def fit_random(
 
     Args:
         shards: all shards of the activations to sample from.
-        images: their image list; what it calls test images is left out.
+        splits: the CSV file with their splits; test images are left out.
         layer: which block, counted from 0.
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]
     settings = {
         "method": "random",

@@ -13,7 +13,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_randomtrain(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -28,13 +28,13 @@ def fit_randomtrain(
 
     Args:
         shards: all shards of the activations of the images whose traits are looked for.
-        images: their image list, which says which are training images.
+        splits: the CSV file that says which of them are training images.
         layer: which block, counted from 0.
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
     """
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     settings = {
         "method": "randomtrain",
         "layer": layer,

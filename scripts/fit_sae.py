@@ -23,7 +23,7 @@ from vitproto.study.fingerprint import fingerprint
 
 def fit_sae(
     shards: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     layer: int,
     runs: tuple[str, ...],
     store: Path,
@@ -46,7 +46,7 @@ def fit_sae(
 
     Args:
         shards: all shards of the activations to learn from.
-        images: their image list; what it calls test images is left out.
+        splits: the CSV file with their splits; test images are left out.
         layer: which block, counted from 0; repeated in each row of the log.
         runs: such as k512-lr0.001-sparsity32-seed0: 512 latents, learning rate 0.001,
             sparsity 32 (active latents, or the weight of the L1 norm), initial weights
@@ -64,7 +64,7 @@ def fit_sae(
         cfg: what the autoencoders are and how they learn.
     """
     torch_device = pick_device(device)
-    acts = open_training_images(shards, layer, images)
+    acts = open_training_images(shards, layer, splits)
     images = training_images(acts.n_images, held_out_every)
     settings = {
         **dataclasses.asdict(cfg),

@@ -12,7 +12,12 @@ from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.data.ade20k import mask_path, read_classes
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import SPLITS, check_same_images, read_image_list
+from vitproto.data.image_list import (
+    SPLITS,
+    check_same_images,
+    read_image_list,
+    read_splits,
+)
 from vitproto.progress import progress_bar
 from vitproto.segmentation.masks import check_size, read_mask
 from vitproto.segmentation.patch_labels import (
@@ -27,6 +32,7 @@ from vitproto.study.fingerprint import fingerprint
 def label_patches(
     root: Path,
     images: Path,
+    splits: Path,
     shards: tuple[Path, ...],
     layer: int,
     out: Path,
@@ -42,6 +48,7 @@ def label_patches(
     Args:
         root: the folder of the data set, in ADE20K's layout.
         images: its image list, of list_ade20k.py.
+        splits: the CSV file with the splits of its images, of the same stage.
         shards: all shards of its activations; they say how the encoder saw images.
         layer: any that they hold, counted from 0.
         out: the HDF5 file to write; `h5ls -v` shows how it was made.
@@ -50,12 +57,14 @@ def label_patches(
     """
     check_root(root, name)
     classes = read_classes(root)
-    listed = read_image_list(images)
+    listed, split_list = read_image_list(images), read_splits(splits)
     for split in SPLITS:
-        if split not in set(listed["split"]):
-            raise ValueError(f"{images} lists no image of the split {split}")
+        if split not in set(split_list["split"]):
+            raise ValueError(f"{splits} lists no image of the split {split}")
     image_ids, paths = listed["image_id"].tolist(), listed["path"].tolist()
-    is_train_N = (listed["split"] == "train").to_numpy(bool)
+    split_ids = split_list["image_id"].tolist()
+    check_same_images(split_ids, str(splits), image_ids, str(images))
+    is_train_N = (split_list["split"] == "train").to_numpy(bool)
     acts = Activations.open(shards, layer)
     check_same_images(acts.image_ids, str(shards[0]), image_ids, str(images))
     kept = str(acts.attributes["preprocessing"])

@@ -5,20 +5,23 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_folder import read_images
-from vitproto.data.image_list import write_image_list
+from vitproto.data.image_list import write_image_list, write_splits
 
 
-def list_image_folder(root: Path, out: Path, *, name: str) -> None:
-    """Write which images a folder holds, in which split and in which order.
+def list_image_folder(root: Path, images: Path, splits: Path, *, name: str) -> None:
+    """Write which images a folder holds, in which order and in which split.
 
     Args:
         root: the folder of the data set, with a folder for each class.
-        out: the CSV file to write: image_id, path (relative to root), split,
-            class_name. Its order is the order of images in all later files.
+        images: the CSV file to write: image_id, path (relative to root). Its order
+            is the order of images in all later files.
+        splits: the CSV file to write, in the same order: image_id, split, class_name.
         name: what the config calls the data set, for messages.
     """
     check_root(root, name)
-    write_image_list(read_images(root), out)
+    listed = read_images(root)
+    write_image_list(listed, images)
+    write_splits(listed, splits)
 
 
 if __name__ == "__main__":

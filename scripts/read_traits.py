@@ -6,11 +6,11 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.traits.guard import check_labels
 
 
-def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
+def read_traits(root: Path, splits: Path, out: Path, *, name: str) -> None:
     """Write which image shows which of the 312 attributes.
 
     An image shows an attribute where the labels say that it is present, with
@@ -20,17 +20,17 @@ def read_traits(root: Path, images: Path, out: Path, *, name: str) -> None:
     Args:
         root: the folder CUB_200_2011, or the one that holds it, in the official
             layout or as image folders (train/, test/, metadata/).
-        images: the CSV file that list_cub200.py made of the same folder.
+        splits: the CSV file with the splits of its images, of list_cub200.py.
         out: the NPZ file to write: image_ids, trait_names and labels_NT.
         name: what the config calls the data set, for messages.
     """
     check_root(root, name)
     labels = read_cub200(root)
-    listed = read_image_list(images)
-    image_ids, splits = listed["image_id"].tolist(), listed["split"].tolist()
-    check_same_images(labels.image_ids, str(root), image_ids, str(images))
+    listed = read_splits(splits)
+    image_ids, split_N = listed["image_id"].tolist(), listed["split"].tolist()
+    check_same_images(labels.image_ids, str(root), image_ids, str(splits))
     # Here, since it costs nothing to stop before the first GPU hour.
-    check_labels(labels.labels_NT, labels.trait_names, splits)
+    check_labels(labels.labels_NT, labels.trait_names, split_N)
     labels.save(out)
     logging.info(
         "%s: %s images x %d traits, %.1f %% of the cells are positive",

@@ -8,7 +8,7 @@ import h5py
 import pandas as pd
 
 from vitproto.cli import run
-from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.files import whole_file
 from vitproto.runs import Run
@@ -18,7 +18,7 @@ from vitproto.traits.guard import check_labels
 
 def select_prototypes(
     scores: Path,
-    images: Path,
+    splits: Path,
     traits: Path,
     out: Path,
     *,
@@ -36,7 +36,7 @@ def select_prototypes(
 
     Args:
         scores: the HDF5 file with the image scores of all runs of a family.
-        images: the image list of the data set.
+        splits: the CSV file with the splits of the data set's images.
         traits: the NPZ file that says which image shows which trait.
         out: the CSV file to write: a row per run, n_train, selection seed and trait.
         n_train: how many training images choose, such as 16 256 all.
@@ -46,17 +46,17 @@ def select_prototypes(
         layer: of which block, counted from 0.
         method: how the prototypes were made.
     """
-    listed = read_image_list(images)
+    listed = read_splits(splits)
     image_ids = listed["image_id"].tolist()
     labels = TraitLabels.load(traits)
-    check_same_images(labels.image_ids, str(traits), image_ids, str(images))
+    check_same_images(labels.image_ids, str(traits), image_ids, str(splits))
     check_labels(labels.labels_NT, labels.trait_names, listed["split"].tolist())
     is_train_N = (listed["split"] == "train").to_numpy()
     prevalence_T = labels.labels_NT[~is_train_N].mean(axis=0)
     tables = []
     with h5py.File(scores) as file:
         scored_ids = file["image_ids"].asstr()[()].tolist()
-        check_same_images(scored_ids, str(scores), image_ids, str(images))
+        check_same_images(scored_ids, str(scores), image_ids, str(splits))
         runs = sorted(Run.parse(name) for name in file if name != "image_ids")
         for number, fitted in enumerate(runs, 1):
             scores_NK = file[f"{fitted.name}/scores_NK"][()]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.data.image_list import read_image_list
+from vitproto.data.image_list import read_splits
 from vitproto.files import whole_file
 from vitproto.report import map_table
 from vitproto.report.ap_table import read_ap
@@ -12,18 +12,18 @@ from vitproto.report.map_text import count_images
 from vitproto.report.winners import compare_methods
 
 
-def tabulate_map(ap: tuple[Path, ...], images: Path, table: Path, csv: Path) -> None:
+def tabulate_map(ap: tuple[Path, ...], splits: Path, table: Path, csv: Path) -> None:
     """Write how well the chosen prototypes find the traits, beside chance; who wins.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
-        images: the image list of that data set.
+        splits: the CSV file with the splits of that data set's images.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
     """
     rows = read_ap(list(ap))
     results = map_table.tabulate(rows)
-    n_images = count_images(read_image_list(images), results)
+    n_images = count_images(read_splits(splits), results)
     map_table.write_csv(results[map_table.COLUMNS], csv)
     with whole_file(table) as partial:
         text = write_markdown(results, n_images, compare_methods(rows))

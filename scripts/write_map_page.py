@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.data.image_list import read_image_list
+from vitproto.data.image_list import read_splits
 from vitproto.files import whole_file
 from vitproto.report.ap_table import read_ap
 from vitproto.report.features_links import find_pages
@@ -13,7 +13,7 @@ from vitproto.report.sae_metrics import read_metrics
 
 def write_map_page(
     ap: tuple[Path, ...],
-    images: Path,
+    splits: Path,
     chart: Path,
     layers: Path,
     encoders: Path,
@@ -29,7 +29,7 @@ def write_map_page(
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
-        images: the image list of that data set.
+        splits: the CSV file with the splits of that data set's images.
         chart: the SVG file of plot_map.py.
         layers: the SVG file of compare_layers.py.
         encoders: the SVG file of compare_encoders.py.
@@ -55,7 +55,7 @@ def write_map_page(
         saes = Autoencoders(read_metrics(sae_metrics), n_correlated, front)
     page = render_page(
         read_ap(list(ap)),
-        read_image_list(images),
+        read_splits(splits),
         Charts(*drawings),
         saes,
         find_pages(features, out),

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 
 from vitproto.activations.shards import LayerShape, write_shard
-from vitproto.data.image_list import COLUMNS, write_image_list
+from vitproto.data.image_list import COLUMNS, write_splits
 
 LAYER = 2
 
@@ -29,12 +29,12 @@ def write_shards(folder, x_NPD, n_shards=1, dtype="float32", **attributes):
     return tuple(paths)
 
 
-def write_images(folder, splits):
-    """Write the list of these activations' images; gives its path."""
+def write_split_list(folder, splits):
+    """Write the splits of these activations' images; gives the path."""
     rows = [(f"image{i}", f"{i}.jpg", split, "") for i, split in enumerate(splits)]
     images = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
-    write_image_list(images, folder / "images.csv")
-    return folder / "images.csv"
+    write_splits(images, folder / "splits.csv")
+    return folder / "splits.csv"
 
 
 def with_threads(n_threads, call):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recorded import LAYER, write_images, write_shards
+from recorded import LAYER, write_shards, write_split_list
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
@@ -16,7 +16,7 @@ X_NPD = np.arange(N * P * D, dtype=np.float32).reshape(N, P, D)  # no patch is a
 
 def opened(folder, splits=SPLITS, n_shards=3):
     shards = write_shards(folder, X_NPD, n_shards)
-    return open_training_images(shards, LAYER, write_images(folder, splits))
+    return open_training_images(shards, LAYER, write_split_list(folder, splits))
 
 
 def rows(x):

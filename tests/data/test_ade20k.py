@@ -18,7 +18,7 @@ from vitproto.data.ade20k import (
     read_images,
 )
 from vitproto.data.demo.write_scenes import CLASSES, DemoScenes, write_demo_scenes
-from vitproto.data.image_list import COLUMNS, read_image_list
+from vitproto.data.image_list import COLUMNS, read_image_list, read_splits
 
 IMAGES = ["training/ADE_b.jpg", "training/a b.v2.PNG", "validation/c.jpg"]
 SCENES = "ADE_b airport_terminal\nnobody bar\n\na b.v2 street\n"
@@ -236,11 +236,13 @@ def test_the_invented_scenes_are_read_like_the_published_data(tmp_path):
     out = tmp_path / "scenes"
     write_demo_scenes(out, cfg, n_workers=1)
     stage = runpy.run_path(str(PROJECT / "scripts/list_ade20k.py"))["list_ade20k"]
-    stage(out, tmp_path / "images.csv", name="scenes")
+    stage(out, tmp_path / "images.csv", tmp_path / "splits.csv", name="scenes")
     images = read_image_list(tmp_path / "images.csv")
-    assert images["split"].tolist() == ["train"] * 3 + ["test"] * 2
+    splits = read_splits(tmp_path / "splits.csv")
+    assert splits["split"].tolist() == ["train"] * 3 + ["test"] * 2
+    assert splits["image_id"].tolist() == images["image_id"].tolist()
     assert images["image_id"].tolist()[0] == "ADE_train_00000001"
-    assert (images["class_name"] != "").all()
+    assert (splits["class_name"] != "").all()
     assert read_classes(out) == list(CLASSES)
     for path in images["path"]:
         with Image.open(out / path) as image, Image.open(mask_path(out, path)) as mask:

@@ -19,7 +19,8 @@ from vitproto.data.cub200_traits import (
     read_traits,
     tabulate_labels,
 )
-from vitproto.data.image_list import read_image_list, write_image_list
+from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
+from vitproto.data.image_list import read_image_list, read_splits, write_splits
 from vitproto.data.trait_labels import TraitLabels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -351,42 +352,88 @@ def _stage(name):
     return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
 
 
-def test_the_stages_write_the_image_list_and_the_labels(official, tmp_path):
-    images, traits = tmp_path / "out" / "images.csv", tmp_path / "out" / "traits.npz"
-    _stage("list_cub200")(official, images, name="cub200")
-    _stage("read_traits")(official, images, traits, name="cub200")
-    assert read_image_list(images).equals(read_images(official))
+@pytest.mark.parametrize("layout", ["official", "folders"])
+def test_the_stages_write_images_splits_and_labels(layout, request, tmp_path):
+    root = request.getfixturevalue(layout)
+    images, splits = tmp_path / "out" / "images.csv", tmp_path / "out" / "splits.csv"
+    traits = tmp_path / "out" / "traits.npz"
+    _stage("list_cub200")(root, images, splits, name="cub200")
+    _stage("read_traits")(root, splits, traits, name="cub200")
+    listed = read_image_list(images)
+    assert listed["image_id"].tolist() == ["1", "2", "4", "3"]
+    assert read_splits(splits)["split"].tolist() == ["train", "test", "test", "train"]
+    assert listed.merge(read_splits(splits), on="image_id").equals(read_images(root))
     np.testing.assert_array_equal(TraitLabels.load(traits).labels_NT, EXPECTED)
 
 
+def _list_twice(root, tmp_path, correct):
+    """Bytes of the image list and of the splits, before and after a correction."""
+    written = []
+    for _ in range(2):
+        files = tmp_path / "images.csv", tmp_path / "splits.csv"
+        _stage("list_cub200")(root, *files, name="cub200")
+        written.append([file.read_bytes() for file in files])
+        correct()
+    return zip(*written, strict=True)
+
+
+def test_a_corrected_split_changes_no_byte_of_the_image_list(official, tmp_path):
+    def correct():
+        _write(official, "train_test_split.txt", "4 1\n1 0\n2 0\n3 1\n")
+
+    images, splits = _list_twice(official, tmp_path, correct)
+    assert images[0] == images[1]
+    # Image 4 stands on the third line of images.txt.
+    first, second = (text.decode().splitlines()[1:] for text in splits)
+    assert [line.split(",")[1] for line in first] == ["train", "test", "test", "train"]
+    assert [line.split(",")[1] for line in second] == ["test", "test", "train", "train"]
+
+
+def test_a_corrected_split_of_drawn_birds_changes_no_byte_of_the_image_list(tmp_path):
+    root = tmp_path / "birds"
+    write_demo_birds(root, DemoBirds(2, 4, 64, seed=0), n_workers=1)
+    (path,) = root.rglob("train_test_split.txt")
+
+    def correct():
+        other = {"0": "1", "1": "0"}
+        lines = [line.split() for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{i} {other[split]}\n" for i, split in lines))
+
+    images, splits = _list_twice(root, tmp_path, correct)
+    assert images[0] == images[1]
+    assert splits[0] != splits[1]
+    turned = splits[0].replace(b",train,", b",?,").replace(b",test,", b",train,")
+    assert turned.replace(b",?,", b",test,") == splits[1]
+
+
 def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_path):
-    images = tmp_path / "images.csv"
+    splits = tmp_path / "splits.csv"
     listed = read_images(official)
-    write_image_list(listed.iloc[[0, 1, 3, 2]], images)
+    write_splits(listed.iloc[[0, 1, 3, 2]], splits)
     with pytest.raises(
         ValueError, match=r"order their images differently: '\d' is number"
     ):
-        _stage("read_traits")(official, images, tmp_path / "t.npz", name="cub200")
-    write_image_list(listed.iloc[:3], images)
+        _stage("read_traits")(official, splits, tmp_path / "t.npz", name="cub200")
+    write_splits(listed.iloc[:3], splits)
     with pytest.raises(
-        ValueError, match=r"not in .*images\.csv, first '\d', number \d \(.* lists 3"
+        ValueError, match=r"not in .*splits\.csv, first '\d', number \d \(.* lists 3"
     ):
-        _stage("read_traits")(official, images, tmp_path / "t.npz", name="cub200")
+        _stage("read_traits")(official, splits, tmp_path / "t.npz", name="cub200")
     assert not (tmp_path / "t.npz").exists()
 
 
 @pytest.mark.parametrize(
     ("stage", "flags"),
     [
-        ("list_cub200", []),
-        ("read_traits", ["--images", "images.csv"]),
+        ("list_cub200", ["--images", "images.csv"]),
+        ("read_traits", ["--out", "traits.npz"]),
     ],
 )
 def test_a_missing_root_names_the_path_and_the_key_to_set(
     tmp_path, monkeypatch, stage, flags
 ):
     root = tmp_path / "nowhere"
-    argv = ["--root", str(root), "--out", "out", "--name", "birds", *flags]
+    argv = ["--root", str(root), "--splits", "s.csv", "--name", "birds", *flags]
     monkeypatch.setattr(sys, "argv", [stage, *argv])
     expected = f"{root} does not exist: set `datasets: birds: root` in the config"
     with pytest.raises(SystemExit, match=re.escape(expected)):
@@ -402,12 +449,12 @@ def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
 
 
 def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_path):
-    images, labels = tmp_path / "images.csv", tmp_path / "traits.npz"
-    _stage("list_cub200")(official, images, name="cub200")
+    splits, labels = tmp_path / "splits.csv", tmp_path / "traits.npz"
+    _stage("list_cub200")(official, tmp_path / "images.csv", splits, name="cub200")
     path = official / "attributes" / "image_attribute_labels.txt"
     n_attributes = len(ATTRIBUTES.splitlines())
     every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
     path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
     with pytest.raises(ValueError, match=r"would reach a mAP of 1\.00 .*`present`"):
-        _stage("read_traits")(official, images, labels, name="cub200")
+        _stage("read_traits")(official, splits, labels, name="cub200")
     assert not labels.exists()

@@ -1,9 +1,11 @@
 import os
+import runpy
 
 import pytest
 
+from vitproto.cli import PROJECT
 from vitproto.data.image_folder import read_images
-from vitproto.data.image_list import COLUMNS, read_image_list, write_image_list
+from vitproto.data.image_list import COLUMNS, read_image_list, read_splits
 
 
 def _fill(root, *paths):
@@ -116,9 +118,12 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path):
         read_images(tmp_path)
 
 
-def test_what_is_found_survives_the_way_through_the_image_list(tmp_path):
-    root = _fill(tmp_path / "root", "NA/007.jpg", 'a, "b"/ü.jpg')
-    images = read_images(root)
-    write_image_list(images, tmp_path / "images.csv")
-    assert read_image_list(tmp_path / "images.csv").equals(images)
+def test_what_is_found_survives_the_way_through_the_two_files(tmp_path):
+    root = _fill(tmp_path / "root", "train/NA/007.jpg", 'test/a, "b"/ü.jpg')
+    files = tmp_path / "images.csv", tmp_path / "splits.csv"
+    stage = runpy.run_path(str(PROJECT / "scripts/list_image_folder.py"))
+    stage["list_image_folder"](root, *files, name="birds")
+    images, splits = read_image_list(files[0]), read_splits(files[1])
+    assert images.merge(splits, on="image_id").equals(read_images(root))
+    assert splits["class_name"].tolist() == ['a, "b"', "NA"]
     assert all((root / path).is_file() for path in images["path"])

@@ -53,7 +53,7 @@ def squares():
 @pytest.fixture
 def study(tmp_path):
     """A data set with its activations, the mean colours of patches, and a run."""
-    root, lines, x_NPD = tmp_path / "data", ["image_id,path,split,class_name"], []
+    root, lines, x_NPD = tmp_path / "data", ["image_id,path"], []
     (root / "images").mkdir(parents=True)
     for i in range(N_IMAGES):
         pixels_HWC = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -65,7 +65,7 @@ def study(tmp_path):
         image = Image.fromarray(pixels_HWC)
         path = f"images/<i>{i}.png"
         image.save(root / path)
-        lines.append(f"image{i},{path},train,")
+        lines.append(f"image{i},{path}")
         window = np.asarray(PREPROCESSING.apply(image), np.float32) / 255
         x_NPD.append(window.reshape(4, 16, 4, 16, 3).mean((1, 3)).reshape(16, 3))
     (tmp_path / "images.csv").write_text("\n".join(lines) + "\n")

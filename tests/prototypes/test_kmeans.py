@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recorded import LAYER, with_threads, write_images, write_shards
+from recorded import LAYER, with_threads, write_shards, write_split_list
 
 from vitproto.activations.sample import PatchSample
 from vitproto.cli import PROJECT
@@ -170,7 +170,7 @@ def run_stage(
     manifest = folder / study / "checkpoints.json"
     fit_kmeans(
         shards,
-        write_images(folder, ["train"] * len(x_NPD)),
+        write_split_list(folder, ["train"] * len(x_NPD)),
         LAYER,
         runs,
         folder / "store/kmeans",

@@ -5,7 +5,7 @@ import runpy
 import numpy as np
 import pytest
 import torch
-from recorded import LAYER, with_threads, write_images, write_shards
+from recorded import LAYER, with_threads, write_shards, write_split_list
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
@@ -101,8 +101,8 @@ def test_the_stage_writes_scorers_that_are_zero_at_the_mean(tmp_path):
     x_NPD, planted_CD = planted(60, 10, 12, 2, mean=5)
     manifest = tmp_path / "checkpoints.json"
     shards = write_shards(tmp_path, x_NPD)
-    images = write_images(tmp_path, ["train"] * 60)
-    fit_pca(shards, images, LAYER, ("k2-seed0", "k4-seed0"), tmp_path, manifest)
+    splits = write_split_list(tmp_path, ["train"] * 60)
+    fit_pca(shards, splits, LAYER, ("k2-seed0", "k4-seed0"), tmp_path, manifest)
     runs = checkpoint.read_manifest(manifest)
     assert [run.name for run in runs] == ["k2-seed0", "k4-seed0"]
     two, four = (load(run.path) for run in runs)
@@ -121,8 +121,8 @@ def test_the_stage_writes_scorers_that_are_zero_at_the_mean(tmp_path):
 def test_the_stage_refuses_too_many_before_it_reads(tmp_path):
     shards = write_shards(tmp_path, np.ones((3, 2, 4), np.float32))
     manifest = tmp_path / "checkpoints.json"
-    images = write_images(tmp_path, ["train"] * 3)
+    splits = write_split_list(tmp_path, ["train"] * 3)
     runs = ("k2-seed0", "k10-seed0")
     with pytest.raises(ValueError, match="at most 8 prototypes"):
-        fit_pca(shards, images, LAYER, runs, tmp_path, manifest)
+        fit_pca(shards, splits, LAYER, runs, tmp_path, manifest)
     assert not manifest.exists()

@@ -9,7 +9,7 @@ import pytest
 from recorded import LAYER, write_shards
 
 from vitproto.cli import PROJECT
-from vitproto.data.image_list import COLUMNS, write_image_list
+from vitproto.data.image_list import COLUMNS, write_splits
 from vitproto.prototypes import checkpoint, load
 
 fit_randomtrain = runpy.run_path(str(PROJECT / "scripts/fit_randomtrain.py"))[
@@ -25,12 +25,12 @@ def run_stage(folder, runs, *, splits=SPLITS, n_shards=2, image_ids=None):
     image_ids = image_ids or [f"image{i}" for i in range(N)]
     pairs = zip(image_ids, splits, strict=True)
     rows = [(image_id, f"{image_id}.jpg", split, "") for image_id, split in pairs]
-    write_image_list(
-        pd.DataFrame(rows, columns=COLUMNS, dtype="str"), folder / "images.csv"
+    write_splits(
+        pd.DataFrame(rows, columns=COLUMNS, dtype="str"), folder / "splits.csv"
     )
     shards = write_shards(folder, X_NPD, n_shards)
     manifest = folder / "checkpoints.json"
-    fit_randomtrain(shards, folder / "images.csv", LAYER, runs, folder, manifest)
+    fit_randomtrain(shards, folder / "splits.csv", LAYER, runs, folder, manifest)
     return checkpoint.read_manifest(manifest)
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitproto.data.image_list import COLUMNS as IMAGE_COLUMNS
-from vitproto.data.image_list import write_image_list
+from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
 from vitproto.report.ap_table import read_ap
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_table import tabulate
@@ -65,10 +64,10 @@ def _table(tmp_path, *args, **kwargs):
 
 
 @pytest.fixture
-def images(tmp_path):
-    rows = [(str(i), f"{i}.jpg", "train" if i < 6 else "test", "") for i in range(16)]
-    path = tmp_path / "images.csv"
-    write_image_list(pd.DataFrame(rows, columns=IMAGE_COLUMNS, dtype="str"), path)
+def splits(tmp_path):
+    rows = [(str(i), "train" if i < 6 else "test", "") for i in range(16)]
+    path = tmp_path / "splits.csv"
+    write_splits(pd.DataFrame(rows, columns=SPLIT_COLUMNS, dtype="str"), path)
     return path
 
 
@@ -208,9 +207,9 @@ def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_pat
     np.testing.assert_allclose(ranked["train_map"], [0.75, 0.75])
 
 
-def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, images):
+def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _settings_lines())
-    files = _run_stages(tmp_path / "out", (ap,), images)
+    files = _run_stages(tmp_path / "out", (ap,), splits)
     text = files["map_table.md"].decode()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -242,13 +241,13 @@ def _stage(name):
     return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
 
 
-def _run_stages(folder, ap_files, images, sae_metrics=(), features=()):
+def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
     folder.mkdir(exist_ok=True)
 
     def files(name, *suffixes):
         return [folder / f"{name}{suffix}" for suffix in suffixes]
 
-    _stage("tabulate_map")(ap_files, images, *files("map_table", ".md", ".csv"))
+    _stage("tabulate_map")(ap_files, splits, *files("map_table", ".md", ".csv"))
     _stage("plot_map")(ap_files, *files("map_chart", ".png", ".svg"))
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
@@ -262,19 +261,19 @@ def _run_stages(folder, ap_files, images, sae_metrics=(), features=()):
         _stage("plot_sae_front")(sae_metrics, *files("sae_front", ".png", ".svg"))
     more = sae_metrics, sae_front, features
     page = folder / "index.html"
-    _stage("write_map_page")(ap_files, images, *drawings, *more, page, n_correlated=9)
+    _stage("write_map_page")(ap_files, splits, *drawings, *more, page, n_correlated=9)
     written = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return {path.name: path.read_bytes() for path in written}
 
 
 def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
-    tmp_path, images
+    tmp_path, splits
 ):
     gaussian = {pair: (0.5, 0.2, 0.1) for pair in TEST_AP}
     random = _write(tmp_path / "random.csv", _lines(TEST_AP))
     other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
-    first = _run_stages(tmp_path / "first", (random, other), images)
-    second = _run_stages(tmp_path / "second", (other, random), images)
+    first = _run_stages(tmp_path / "first", (random, other), splits)
+    second = _run_stages(tmp_path / "second", (other, random), splits)
     winner = "With 2 prototypes (tiny, layer 3, chosen on 4 images), random wins: "
     assert winner in first["map_table.md"].decode()
     assert winner in first["index.html"].decode()
@@ -304,10 +303,10 @@ def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
     assert read_ap([shuffled, _write(tmp_path / "b.csv", other)]).equals(whole)
 
 
-def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, images):
+def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP, n_train=7))
     with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
-        _stage("tabulate_map")((ap,), images, tmp_path / "t.md", tmp_path / "t.csv")
+        _stage("tabulate_map")((ap,), splits, tmp_path / "t.md", tmp_path / "t.csv")
 
 
 class _Page(HTMLParser):
@@ -346,9 +345,9 @@ def _read_page(text):
     return page
 
 
-def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, images):
+def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
-    text = _run_stages(tmp_path / "out", (ap,), images)["index.html"].decode()
+    text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
     page = _read_page(text)
     assert all(link.startswith("#") for link in page.links)
     assert not {"link", "img", "iframe", "object"} & set(page.tags)
@@ -387,7 +386,7 @@ def _write_features(folder, layer):
     return folder
 
 
-def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, images):
+def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
     metrics = tmp_path / "sae_metrics.csv"
     metrics.write_text(SAE_METRICS)
@@ -397,7 +396,7 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, i
         for layer in (11, 3)
     ]
     written = [
-        _run_stages(out, (ap,), images, (metrics,), tuple(order))["index.html"]
+        _run_stages(out, (ap,), splits, (metrics,), tuple(order))["index.html"]
         for order in (features, features[::-1])
     ]
     assert written[0] == written[1]
@@ -422,12 +421,12 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, i
 
 
 def test_metrics_without_their_chart_and_folders_without_features_are_refused(
-    tmp_path, images
+    tmp_path, splits
 ):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
-    _run_stages(tmp_path / "out", (ap,), images)
+    _run_stages(tmp_path / "out", (ap,), splits)
     chart = tmp_path / "out/map_chart.svg"
-    page = (ap,), images, chart, chart, chart, chart
+    page = (ap,), splits, chart, chart, chart, chart
     out = tmp_path / "index.html"
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
         _stage("write_map_page")(*page, (ap,), (), (), out, n_correlated=9)
@@ -436,25 +435,25 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     assert not out.exists()
 
 
-def test_names_cannot_smuggle_markup_into_the_page(tmp_path, images):
+def test_names_cannot_smuggle_markup_into_the_page(tmp_path, splits):
     evil = "<img src=x onerror=alert(1)>"
     lines = [
         line.replace("tiny", evil).replace("wing::blue", "<script>w()</script>")
         for line in _lines(TEST_AP)
     ]
     ap = _write(tmp_path / "ap.csv", lines)
-    text = _run_stages(tmp_path / "out", (ap,), images)["index.html"].decode()
+    text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
     page = _read_page(text)
     assert "img" not in page.tags
     assert page.tags.count("script") == 1
     assert ["random", evil] in [row[:2] for row in page.rows]
 
 
-def test_a_chart_that_is_no_svg_is_refused(tmp_path, images):
+def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
         _stage("write_map_page")(
-            *((ap,), images, ap, ap, ap, ap, (), (), (), tmp_path / "index.html"),
+            *((ap,), splits, ap, ap, ap, ap, (), (), (), tmp_path / "index.html"),
             n_correlated=9,
         )
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.cli import PROJECT
-from vitproto.data.image_list import COLUMNS, write_image_list
+from vitproto.data.image_list import IMAGE_COLUMNS, write_image_list
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
@@ -201,8 +201,9 @@ def pictures(tmp_path):
     for i in range(6):
         image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         image.resize((64, 64)).save(tmp_path / f"root/{i}.png")
-        rows.append([f"image{i}", f"{i}.png", "train" if i < 5 else "test", ""])
-    write_image_list(pd.DataFrame(rows, columns=COLUMNS), tmp_path / "images.csv")
+        rows.append([f"image{i}", f"{i}.png"])
+    listed = pd.DataFrame(rows, columns=IMAGE_COLUMNS)
+    write_image_list(listed, tmp_path / "images.csv")
     labels_NP = rng.integers(0, 4, (6, 64))
     labels_NP[5] = 4
     generator = torch.Generator().manual_seed(0)

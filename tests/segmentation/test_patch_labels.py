@@ -21,7 +21,7 @@ from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
 from vitproto.data.ade20k import read_images
 from vitproto.data.demo.write_scenes import DemoScenes, write_demo_scenes
-from vitproto.data.image_list import write_image_list
+from vitproto.data.image_list import write_image_list, write_splits
 from vitproto.segmentation.patch_labels import (
     PatchLabels,
     label_window,
@@ -269,13 +269,15 @@ def study(tmp_path):
     }
     write_data(root, masks)
     write_image_list(read_images(root), tmp_path / "images.csv")
+    write_splits(read_images(root), tmp_path / "splits.csv")
     return tmp_path
 
 
 def run_stage(study, out="labels.h5", n_workers=2, n_shards=1):
     shards = recorded(study / f"shards of {out[:-3]}", range(4), 4, n_shards=n_shards)
     label_patches(
-        *(study / "data", study / "images.csv", shards[::-1], LAYER, study / out),
+        *(study / "data", study / "images.csv", study / "splits.csv"),
+        *(shards[::-1], LAYER, study / out),
         name="tiny",
         n_workers=n_workers,
     )
@@ -331,12 +333,14 @@ def test_invented_scenes_are_labelled_where_their_masks_say(tmp_path):
     images = read_images(root)
     ids = {image_id: f"image{i}" for i, image_id in enumerate(images["image_id"])}
     write_image_list(images.replace({"image_id": ids}), tmp_path / "images.csv")
+    write_splits(images.replace({"image_id": ids}), tmp_path / "splits.csv")
     preprocessing = dataclasses.replace(
         PREPROCESSING, height=32, width=32, resize_mode="squash"
     )
     shards = recorded(tmp_path / "shards", images["image_id"], 16, preprocessing)
     label_patches(
-        *(root, tmp_path / "images.csv", shards, LAYER, tmp_path / "labels.h5"),
+        *(root, tmp_path / "images.csv", tmp_path / "splits.csv"),
+        *(shards, LAYER, tmp_path / "labels.h5"),
         name="scenes",
         n_workers=2,
     )
@@ -381,15 +385,18 @@ def test_a_mask_that_went_missing_is_named(study):
 
 
 def test_a_list_without_test_images_is_refused(study):
-    path = study / "images.csv"
+    path = study / "splits.csv"
     path.write_text(path.read_text().replace(",test,", ",train,"))
     with pytest.raises(ValueError, match="lists no image of the split test"):
         run_stage(study)
 
 
-def test_images_listed_in_another_order_are_refused(study):
-    path = study / "images.csv"
-    header, first, second, *rest = path.read_text().splitlines()
-    path.write_text("\n".join([header, second, first, *rest]))
-    with pytest.raises(ValueError, match="order their images differently"):
+@pytest.mark.parametrize("swapped", [["images"], ["splits"], ["images", "splits"]])
+def test_images_listed_in_another_order_are_refused(study, swapped):
+    for name in swapped:
+        path = study / f"{name}.csv"
+        header, first, second, *rest = path.read_text().splitlines()
+        path.write_text("\n".join([header, second, first, *rest]))
+    names = r"images\.csv and .*" + ("labels" if len(swapped) == 2 else r"splits\.csv")
+    with pytest.raises(ValueError, match=f"{names}.* order their images differently"):
         run_stage(study)

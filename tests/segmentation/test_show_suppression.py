@@ -55,7 +55,7 @@ SQUARES = {
 @pytest.fixture
 def study(tmp_path):
     """A data set with its activations, the mean colours of patches, SAE and probe."""
-    root, lines, x_NPD = tmp_path / "data", ["image_id,path,split,class_name"], []
+    root, lines, x_NPD = tmp_path / "data", ["image_id,path"], []
     root.mkdir()
     masks, labels_NP = [], []
     for i in range(N_TRAIN + N_TEST):
@@ -68,8 +68,7 @@ def study(tmp_path):
             mask_HW[y : y + 16, x : x + 16] = label
         image = Image.fromarray(pixels_HWC)
         image.save(root / f"{i}.png")
-        split = "train" if i < N_TRAIN else "test"
-        lines.append(f"image{i},{i}.png,{split},")
+        lines.append(f"image{i},{i}.png")
         window = np.asarray(PREPROCESSING.apply(image), np.float32) / 255
         x_NPD.append(window.reshape(4, 16, 4, 16, 3).mean((1, 3)).reshape(16, 3))
         labels_NP.append(mask_HW[::16, ::16].reshape(16))

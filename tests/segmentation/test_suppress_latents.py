@@ -284,12 +284,12 @@ def early(tmp_path):
     settings = tiny_encoder(tmp_path / "tiny")
     encoder = load_encoder(settings, "float32", (0, 2))
     (tmp_path / "data").mkdir()
-    lines, pixels = ["image_id,path,split,class_name"], []
+    lines, pixels = ["image_id,path"], []
     for i in range(N_IMAGES):
         noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
         image = Image.fromarray(noise).resize((32, 32), Image.Resampling.NEAREST)
         image.save(tmp_path / f"data/{i}.png")
-        lines.append(f"image{i},{i}.png,{'train' if i < N_TRAIN else 'test'},")
+        lines.append(f"image{i},{i}.png")
         pixels.append(encoder.preprocessing.read(tmp_path / f"data/{i}.png"))
     (tmp_path / "images.csv").write_text("\n".join(lines) + "\n")
     pixels_NCHW = torch.from_numpy(np.stack(pixels))

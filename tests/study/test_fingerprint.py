@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import LAYER, write_images, write_shards
+from recorded import LAYER, write_shards, write_split_list
 
 from vitproto.cli import PROJECT
 from vitproto.data.demo.write_birds import DemoBirds
@@ -206,15 +206,12 @@ def definitions_called(call):
 
 
 def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
-    birds, images, rng = (
-        tmp_path / "birds",
-        tmp_path / "i.csv",
-        np.random.default_rng(0),
-    )
+    birds, rng = tmp_path / "birds", np.random.default_rng(0)
+    images, splits = tmp_path / "images.csv", tmp_path / "birds.csv"
     x_NPD = rng.standard_normal((20, 3, 8), dtype=np.float32)
     shards = write_shards(tmp_path, x_NPD, n_shards=2)
     manifests = {name: tmp_path / name / "checkpoints.json" for name in FITTERS}
-    listed = write_images(tmp_path, ["train", "test"] * 10)
+    listed = write_split_list(tmp_path, ["train", "test"] * 10)
     fits = {}
     for name in FITTERS:
         read = (shards,) if name == "fit_gaussian" else (shards, listed)
@@ -223,8 +220,8 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
-        "list_cub200": ((birds, images), {"name": "birds"}),
-        "read_traits": ((birds, images, tmp_path / "t.npz"), {"name": "birds"}),
+        "list_cub200": ((birds, images, splits), {"name": "birds"}),
+        "read_traits": ((birds, splits, tmp_path / "t.npz"), {"name": "birds"}),
         **{name: (fits[name], {}) for name in FITTERS},
         "fit_kmeans": (
             (shards, listed, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),

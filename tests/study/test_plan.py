@@ -216,8 +216,8 @@ def test_a_list_of_images_that_the_plan_is_far_from_is_named(real, tmp_path):
     sizes = {"cub200": 11, "inat21": 10}
     for name, n_images in sizes.items():
         real["datasets"][name]["n_images"] = 12
-        rows = "".join(f'{i},"a\nb",train,\n' for i in range(n_images))
-        (tmp_path / f"{name}.images.csv").write_text(f"image_id,path,split,c\n{rows}")
+        rows = "".join(f'{i},"a\nb"\n' for i in range(n_images))
+        (tmp_path / f"{name}.images.csv").write_text(f"image_id,path\n{rows}")
     assert wrong_counts(real, tmp_path) == [
         f"{tmp_path}/inat21.images.csv lists 10 images, the plan is for 12: write "
         "datasets: inat21: n_images: 10"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitproto.data.image_list import write_image_list
+from vitproto.data.image_list import write_splits
 from vitproto.data.trait_labels import TraitLabels
 
 STAGE = Path(__file__).parents[2] / "scripts" / "select_prototypes.py"
@@ -26,7 +26,7 @@ class Study:
         rng = np.random.default_rng(0)
         self.paths = {
             "scores": folder / "scores.h5",
-            "images": folder / "images.csv",
+            "splits": folder / "splits.csv",
             "traits": folder / "traits.npz",
             "out": folder / "family/ap.csv",
         }
@@ -44,12 +44,11 @@ class Study:
         images = pd.DataFrame(
             {
                 "image_id": self.ids,
-                "path": [f"{image_id}.jpg" for image_id in self.ids],
                 "split": self.splits,
                 "class_name": "bird",
             }
         )
-        write_image_list(images, self.paths["images"])
+        write_splits(images, self.paths["splits"])
         TraitLabels(list(self.ids), TRAITS, self.labels_NT).save(self.paths["traits"])
         with h5py.File(self.paths["scores"], "w") as file:
             file.create_dataset(

@@ -79,6 +79,14 @@ EDITS = {
         replace("vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2"),
         ["read_traits", *SELECTION],
     ),
+    "reader of splits": (
+        replace("vitproto/data/image_list.py", "split not in SPLITS", "split == 'val'"),
+        [
+            *("read_traits", "fit_randomtrain", *FITS),
+            *["score_images"] * (N_FAMILIES - 1),  # all but those of fit_gaussian
+            *(*SELECTION, "evaluate_saes", *SAE_REPORT, "show_features"),
+        ],
+    ),
     "AP kernel": (
         replace(
             "vitproto/traits/average_precision.py",

@@ -7,11 +7,11 @@ import numpy as np
 
 from vitproto.activations.shards import image_ids_digest
 from vitproto.activations.stream import Activations
-from vitproto.data.image_list import check_same_images, read_image_list
+from vitproto.data.image_list import check_same_images, read_splits
 
 
 def open_training_images(
-    shards: Sequence[Path], layer: int, images: Path
+    shards: Sequence[Path], layer: int, splits: Path
 ) -> Activations:
     """Open one layer of a data set's training images.
 
@@ -21,26 +21,26 @@ def open_training_images(
     Args:
         shards: all shards of the data set, in any order.
         layer: which block, counted from 0.
-        images: the data set's image list, which says which are training images.
+        splits: the CSV file that says which of its images are for training.
 
     Returns:
-        Those images alone, in the order of the list. Where others were left out, the
+        Those images alone, in the order of the shards. Where others were left out, the
         attributes say which ones stayed, since the same images may be split otherwise.
 
     Raises:
-        ValueError: the shards are not those of the list (see also
+        ValueError: the shards hold other images than the splits (see also
             `Activations.open`), or no image is for training.
     """
     acts = Activations.open(shards, layer)
-    listed = read_image_list(images)
+    listed = read_splits(splits)
     listed_ids = listed["image_id"].tolist()
-    check_same_images(acts.image_ids, str(shards[0]), listed_ids, str(images))
+    check_same_images(acts.image_ids, str(shards[0]), listed_ids, str(splits))
     i_train_N = np.flatnonzero(listed["split"] == "train")
     if len(i_train_N) == acts.n_images:
         return acts
     if len(i_train_N) == 0:
         raise ValueError(
-            f"{images} lists no training image, so there is nothing to fit to: name "
+            f"{splits} lists no training image, so there is nothing to fit to: name "
             "another fit_dataset"
         )
     train = acts.only(i_train_N)

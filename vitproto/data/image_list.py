@@ -1,4 +1,8 @@
-"""Image lists: which images are there, in which split, and in which order."""
+"""Image lists: which images are there, in which order; and in which split.
+
+Two files, so that a corrected split leaves the first one, and the activations that
+were recorded in its order, as they are.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -9,6 +13,9 @@ import pandas as pd
 from vitproto.files import whole_file
 
 COLUMNS = ["image_id", "path", "split", "class_name"]
+"""What there is to say of an image: the columns of both files."""
+IMAGE_COLUMNS = ["image_id", "path"]
+SPLIT_COLUMNS = ["image_id", "split", "class_name"]
 SPLITS = ("train", "test")
 
 
@@ -19,37 +26,71 @@ def read_image_list(path: Path) -> pd.DataFrame:
     as `NA` come back as they were written.
 
     Args:
-        path: a CSV file with the columns `image_id, path, split, class_name`.
+        path: a CSV file with the columns `image_id, path`.
 
     Returns:
         Those columns, row by row in the file's order, which is the order of
-        images in every later file. `path` is relative to the data set's root and
-        `class_name` may be empty.
+        images in every later file. `path` is relative to the data set's root.
 
     Raises:
         ValueError: naming file and line, where columns are missing or more than
-            these, a row is too long or too short, an id or a path is empty or
-            stands there twice, or a split is neither `train` nor `test`.
+            these, a row is too long or too short, or an id or a path is empty or
+            stands there twice.
     """
-    rows = _read_rows(path)
-    line, header = rows.pop(0) if rows else (1, [])
-    if header != COLUMNS:
-        raise ValueError(
-            f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, "
-            f"got {','.join(header) or 'nothing'}: run the list_* stage again"
-        )
-    for line, row in rows:
-        _check_row(path, line, row)
-    _check_unique(path, rows, "image_id")
-    _check_unique(path, rows, "path")
-    return pd.DataFrame([row for _, row in rows], columns=COLUMNS, dtype="str")
+    rows = _read_table(path, IMAGE_COLUMNS)
+    # The same file in both splits would let a prototype be tested on an image
+    # that chose it, so paths count as well as ids.
+    for column in IMAGE_COLUMNS:
+        _check_keys(path, rows, column, IMAGE_COLUMNS.index(column))
+    return pd.DataFrame([row for _, row in rows], columns=IMAGE_COLUMNS, dtype="str")
+
+
+def read_splits(path: Path) -> pd.DataFrame:
+    """In which split is each image of a data set, and of which class?
+
+    Strings stay as they were written, as in the image list.
+
+    Args:
+        path: a CSV file with the columns `image_id, split, class_name`.
+
+    Returns:
+        Those columns, row by row in the file's order, which is that of the image
+        list; `check_same_images` says whether it is. `class_name` may be empty.
+
+    Raises:
+        ValueError: naming file and line, where columns are missing or more than
+            these, a row is too long or too short, an id is empty or stands there
+            twice, or a split is neither `train` nor `test`.
+    """
+    rows = _read_table(path, SPLIT_COLUMNS)
+    _check_keys(path, rows, "image_id", 0)
+    for line, (_, split, _) in rows:
+        if split not in SPLITS:
+            raise ValueError(
+                f"{path}, line {line}: the split must be one of {', '.join(SPLITS)}, "
+                f"got {split!r}"
+            )
+    return pd.DataFrame([row for _, row in rows], columns=SPLIT_COLUMNS, dtype="str")
 
 
 def write_image_list(images: pd.DataFrame, path: Path) -> None:
-    """Write `images` so that `read_image_list` gives it back unchanged."""
-    assert list(images.columns) == COLUMNS, images.columns
-    with whole_file(path) as partial:
-        images.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    """Write which images there are so that `read_image_list` gives it back unchanged.
+
+    Args:
+        images: all `COLUMNS`, or those of an image list; it takes the latter.
+        path: the CSV file to write.
+    """
+    _write_table(images[IMAGE_COLUMNS], path)
+
+
+def write_splits(images: pd.DataFrame, path: Path) -> None:
+    """Write the splits of images so that `read_splits` gives them back unchanged.
+
+    Args:
+        images: all `COLUMNS`, or those of splits; it takes the latter.
+        path: the CSV file to write.
+    """
+    _write_table(images[SPLIT_COLUMNS], path)
 
 
 def check_same_images(
@@ -60,8 +101,8 @@ def check_same_images(
     Args:
         image_ids: of the rows of the file.
         where: the file, for the message.
-        listed_ids: of the image list, each once.
-        listed: the image list's file, for the message.
+        listed_ids: of the image list, or the splits, each once.
+        listed: the file of these, for the message.
 
     Raises:
         ValueError: an image is missing, unknown or doubled, or stands elsewhere. It
@@ -95,6 +136,28 @@ def check_same_images(
     )
 
 
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _read_table(path: Path, columns: list[str]) -> list[tuple[int, list[str]]]:
+    """The rows below the header, each as long as it should be, with their lines."""
+    rows = _read_rows(path)
+    line, header = rows.pop(0) if rows else (1, [])
+    if header != columns:
+        raise ValueError(
+            f"{path}, line {line}: expected the columns {','.join(columns)}, "
+            f"got {','.join(header) or 'nothing'}: run the list_* stage again"
+        )
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise ValueError(
+                f"{path}, line {line}: expected {len(columns)} columns, got {len(row)}"
+            )
+    return rows
+
+
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """The rows with their line numbers, which differ where a name holds a line end."""
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -108,31 +171,17 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
             ) from None
 
 
-def _check_row(path: Path, line: int, row: list[str]) -> None:
-    if len(row) != len(COLUMNS):
-        raise ValueError(
-            f"{path}, line {line}: expected {len(COLUMNS)} columns, got {len(row)}"
-        )
-    image_id, image_path, split, _ = row
-    if not image_id or not image_path:
-        empty = "path" if image_id else "image_id"
-        raise ValueError(f"{path}, line {line}: the {empty} is empty")
-    if split not in SPLITS:
-        raise ValueError(
-            f"{path}, line {line}: the split must be one of {', '.join(SPLITS)}, "
-            f"got {split!r}"
-        )
-
-
-def _check_unique(path: Path, rows: list[tuple[int, list[str]]], column: str) -> None:
-    # The same file in both splits would let a prototype be tested on an image
-    # that chose it, so paths count as well as ids.
-    i_column = COLUMNS.index(column)
+def _check_keys(
+    path: Path, rows: list[tuple[int, list[str]]], column: str, i_column: int
+) -> None:
+    """Has each row its own value in this column?"""
     first_line: dict[str, int] = {}
     for line, row in rows:
-        earlier = first_line.setdefault(row[i_column], line)
+        key = row[i_column]
+        if not key:
+            raise ValueError(f"{path}, line {line}: the {column} is empty")
+        earlier = first_line.setdefault(key, line)
         if earlier != line:
             raise ValueError(
-                f"{path}, line {line}: {column} {row[i_column]!r} is already on "
-                f"line {earlier}"
+                f"{path}, line {line}: {column} {key!r} is already on line {earlier}"
             )

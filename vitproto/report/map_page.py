@@ -55,7 +55,7 @@ class Autoencoders(NamedTuple):
 
 def render_page(
     ap: pd.DataFrame,
-    images: pd.DataFrame,
+    splits: pd.DataFrame,
     charts: Charts,
     saes: Autoencoders | None,
     features: Sequence[FeaturesLink],
@@ -64,7 +64,7 @@ def render_page(
 
     Args:
         ap: what `read_ap` gives.
-        images: the image list of the same data set.
+        splits: what `read_splits` gives of the same data set.
         charts: of the same AP.
         saes: the autoencoders of the study, if it has any.
         features: the pages to link to.
@@ -96,7 +96,7 @@ def render_page(
         table=show_table(table),
         above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
-        meanings=explain_columns(table, count_images(images, table)),
+        meanings=explain_columns(table, count_images(splits, table)),
         best=describe(best),
         traits=tabulate_traits(ap, best).to_dict("records"),
     )

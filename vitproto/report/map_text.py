@@ -6,26 +6,25 @@ from vitproto.report.ap_table import SETTING
 from vitproto.report.settings import name_setting
 
 
-def count_images(images: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
+def count_images(splits: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
     """How many images does each split hold?
 
     Args:
-        images: the image list of the data set that the table is about.
+        splits: what `read_splits` gives of the data set that the table is about.
         table: what `tabulate` gives.
 
     Raises:
         ValueError: a row of the table was chosen on more training images than
-            there are, so that list and table do not belong together.
+            there are, so that splits and table do not belong together.
     """
     n_images = {
-        split: int((images["split"] == split).sum()) for split in ("train", "test")
+        split: int((splits["split"] == split).sum()) for split in ("train", "test")
     }
     most = int(table["n_train"].max())
     if most > n_images["train"]:
         raise ValueError(
-            f"the AP files speak of {most} training images, but the image list has "
-            f"{n_images['train']}: give the list of the data set that they were "
-            "made from"
+            f"the AP files speak of {most} training images, but the list of splits has "
+            f"{n_images['train']}: give that of the data set that they were made from"
         )
     return n_images
 

@@ -51,8 +51,9 @@ CHECKPOINTS, EVALUATED_CHECKPOINTS = (
     f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
     for dataset in (FITTED, EVALUATED)
 )
-IMAGES, FITTED_IMAGES = (
-    f"{DATA}.images.csv".format(dataset=dataset) for dataset in (EVALUATED, FITTED)
+IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
+SPLITS, FITTED_SPLITS = (
+    f"{DATA}.splits.csv".format(dataset=dataset) for dataset in (EVALUATED, FITTED)
 )
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"

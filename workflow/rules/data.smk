@@ -68,11 +68,12 @@ rule draw_demo_scenes:
 
 
 rule list_cub200:
-    """List the images of CUB-200-2011: their order, once and for all."""
+    """List the images of CUB-200-2011, in their order once and for all, and the splits."""
     input:
         drawn_data,
     output:
-        f"{DATA}.images.csv",
+        images=f"{DATA}.images.csv",
+        splits=f"{DATA}.splits.csv",
     log:
         f"{LOGS}/list_cub200/{{dataset}}.log",
     benchmark:
@@ -87,15 +88,16 @@ rule list_cub200:
         code=fingerprint("list_cub200"),
     shell:
         "python scripts/list_cub200.py --name {wildcards.dataset} --root {params.root}"
-        " --out {output} > {log} 2>&1"
+        " --images {output.images} --splits {output.splits} > {log} 2>&1"
 
 
 rule list_image_folder:
-    """List the images of a folder: their order, once and for all."""
+    """List the images of a folder, in their order once and for all, and the splits."""
     input:
         drawn_data,
     output:
-        f"{DATA}.images.csv",
+        images=f"{DATA}.images.csv",
+        splits=f"{DATA}.splits.csv",
     log:
         f"{LOGS}/list_image_folder/{{dataset}}.log",
     benchmark:
@@ -110,15 +112,16 @@ rule list_image_folder:
         code=fingerprint("list_image_folder"),
     shell:
         "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
-        " --out {output} > {log} 2>&1"
+        " --images {output.images} --splits {output.splits} > {log} 2>&1"
 
 
 rule list_ade20k:
-    """List the images of ADE20K: their order, once and for all."""
+    """List the images of ADE20K, in their order once and for all, and the splits."""
     input:
         drawn_data,
     output:
-        f"{DATA}.images.csv",
+        images=f"{DATA}.images.csv",
+        splits=f"{DATA}.splits.csv",
     log:
         f"{LOGS}/list_ade20k/{{dataset}}.log",
     benchmark:
@@ -133,14 +136,14 @@ rule list_ade20k:
         code=fingerprint("list_ade20k"),
     shell:
         "python scripts/list_ade20k.py --name {wildcards.dataset} --root {params.root}"
-        " --out {output} > {log} 2>&1"
+        " --images {output.images} --splits {output.splits} > {log} 2>&1"
 
 
 rule read_traits:
     """Read which images show which traits."""
     input:
         drawn_data,
-        images=f"{DATA}.images.csv",
+        splits=f"{DATA}.splits.csv",
     output:
         f"{DATA}.traits.npz",
     log:
@@ -155,4 +158,4 @@ rule read_traits:
         code=fingerprint("read_traits"),
     shell:
         "python scripts/read_traits.py --name {wildcards.dataset}"
-        " --root {params.root} --images {input.images} --out {output} > {log} 2>&1"
+        " --root {params.root} --splits {input.splits} --out {output} > {log} 2>&1"

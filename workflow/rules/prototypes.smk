@@ -9,7 +9,7 @@ rule fit_random:
     """Choose patches at random: each one's activation is a prototype."""
     input:
         shards=fitted_shards,
-        images=FITTED_IMAGES,
+        splits=FITTED_SPLITS,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -26,7 +26,7 @@ rule fit_random:
         store=CHECKPOINTS,
         code=fingerprint("fit_random"),
     shell:
-        "python scripts/fit_random.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
+        "python scripts/fit_random.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
@@ -34,7 +34,7 @@ rule fit_randomtrain:
     """Choose patches of the evaluated data set's own training images at random."""
     input:
         shards=evaluated_shards,
-        images=IMAGES,
+        splits=SPLITS,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -52,7 +52,7 @@ rule fit_randomtrain:
         code=fingerprint("fit_randomtrain"),
     shell:
         "python scripts/fit_randomtrain.py --shards {input.shards}"
-        " --images {input.images} --layer {wildcards.layer} --runs {params.runs}"
+        " --splits {input.splits} --layer {wildcards.layer} --runs {params.runs}"
         " --store {params.store} --manifest {output} > {log} 2>&1"
 
 
@@ -60,7 +60,7 @@ rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
-        images=FITTED_IMAGES,
+        splits=FITTED_SPLITS,
         same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
@@ -82,7 +82,7 @@ rule fit_kmeans:
         flags=flags(config["methods"]["kmeans"]),
         code=fingerprint("fit_kmeans"),
     shell:
-        "python scripts/fit_kmeans.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
+        "python scripts/fit_kmeans.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --centres {params.centres} --store {params.store}"
         " --manifest {output} --score {params.score} {params.flags} > {log} 2>&1"
 
@@ -91,7 +91,7 @@ rule fit_pca:
     """Find the principal components of all patches."""
     input:
         shards=fitted_shards,
-        images=FITTED_IMAGES,
+        splits=FITTED_SPLITS,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -109,7 +109,7 @@ rule fit_pca:
         store=CHECKPOINTS,
         code=fingerprint("fit_pca"),
     shell:
-        "python scripts/fit_pca.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
+        "python scripts/fit_pca.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
 
 
@@ -117,7 +117,7 @@ rule fit_sae:
     """Train the sparse autoencoders of a sweep over one stream of patches."""
     input:
         shards=fitted_shards,
-        images=FITTED_IMAGES,
+        splits=FITTED_SPLITS,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
         log=f"{FAMILY}/training.csv",
@@ -141,7 +141,7 @@ rule fit_sae:
         how=training_flags,
         code=fingerprint("fit_sae"),
     shell:
-        "python scripts/fit_sae.py --shards {input.shards} --images {input.images} --layer {wildcards.layer}"
+        "python scripts/fit_sae.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
         " --log {output.log} --unfinished {params.unfinished}"
         " --encoder {wildcards.encoder} --method {wildcards.method}"
@@ -204,7 +204,7 @@ rule evaluate_saes:
     """Measure every autoencoder of a family on images that it did not learn from."""
     input:
         shards=fitted_shards,
-        images=FITTED_IMAGES,
+        splits=FITTED_SPLITS,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:
         metrics=f"{FAMILY}/sae_metrics.csv",
@@ -225,7 +225,7 @@ rule evaluate_saes:
         device=device,
         code=fingerprint("evaluate_saes"),
     shell:
-        "python scripts/evaluate_saes.py --shards {input.shards} --images {input.images}"
+        "python scripts/evaluate_saes.py --shards {input.shards} --splits {input.splits}"
         " --checkpoints {input.checkpoints} --metrics {output.metrics}"
         " --latents {output.latents} --encoder {wildcards.encoder}"
         " --layer {wildcards.layer} --method {wildcards.method}"

@@ -15,7 +15,7 @@ rule tabulate_map:
     """Tabulate mAP, its spread over traits and chance."""
     input:
         ap=EVERY_AP,
-        images=IMAGES,
+        splits=SPLITS,
     output:
         table=f"{STUDY}/map_table.md",
         csv=f"{STUDY}/map_table.csv",
@@ -29,7 +29,7 @@ rule tabulate_map:
     params:
         code=fingerprint("tabulate_map"),
     shell:
-        "python scripts/tabulate_map.py --ap {input.ap} --images {input.images}"
+        "python scripts/tabulate_map.py --ap {input.ap} --splits {input.splits}"
         " --table {output.table} --csv {output.csv} > {log} 2>&1"
 
 
@@ -127,7 +127,7 @@ rule write_map_page:
     """Write the result as one page that opens offline."""
     input:
         ap=EVERY_AP,
-        images=IMAGES,
+        splits=SPLITS,
         chart=f"{STUDY}/map_chart.svg",
         layers=f"{STUDY}/layer_chart.svg",
         encoders=f"{STUDY}/encoder_chart.svg",
@@ -148,7 +148,7 @@ rule write_map_page:
         n_correlated=config["held_out"]["n_correlated"],
         code=fingerprint("write_map_page"),
     shell:
-        "python scripts/write_map_page.py --ap {input.ap} --images {input.images}"
+        "python scripts/write_map_page.py --ap {input.ap} --splits {input.splits}"
         " --chart {input.chart} --layers {input.layers} --encoders {input.encoders}"
         " --groups {input.groups} --sae_metrics {input.sae_metrics}"
         " --sae_front {input.sae_front} --features {input.features} --out {output}"

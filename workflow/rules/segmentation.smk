@@ -43,6 +43,7 @@ rule label_patches:
     input:
         evaluated_data,
         images=IMAGES,
+        splits=SPLITS,
         shards=segmented_shards,
     output:
         PATCH_LABELS,
@@ -60,7 +61,8 @@ rule label_patches:
         code=fingerprint("label_patches"),
     shell:
         "python scripts/label_patches.py --root {params.root} --images {input.images}"
-        " --shards {input.shards} --layer {params.layer} --out {output}"
+        " --splits {input.splits} --shards {input.shards} --layer {params.layer}"
+        " --out {output}"
         f" --name {EVALUATED} --n_workers {{threads}} > {{log}} 2>&1"
 
 

@@ -30,7 +30,7 @@ rule select_prototypes:
     """Choose a prototype for each trait on training images and test it on others."""
     input:
         scores=f"{FAMILY}/scores.h5",
-        images=IMAGES,
+        splits=SPLITS,
         traits=f"{DATA}.traits.npz".format(dataset=EVALUATED),
     output:
         f"{FAMILY}/ap.csv",
@@ -52,7 +52,7 @@ rule select_prototypes:
         code=fingerprint("select_prototypes"),
     shell:
         "NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py"
-        " --scores {input.scores} --images {input.images} --traits {input.traits}"
+        " --scores {input.scores} --splits {input.splits} --traits {input.traits}"
         " --out {output}"
         f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
         " --layer {wildcards.layer} --method {wildcards.method} {params.selection}"

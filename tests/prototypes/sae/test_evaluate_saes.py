@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from autoencoders import normal, random_autoencoder, write_family
-from recorded import LAYER, write_images, write_shards
+from recorded import LAYER, write_shards, write_split_list
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
@@ -32,7 +32,7 @@ def run_stage(folder, shards, manifest):
     folder.mkdir()
     evaluate_saes(
         shards,
-        shards[0].parent / "images.csv",
+        shards[0].parent / "splits.csv",
         manifest,
         folder / "sae_metrics.csv",
         folder / "latents.h5",
@@ -49,7 +49,7 @@ def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
     x_NPD = normal(0, 25, 5, 6)
     manifest = write_family(tmp_path, FAMILY)
     shards = write_shards(tmp_path, x_NPD)
-    write_images(tmp_path, ["train"] * 25)
+    write_split_list(tmp_path, ["train"] * 25)
     metrics, latents = run_stage(tmp_path / "one", shards, manifest)
     found = evaluate(
         Activations.open(shards, LAYER), list(FAMILY.values()), CFG, torch.device("cpu")
@@ -87,7 +87,7 @@ def test_prototypes_that_are_no_autoencoder_are_refused(tmp_path):
     checkpoint.save(path, DotProduct(normal(0, 4, 6)), {})
     checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): path})
     shards = write_shards(tmp_path, normal(0, 6, 5, 6))
-    write_images(tmp_path, ["train"] * 6)
+    write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="holds a dot_product, which reconstructs"):
         run_stage(tmp_path / "out", shards, tmp_path / "checkpoints.json")
     assert not list((tmp_path / "out").iterdir())
@@ -96,6 +96,6 @@ def test_prototypes_that_are_no_autoencoder_are_refused(tmp_path):
 def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):
     manifest = write_family(tmp_path, FAMILY)
     shards = write_shards(tmp_path, normal(0, 6, 5, 7))
-    write_images(tmp_path, ["train"] * 6)
+    write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="of width 6, but those of layer 2 have 7"):
         run_stage(tmp_path / "out", shards, manifest)

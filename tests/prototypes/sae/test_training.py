@@ -16,7 +16,7 @@ from planted import (
     sae_settings,
     share_found,
 )
-from recorded import LAYER, with_threads, write_images, write_shards
+from recorded import LAYER, with_threads, write_shards, write_split_list
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
@@ -281,8 +281,8 @@ def stage_command(folder, shards, runs, out, **changes):
         *(
             "--shards",
             *map(str, shards),
-            "--images",
-            str(shards[0].parent / "images.csv"),
+            "--splits",
+            str(shards[0].parent / "splits.csv"),
         ),
         *("--runs", *runs),
         *("--encoder", "tiny", "--layer", str(LAYER), "--method", "topk"),
@@ -297,7 +297,7 @@ def stage_command(folder, shards, runs, out, **changes):
 def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
     x_NPD, _ = planted_activations(n_images=400)
     shards = write_shards(tmp_path, x_NPD, 2)
-    write_images(tmp_path, ["train"] * 400)
+    write_split_list(tmp_path, ["train"] * 400)
     runs = ["k48-lr0.003-sparsity3-seed0", "k96-lr0.001-sparsity3-seed1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(stage_command(whole, shards, runs, "study"), check=True)
@@ -332,7 +332,7 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
 def test_a_store_is_shared_and_what_was_made_otherwise_is_never_taken(tmp_path):
     x_NPD, _ = planted_activations(n_images=200)
     shards = write_shards(tmp_path, x_NPD)
-    write_images(tmp_path, ["train"] * 200)
+    write_split_list(tmp_path, ["train"] * 200)
     small = {"n_patches": 2048}
     runs = ["k48-lr0.003-sparsity3-seed0"]
 
