@@ -1,8 +1,9 @@
 # `make demo` and `make test` are all that a fresh machine needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# Scripts of the workflow run with this environment's Python.
+# Scripts of the workflow run with this environment's Python, and this folder's library.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)
 
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
@@ -14,8 +15,8 @@ help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: .venv/ready ## install, then run the whole job on birds that the project draws
-	$(BIN)/snakemake --profile profiles/demo
-	$(BIN)/snakemake --profile profiles/demo --configfile config/demo_scenes.yaml
+	$(BIN)/python -m snakemake --profile profiles/demo
+	$(BIN)/python -m snakemake --profile profiles/demo --configfile config/demo_scenes.yaml
 	@echo
 	@cat $(DEMO)/map_table.md
 	@echo
@@ -41,9 +42,9 @@ slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cl
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 check: .venv/ready ## check style and formatting
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m snakefmt --check Snakefile workflow
 
 bench: .venv/ready ## compare speed with peers and floors, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run_all.py
@@ -74,10 +75,23 @@ graph: .venv/ready ## draw which rules and jobs wait for which: docs/*_graph.md,
 	$(BIN)/python scripts/draw_graphs.py --config config/demo_scenes.yaml \
 	  --rules results/graphs/demo_scenes_rules.md --jobs results/graphs/demo_scenes_jobs.md
 
-# The environment: made once, made again when pyproject.toml changes.
+# The environment: made once, made again when pyproject.toml changes. One that was moved
+# or copied with its folder is mended: its scripts name the folder that they were made in.
+MOVED := $(shell [ -s .venv/ready ] && [ "$$(cat .venv/ready)" != "$(CURDIR)" ] && echo yes)
+ifeq ($(MOVED),yes)
+.PHONY: .venv/ready
+endif
+
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"vitproto needs Python 3.11 or later, not {sys.version.split()[0]}: make PYTHON=python3.11")'
+ifeq ($(MOVED),yes)
+	@echo "Mending .venv, which was made in another folder ..."
+	@$(PYTHON) -m venv --without-pip .venv
+	@grep -lIE '^#!.*/\.venv/bin/python' $(BIN)/* | xargs sed -i '1s|^#!.*/\.venv/bin/python|#!$(CURDIR)/$(BIN)/python|'
+	@sed -i "s|$$(cat $@)/|$(CURDIR)/|g" .venv/lib/python*/site-packages/__editable__*
+else
 	@echo "Installing into .venv (minutes, once) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --editable '.[dev]'
-	@touch $@
+endif
+	@echo "$(CURDIR)" > $@

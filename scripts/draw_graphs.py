@@ -7,8 +7,8 @@ import yaml
 from vitproto.cli import PROJECT, run
 from vitproto.files import whole_file
 from vitproto.study.config import check
-from vitproto.study.graphs import job_graph, rule_graph
 from vitproto.study.dry_run import dry_run
+from vitproto.study.graphs import job_graph, rule_graph
 
 WRITTEN = "Written by `make graph`; do not edit."
 

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import logging
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from vitproto.activations.ahead import ahead
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.recording import encode_files
 from vitproto.activations.sharding import shard_range
@@ -14,6 +17,7 @@ from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list
 from vitproto.device import pick_device
+from vitproto.files import sha256_of
 from vitproto.progress import progress_bar
 from vitproto.study.fingerprint import fingerprint
 
@@ -84,6 +88,10 @@ def record_activations(
         ) as shard,
         progress_bar(len(mine), "images") as progress,
     ):
+        # Each file is read a second time, from memory where there is room.
+        hashes = (partial(sha256_of, path) for path in paths)
+        hashed = ahead(hashes, n_threads=1, n_ahead=2 * batch_size)
+        digests: list[bytes] = []
         for i_first, acts in encode_files(
             paths,
             encoder,
@@ -94,7 +102,9 @@ def record_activations(
         ):
             for layer, (patches_BPD, cls_BD) in acts.items():
                 shard.write(i_first, layer, patches_BPD, cls_BD)
+            digests += islice(hashed, len(patches_BPD))
             progress.update(len(patches_BPD))
+        shard.write_image_digests(digests)
     seconds = progress.format_dict["elapsed"]
     logging.info(
         "%s: %.2f GB, %s patches/s",

@@ -18,6 +18,7 @@ def run(stage: Callable[..., None]) -> None:
     `ValueError` that our own code raises is a user's mistake: one line and exit
     status 1. Anything else is our bug and keeps its traceback.
     """
+    _check_library(stage.__name__)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
@@ -28,6 +29,17 @@ def run(stage: Callable[..., None]) -> None:
         if not _is_ours(raised_in):
             raise
         sys.exit(f"{stage.__name__}: {error}")
+
+
+def _check_library(name: str) -> None:
+    """Refuse to run a stage of one checkout with the library of another."""
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    checkout = script.resolve().parent.parent
+    if (checkout / "vitproto").is_dir() and checkout != PROJECT:
+        sys.exit(
+            f"{name}: {script} would run the library in {PROJECT}, which Python finds "
+            f"first: set PYTHONPATH={checkout}"
+        )
 
 
 def _is_ours(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -26,3 +27,9 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     partial = path.with_name(f".partial-{owner}{path.name}")
     yield partial
     os.replace(partial, path)
+
+
+def sha256_of(path: Path) -> bytes:
+    """The SHA-256 of a file, 32 bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -10,13 +10,8 @@ import pytest
 from PIL import Image
 
 from vitproto.cli import PROJECT
-from vitproto.data.ade20k import (
-    FOLDER,
-    find_root,
-    mask_path,
-    read_classes,
-    read_images,
-)
+from vitproto.data.ade20k import mask_path, read_classes, read_images
+from vitproto.data.ade20k_layout import FOLDER, find_root
 from vitproto.data.demo.write_scenes import CLASSES, DemoScenes, write_demo_scenes
 from vitproto.data.image_list import COLUMNS, read_image_list, read_splits
 

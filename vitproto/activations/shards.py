@@ -5,7 +5,8 @@ encoder, settings and code made it and where it stands in the data set. It holds
 
 - `image_ids`: n variable-length UTF-8 strings,
 - `layer{L}/patches`: n images × P patches × D values, for each layer recorded,
-- `layer{L}/cls`: n images × D values, where the encoder has a CLS token.
+- `layer{L}/cls`: n images × D values, where the encoder has a CLS token,
+- `image_sha256`: n × 32 bytes, the digest of each image file.
 
 Patches are stored one image per chunk, neither compressed nor filtered, so a reader
 that knows where the chunks start can fetch any patch with one `pread`. Compression
@@ -38,6 +39,8 @@ LIBVER = ("v110", "v110")
 """HDF5 1.10 puts checksums on all metadata: a damaged chunk table cannot be read."""
 
 Attribute = str | int | float
+
+_IMAGE_DIGESTS = "image_sha256"
 
 
 class _Damaged(Exception):
@@ -84,6 +87,7 @@ class ShardWriter:
     """Takes the activations of a shard batch by batch; made by `write_shard`."""
 
     def __init__(self, file: h5py.File, layers: Mapping[int, LayerShape]):
+        self._file = file
         self._encoder = file.attrs["encoder"]
         self._image_ids = file["image_ids"].asstr()[:].tolist()
         self._patches = {layer: file[f"layer{layer}/patches"] for layer in layers}
@@ -122,6 +126,12 @@ class ShardWriter:
         if cls_BD is not None:
             self._cls[layer][rows] = self._fitted(cls_BD, layer, rows)
         self._written[layer][rows] = True
+
+    def write_image_digests(self, sha256_N: Sequence[bytes]) -> None:
+        """Say which files the images were read from: 32 bytes for each."""
+        assert len(sha256_N) == len(self._image_ids), len(sha256_N)
+        digests_N32 = np.frombuffer(b"".join(sha256_N), np.uint8).reshape(-1, 32)
+        self._file.create_dataset(_IMAGE_DIGESTS, data=digests_N32)
 
     def _fitted(self, values: Tensor, layer: int, rows: slice) -> np.ndarray:
         """The values in the shard's type, if they all fit into it."""
@@ -232,6 +242,15 @@ def read_shard(path: Path, layer: int) -> Shard:
             f"{path} is damaged or no shard of activations ({error}): delete it and "
             "run record_activations again"
         ) from error
+
+
+def read_image_digests(path: Path) -> list[bytes] | None:
+    """The SHA-256 of each image file of a shard; None where that cannot be read."""
+    try:
+        with h5py.File(path, locking=False) as file:
+            return [digest.tobytes() for digest in file[_IMAGE_DIGESTS][:]]
+    except (OSError, KeyError, RuntimeError):
+        return None
 
 
 def _describe(file: h5py.File, path: Path, layer: int) -> Shard:

@@ -10,42 +10,18 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from vitproto.data.ade20k_layout import (
+    SPLIT_OF,
+    find_object_info,
+    find_root,
+    names_in,
+)
 from vitproto.data.cub200_layout import first_few, is_whole_number
 from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.image_list import COLUMNS
 
-FOLDER = "ADEChallengeData2016"
-
-SPLIT_OF = {"training": "train", "validation": "test"}
-"""Our names of the splits, by those of the folders."""
-
 CLASS_COLUMNS = ("idx", "name")
 """The columns of `objectInfo*.txt` that are read, in lower or upper case."""
-
-
-def find_root(root: Path) -> Path:
-    """Where do `images` and `annotations` lie: in `root`, or a folder below?
-
-    Raises:
-        ValueError: neither `root` nor `root/ADEChallengeData2016` is one, or it lacks
-            a split; the message lists the folders looked for.
-    """
-    tops = (root, root / FOLDER)
-    kinds = ("images", "annotations")
-    for top in tops:
-        if any((top / kind).is_dir() for kind in kinds):
-            folders = [top / kind / split for kind in kinds for split in SPLIT_OF]
-            missing = [str(folder) for folder in folders if not folder.is_dir()]
-            if missing:
-                raise ValueError(
-                    f"{', '.join(missing)} missing: a data set in ADE20K's layout has "
-                    "images and annotations, each with training and validation"
-                )
-            return top
-    looked_for = ", ".join(str(top / kind) for top in tops for kind in kinds)
-    raise ValueError(
-        f"{root} holds no data set in ADE20K's layout, looked for: {looked_for}"
-    )
 
 
 def read_images(root: Path) -> pd.DataFrame:
@@ -73,7 +49,7 @@ def read_images(root: Path) -> pd.DataFrame:
     path_of: dict[str, str] = {}
     for folder, split in SPLIT_OF.items():
         images = top / "images" / folder
-        names = [n for n in _names_in(images) if n.lower().endswith(SUFFIXES)]
+        names = [n for n in names_in(images) if n.lower().endswith(SUFFIXES)]
         if not names:
             raise ValueError(f"{images} is empty: looked for {', '.join(SUFFIXES)}")
         stems = [os.path.splitext(name)[0] for name in names]
@@ -124,7 +100,7 @@ def read_classes(root: Path) -> list[str]:
             the columns Idx and Name, a label is no whole number, stands there twice
             or is left out, or a name is missing; with file and line.
     """
-    path = _find_object_info(find_root(root))
+    path = find_object_info(find_root(root))
     lines = _read_lines(path)
     header = [field.strip().lower() for field in lines[0].split("\t")]
     if any(header.count(column) != 1 for column in CLASS_COLUMNS):
@@ -156,22 +132,6 @@ def read_classes(root: Path) -> list[str]:
     return [name_of[label] for label in sorted(name_of)]
 
 
-def _find_object_info(top: Path) -> Path:
-    """The one file that lists the classes."""
-    found = [
-        top / name
-        for name in _names_in(top)
-        if name.startswith("objectInfo") and name.endswith(".txt")
-    ]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise ValueError(
-            f"{top} must hold exactly one objectInfo*.txt, the list of classes, found "
-            f"{names}"
-        )
-    return found[0]
-
-
 def _check_labels(path: Path, line_of: dict[int, int]) -> None:
     """Are the labels 1 to C, each of them?"""
     if not line_of:
@@ -190,24 +150,11 @@ def _check_labels(path: Path, line_of: dict[int, int]) -> None:
         )
 
 
-def _names_in(folder: Path) -> list[str]:
-    """The names of all that lies in a folder and is not hidden, sorted."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"{folder} holds {name!r}, a name that is not UTF-8: rename it"
-            ) from None
-    return names
-
-
 def _check_pairs(
     images: Path, names: list[str], stems: list[str], annotations: Path
 ) -> None:
     """Has each image of a split a mask, and each mask an image?"""
-    found = _names_in(annotations)
+    found = names_in(annotations)
     masks = {name.removesuffix(".png") for name in found if name.endswith(".png")}
     pairs = zip(stems, names, strict=True)
     alone = [name for stem, name in pairs if stem not in masks]

@@ -54,6 +54,26 @@ def find_layout(root: Path) -> Cub200Layout:
     )
 
 
+def find_attributes(metadata: Path) -> Path:
+    """The file with the names of the attributes.
+
+    Raises:
+        ValueError: it is in none of the places; the message lists them.
+    """
+    # The official archive has it beside CUB_200_2011. The nearest one counts:
+    # farther out it may belong to another data set.
+    candidates = [
+        metadata / "attributes" / "attributes.txt",
+        metadata / "attributes.txt",
+        metadata.parent / "attributes.txt",
+    ]
+    for path in candidates:
+        if path.is_file():
+            return path
+    listed = ", ".join(str(path) for path in candidates)
+    raise ValueError(f"the names of the attributes are missing, looked for: {listed}")
+
+
 def read_numbered(path: Path) -> dict[int, NumberedText]:
     """Which text stands beside each id, in a file of `id text` lines?
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from vitproto.data.cub200_layout import (
+    find_attributes,
     find_layout,
     first_few,
     is_whole_number,
@@ -45,7 +46,7 @@ def read_traits(root: Path) -> TraitLabels:
             an image has no label at all; with file, line and value.
     """
     metadata = find_layout(root).metadata
-    attributes = read_numbered(_find_attributes(metadata))
+    attributes = read_numbered(find_attributes(metadata))
     image_ids = list(read_numbered(metadata / "images.txt"))
     labels_txt = metadata / "attributes" / "image_attribute_labels.txt"
     rows_R4 = read_label_columns(labels_txt)
@@ -126,21 +127,6 @@ def tabulate_labels(
             f"of images.txt: {first_few(unlabelled)}"
         )
     return labels_NT
-
-
-def _find_attributes(metadata: Path) -> Path:
-    # The official archive has it beside CUB_200_2011. The nearest one counts:
-    # farther out it may belong to another data set.
-    candidates = [
-        metadata / "attributes" / "attributes.txt",
-        metadata / "attributes.txt",
-        metadata.parent / "attributes.txt",
-    ]
-    for path in candidates:
-        if path.is_file():
-            return path
-    listed = ", ".join(str(path) for path in candidates)
-    raise ValueError(f"the names of the attributes are missing, looked for: {listed}")
 
 
 def _find_places(

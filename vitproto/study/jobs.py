@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from vitproto.study.addresses import of_activations
 from vitproto.study.runs import Family, expand_runs, families
 
 FIT_STAGES = {
@@ -98,7 +99,11 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     for name, encoder in recorded:
         n_shards = config["datasets"][name]["n_shards"]
         for i_shard in range(n_shards):
-            place = {"i_shard": f"{i_shard:05d}", "n_shards": f"{n_shards:05d}"}
+            place = {
+                "address": of_activations(config, name, encoder),
+                "i_shard": f"{i_shard:05d}",
+                "n_shards": f"{n_shards:05d}",
+            }
             yield Job(
                 "record_activations", {"dataset": name, "encoder": encoder, **place}
             )

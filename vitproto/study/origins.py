@@ -24,9 +24,9 @@ FORMAT = 2
 UNKNOWN = "unknown"
 """Stands for a digest that only a job which is due can tell."""
 
-# Which part of a data set a job worked on. Nothing that is made of all parts depends
-# on how they were cut, so their origins must not either.
-_PARTS = {"i_shard", "n_shards"}
+# Which part of a data set a job worked on, and where its results lie. Nothing that is
+# made of all parts depends on how they were cut, so their origins must not either.
+_PARTS = {"i_shard", "n_shards", "address"}
 
 # A digest of a set of images: those of two parts add up to that of the whole.
 _SUM = "sum:"
@@ -91,7 +91,7 @@ def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
 
 
 def whole_data(wildcards: Mapping[str, str]) -> dict[str, str]:
-    """The wildcards without those that say which part of a data set is meant."""
+    """The wildcards but for those of parts of a data set, and of where results lie."""
     return {key: value for key, value in wildcards.items() if key not in _PARTS}
 
 

@@ -1,4 +1,4 @@
-"""What jobs read that the workflow does not make, where it is too much to list as input.
+"""What jobs read that the workflow does not make, beside the inputs that rules list.
 
 Images count by path, size and date, so that looking at half a million takes seconds.
 Where only a date differs, content decides: shards hold the digest of each image that
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from vitproto.activations.sharding import shard_range
+from vitproto.files import sha256_of
+from vitproto.progress import progress_bar
 from vitproto.study.digests import Digests
 from vitproto.study.origins import image_sum
 
@@ -28,7 +30,7 @@ class Stat(NamedTuple):
 
 @runtime_checkable
 class RawFiles(Protocol):
-    """Files that a job reads: the value of a rule's parameter, which is no setting."""
+    """Files that a job reads: rules list them as a parameter, which is no setting."""
 
     def digests(self, known: Digests) -> dict[str, str]:
         """Their digests today by name; nothing of what is not there."""
@@ -65,20 +67,19 @@ class Names:
 
 @dataclass(frozen=True)
 class Contents:
-    """Every file below some folders, by content."""
+    """Every file below a folder, by content."""
 
     what: str
-    folders: tuple[Path, ...]
+    folder: Path
 
     def digests(self, known: Digests) -> dict[str, str]:
         """One digest of all names and contents."""
+        if not self.folder.is_dir():
+            return {}
         digest = hashlib.sha256()
-        for folder in self.folders:
-            if not folder.is_dir():
-                return {}
-            for name in sorted(files_below(folder)):
-                digest.update(os.fsencode(name) + b"\0")
-                digest.update(known.of(folder / name).encode())
+        for name in sorted(files_below(self.folder)):
+            digest.update(os.fsencode(name) + b"\0")
+            digest.update(known.of(self.folder / name).encode())
         return {self.what: digest.hexdigest()}
 
 
@@ -98,9 +99,21 @@ class Images:
         digest = _digest_of_images(self.root, self.images, self.i_shard, self.n_shards)
         return {} if digest is None else {self.what: digest}
 
-    def stats(self) -> dict[str, Stat] | None:
-        """Size and date of each image, by path below `root`; None if one is missing."""
-        return _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
+    def are_those_of(self, shard: Path) -> bool:
+        """Was a shard recorded from images of this content, whatever their dates?"""
+        # Imported here: most runs never ask, and torch takes seconds to load.
+        from vitproto.activations.shards import read_image_digests
+
+        found = _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
+        recorded = read_image_digests(shard)
+        if found is None or recorded is None or len(recorded) != len(found):
+            return False
+        with progress_bar(len(found), "images compared") as progress:
+            for path, digest in zip(found, recorded, strict=True):
+                if sha256_of(self.root / path) != digest:
+                    return False
+                progress.update()
+        return True
 
 
 @cache

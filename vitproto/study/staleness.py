@@ -1,4 +1,4 @@
-"""Which jobs of a study are due: from what their results were made of, and nothing else.
+"""Which jobs of a study are due, from what their results were made of.
 
 One function decides for a run, a dry run, `make stale` and `make plan`. Snakemake's
 memory and the dates of files play no part. A result is fresh if the note beside it says
@@ -17,7 +17,7 @@ from vitproto.study import origins
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import fingerprint, reached
 from vitproto.study.origins import UNKNOWN, Origin, content_name
-from vitproto.study.raw_files import RawFiles
+from vitproto.study.raw_files import Images, RawFiles
 
 READ_WHOLE_BYTES = 2**26
 """Results up to this size are known by their content, larger ones by their size."""
@@ -97,13 +97,17 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         project: the folder that holds `scripts/` and the package.
         digests: of files that were read before.
     """
-    today = [_own_origin(job, project, digests) for job in jobs]
     states = [_State.look(job, digests) for job in jobs]
+    today = [
+        _with_known_images(job, _own_origin(job, project, digests), state, digests)
+        for job, state in zip(jobs, states, strict=True)
+    ]
     remade: set[int] = set()  # jobs whose results count by content, and are due
     while True:
         verdict = _compare(jobs, today, states, remade)
         _decide(jobs, states, verdict)
-        found = {i for i, job in enumerate(jobs) if job.by_content and verdict.due[i] != Due.NO}
+        due = {i for i, found in verdict.due.items() if found != Due.NO}
+        found = {i for i in due if jobs[i].by_content}
         if found <= remade:
             return verdict
         remade |= found
@@ -143,7 +147,7 @@ class _State:
 
 
 def content_of(result: Path, digests: Digests) -> str:
-    """What a result holds: a digest, or of a large file the size; of a folder nothing."""
+    """What a result holds: a digest; of a large file its size, of a folder nothing."""
     if result.is_dir():
         return ""
     size = result.stat().st_size
@@ -192,6 +196,23 @@ def _own_origin(job: Job, project: Path, digests: Digests) -> Origin:
     )
 
 
+def _with_known_images(
+    job: Job, own: Origin, state: _State, digests: Digests
+) -> Origin:
+    """Look into images that differ from those recorded, perhaps only in their dates."""
+    noted = state.origin.files if state.origin else {}
+    files = {name: digests.earlier(digest) for name, digest in own.files.items()}
+    for images in job.raw:
+        today = files.get(images.what) if isinstance(images, Images) else None
+        then = noted.get(images.what) if isinstance(images, Images) else None
+        if today is None or then in (None, today) or state.missing:
+            continue
+        if images.are_those_of(job.outputs[0]):
+            digests.note_same(own.files[images.what], then)
+            files[images.what] = then
+    return replace(own, files=files)
+
+
 def _compare(
     jobs: Sequence[Job],
     own: Sequence[Origin],
@@ -234,9 +255,7 @@ def _compare(
     return verdict
 
 
-def _decide(
-    jobs: Sequence[Job], states: Sequence[_State], verdict: Verdict
-) -> None:
+def _decide(jobs: Sequence[Job], states: Sequence[_State], verdict: Verdict) -> None:
     """Fill in which jobs are due, from the results that the run asks for downwards."""
     forced = _forced(jobs)
     wanted = {i: Due.YES for i, job in enumerate(jobs) if job.is_wanted}
@@ -270,7 +289,7 @@ def _forced(jobs: Sequence[Job]) -> set[int]:
     """What is forced, and all that is made of it, up to small results."""
     forced: set[int] = set()
     for i, job in enumerate(jobs):
-        from_forced = any(need in forced and not jobs[need].by_content for need in job.needs)
-        if job.is_forced or from_forced:
+        passed_on = [need for need in job.needs if not jobs[need].by_content]
+        if job.is_forced or not forced.isdisjoint(passed_on):
             forced.add(i)
     return forced

@@ -77,13 +77,13 @@ class _StudyDag(DAG):
         failed = self.workflow.scheduler.failed if self.workflow.scheduler else ()
         for job in self._needrun - running:
             n_needs = sum(need in self._needrun for need in self.dependencies[job])
-            # What alone could need it must first be known to be due. A dry run shows it.
+            # What alone needs it may turn out to be fresh; a dry run shows it.
             waits = due[job] == Due.WAITS and not self.workflow.dryrun
             self._n_until_ready[job] = n_needs + waits + (job in failed)
         self._len = len(self._finished | self._needrun)
 
     def judge(self) -> None:
-        """Look at all results of the study's jobs, and say of each whether it is due."""
+        """Look at the results of all jobs, and say of each whether it is due."""
         self.jobs_judged = jobs_in(self, self.by_content)
         self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
         self.digests.save()
@@ -91,11 +91,12 @@ class _StudyDag(DAG):
             due, reasons = self.verdict.due[i], self.verdict.reasons[i]
             self._reason[job] = _Why(due, reasons)
 
-    async def finish(self, job: Any, update_checkpoint_dependencies: bool = True) -> Any:
+    async def finish(self, job: Any, *others: Any, **options: Any) -> Any:
         """Mark a job as finished. If its results count by content, look again."""
-        found = await super().finish(job, update_checkpoint_dependencies)
+        found = await super().finish(job, *others, **options)
         makes_small = any(j.rule.name in self.by_content for j in _members(job))
         if makes_small and self.workflow.is_main_process and not self.workflow.dryrun:
+            look_again()
             await self.postprocess_after_update()
             self.take_back_notes()
             return True

@@ -14,6 +14,9 @@ from vitproto.study.fingerprint import PROJECT
 from vitproto.study.raw_files import RawFiles, look_again
 from vitproto.study.staleness import Job, content_of, origin_of_job
 
+READS = "reads"
+"""The parameter in which a rule lists what its jobs read besides their inputs."""
+
 
 def jobs_in(dag: Any, by_content: frozenset[str]) -> dict[Any, Job]:
     """The jobs of Snakemake's graph as ours, each after those that it needs.
@@ -68,17 +71,15 @@ def _job(
 def settings_of(rule: Rule, params: Any) -> dict[str, Any]:
     """The parameters of a job that can change its results.
 
-    Those whose functions ask for `threads` say where and how a job runs.
+    Not those whose functions ask for `threads`: they say where and how a job runs.
     """
-    values = {
-        name: params.get(name) for name, item in rule.params.items() if not _is_how(item)
-    }
-    return {k: v for k, v in values.items() if not isinstance(v, RawFiles)}
+    settings = [name for name, item in rule.params.items() if not _is_how(item)]
+    return {name: params.get(name) for name in settings if name != READS}
 
 
 def raw_files_of(params: Any) -> tuple[RawFiles, ...]:
-    """The parameters of a job that say what it reads besides its inputs."""
-    return tuple(value for value in params if isinstance(value, RawFiles))
+    """What a job reads besides its inputs: the parameter `reads`."""
+    return tuple(params.get(READS, ()))
 
 
 def note_origins(

@@ -10,10 +10,10 @@ rule record_activations:
     output:
         SHARD,
     log:
-        f"{LOGS}/record_activations/{{dataset}}/{{encoder}}"
+        f"{LOGS}/record_activations/{{dataset}}/{{encoder}}/{{address}}"
         "/shard-{i_shard}-of-{n_shards}.log",
     benchmark:
-        f"{LOGS}/record_activations/{{dataset}}/{{encoder}}"
+        f"{LOGS}/record_activations/{{dataset}}/{{encoder}}/{{address}}"
         "/shard-{i_shard}-of-{n_shards}.tsv"
     threads: 8
     resources:
@@ -27,6 +27,7 @@ rule record_activations:
         root=data_root,
         weights=weights,
         how=recording_speed,
+        reads=image_sources,
         code=fingerprint("record_activations"),
     shell:
         "python scripts/record_activations.py --name {wildcards.dataset}"

@@ -1,13 +1,30 @@
 """What the rules share: the checked study, path templates, and named functions."""
 
+import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# Jobs, and what follows here, use the library beside the Snakefile, whatever checkout
+# the environment was made for: notes of origin say that they did.
+sys.path.insert(0, str(workflow.basedir))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(workflow.basedir), *os.environ.get("PYTHONPATH", "").split(":")])
+).rstrip(os.pathsep)
+
+import vitproto
+
+if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.py"):
+    raise WorkflowError(
+        f"the library in {Path(vitproto.__file__).parent} is loaded already, but this "
+        f"workflow is that of {workflow.basedir}: run it in a process of its own"
+    )
+
 from vitproto.study import config as study_config
-from vitproto.study import disk
+from vitproto.study import addresses, disk, sources
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import fingerprint
 from vitproto.study.hooks import check_before_first_job, end_with_failures
@@ -45,7 +62,7 @@ LOGS = "results/logs"
 DATA = "results/data/{dataset}"
 SHARD = (
     config["storage"]["activations"]
-    + "/{dataset}/{encoder}/shard-{i_shard}-of-{n_shards}.h5"
+    + "/{dataset}/{encoder}/{address}/shard-{i_shard}-of-{n_shards}.h5"
 )
 CHECKPOINTS, EVALUATED_CHECKPOINTS = (
     f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
@@ -68,6 +85,7 @@ wildcard_constraints:
     layer=r"\d+",
     method=r"[a-z]+",
     run=r"k\d+(-[a-z0-9.+-]+)?-seed\d+",
+    address=rf"[0-9a-f]{{{addresses.N_DIGITS}}}",
     i_shard=r"\d{5}",
     n_shards=r"\d{5}",
 
@@ -99,6 +117,35 @@ def drawn_data(wildcards):
     return DATA.format(dataset=wildcards.dataset) if is_drawn else []
 
 
+def list_sources(wildcards):
+    """The files of a data set that say which images there are, and their splits."""
+    name = wildcards.dataset
+    return sources.of_list(name, config["datasets"][name])
+
+
+def trait_sources(wildcards):
+    """The files of a data set that say which image shows which trait."""
+    name = wildcards.dataset
+    return sources.of_traits(name, config["datasets"][name])
+
+
+def image_sources(wildcards):
+    """The images of a shard."""
+    name = wildcards.dataset
+    return sources.of_shard(
+        name,
+        config["datasets"][name],
+        Path(f"{DATA}.images.csv".format(dataset=name)),
+        int(wildcards.i_shard),
+        int(wildcards.n_shards),
+    )
+
+
+def mask_sources(wildcards):
+    """The masks of the evaluated data set, and the names of its classes."""
+    return sources.of_patch_labels(EVALUATED, config["datasets"][EVALUATED])
+
+
 def encoder_files(wildcards):
     """The files of an encoder in a local folder; nothing for others."""
     model = config["encoders"][wildcards.encoder]["model"]
@@ -126,6 +173,7 @@ def shards(dataset, encoder):
         SHARD.format(
             dataset=dataset,
             encoder=encoder,
+            address=addresses.of_activations(config, dataset, encoder),
             i_shard=f"{i_shard:05d}",
             n_shards=f"{n_shards:05d}",
         )

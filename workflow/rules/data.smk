@@ -85,6 +85,7 @@ rule list_cub200:
         runtime=60,
     params:
         root=data_root,
+        reads=list_sources,
         code=fingerprint("list_cub200"),
     shell:
         "python scripts/list_cub200.py --name {wildcards.dataset} --root {params.root}"
@@ -109,6 +110,7 @@ rule list_image_folder:
         runtime=60,
     params:
         root=data_root,
+        reads=list_sources,
         code=fingerprint("list_image_folder"),
     shell:
         "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
@@ -133,6 +135,7 @@ rule list_ade20k:
         runtime=60,
     params:
         root=data_root,
+        reads=list_sources,
         code=fingerprint("list_ade20k"),
     shell:
         "python scripts/list_ade20k.py --name {wildcards.dataset} --root {params.root}"
@@ -155,6 +158,7 @@ rule read_traits:
         runtime=30,
     params:
         root=data_root,
+        reads=trait_sources,
         code=fingerprint("read_traits"),
     shell:
         "python scripts/read_traits.py --name {wildcards.dataset}"

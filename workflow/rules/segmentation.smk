@@ -58,6 +58,7 @@ rule label_patches:
     params:
         root=evaluated_root,
         layer=SEGMENTED["layer"],
+        reads=mask_sources,
         code=fingerprint("label_patches"),
     shell:
         "python scripts/label_patches.py --root {params.root} --images {input.images}"

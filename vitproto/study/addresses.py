@@ -1,0 +1,57 @@
+"""Where large files lie in storage that studies and checkouts share.
+
+Folders are named by what the configuration says, so that a dry run knows them without
+data and weights, and studies that say different things never overwrite each other's
+files. What only the files can say, such as the weights themselves, stands in the notes
+beside results and in the results, and is compared there.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitproto.study.runs import Family
+
+Config = Mapping[str, Any]
+
+N_DIGITS = 8
+
+
+def of_activations(config: Config, dataset: str, encoder: str) -> str:
+    """What the configuration says of a data set's activations, in a few digits.
+
+    Not where data and weights lie: moving them moves no activations.
+    """
+    images = config["datasets"][dataset]
+    model = dict(config["encoders"][encoder])
+    model["checkpoint"] = Path(model["checkpoint"]).name
+    said = {
+        "layout": images["layout"],
+        "draw": images.get("draw"),
+        "encoder": model,
+        "record": config["record"],
+    }
+    return _digits(said)
+
+
+def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
+    """What the configuration says of a family's scores, in a few digits."""
+    methods = config["methods"]
+    said = {
+        "scored": of_activations(config, config["dataset"], family.encoder),
+        "fitted": of_activations(config, config["fit_dataset"], family.encoder),
+        "family": family,
+        "runs": list(runs),
+        "kmeans": methods["kmeans"] if family.method.startswith("kmeans") else None,
+        "sae": methods["saes"].get(family.method),
+        "imported": Path(methods["imported"].get(family.method, "")).name,
+        "held_out": config["held_out"],
+    }
+    return _digits(said)
+
+
+def _digits(said: Mapping[str, Any]) -> str:
+    text = json.dumps(said, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
