@@ -1,83 +1,233 @@
-"""What is stale, and what to run again, on a chain of three results."""
+"""What is stale and what is due, on a chain of results and a few branches."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from vitproto.cli import PROJECT
-from vitproto.study.fingerprint import reached
-from vitproto.study.origins import Origin, forget, note, read
-from vitproto.study.staleness import judge, to_rerun
-from vitproto.study.workflow_jobs import Job
+from vitproto.study.digests import Digests
+from vitproto.study.origins import note, read, take_back
+from vitproto.study.raw_files import Files
+from vitproto.study.staleness import (
+    READ_WHOLE_BYTES,
+    Due,
+    Job,
+    content_of,
+    judge,
+    origin_of_job,
+)
 
-CHAIN = ("list_cub200", "read_traits", "tabulate_map")
+LIST, RECORD, FIT, TABLE = range(4)
+RULES = ("list_cub200", "record_activations", "fit_random", "tabulate_map")
+
+
+class Study:
+    """A list that counts by content; what is recorded of it, fitted to, tabulated."""
+
+    def __init__(self, folder: Path):
+        self.digests = Digests(folder / "digests.json")
+        self.source = folder / "images.txt"
+        self.source.write_text("1 a.jpg")
+        self.jobs: list[Job] = []
+        for i, rule in enumerate(RULES):
+            output = folder / f"{i}.csv"
+            reads = Files((("images.txt", self.source),))
+            needs = {i - 1: self.jobs[i - 1].outputs} if i else {}
+            self.jobs.append(
+                Job(
+                    rule=rule,
+                    room="",
+                    wildcards={},
+                    command=rule,
+                    settings={"n": 1},
+                    files=(),
+                    raw=(reads,) if i == LIST else (),
+                    outputs=(output,),
+                    needs=needs,
+                    by_content=i == LIST,
+                    is_wanted=i == TABLE,
+                    is_forced=False,
+                )
+            )
+
+    def run(self, *places: int, content: str = "") -> None:
+        """Make results, as a run does."""
+        for i in places:
+            job = self.jobs[i]
+            noted = {f: read(f) for files in job.needs.values() for f in files}
+            inputs = {file: found and found.origin for file, found in noted.items()}
+            origin = origin_of_job(job, inputs, PROJECT, self.digests)
+            for output in job.outputs:
+                output.write_text(content or f"made by {job.rule}")
+            contents = {o: content_of(o, self.digests) for o in job.outputs}
+            note(origin, contents)
+
+    def change(self, i: int, **settings: object) -> None:
+        self.jobs[i] = replace(self.jobs[i], **settings)
+
+    def judge(self):
+        return judge(self.jobs, PROJECT, self.digests)
+
+    def due(self) -> list[Due]:
+        return [self.judge().due[i] for i in range(len(self.jobs))]
+
+
+NOTHING = [Due.NO] * 4
 
 
 @pytest.fixture
-def jobs(tmp_path):
-    """Each made of the one before, and all fresh."""
-    jobs, inputs = [], {}
-    for i, rule in enumerate(CHAIN):
-        output = tmp_path / f"{i}.csv"
-        output.touch()
-        needs = (i - 1,) if i else ()
-        jobs.append(Job(rule, "", {}, rule, {"n": 1}, (), (output,), needs, False))
-        origin = Origin(rule, {}, rule, {"n": 1}, inputs, {}, reached(rule))
-        note(origin, [output])
-        inputs = {rule: origin.digest()}
-    return jobs
+def study(tmp_path):
+    """All results made, and fresh."""
+    study = Study(tmp_path)
+    study.run(*range(4))
+    assert study.due() == NOTHING
+    return study
 
 
-def changed(jobs, i):
-    """The jobs, one of them with another setting."""
-    return [*jobs[:i], replace(jobs[i], settings={"n": 2}), *jobs[i + 1 :]]
+def test_nothing_is_made_yet(tmp_path):
+    study = Study(tmp_path)
+    # The list is to be made for sure, and so is all that is not there.
+    assert study.due() == [Due.YES] * 4
+    assert study.judge().missing == {LIST, RECORD, FIT, TABLE}
 
 
-def test_a_chain_as_it_was_made_is_fresh(jobs):
-    assert judge(jobs, PROJECT).fresh == {0, 1, 2}
+def test_another_setting_makes_a_job_and_all_above_it_due(study):
+    study.change(RECORD, settings={"n": 2})
+    verdict = study.judge()
+    assert verdict.changed == {RECORD: ("n: 1 → 2",)}
+    earlier = "it was made of an earlier record_activations"
+    assert verdict.above == {FIT: (earlier,), TABLE: (earlier,)}
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
 
 
-def test_what_stands_above_a_change_is_stale_and_not_to_be_forced(jobs):
-    verdict = judge(changed(jobs, 1), PROJECT)
-    assert verdict.changed == {1: ("n: 1 → 2",)}
-    assert (verdict.fresh, verdict.above) == ({0}, {2})
-    rerun = to_rerun(jobs, {1})
-    assert (rerun.targets, rerun.forced) == ([], ["read_traits"])
-    assert rerun.jobs == {1, 2}
+def test_a_stage_that_failed_stays_due_and_so_does_all_above_it(study):
+    """Snakemake removes what a failed job left; what was made of it looks fresh."""
+    study.change(RECORD, settings={"n": 2})
+    study.jobs[RECORD].outputs[0].unlink()
+    take_back(study.jobs[RECORD].outputs)
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
+    study.run(RECORD)
+    assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
 
 
-def test_a_change_is_seen_through_a_result_that_is_not_there(jobs):
-    jobs[1].outputs[0].unlink()
-    verdict = judge(changed(jobs, 0), PROJECT)
-    assert verdict.missing == {1}
-    assert verdict.above == {2}
-    rerun = to_rerun(jobs, {0})
-    assert rerun.targets == [str(jobs[2].outputs[0])]
+def test_what_a_run_was_going_to_make_again_stays_due(study):
+    """Also where nothing but the user's word called it stale."""
+    take_back(file for job in study.jobs[FIT:] for file in job.outputs)
+    assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
+    study.run(FIT)
+    assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
 
 
-def test_inputs_that_are_not_there_are_not_compared(jobs):
-    jobs[0].outputs[0].unlink()
-    verdict = judge(jobs, PROJECT)
-    assert verdict.fresh == {1, 2}
+def test_an_intermediate_result_that_is_gone_is_made_again_only_if_needed(study):
+    study.jobs[FIT].outputs[0].unlink()
+    assert study.due() == NOTHING
+    assert study.judge().missing == {FIT}
+    study.change(TABLE, settings={"n": 2})
+    assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
 
 
-def test_an_input_made_again_otherwise_makes_what_was_made_of_it_stale(jobs):
-    origin = replace(read(jobs[0].outputs[0]), settings={"n": 2})
-    note(origin, jobs[0].outputs)
-    verdict = judge(changed(jobs, 0), PROJECT)
-    assert verdict.changed == {1: ("it was made of an earlier list_cub200",)}
-    assert verdict.above == {2}
+def test_a_change_is_seen_through_results_that_are_not_there(study):
+    for job in study.jobs[RECORD:TABLE]:
+        job.outputs[0].unlink()
+        take_back(job.outputs)
+    assert study.due() == NOTHING
+    study.change(RECORD, command="another")
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
 
 
-def test_results_without_a_note_are_unknown_and_do_not_accuse_others(jobs):
-    forget(jobs[1].outputs)
-    verdict = judge(jobs, PROJECT)
-    assert verdict.unknown == {1}
-    assert verdict.fresh == {0, 2}
+def test_what_is_made_of_a_list_waits_for_what_the_list_says(study):
+    study.change(LIST, settings={"n": 2})
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
+    name = f"the content of {study.jobs[LIST].outputs[0]}"
+    assert study.judge().reasons[RECORD] == (f"only if {name} changes",)
+    study.run(LIST)
+    assert study.due() == NOTHING
 
 
-def test_a_rule_with_fresh_results_is_not_forced_as_a_whole(jobs, tmp_path):
-    other = replace(jobs[1], outputs=(tmp_path / "other.csv",))
-    rerun = to_rerun([*jobs, other], {1})
-    assert rerun.forced == [str(jobs[1].outputs[0])]
-    assert rerun.targets == [str(jobs[2].outputs[0])]
+def test_another_list_makes_all_above_it_due(study):
+    study.source.write_text("2 b.jpg")
+    verdict = study.judge()
+    assert verdict.changed == {LIST: ("images.txt changed",)}
+    study.run(LIST, content="otherwise")
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
+    name = f"the content of {study.jobs[LIST].outputs[0]}"
+    assert study.judge().above[TABLE] == (f"{name} changed",)
+
+
+def test_what_only_a_perhaps_stale_job_needs_waits_with_it(study):
+    study.jobs[FIT].outputs[0].unlink()
+    study.change(LIST, settings={"n": 2})
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.WAITS, Due.PERHAPS]
+    study.run(LIST)
+    assert study.due() == NOTHING
+
+
+def test_a_list_edited_by_hand_is_made_again_before_others_are(study):
+    study.jobs[LIST].outputs[0].write_text("by hand")
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
+    assert "is not as it was made" in study.judge().unknown[LIST]
+    study.run(LIST)
+    assert study.due() == NOTHING
+
+
+def test_a_result_edited_by_hand_is_due_if_the_run_asks_for_it(study):
+    study.jobs[TABLE].outputs[0].write_text("better numbers")
+    assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
+
+
+def test_a_source_that_is_not_there_is_not_compared(study):
+    study.source.unlink()
+    assert study.due() == NOTHING
+
+
+def test_a_list_that_is_not_there_is_not_compared(study):
+    study.jobs[LIST].outputs[0].unlink()
+    take_back(study.jobs[LIST].outputs)
+    assert study.due() == NOTHING
+
+
+def test_a_new_checkout_makes_the_list_and_then_records_nothing(study):
+    """It shares what was recorded, and has nothing else."""
+    for i in (LIST, FIT, TABLE):
+        study.jobs[i].outputs[0].unlink()
+        take_back(study.jobs[i].outputs)
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.YES, Due.YES]
+    study.run(LIST)
+    assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
+
+
+def test_force_reaches_all_above_but_not_through_a_list(study):
+    study.change(RECORD, is_forced=True)
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
+    study.change(RECORD, is_forced=False)
+    study.change(LIST, is_forced=True)
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
+
+
+def test_a_note_of_another_version_vouches_for_nothing(study):
+    file = study.jobs[TABLE].outputs[0]
+    path = file.parent / ".origins" / f"{file.name}.json"
+    for text in ("{}", '{"format": 1}', "damaged"):
+        path.write_text(text)
+        assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
+        assert study.judge().unknown[TABLE] == "nothing says what it was made of"
+
+
+def test_results_of_two_runs_side_by_side_are_not_one_result(study):
+    other = study.jobs[TABLE].outputs[0].with_name("table.md")
+    study.change(TABLE, outputs=(*study.jobs[TABLE].outputs, other))
+    study.run(TABLE)
+    assert study.due() == NOTHING
+    study.change(TABLE, outputs=(other,), settings={"n": 2})
+    study.run(TABLE)
+    first = study.jobs[TABLE].outputs[0].with_name("3.csv")
+    study.change(TABLE, outputs=(first, other), settings={"n": 1})
+    assert study.due()[TABLE] == Due.YES
+
+
+def test_a_large_result_is_known_by_its_size(study):
+    file = study.jobs[FIT].outputs[0]
+    with file.open("wb") as large:
+        large.truncate(READ_WHOLE_BYTES + 1)
+    assert content_of(file, study.digests) == f"{READ_WHOLE_BYTES + 1} bytes"

@@ -105,7 +105,7 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
     remade: set[int] = set()  # jobs whose results count by content, and are due
     while True:
         verdict = _compare(jobs, today, states, remade)
-        _decide(jobs, states, verdict)
+        _decide(jobs, verdict, remade)
         due = {i for i, found in verdict.due.items() if found != Due.NO}
         found = {i for i in due if jobs[i].by_content}
         if found <= remade:
@@ -255,34 +255,49 @@ def _compare(
     return verdict
 
 
-def _decide(jobs: Sequence[Job], states: Sequence[_State], verdict: Verdict) -> None:
+def _decide(jobs: Sequence[Job], verdict: Verdict, remade: set[int]) -> None:
     """Fill in which jobs are due, from the results that the run asks for downwards."""
     forced = _forced(jobs)
     wanted = {i: Due.YES for i, job in enumerate(jobs) if job.is_wanted}
     for i in reversed(range(len(jobs))):
-        job = jobs[i]
-        reasons: tuple[str, ...] = ()
-        due = Due.NO
+        # What decides whether others are due is not to wait for them.
+        asked = Due.YES if i in remade else wanted.get(i, Due.NO)
+        stale = verdict.changed.get(i) or verdict.above.get(i)
+        due, reasons = Due.NO, ()
         if i in forced:
             due, reasons = Due.YES, ("forced",)
-        elif i in verdict.changed and (i in wanted or job.by_content):
-            due, reasons = Due.YES, verdict.changed[i]
-        elif i in verdict.above and (i in wanted or job.by_content):
-            due, reasons = Due.YES, verdict.above[i]
-        elif i in verdict.perhaps and i in wanted:
-            due = Due.PERHAPS
-            reasons = tuple(f"only if {name} changes" for name in verdict.perhaps[i])
-        elif i in verdict.unknown and i in wanted:
-            due, reasons = wanted[i], (verdict.unknown[i],)
-        elif i in verdict.missing and i in wanted:
-            due, reasons = wanted[i], ("it is not there",)
+        elif stale and (asked != Due.NO or jobs[i].by_content):
+            due, reasons = Due.YES, stale
+        elif i in verdict.perhaps and asked != Due.NO:
+            names = " or ".join(verdict.perhaps[i])
+            due, reasons = Due.PERHAPS, (f"only if {names} changes",)
+        elif i in verdict.unknown:
+            due, reasons = asked, (verdict.unknown[i],)
+        elif i in verdict.missing:
+            due, reasons = asked, ("it is not there",)
         verdict.due[i], verdict.reasons[i] = due, reasons
-        if due == Due.NO:
-            continue
-        asks = Due.YES if due == Due.YES else Due.WAITS
-        for need in job.needs:
-            if wanted.get(need) != Due.YES:
-                wanted[need] = asks
+        if due != Due.NO:
+            asks = Due.YES if due == Due.YES else Due.WAITS
+            _want_inputs(i, asks, jobs, verdict, wanted)
+
+
+def _want_inputs(
+    i: int,
+    asks: Due,
+    jobs: Sequence[Job],
+    verdict: Verdict,
+    wanted: dict[int, Due],
+) -> None:
+    """A job that is due asks for its inputs, and for the lists to compare them with."""
+    for need in jobs[i].needs:
+        lists = [
+            small
+            for small in jobs[need].needs
+            if jobs[small].by_content and small in verdict.missing
+        ]
+        for asked in (need, *lists):
+            if wanted.get(asked) != Due.YES:
+                wanted[asked] = asks
 
 
 def _forced(jobs: Sequence[Job]) -> set[int]:
