@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitproto.files import whole_file
+from vitproto.study.code_graph import changes_of_code
 
 FOLDER = ".origins"
 
@@ -105,7 +106,7 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
     Inputs that are not there today cannot be compared, and are left out of `now`.
     """
-    changes = list(_code_changes(then.code, now.code))
+    changes = changes_of_code(then.code, now.code)
     if then.command != now.command:
         changes.append(f"its command: {_changed_words(then.command, now.command)}")
     for key in sorted({*then.settings, *now.settings}):
@@ -127,18 +128,6 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
 def _noted_at(result: Path) -> Path:
     return result.parent / FOLDER / f"{result.name}.json"
-
-
-def _code_changes(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*then, *now}):
-        is_package = "/" not in name
-        if name not in now:
-            yield f"{name} is no longer used"
-        elif name not in then:
-            yield f"{name} is used now"
-        elif then[name] != now[name]:
-            versions = f": {then[name]} → {now[name]}" if is_package else " changed"
-            yield f"{name}{versions}"
 
 
 def _setting_changes(key: str, old: Any, new: Any) -> Iterator[str]:
