@@ -153,7 +153,8 @@ PROJECTS = {
         "pkg/b.py": "import math\nmath.tau = 104\ndel math.e\nX = 201\n",
         "pkg/c.py": """
             from pkg.d import register
-            print(105)
+            register(105)
+            print(204)
             @register
             def f(): return 106
             class Sub(dict, key=107): pass
@@ -296,7 +297,7 @@ def test_the_same_name_from_elsewhere_counts(project):
 def test_data_files_that_reached_code_names_count(project):
     code = "def f(): return 'f.txt'\ndef g(): return 'g.txt'\n"
     stage = "from pkg.a import f\nfrom importlib.resources import files\n"
-    stage += "print(f(), files('pkg.data') / 'h.txt')\n"
+    stage += "X = f(), files('pkg.data') / 'h.txt'\n"
     write(project, {"scripts/stage.py": stage, "pkg/a.py": code})
     write(project, {"pkg/f.txt": "1", "pkg/g.txt": "1", "pkg/h.txt": "1"})
     write(project, {"pkg/data/__init__.py": "", "pkg/data/h.txt": "1"})

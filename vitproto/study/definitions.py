@@ -1,11 +1,23 @@
-"""What a module defines, statement by statement, and what each statement uses."""
+"""What a module defines, statement by statement, and what each statement mentions."""
 
 import ast
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from vitproto.study.statement_text import (
+    FUNCTIONS,
+    Context,
+    Import,
+    StatementText,
+    doing,
+    dotted,
+    imports_of,
+    is_text,
+    is_told,
+    read_statement,
+)
 
 # Calling these, decorating with them or deriving from them does nothing but make the
 # object that gets the name. What is missing here merely counts more often.
@@ -18,6 +30,7 @@ _QUIET = {
     *("dataclasses.dataclass", "dataclasses.field"),
     *("enum.Enum", "enum.IntEnum", "enum.StrEnum"),
     *("functools.cache", "functools.cached_property"),
+    "logging.getLogger",
     "numba.njit",
     *("torch.inference_mode", "torch.no_grad"),
     *("torch.autograd.Function", "torch.nn.Module"),
@@ -27,35 +40,7 @@ _QUIET = {
 
 T = TypeVar("T")
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
-
-
-class Use(NamedTuple):
-    """A name that a statement mentions, with its attributes."""
-
-    name: str
-    """Such as `np.linalg.eigh`; `.eigh` alone where it is not a name's attribute."""
-    argument: str | None
-    """Where it is called with a text: this text."""
-
-
-class Import(NamedTuple):
-    """One name that an import statement gives to something."""
-
-    name: str
-    """In the importing module; `*` for all names."""
-    module: str
-    """What it comes from, or what it is."""
-    attribute: str
-    """Of that module; empty where the module itself gets the name."""
-    runs: str
-    """The module that the statement runs, after the packages that it lies in."""
-
-    @property
-    def path(self) -> list[str]:
-        """Where in `module` the name leads."""
-        return [self.attribute] if self.attribute else []
+_DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +48,16 @@ class Statement:
     """A statement at the top of a module.
 
     Attributes:
-        node: the statement, without docstrings.
+        node: the statement.
         names: what it defines.
-        package: what its relative imports are relative to.
+        context: what its names mean.
         has_effects: running it can do more than to define its names, so that it
             counts wherever its module is imported.
     """
 
     node: ast.stmt
     names: tuple[str, ...]
-    package: str
+    context: Context
     has_effects: bool
 
     @property
@@ -86,23 +71,9 @@ class Statement:
         return ast.unparse(self.node)
 
     @cached_property
-    def uses(self) -> list[Use]:
-        """The names that it mentions, its own local ones included."""
-        return [part for part in self._mentions if isinstance(part, Use)]
-
-    @cached_property
-    def imports(self) -> list[Import]:
-        """The imports within it."""
-        return [part for part in self._mentions if isinstance(part, Import)]
-
-    @cached_property
-    def texts(self) -> list[str]:
-        """The string constants in it."""
-        return [part for part in self._mentions if isinstance(part, str)]
-
-    @cached_property
-    def _mentions(self) -> list[Use | Import | str]:
-        return list(dict.fromkeys(_mentions(self.node, self.package)))
+    def text(self) -> StatementText:
+        """What it says, and the names that it mentions."""
+        return read_statement(self.node, self.context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,22 +95,23 @@ class Module:
     @cached_property
     def unused(self) -> tuple[Import, ...]:
         """The imports whose names no statement mentions: they are there to run."""
-        uses = [use for statement in self.statements for use in statement.uses]
-        mentioned = {use.name.split(".")[0] for use in uses}
+        mentioned = set().union(*(found.text.mentioned for found in self.statements))
         return tuple(found for found in self.imports if found.name not in mentioned)
 
 
 @cache
-def read_module(source: bytes, file: str, package: str) -> Module:
+def read_module(
+    source: bytes, file: str, package: str, project: frozenset[str]
+) -> Module:
     """Take a module apart.
 
     Args:
         source: its text. Docstrings and other bare strings do not count.
         file: where it stands, for messages.
         package: what its relative imports are relative to.
+        project: the names of the packages and modules that are not in a package.
     """
     tree = ast.parse(source, file)
-    _drop_texts(tree)
     imports: list[Import] = []
     for node in tree.body:
         # What `def` and `class` import is theirs, unless they say `global`; what `if`
@@ -147,18 +119,28 @@ def read_module(source: bytes, file: str, package: str) -> Module:
         if b"global" in source or not isinstance(node, _DEFINITIONS):
             for part in ast.walk(node):
                 if isinstance(part, ast.Import | ast.ImportFrom):
-                    imports += _imports(part, package)
+                    imports += imports_of(part, package)
     imported = _by_name((found.name, found) for found in imports)
     nodes = [
         (node, tuple(dict.fromkeys(_names(node))))
         for node in tree.body
         if not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+        and not is_text(node)
     ]
     # Names with a meaning of their own here, whatever they mean elsewhere.
-    ours = {name for _, names in nodes for name in names}
+    ours = frozenset(name for _, names in nodes for name in names)
+    context = Context(
+        package=package,
+        project=project,
+        imported=imported,
+        ours=ours,
+        loggers=_loggers([node for node, _ in nodes], imported, ours),
+        has_walrus=b":=" in source,
+    )
     statements = [
-        Statement(node, names, package, _has_effects(node, imported, ours))
+        Statement(node, names, context, _has_effects(node, context))
         for node, names in nodes
+        if not is_told(node, context) or doing(node, context)
     ]
     defined = _by_name((name, found) for found in statements for name in found.names)
     return Module(tuple(statements), tuple(imports), defined, imported)
@@ -171,21 +153,20 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
     return grouped
 
 
-def _drop_texts(node: ast.AST) -> None:
-    """Remove docstrings, and the sentences under fields that become `--help`."""
-    if isinstance(node, (ast.Module, *_DEFINITIONS)):
-        code = [statement for statement in node.body if not _is_text(statement)]
-        node.body = code or [ast.Pass()]
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.expr):
-            _drop_texts(child)
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
+def _loggers(
+    nodes: list[ast.stmt], imported: dict[str, list[Import]], ours: frozenset[str]
+) -> frozenset[str]:
+    """The names that are given to a logger, and to nothing else."""
+    plain = Context("", frozenset(), imported, ours, frozenset(), has_walrus=False)
+    given = _by_name((name, node) for node in nodes for name in _names(node))
+    return frozenset(
+        name
+        for name, (node, *others) in given.items()
+        if isinstance(node, ast.Assign)
+        and not others
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Call)
+        and plain.full_names(node.value.func) == {"logging.getLogger"}
     )
 
 
@@ -209,20 +190,16 @@ def _names(node: ast.stmt) -> Iterator[str]:
             yield part.name
 
 
-def _has_effects(
-    node: ast.stmt, imported: dict[str, list[Import]], ours: set[str]
-) -> bool:
+def _has_effects(node: ast.stmt, context: Context) -> bool:
     """Can running this do more than to define names? When in doubt, yes."""
     evaluated: list[ast.expr | None]
-    if isinstance(node, _FUNCTIONS):
+    if isinstance(node, FUNCTIONS):
         called = [*node.decorator_list]
         arguments = [part for part in ast.walk(node.args) if isinstance(part, ast.arg)]
         evaluated = [*node.args.defaults, *node.args.kw_defaults, node.returns]
         evaluated += [argument.annotation for argument in arguments]
     elif isinstance(node, ast.ClassDef):
-        if node.keywords or any(
-            _has_effects(part, imported, ours) for part in node.body
-        ):
+        if node.keywords or any(_has_effects(part, context) for part in node.body):
             return True
         called, evaluated = [*node.decorator_list, *node.bases], []
     elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -233,89 +210,19 @@ def _has_effects(
         annotation = node.annotation if isinstance(node, ast.AnnAssign) else None
         called, evaluated = [], [node.value, annotation]
     else:
-        return not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+        is_import = isinstance(node, ast.Import | ast.ImportFrom)
+        return not (is_import or isinstance(node, ast.Pass) or is_text(node))
     for expression in [*called, *evaluated]:
         for part in ast.walk(expression) if expression else ():
             if isinstance(part, ast.Call):
                 called.append(part.func)
-    return not all(_is_quiet(callee, imported, ours) for callee in called)
+    return not all(_is_quiet(callee, context) for callee in called)
 
 
-def _is_quiet(
-    callee: ast.expr, imported: dict[str, list[Import]], ours: set[str]
-) -> bool:
+def _is_quiet(callee: ast.expr, context: Context) -> bool:
     if isinstance(callee, ast.Call):  # a decorator with arguments
         callee = callee.func
     if isinstance(callee, ast.Subscript):  # Generic[T]
         callee = callee.value
-    first, *rest = (_dotted(callee) or "").split(".")
-    builtin = Import(first, first, "", "")
-    sources = imported.get(first) or imported.get("*") or [builtin]
-    return first not in ours and all(
-        ".".join([found.module, *found.path, *rest]) in _QUIET for found in sources
-    )
-
-
-def _mentions(node: ast.AST, package: str) -> Iterator[Use | Import | str]:
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        name = _dotted(node)
-        if name:
-            yield Use(name, None)
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from _imports(node, package)
-            continue
-        children = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        elif isinstance(node, ast.Attribute):  # of what a call gives, or the like
-            yield Use(f".{node.attr}", None)
-        elif isinstance(node, ast.Call) and node.args:
-            first, callee = node.args[0], _dotted(node.func)
-            is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            if callee and is_text:
-                yield Use(callee, first.value)
-                children.remove(node.func)
-        elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
-            children += _in_texts(node.annotation)
-        elif isinstance(node, _FUNCTIONS) and node.returns:
-            children += _in_texts(node.returns)
-        waiting += children
-
-
-def _in_texts(annotation: ast.expr) -> Iterator[ast.AST]:
-    """The annotations that are written as strings, taken apart."""
-    for part in ast.walk(annotation):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            # Most are the shapes of arrays.
-            with suppress(SyntaxError):
-                yield ast.parse(part.value, mode="eval")
-
-
-def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            # `import a.b` names `a`, `import a.b as c` names `a.b`.
-            module = alias.name if alias.asname else alias.name.split(".")[0]
-            yield Import(alias.asname or module, module, "", alias.name)
-        return
-    module = node.module or ""
-    if node.level:
-        above = package.split(".")[: len(package.split(".")) - node.level + 1]
-        module = ".".join([*above, module]).strip(".")
-    for alias in node.names:
-        attribute = "" if alias.name == "*" else alias.name
-        yield Import(alias.asname or alias.name, module, attribute, module)
-
-
-def _dotted(node: ast.AST) -> str | None:
-    """`a.b.c`, where a node is just that."""
-    attributes = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return None
-    return ".".join([node.id, *reversed(attributes)])
+    names = context.full_names(callee) if dotted(callee) else set()
+    return bool(names) and names <= _QUIET

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitproto.files import whole_file
-from vitproto.study.fingerprint import changes_of_code
+from vitproto.study.code_graph import changes_of_code
 
 FOLDER = ".origins"
 
@@ -188,7 +188,8 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
     Files that are not there today cannot be compared.
     """
-    changes = [] if then.fingerprint == now.fingerprint else _code_changes(then, now)
+    same_code = then.fingerprint == now.fingerprint
+    changes = [] if same_code else changes_of_code(then.code, now.code)
     if then.command != now.command:
         changes.append(f"its command: {_changed_words(then.command, now.command)}")
     for key in sorted({*then.settings, *now.settings}):
@@ -230,10 +231,6 @@ def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _noted_at(result: Path) -> Path:
     return result.parent / FOLDER / f"{result.name}.json"
-
-
-def _code_changes(then: Origin, now: Origin) -> list[str]:
-    return changes_of_code(then.code, now.code) or ["its code changed"]
 
 
 def _setting_changes(key: str, old: Any, new: Any) -> Iterator[str]:

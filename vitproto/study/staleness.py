@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vitproto.study import origins
+from vitproto.study.code_graph import digest_of_code
 from vitproto.study.digests import Digests
-from vitproto.study.fingerprint import fingerprint, reached
+from vitproto.study.fingerprint import reached
 from vitproto.study.origins import UNKNOWN, Origin, content_name
 from vitproto.study.raw_files import Images, RawFiles
 
@@ -97,9 +98,12 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         project: the folder that holds `scripts/` and the package.
         digests: of files that were read before.
     """
+    code = {rule: _Code.read(rule, project) for rule in {job.rule for job in jobs}}
     states = [_State.look(job, digests) for job in jobs]
     today = [
-        _with_known_images(job, _own_origin(job, project, digests), state, digests)
+        _with_known_images(
+            job, _own_origin(job, code[job.rule], digests), state, digests
+        )
         for job, state in zip(jobs, states, strict=True)
     ]
     remade: set[int] = set()  # jobs whose results count by content, and are due
@@ -173,11 +177,23 @@ def origin_of_job(
     }
     by_origin = [origin for origin in noted.values() if not origin.by_content]
     jobs_above, files_above = origins.above(by_origin, contents)
-    own = _own_origin(job, project, digests)
+    own = _own_origin(job, _Code.read(job.rule, project), digests)
     return replace(own, jobs_above=jobs_above, files_above=files_above)
 
 
-def _own_origin(job: Job, project: Path, digests: Digests) -> Origin:
+class _Code(NamedTuple):
+    """What a stage can reach."""
+
+    reached: Mapping[str, str]
+    fingerprint: str
+
+    @classmethod
+    def read(cls, rule: str, project: Path) -> "_Code":
+        found = reached(rule, project)
+        return cls(found, digest_of_code(found))
+
+
+def _own_origin(job: Job, code: _Code, digests: Digests) -> Origin:
     """What a job would add today; nothing is said of its inputs yet."""
     files = {file.name: digests.of(file) for file in job.files if file.is_file()}
     for raw in job.raw:
@@ -187,8 +203,8 @@ def _own_origin(job: Job, project: Path, digests: Digests) -> Origin:
         wildcards=origins.whole_data(job.wildcards),
         command=job.command,
         settings=job.settings,
-        code=reached(job.rule, project),
-        fingerprint=fingerprint(job.rule, project),
+        code=code.reached,
+        fingerprint=code.fingerprint,
         files=files,
         jobs_above={},
         files_above={},
