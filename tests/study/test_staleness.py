@@ -70,7 +70,8 @@ class Study:
         return judge(self.jobs, PROJECT, self.digests)
 
     def due(self) -> list[Due]:
-        return [self.judge().due[i] for i in range(len(self.jobs))]
+        found = self.judge().due
+        return [found[i] for i in range(len(self.jobs))]
 
 
 NOTHING = [Due.NO] * 4

@@ -1,0 +1,80 @@
+"""Digests follow content, and files are read again only when their dates moved."""
+
+import hashlib
+import os
+import time
+
+import pytest
+
+from vitproto.study import digests
+from vitproto.study.digests import Digests
+
+OLD_NS = time.time_ns() - 10**12
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path / "labels.txt"
+    write(file, "abc")
+    return file
+
+
+def write(file, text):
+    file.write_text(text)
+    os.utime(file, ns=(OLD_NS, OLD_NS))
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Which files were read."""
+    monkeypatch.setattr(digests, "_FRESH_NS", 0)
+    read = []
+    hash_file = digests.sha256_of
+    monkeypatch.setattr(digests, "sha256_of", lambda f: read.append(f) or hash_file(f))
+    return read
+
+
+def test_a_digest_is_the_sha256_of_the_content(file, tmp_path):
+    assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_file_is_read_once_also_by_the_next_process(file, tmp_path, hashed):
+    known = Digests(tmp_path / "d")
+    assert known.of(file) == known.of(file)
+    known.save()
+    Digests(tmp_path / "d").of(file)
+    assert hashed == [file]
+
+
+def test_a_change_of_the_same_size_and_date_is_seen(file, tmp_path, hashed):
+    """As by rsync with times, or an editor that puts the date back."""
+    known = Digests(tmp_path / "d")
+    known.of(file)
+    time.sleep(0.02)
+    write(file, "abd")
+    assert known.of(file) == hashlib.sha256(b"abd").hexdigest()
+
+
+def test_a_file_that_was_just_written_is_read_again(file, tmp_path):
+    """It may change once more within one tick of the disk's clock."""
+    known = Digests(tmp_path / "d")
+    known.of(file)
+    stat = file.stat()
+    file.write_text("abd")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert known.of(file) == hashlib.sha256(b"abd").hexdigest()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "same": {}}', "{}"])
+def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
+    (tmp_path / "d").write_text(text)
+    assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_images_of_the_same_content_are_remembered(tmp_path):
+    known = Digests(tmp_path / "d")
+    known.note_same("sum:2", "sum:1")
+    known.save()
+    again = Digests(tmp_path / "d")
+    assert again.earlier("sum:2") == "sum:1"
+    assert again.earlier("sum:3") == "sum:3"

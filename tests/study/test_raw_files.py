@@ -1,0 +1,132 @@
+"""What counts of images, names and masks: by name, size and date, or by content."""
+
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from vitproto.files import sha256_of
+from vitproto.study.digests import Digests
+from vitproto.study.raw_files import Contents, Files, Images, Names, look_again
+
+
+@pytest.fixture
+def known(tmp_path):
+    return Digests(tmp_path / "digests.json")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Five images in two folders, and the list of them."""
+    root = tmp_path / "root"
+    paths = [f"{folder}/{i}.jpg" for folder in ("a", "b") for i in range(3)][:5]
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(f"image {path}")
+    rows = [f"{i},{path}" for i, path in enumerate(paths)]
+    (tmp_path / "images.csv").write_text("\n".join(["image_id,path", *rows, ""]))
+    return root
+
+
+def shards(root, n):
+    return [Images("images", root, root.parent / "images.csv", i, n) for i in range(n)]
+
+
+def digests(root, known, n=2):
+    look_again()
+    return [shard.digests(known).get("images") for shard in shards(root, n)]
+
+
+def test_an_image_counts_in_its_shard_alone(root, known):
+    before = digests(root, known)
+    (root / "b/1.jpg").write_text("another, longer one")
+    after = digests(root, known)
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_a_date_counts_until_the_content_was_compared(root, known):
+    before = digests(root, known)
+    os.utime(root / "a/0.jpg", (1e9, 1e9))
+    assert digests(root, known)[0] != before[0]
+
+
+def test_where_the_folder_lies_does_not_count(root, known):
+    before = digests(root, known)
+    moved = root.parent / "elsewhere"
+    shutil.move(root, moved)
+    assert digests(moved, known) == before
+
+
+def test_without_images_or_their_list_nothing_is_said(root, known):
+    (root / "a/0.jpg").unlink()
+    assert digests(root, known)[0] is None
+    (root.parent / "images.csv").unlink()
+    assert digests(root, known) == [None, None]
+
+
+def record(root, path, n=1):
+    """What a shard says of its images."""
+    names = sorted(str(file.relative_to(root)) for file in root.rglob("*.jpg"))
+    sums = [np.frombuffer(sha256_of(root / name), np.uint8) for name in names]
+    with h5py.File(path, "w") as file:
+        file["image_sha256"] = np.stack(sums)
+
+
+def test_a_shard_was_recorded_from_these_images_whatever_their_dates(root, tmp_path):
+    record(root, tmp_path / "shard.h5")
+    for file in root.rglob("*.jpg"):
+        os.utime(file, (1e9, 1e9))
+    (images,) = shards(root, 1)
+    look_again()
+    assert images.are_those_of(tmp_path / "shard.h5")
+    (root / "b/0.jpg").write_text("IMAGE b/0.jpg")
+    look_again()
+    assert not images.are_those_of(tmp_path / "shard.h5")
+
+
+def test_a_shard_that_says_nothing_of_its_images_does_not_vouch(root, tmp_path):
+    (images,) = shards(root, 1)
+    look_again()
+    assert not images.are_those_of(tmp_path / "nothing.h5")
+    h5py.File(tmp_path / "shard.h5", "w").close()
+    assert not images.are_those_of(tmp_path / "shard.h5")
+
+
+def test_names_count_by_name_alone(root, known):
+    names = Names("names", root)
+    before = names.digests(known)
+    (root / "a/0.jpg").write_text("another")
+    (root / ".hidden").touch()
+    look_again()
+    assert names.digests(known) == before
+    (root / "a/new.jpg").touch()
+    look_again()
+    assert names.digests(known) != before
+
+
+def test_a_link_that_leads_back_ends(root, known):
+    (root / "a/back").symlink_to(root)
+    look_again()
+    assert Names("names", root).digests(known)
+
+
+def test_masks_count_by_content_whatever_their_dates(root, known):
+    masks = Contents("masks", root)
+    before = masks.digests(known)
+    os.utime(root / "a/0.jpg", (1e9, 1e9))
+    look_again()
+    assert masks.digests(known) == before
+    (root / "a/0.jpg").write_text("IMAGE a/0.jpg")
+    look_again()
+    assert masks.digests(known) != before
+
+
+def test_what_is_not_there_says_nothing(root, known):
+    gone = root / "gone"
+    assert Names("names", gone).digests(known) == {}
+    assert Contents("masks", gone).digests(known) == {}
+    files = Files((("gone", gone), ("there", root / "a/0.jpg")))
+    assert [*files.digests(known)] == ["there"]
