@@ -1,4 +1,4 @@
-"""Say what a study will cost, from its configuration alone."""
+"""Say what a study will cost, and which of its jobs are due."""
 
 from pathlib import Path
 
@@ -6,18 +6,21 @@ import yaml
 from tyro.conf import Positional
 
 from vitproto.cli import PROJECT, run
-from vitproto.report.plan_text import write_plan
+from vitproto.report.plan_text import write_plan, write_total
 from vitproto.study.config import check
 from vitproto.study.disk import Need, describe_needs
-from vitproto.study.jobs import study_jobs
+from vitproto.study.dry_run import dry_run
+from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import by_stage, written_by, wrong_counts
+from vitproto.study.stale_text import describe_due
+from vitproto.study.staleness import Due
 
 
 def plan_study(config: Positional[Path]) -> None:
     """Say what a study will cost: jobs, GPU hours, bytes and memory of each stage.
 
-    Nothing is read but the configuration, and lists of images to compare it with.
-    Results that are there already do not count: it is the cost of the whole study.
+    The table is of the whole study, whatever is there already. Below it stands which
+    jobs are due, the same that a dry run shows, and what these cost.
 
     Args:
         config: the study, such as config/config.yaml.
@@ -28,6 +31,12 @@ def plan_study(config: Positional[Path]) -> None:
     print(write_plan(by_stage(jobs, study), study["throughput"]["measured_on"]))
     needs = Need.of(written_by(jobs, study), study["storage"], "results")
     print(describe_needs(needs))
+    found, verdict = dry_run(config, PROJECT)
+    print(f"\n{describe_due(found, verdict)}")
+    places = [i for i, due in verdict.due.items() if due != Due.NO]
+    due_jobs = [Job(found[i].rule, dict(found[i].wildcards)) for i in places]
+    if due_jobs:
+        print(f"Together: {write_total(by_stage(due_jobs, study))}.")
     for sentence in wrong_counts(study, Path("results/data")):
         print(sentence)
 

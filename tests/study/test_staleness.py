@@ -1,11 +1,13 @@
 """What is stale and what is due, on a chain of results and a few branches."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from vitproto.cli import PROJECT
+from vitproto.study import staleness
 from vitproto.study.digests import Digests
 from vitproto.study.origins import note, read, take_back
 from vitproto.study.raw_files import Files
@@ -18,6 +20,7 @@ from vitproto.study.staleness import (
     origin_of_job,
 )
 
+READ_ONCE = cache(staleness.reached)
 LIST, RECORD, FIT, TABLE = range(4)
 RULES = ("list_cub200", "record_activations", "fit_random", "tabulate_map")
 
@@ -75,6 +78,12 @@ class Study:
 
 
 NOTHING = [Due.NO] * 4
+
+
+@pytest.fixture(autouse=True)
+def _code_stays(monkeypatch):
+    """No test here edits code, so that it need be read but once."""
+    monkeypatch.setattr(staleness, "reached", READ_ONCE)
 
 
 @pytest.fixture

@@ -54,3 +54,12 @@ def write_plan(costs: Sequence[StageCost], measured_on: str) -> str:
             "",
         ]
     )
+
+
+def write_total(costs: Sequence[StageCost]) -> str:
+    """What some stages take together: `1.20 hours, 0.50 of them on a GPU, 3 GB`."""
+    hours, on_gpu = (
+        sum(getattr(cost, key) for cost in costs) for key in ("hours", "gpu_hours")
+    )
+    written = size(sum(cost.written for cost in costs))
+    return f"{hours:,.2f} hours, {on_gpu:,.2f} of them on a GPU, {written} written"

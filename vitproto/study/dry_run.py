@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from snakemake.api import SnakemakeApi
+from snakemake.logging import logger
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
@@ -33,6 +34,7 @@ def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
         project: the folder that holds the Snakefile.
         targets: the files to make; of all, if there are none.
     """
+    logger.propagate = False  # what it says of itself is no result of ours
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(
             ResourceSettings(),
