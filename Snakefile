@@ -31,7 +31,9 @@ include: "workflow/rules/cost.smk"
 
 
 note_origins(workflow)  # beside what each job makes: the code, settings and inputs
-check_before_first_job(workflow, missing_inputs, small_disks, refusals_of_slurm)
+check_before_first_job(
+    workflow, missing_inputs, missing_weights, small_disks, refusals_of_slurm
+)
 end_with_failures(workflow)
 
 

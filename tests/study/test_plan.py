@@ -154,6 +154,7 @@ def free(monkeypatch):
 
 def needs(tmp_path: Path, *written: Written) -> list[disk.Need]:
     storage = {"activations": str(tmp_path / "a/b"), "checkpoints": str(tmp_path / "c")}
+    storage["weights"] = str(tmp_path / "d")
     return disk.Need.of(written, storage, "results")
 
 

@@ -66,7 +66,8 @@ def find_wanted(
     if not place:
         raise ValueError(
             f"{model} ({pretrained}) is not on the Hugging Face hub, only at "
-            f"{cfg.get('url')}, from where nothing is fetched: write another `pretrained`"
+            f"{cfg.get('url')}, from where nothing is fetched: write another "
+            "`pretrained`"
         )
     return Wanted(place, revision or "main", [names])
 

@@ -158,11 +158,11 @@ def misfit(
     """What a file lacks, or has and should not."""
     parts = []
     if lacking:
-        parts.append(f"it lacks {_some(lacking)}")
+        parts.append(f"lacks {_some(lacking)}")
     if foreign:
         parts.append(f"has {_some(foreign)}, which the model has not")
     return ValueError(
-        f"{path} does not fit {model}: {', and '.join(parts)}: set the encoder's "
+        f"{path} does not fit {model}: it {', and '.join(parts)}: set the encoder's "
         "`checkpoint` to weights of this model"
     )
 
