@@ -33,7 +33,9 @@ include: "workflow/rules/cost.smk"
 # What results were made of decides which jobs run; each job notes it beside them.
 decide_by_origins(workflow, BY_CONTENT, DIGESTS)
 note_origins(workflow, BY_CONTENT, DIGESTS)
-check_before_first_job(workflow, missing_inputs, small_disks, refusals_of_slurm)
+check_before_first_job(
+    workflow, missing_inputs, missing_weights, small_disks, refusals_of_slurm
+)
 end_with_failures(workflow)
 
 

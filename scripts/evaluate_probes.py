@@ -16,6 +16,7 @@ from vitproto.segmentation.evaluation import (
     to_probe_table,
 )
 from vitproto.segmentation.linear_probe import (
+    check_trained_on,
     load_probes,
     read_probe_settings,
     save_probe,
@@ -57,6 +58,7 @@ def evaluate_probes(
     labels.check(acts, patch_labels, shards[0])
     trained = load_probes(probes)
     trained[0].probe.check(probes, acts, labels.n_classes)
+    check_trained_on(probes, acts, shards[0])
     found = evaluate(acts, labels, [one.probe for one in trained], torch_device)
     i_best = find_best(found.counts)
     chosen = trained[i_best]

@@ -15,6 +15,7 @@ from vitproto.device import pick_device
 from vitproto.files import whole_file
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
+from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.evaluation import Evaluation, HeldOut, evaluate
 from vitproto.runs import Run
@@ -54,6 +55,8 @@ def evaluate_saes(
     torch_device = pick_device(device)
     acts = open_training_images(shards, layer, splits)
     fitted = checkpoint.read_manifest(checkpoints)
+    for fit in fitted:
+        check_fitted_to(fit.path, acts, shards[0])
     autoencoders = [_load(fit, acts) for fit in fitted]
     found = evaluate(acts, autoencoders, cfg, torch_device)
     place = {"encoder": encoder, "layer": layer, "method": method}

@@ -7,12 +7,13 @@ from typing import Literal
 import numpy as np
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.device import pick_device
 from vitproto.segmentation.class_directions import probe_directions, save_directions
 from vitproto.segmentation.encoder_tail import Tail, mean_class_gradients
-from vitproto.segmentation.linear_probe import load_probe
+from vitproto.segmentation.linear_probe import load_probe, trained_on
 from vitproto.segmentation.patch_labels import image_files, read_patch_labels
 from vitproto.study.fingerprint import fingerprint
 
@@ -61,6 +62,8 @@ def find_class_directions(
     if n_gradient_images < 1:
         raise ValueError(f"n_gradient_images is {n_gradient_images}: write 1 or more")
     head = load_probe(probe)
+    made_with = trained_on(probe)
+    check_same_encoder(made_with, MadeWith("the configuration", {}, probe_layer))
     if layer == probe_layer:
         directions_CD = probe_directions(head)
     else:
@@ -69,6 +72,8 @@ def find_class_directions(
         labels = read_patch_labels(patch_labels)
         files = image_files(labels, patch_labels, root, images)
         encoder = load_encoder(cfg, compute_dtype, [layer, probe_layer])
+        loaded = MadeWith(f"the encoder {cfg.model}", encoder.attributes(), None)
+        check_same_encoder(made_with, loaded)
         tail = Tail(encoder.to(torch_device), layer, probe_layer)
         expected = (labels.n_classes, encoder.width)
         if (head.n_classes, head.width) != expected:
@@ -94,6 +99,7 @@ def find_class_directions(
         )
     settings = {
         "layer": layer,
+        "found_for": made_with.attributes,
         "probe_layer": probe_layer,
         "n_gradient_images": n_gradient_images,
         "code": fingerprint("find_class_directions"),

@@ -11,7 +11,7 @@ from vitproto.cli import run
 from vitproto.device import pick_device
 from vitproto.files import whole_file
 from vitproto.segmentation.autoencoders import load_autoencoder
-from vitproto.segmentation.class_directions import load_directions
+from vitproto.segmentation.class_directions import check_found_for, load_directions
 from vitproto.segmentation.class_latents import RankingSettings, parse_picked, rank
 from vitproto.segmentation.patch_labels import read_patch_labels
 from vitproto.segmentation.sparse_latents import gather_latents
@@ -52,9 +52,10 @@ def find_class_latents(
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
-    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     picked = parse_picked(classes, labels.n_classes, n_latents)
+    check_found_for(directions, acts, shards[0])
     class_directions_CD = load_directions(directions, labels.n_classes, acts.width)
     found = gather_latents(
         acts,

@@ -7,6 +7,7 @@ from pathlib import Path
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.saev_format import read_saev
 from vitproto.runs import Run
@@ -35,6 +36,8 @@ def import_sae(
     acts = Activations.open(shards, layer)
     is_ours = file.suffix == ".safetensors"
     sae = checkpoint.load_as(file, SparseAutoencoder) if is_ours else read_saev(file)
+    if is_ours:
+        check_fitted_to(file, acts, shards[0])
     if sae.width != acts.width:
         raise ValueError(
             f"{file} takes activations of width {sae.width}, but those in {shards[0]} "
@@ -49,6 +52,8 @@ def import_sae(
         "layer": layer,
         "code": fingerprint("import_sae"),
     }
+    if is_ours and "fitted_to" in (made_by := checkpoint.read_settings(file)):
+        settings["fitted_to"] = made_by["fitted_to"]
     fitted = {}
     for fit in map(Run.parse, runs):
         if fit.n_prototypes != sae.n_prototypes:

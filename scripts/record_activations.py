@@ -1,7 +1,5 @@
 """Run an encoder over a shard of a data set and keep what its patches say."""
 
-import dataclasses
-import json
 import logging
 from functools import partial
 from itertools import islice
@@ -64,10 +62,7 @@ def record_activations(
     paths = [root / path for path in listed["path"].iloc[mine]]
     attributes = {
         "dataset": name,
-        "encoder": cfg.model,
-        "pretrained": cfg.pretrained,
-        "weights_digest": encoder.weights_digest(),
-        "preprocessing": json.dumps(dataclasses.asdict(encoder.preprocessing)),
+        **encoder.attributes(),
         "computed_in": encoder.computed_in(torch_device),
         "code": fingerprint("record_activations"),
     }

@@ -15,6 +15,7 @@ from vitproto.files import whole_file
 from vitproto.progress import progress_bar
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
+from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.study.fingerprint import fingerprint
 from vitproto.traits.image_scores import score_blocks
 
@@ -36,6 +37,8 @@ def score_images(
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
     fitted = checkpoint.read_manifest(checkpoints)
+    for fit in fitted:
+        check_fitted_to(fit.path, acts, shards[0])
     scorers = [checkpoint.load(fit.path) for fit in fitted]
     for fit, scorer in zip(fitted, scorers, strict=True):
         if scorer.width != acts.width:

@@ -18,6 +18,7 @@ from vitproto.features.pictures import color_range, draw_strip, read_shown
 from vitproto.features.top_images import find_top_images, score_patches
 from vitproto.folders import whole_folder
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.study.fingerprint import fingerprint
 
 
@@ -58,6 +59,7 @@ def show_features(
     preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
     grid = preprocessing.grid(acts.n_patches)
     fit = checkpoint.find_run(checkpoints, place.run)
+    check_fitted_to(fit.path, acts, shards[0])
     scorer = checkpoint.load(fit.path)
     if scorer.width != acts.width:
         raise ValueError(

@@ -27,7 +27,7 @@ from vitproto.segmentation.edited_logits import (
 )
 from vitproto.segmentation.encoder_tail import load_tail
 from vitproto.segmentation.latent_tables import ChosenClass, read_activity, read_chosen
-from vitproto.segmentation.linear_probe import load_probe
+from vitproto.segmentation.linear_probe import check_trained_on, load_probe
 from vitproto.segmentation.patch_labels import (
     PatchLabels,
     image_files,
@@ -97,9 +97,11 @@ def show_suppression(
     files = image_files(labels, patch_labels, root, images)
     paths = [files[i] for i in labels.i_test_M]
     fitted = load_probe(probe)
-    fitted.check(probe, Activations.open(shards, probe_layer), labels.n_classes)
+    probed = Activations.open(shards, probe_layer)
+    fitted.check(probe, probed, labels.n_classes)
+    check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
-    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:

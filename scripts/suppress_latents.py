@@ -15,7 +15,7 @@ from vitproto.data.data_root import check_root
 from vitproto.device import pick_device
 from vitproto.files import whole_file
 from vitproto.segmentation.autoencoders import load_autoencoder
-from vitproto.segmentation.class_directions import load_directions
+from vitproto.segmentation.class_directions import check_found_for, load_directions
 from vitproto.segmentation.edited_logits import (
     AtEarlierLayer,
     AtProbeLayer,
@@ -30,7 +30,7 @@ from vitproto.segmentation.effects import (
 )
 from vitproto.segmentation.encoder_tail import load_tail
 from vitproto.segmentation.latent_tables import read_activity, read_chosen
-from vitproto.segmentation.linear_probe import load_probe
+from vitproto.segmentation.linear_probe import check_trained_on, load_probe
 from vitproto.segmentation.patch_labels import image_files, read_patch_labels
 from vitproto.segmentation.suppression import suppress
 
@@ -91,9 +91,12 @@ def suppress_latents(
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
     fitted = load_probe(probe)
-    fitted.check(probe, Activations.open(shards, probe_layer), labels.n_classes)
+    probed = Activations.open(shards, probe_layer)
+    fitted.check(probe, probed, labels.n_classes)
+    check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
-    autoencoder = load_autoencoder(checkpoints, run_name, acts.width)
+    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
+    check_found_for(directions, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:

@@ -42,11 +42,11 @@ def identity_autoencoder(width, scale=1.0, norm=1.0):
     )
 
 
-def write_family(folder, autoencoders):
+def write_family(folder, autoencoders, **settings):
     """Checkpoints of autoencoders by their run, and their manifest; gives its path."""
     paths = {}
     for run, autoencoder in autoencoders.items():
         paths[run] = folder / f"{run.name}.safetensors"
-        checkpoint.save(paths[run], autoencoder, {"seed": run.seed})
+        checkpoint.save(paths[run], autoencoder, {"seed": run.seed, **settings})
     checkpoint.write_manifest(folder / "checkpoints.json", paths)
     return folder / "checkpoints.json"

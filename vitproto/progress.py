@@ -28,3 +28,14 @@ def progress_bar(n: int, unit: str) -> tqdm:
     parts = "{percentage:3.0f} % of {total_fmt}{unit}", "{elapsed}, {remaining} to go"
     line = ", ".join((*parts, "{rate_fmt}{postfix}"))
     return tqdm(**settings, mininterval=10, file=_Lines(), bar_format=line)
+
+
+class DownloadBar(tqdm):
+    """The progress of a download, for a client that makes the bar itself."""
+
+    def __init__(self, *args: object, **kwargs: object):
+        """Take what the client asks for, but a log gets a line every ten seconds."""
+        if not sys.stderr.isatty():
+            line = "{desc}: {n_fmt} of {total_fmt}B, {elapsed}, {rate_fmt}"
+            kwargs |= {"mininterval": 10, "file": _Lines(), "bar_format": line}
+        super().__init__(*args, **kwargs)

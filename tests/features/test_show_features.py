@@ -213,3 +213,16 @@ def test_images_listed_in_another_order_are_refused(study):
 def test_a_run_that_the_family_does_not_have_is_refused(study):
     with pytest.raises(ValueError, match="lists no run k8-seed0: write one of k4-seed"):
         show(study, run="k8-seed0")
+
+
+def test_prototypes_of_another_preprocessing_are_refused(study):
+    folder, _ = study
+    file = folder / "k4-seed0.safetensors"
+    squashed = dataclasses.replace(PREPROCESSING, resize_mode="squash")
+    fitted_to = {"preprocessing": json.dumps(dataclasses.asdict(squashed))}
+    settings = {"fitted_to": fitted_to, "layer": LAYER}
+    checkpoint.save(file, checkpoint.load(file), settings)
+    checkpoint.write_manifest(folder / "checkpoints.json", {Run(4, 0): file})
+    with pytest.raises(ValueError, match="resize_mode squash, but .* resize_mode shor"):
+        show(study)
+    assert not (folder / "out").exists()

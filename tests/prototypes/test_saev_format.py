@@ -370,6 +370,19 @@ def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, act
         import_sae(path, runs=("k2-seed0",), **family)
 
 
+def test_an_autoencoder_of_another_study_keeps_what_it_was_fitted_to(family, tmp_path):
+    ours = read_saev(saev_file(tmp_path / "sae.pt", HEADER, weights()))
+    path, runs = tmp_path / "ours.safetensors", (f"k{N_LATENTS}-seed0",)
+    fitted_to = {"encoder": "tiny", "dataset": "elsewhere"}
+    checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER})
+    import_sae(path, runs=runs, **family)
+    (fitted,) = checkpoint.read_manifest(family["manifest"])
+    assert checkpoint.read_settings(fitted.path)["fitted_to"] == fitted_to
+    checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER + 1})
+    with pytest.raises(ValueError, match="ours.safetensors was made with layer 3, but"):
+        import_sae(path, runs=runs, **family)
+
+
 def test_another_encoders_autoencoder_is_refused_with_both_widths(family, tmp_path):
     state = {
         "W_enc": torch.ones(8, 16),

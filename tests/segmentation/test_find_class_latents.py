@@ -1,6 +1,7 @@
 """The stages, on files: planted latents and directions are found and written."""
 
 import dataclasses
+import json
 import runpy
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from autoencoders import identity_autoencoder, write_family
 from PIL import Image
 from recorded import LAYER, with_threads, write_shards
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
@@ -278,3 +280,44 @@ def test_a_probe_of_another_encoder_is_refused(pictures):
     save_probe(arguments["probe"], LinearProbe(torch.ones(4, 8), torch.ones(4)), {})
     with pytest.raises(ValueError, match="a probe of 4 classes on 8 values, but"):
         stage("find_class_directions", labels)(**arguments)
+
+
+def test_an_autoencoder_or_directions_of_another_encoder_are_refused(inputs):
+    labels, arguments = inputs
+    folder = arguments["out"].parent
+    other = {"encoder": "other"}
+    made = {"layer": LAYER, "found_for": other}
+    save_directions(arguments["directions"], np.ones((4, WIDTH), np.float32), made)
+    with pytest.raises(ValueError, match="directions.safetensors was made with enc"):
+        stage("find_class_latents", labels)(**arguments)
+    autoencoders = {RUN: identity_autoencoder(WIDTH)}
+    write_family(folder, autoencoders, fitted_to=other, layer=LAYER)
+    with pytest.raises(ValueError, match="-seed0.safetensors was made with encoder"):
+        stage("find_class_latents", labels)(**arguments)
+    assert not arguments["out"].exists()
+
+
+def test_directions_say_what_the_probe_was_trained_on(pictures):
+    labels, probe, arguments = pictures
+    attributes = load_encoder(DEMO, "float32", [1]).attributes()
+    sweep = {"trained_on": {**attributes, "dataset": "toy"}, "layer": 3}
+    save_probe(arguments["probe"], probe, {"sweep": sweep})
+    stage("find_class_directions", labels)(**arguments)
+    with safe_open(arguments["out"], "np") as file:
+        settings = json.loads(file.metadata()["vitproto"])["settings"]
+    assert settings["found_for"] == sweep["trained_on"]
+    assert settings["layer"] == 1
+
+
+def test_a_probe_of_another_encoder_or_layer_gives_no_directions(pictures):
+    labels, probe, arguments = pictures
+    trained_on = {"weights_digest": "aa"}
+    save_probe(
+        arguments["probe"], probe, {"sweep": {"trained_on": trained_on, "layer": 3}}
+    )
+    with pytest.raises(ValueError, match="weights_digest aa, but the encoder local"):
+        stage("find_class_directions", labels)(**arguments)
+    save_probe(arguments["probe"], probe, {"sweep": {"trained_on": {}, "layer": 2}})
+    with pytest.raises(ValueError, match="layer 2, but the configuration with layer 3"):
+        stage("find_class_directions", labels)(**arguments)
+    assert not arguments["out"].exists()

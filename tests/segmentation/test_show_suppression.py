@@ -21,7 +21,7 @@ from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.runs import Run
 from vitproto.segmentation.class_colors import UNLABELLED, class_colors
-from vitproto.segmentation.linear_probe import LinearProbe, save_probe
+from vitproto.segmentation.linear_probe import LinearProbe, load_probe, save_probe
 from vitproto.segmentation.patch_labels import (
     PatchLabels,
     read_patch_labels,
@@ -293,11 +293,7 @@ def encoded(study):
         [f"image{i}" for i in range(N_TRAIN + N_TEST)],
         dict.fromkeys((EARLY, PROBED), LayerShape(n_patches, width, has_cls=False)),
         "float32",
-        {
-            "encoder": "tiny",
-            "preprocessing": json.dumps(dataclasses.asdict(encoder.preprocessing)),
-            "weights_digest": encoder.weights_digest(),
-        },
+        encoder.attributes(),
         i_shard=0,
         n_shards=1,
     ) as file:
@@ -377,5 +373,22 @@ def test_at_an_earlier_layer_the_blocks_after_it_see_the_edit(encoded):
 
 def test_an_encoder_with_other_weights_is_refused(encoded):
     other = dataclasses.replace(DEMO, checkpoint="random")
-    with pytest.raises(ValueError, match="has other weights than the encoder that rec"):
+    with pytest.raises(ValueError, match=r"h5 was made with weights_digest \w+, but"):
         show_encoded(*encoded, "other", encoder_cfg=other)
+
+
+def test_a_probe_or_an_autoencoder_of_another_encoder_is_refused(encoded):
+    folder = encoded[0]
+    probe = load_probe(folder / "probe.safetensors")
+    other = {"encoder": "another", "weights_digest": "aa"}
+    file = folder / f"{RUN.name}.safetensors"
+    settings = {"fitted_to": other, "layer": EARLY}
+    checkpoint.save(file, checkpoint.load(file), settings)
+    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file})
+    with pytest.raises(ValueError, match="-seed0.safetensors was made with weights"):
+        show_encoded(*encoded, "other")
+    sweep = {"trained_on": other, "layer": PROBED}
+    save_probe(folder / "probe.safetensors", probe, {"sweep": sweep})
+    with pytest.raises(ValueError, match="probe.safetensors was made with weights"):
+        show_encoded(*encoded, "other")
+    assert not (folder / "other").exists()

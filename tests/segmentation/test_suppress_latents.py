@@ -326,7 +326,7 @@ def early(tmp_path):
         for label in (1, 2, 3)
     ]
     shape = LayerShape(16, 64, has_cls=False)
-    attributes = {"encoder": "tiny", "weights_digest": encoder.weights_digest()}
+    attributes = encoder.attributes()
     with write_shard(
         tmp_path / "0-of-1.h5",
         *(labels.image_ids, dict.fromkeys((0, 2), shape), "float32", attributes),
@@ -429,7 +429,10 @@ def test_cores_change_no_byte_at_an_earlier_layer(early):
 
 def test_another_encoder_than_the_one_that_recorded_is_refused(early):
     other = dataclasses.replace(early.settings, checkpoint="random")
-    with pytest.raises(ValueError, match="has other weights than the encoder that"):
+    with pytest.raises(
+        ValueError,
+        match=r"h5 was made with weights_digest \w+, but",
+    ):
         early_stage(early, encoder_cfg=other)
 
 
@@ -437,3 +440,22 @@ def test_an_edit_after_the_probed_layer_is_refused(early):
     save_probe(early.folder / "probe.safetensors", early.probe, {})
     with pytest.raises(ValueError, match="what is edited must come before"):
         early_stage(early, layer=2, probe_layer=0)
+
+
+def test_a_probe_directions_or_an_autoencoder_of_another_encoder_is_refused(study):
+    folder, scene = study
+    other = {"encoder": "other"}
+    directions = folder / "directions.safetensors"
+    found = {"layer": LAYER, "found_for": other}
+    save_directions(directions, probe_directions(scene.probe), found)
+    with pytest.raises(ValueError, match="directions.safetensors was made with enco"):
+        stage(folder)
+    family = {Run(24, 0): scene.autoencoder}
+    write_family(folder, family, fitted_to=other, layer=LAYER)
+    with pytest.raises(ValueError, match="k24-seed0.safetensors was made with encoder"):
+        stage(folder)
+    sweep = {"trained_on": other, "layer": LAYER}
+    save_probe(folder / "probe.safetensors", scene.probe, {"sweep": sweep})
+    with pytest.raises(ValueError, match="probe.safetensors was made with encoder o"):
+        stage(folder)
+    assert not list((folder / "out").iterdir())

@@ -171,3 +171,12 @@ def test_masks_that_show_no_class_cannot_be_measured(tmp_path):
     write_patch_labels(tmp_path / "empty.h5", labels, {})
     with pytest.raises(ValueError, match="none of the 20 test masks shows any of"):
         evaluate_sweep(tmp_path, write_shards(tmp_path, x_NPD), "empty.h5")
+
+
+def test_probes_are_not_measured_on_activations_of_another_encoder(tmp_path):
+    run_stages(tmp_path)
+    x_NPD, _ = planted()
+    (tmp_path / "other").mkdir()
+    shards = write_shards(tmp_path / "other", x_NPD, encoder="other")
+    with pytest.raises(ValueError, match="encoder tiny, but .*h5 with encoder other"):
+        evaluate_sweep(tmp_path, shards)

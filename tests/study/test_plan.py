@@ -57,6 +57,23 @@ def test_activations_of_inat21_take_images_times_tokens_times_width(real):
     assert written.checkpoints == written.results == written.scratch == 0
 
 
+def test_weights_are_fetched_once_for_each_encoder_that_needs_the_hub(real):
+    real["encoders"]["dinov2-vit-b14-reg"]["checkpoint"] = "dinov2.pth"
+    real["encoders"]["bioclip2-vit-l14"]["checkpoint"] = "tuned.safetensors"
+    jobs = [job for job in study_jobs(real) if job.stage == "fetch_weights"]
+    written = {
+        job.wildcards["encoder"]: one.weights
+        for job, one in zip(jobs, written_by(jobs, real), strict=True)
+    }
+    # SigLIP and CLIP: 24 blocks of 12 D² weights in float32, twice with those of text.
+    assert written == {
+        "siglip-vit-l16-256": 2 * 24 * 12 * 1024**2 * 4,
+        "openai-vit-l14": 2 * 24 * 12 * 1024**2 * 4,
+        "bioclip-vit-b16": 2 * 12 * 12 * 768**2 * 4,
+        "bioclip2-vit-l14": 0,  # its architecture alone
+    }
+
+
 def test_hours_are_operations_by_rate_and_the_start_of_each_job(real):
     study = only(real, method="random", n_prototypes=8192)
     study["throughput"] = {
@@ -154,6 +171,7 @@ def free(monkeypatch):
 
 def needs(tmp_path: Path, *written: Written) -> list[disk.Need]:
     storage = {"activations": str(tmp_path / "a/b"), "checkpoints": str(tmp_path / "c")}
+    storage["weights"] = str(tmp_path / "d")
     return disk.Need.of(written, storage, "results")
 
 

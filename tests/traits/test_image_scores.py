@@ -307,3 +307,62 @@ def test_a_gpu_agrees_with_the_cpu_also_in_several_tiles(monkeypatch, kind):
     torch.testing.assert_close(
         on_gpu.cpu(), image_scores(acts_BPD, scorer), atol=1e-3, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "layer", "differs"),
+    [
+        (
+            {"weights_digest": "bb"},
+            LAYER,
+            "weights_digest bb, but .* with weights_dige",
+        ),
+        ({"weights_digest": "aa"}, LAYER + 1, "layer 3, but .* with layer 2"),
+        ({"encoder": "other"}, LAYER, "encoder other, but .* with encoder tiny"),
+    ],
+)
+def test_prototypes_of_another_encoder_or_layer_are_refused(
+    tmp_path, attributes, layer, differs
+):
+    shards = write_shards(tmp_path, normal(0, 3, 6, 12), 1, weights_digest="aa")
+    file = tmp_path / "k4-seed0.safetensors"
+    checkpoint.save(
+        file, DotProduct(normal(1, 4, 12)), {"fitted_to": attributes, "layer": layer}
+    )
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): file})
+    with pytest.raises(
+        ValueError, match=f"k4-seed0.safetensors was made with {differs}"
+    ):
+        score_images(
+            shards,
+            LAYER,
+            tmp_path / "checkpoints.json",
+            tmp_path / "s.h5",
+            device="cpu",
+        )
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_prototypes_that_do_not_say_what_they_were_fitted_to_are_told_of(
+    tmp_path, caplog
+):
+    shards = write_shards(tmp_path, normal(0, 3, 6, 12), 1, weights_digest="aa")
+    files = {}
+    for k, method in ((4, "imported"), (6, "gaussian")):
+        files[Run(k, 0)] = tmp_path / f"{method}.safetensors"
+        checkpoint.save(
+            files[Run(k, 0)], DotProduct(normal(1, k, 12)), {"method": method}
+        )
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", files)
+    with caplog.at_level("INFO"):
+        score_images(
+            shards,
+            LAYER,
+            tmp_path / "checkpoints.json",
+            tmp_path / "s.h5",
+            device="cpu",
+        )
+    assert (
+        "imported.safetensors does not say which encoder it was fitted" in caplog.text
+    )
+    assert "gaussian.safetensors" not in caplog.text

@@ -4,9 +4,13 @@ Layers are the transformer's blocks, counted from 0: layer 23 is the output of t
 last block of a ViT-L, before the final normalisation.
 """
 
+import dataclasses
 import hashlib
+import json
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,13 +19,25 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from vitproto.activations.fetched import (
+    HUB,
+    NO_NETWORK,
+    RANDOM,
+    find_fetched,
+    needs_hub,
+    read_fetched,
+)
 from vitproto.activations.preprocessing import Preprocessing
+from vitproto.activations.tags import tag_of_open_clip, tag_of_timm
 from vitproto.activations.torchvision_shim import import_open_clip
-
-HUB = "hub"
-"""The value of `checkpoint` that downloads the weights."""
-RANDOM = "random"
-"""The value of `checkpoint` that asks for random weights, as a control."""
+from vitproto.activations.weights_file import (
+    UNREADABLE,
+    check_patches,
+    load_image_tower,
+    misfit_of_error,
+    read_weights,
+    without_head,
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,8 @@ class EncoderSettings:
     """The tag of the weights (`webli`), which also says how images are preprocessed.
     With `hf-hub:` and `local-dir:`, which hold one set of weights: `own`."""
     checkpoint: str
-    """Where these weights lie: `hub` downloads them, a file needs no network, and
-    `random` takes random weights instead, as a control."""
+    """Where these weights lie: `hub` (on the hub, or in the folder of `local-dir:`), or
+    a file. `random` takes random weights instead, as a control."""
     image_size: int
     """Side of the square of pixels that the encoder sees."""
     patch_size: int
@@ -45,6 +61,10 @@ class EncoderSettings:
     """How many values a token has; checked when the encoder is loaded."""
     n_blocks: int
     """How many transformer blocks the encoder has; checked when it is loaded."""
+    fetched: Path | None = None
+    """The list that `fetch_weights` wrote, for an encoder that needs the hub."""
+    hub_cache: Path | None = None
+    """The folder that it fetched to."""
 
 
 class LayerActivations(NamedTuple):
@@ -139,6 +159,16 @@ class Encoder:
         """The type in which a device computes activations."""
         return self.compute_dtype if device.type == "cuda" else "float32"
 
+    def attributes(self) -> dict[str, str]:
+        """What decides its activations, as shards say it."""
+        preprocessing = dataclasses.asdict(self.preprocessing)
+        return {
+            "encoder": self.settings.model,
+            "pretrained": self.settings.pretrained,
+            "weights_digest": self.weights_digest(),
+            "preprocessing": json.dumps(preprocessing),
+        }
+
     def to(self, device: torch.device) -> "Encoder":
         """Move the weights, in place, to `device`."""
         self.vision.to(device)
@@ -213,25 +243,35 @@ def load_encoder(
 def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
     """An image tower of open_clip and its preprocessing."""
     open_clip = import_open_clip()
-    has_schema = settings.model.startswith(("hf-hub:", "local-dir:"))
-    is_random = settings.checkpoint == RANDOM
-    options = {} if has_schema else _open_clip_weights(open_clip, settings)
+    name, options = settings.model, {}
+    if not name.startswith(("hf-hub:", "local-dir:")):
+        options = _open_clip_preprocessing(open_clip, settings)
+    files = _hub_files(settings)
+    if name.startswith("hf-hub:"):
+        # A repository at one commit: its configuration lies in a folder of its own.
+        name = f"local-dir:{files[0].parent}"
+    is_own = name.startswith("local-dir:") and not files
+    has_weights = is_own and settings.checkpoint == HUB
     try:
-        model = open_clip.create_model(
-            settings.model,
-            load_weights=not is_random,
-            require_pretrained=not is_random,
-            pretrained_text=False,
-            **options,
-        )
-    # The hub's client and open_clip raise many kinds of errors for what is, to the
-    # user, one mistake: these weights are not to be had here.
-    except (RuntimeError, OSError, ValueError) as error:
+        with nullcontext() if has_weights else _no_warnings():
+            model = open_clip.create_model(
+                name,
+                load_weights=has_weights,
+                require_pretrained=has_weights,
+                pretrained_text=False,
+                **options,
+            )
+        if files and settings.checkpoint == HUB:
+            open_clip.load_checkpoint(model, str(files[-1]))
+    # The readers of weights raise many kinds of errors for what is, to the user, one
+    # mistake: these weights are not to be had here.
+    except UNREADABLE as error:
         raise ValueError(
             f"the encoder {settings.model} ({settings.pretrained}) cannot be loaded: "
-            f"{error}. Without a network, set its `checkpoint` to a file with the "
-            "weights, or its `model` to local-dir:FOLDER"
+            f"{error}. {NO_NETWORK}"
         ) from error
+    if settings.checkpoint not in (HUB, RANDOM):
+        load_image_tower(model.visual, checkpoint_file(settings), settings.model)
     cfg = model.visual.preprocess_cfg
     height, width = (cfg["size"],) * 2 if isinstance(cfg["size"], int) else cfg["size"]
     return model.visual, Preprocessing(
@@ -245,63 +285,78 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
     )
 
 
-def _open_clip_weights(open_clip: Any, settings: EncoderSettings) -> dict[str, Any]:
-    """Which weights and preprocessing `create_model` is told to use.
+def _open_clip_preprocessing(
+    open_clip: Any, settings: EncoderSettings
+) -> dict[str, Any]:
+    """Which preprocessing `create_model` is told to use.
 
     Given a file, open_clip would preprocess as for OpenAI's weights: for SigLIP
     that is the wrong scale of colours and a crop. So the tag always decides.
     """
-    if settings.model not in open_clip.list_models():
-        raise ValueError(
-            f"open_clip has no model {settings.model!r}: see "
-            "open_clip.list_models(), or prefix a timm model with `timm:`"
-        )
-    tag_cfg = open_clip.get_pretrained_cfg(settings.model, settings.pretrained)
-    if not tag_cfg:
-        tags = open_clip.list_pretrained_tags_by_model(settings.model)
-        raise ValueError(
-            f"{settings.model} has no weights {settings.pretrained!r}: write "
-            f"one of {', '.join(tags)} as `pretrained`"
+    tag_cfg = tag_of_open_clip(settings.model, settings.pretrained)
+    of_tag = bool(tag_cfg.get("quick_gelu"))
+    of_model = bool(open_clip.get_model_config(settings.model).get("quick_gelu"))
+    if of_tag != of_model and settings.checkpoint != RANDOM:
+        logging.warning(
+            "%s computes %s, but %s was trained with %s: another model of open_clip, "
+            "with or without -quickgelu, is right for these weights",
+            *(settings.model, _gelu(of_model), settings.pretrained, _gelu(of_tag)),
         )
     keys = ("mean", "std", "interpolation", "resize_mode")
     forced = {key: tag_cfg[key] for key in keys if key in tag_cfg}
-    if settings.checkpoint == RANDOM:
-        return {"force_preprocess_cfg": forced}
-    if settings.checkpoint == HUB:
-        return {"force_preprocess_cfg": forced, "pretrained": settings.pretrained}
-    file = checkpoint_file(settings)
-    return {"force_preprocess_cfg": forced, "pretrained": str(file)}
+    return {"force_preprocess_cfg": forced}
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Not those of weights that are still random, while a model waits for others."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _gelu(is_quick: bool) -> str:
+    return "QuickGELU" if is_quick else "GELU"
 
 
 def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
     """A ViT of timm and the preprocessing of its weights."""
-    import_open_clip()  # makes torchvision importable, which timm needs too
+    tag_cfg = tag_of_timm(settings.model, settings.pretrained)
     import timm
 
-    name = f"{settings.model.removeprefix('timm:')}.{settings.pretrained}"
-    if name not in timm.list_pretrained():
-        raise ValueError(
-            f"timm has no model and tag {name!r}: see timm.list_pretrained()"
-        )
-    overlay = None
-    if settings.checkpoint not in (HUB, RANDOM):
-        overlay = {"file": str(checkpoint_file(settings))}
+    overlay, file = None, None
+    if settings.checkpoint == HUB:
+        overlay = {"state_dict": read_weights(_hub_files(settings)[-1])}
+    elif settings.checkpoint != RANDOM:
+        file = checkpoint_file(settings)
+        weights = read_weights(file)
+        check_patches(weights, settings.patch_size, file, settings.model)
+        weights = without_head(weights, tag_cfg.get("classifier"), file)
+        # With no classes in either, timm insists on every weight.
+        overlay = {"state_dict": weights, "num_classes": 0, "label_offset": 0}
     try:
         model = timm.create_model(
-            name,
+            f"{settings.model.removeprefix('timm:')}.{settings.pretrained}",
             pretrained=settings.checkpoint != RANDOM,
             pretrained_cfg_overlay=overlay,
             img_size=settings.image_size,
             num_classes=0,
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    except UNREADABLE as error:
+        if file is not None:
+            raise misfit_of_error(file, settings.model, error) from error
         raise ValueError(
             f"the encoder {settings.model} ({settings.pretrained}) cannot be loaded: "
-            f"{error}. Without a network, set its `checkpoint` to a file"
+            f"{error}. {NO_NETWORK}"
         ) from error
     cfg = model.pretrained_cfg
+    cfg.pop("state_dict", None)  # or the weights would stay in memory twice
     if cfg["crop_mode"] not in ("center", "squash"):
-        raise ValueError(f"{name} crops images by {cfg['crop_mode']!r}: not supported")
+        raise ValueError(
+            f"{settings.model} crops images by {cfg['crop_mode']!r}: not supported"
+        )
     return model, Preprocessing(
         height=settings.image_size,
         width=settings.image_size,
@@ -313,12 +368,32 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
     )
 
 
+def _hub_files(settings: EncoderSettings) -> list[Path]:
+    """The fetched files of an encoder that needs the hub; none for others."""
+    if not needs_hub(settings.model, settings.checkpoint):
+        return []
+    if settings.fetched is None or settings.hub_cache is None:
+        raise ValueError(
+            f"{settings.model} ({settings.pretrained}) needs files of the hub: run "
+            "scripts/fetch_weights.py, and name the list that it wrote as --fetched "
+            f"and its folder as --hub_cache. {NO_NETWORK}"
+        )
+    fetched = read_fetched(settings.fetched)
+    if (fetched.model, fetched.pretrained) != (settings.model, settings.pretrained):
+        raise ValueError(
+            f"{settings.fetched} lists files of {fetched.model} "
+            f"({fetched.pretrained}), not of {settings.model} "
+            f"({settings.pretrained}): name the list of this encoder"
+        )
+    return find_fetched(settings.fetched, settings.hub_cache)
+
+
 def checkpoint_file(settings: EncoderSettings) -> Path:
     """The local file of weights; a clear error where there is none."""
     path = Path(settings.checkpoint)
     if not path.is_file():
         raise ValueError(
             f"the weights of {settings.model} are not at {path}: set `checkpoint` to "
-            "the file, or to `hub` to download them"
+            "the file, or to `hub` for those of the hub"
         )
     return path

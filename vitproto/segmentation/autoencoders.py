@@ -2,21 +2,26 @@
 
 from pathlib import Path
 
+from vitproto.activations.stream import Activations
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 
 
-def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAutoencoder:
-    """Read a run's autoencoder, for activations of a width.
+def load_autoencoder(
+    checkpoints: Path, run_name: str, acts: Activations, shard: Path
+) -> SparseAutoencoder:
+    """Read a run's autoencoder, for the activations that it was fitted to.
 
     Args:
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         run_name: which of them.
-        width: D, of the activations that it is to take.
+        acts: the activations that it is to take.
+        shard: a file of these, for messages.
 
     Raises:
         ValueError: there is no such run, it is no sparse autoencoder, or it takes
-            activations of another width.
+            activations of another encoder, layer or width.
     """
     fit = checkpoint.find_run(checkpoints, run_name)
     kind = checkpoint.read_kind(fit.path)
@@ -25,10 +30,11 @@ def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAuto
             f"{fit.path} holds a {kind}, which has no decoder: latents can only be "
             "suppressed in a sparse autoencoder, so name a run of one"
         )
+    check_fitted_to(fit.path, acts, shard)
     autoencoder = checkpoint.load_as(fit.path, SparseAutoencoder)
-    if autoencoder.width != width:
+    if autoencoder.width != acts.width:
         raise ValueError(
             f"{fit.path} takes activations of width {autoencoder.width}, but these "
-            f"have {width}: name the layer and encoder that it was fitted to"
+            f"have {acts.width}: name the layer and encoder that it was fitted to"
         )
     return autoencoder

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
+from vitproto.activations.stream import Activations
 from vitproto.files import whole_file
 from vitproto.segmentation.linear_probe import LinearProbe
 
@@ -47,6 +49,28 @@ def save_directions(
         partial.write_bytes(save(tensors, {_KEY: header}))
 
 
+def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
+    """Were directions found for activations like these?
+
+    Args:
+        path: a file of `save_directions`, whose settings say `layer` and `found_for`.
+        acts: what they are used with.
+        shard: a file of these, for the message.
+
+    Raises:
+        ValueError: the file is damaged, or the encoder, its weights, its preprocessing
+            or the layer differ.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+    settings = header.get("settings", {})
+    found = MadeWith(str(path), settings.get("found_for", {}), settings.get("layer"))
+    check_same_encoder(found, MadeWith(str(shard), acts.attributes, acts.layer))
+
+
 def load_directions(
     path: Path, n_classes: int, width: int
 ) -> Float32[np.ndarray, "c d"]:
@@ -59,10 +83,7 @@ def load_directions(
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): delete it and run find_class_directions "
-            "again"
-        ) from error
+        raise _damaged(path, error) from error
     if _TENSOR not in tensors:
         raise ValueError(f"{path} is a safetensors file, but holds no class directions")
     class_directions_CD = tensors[_TENSOR]
@@ -74,3 +95,9 @@ def load_directions(
             "the encoder of these labels and activations"
         )
     return class_directions_CD
+
+
+def _damaged(path: Path, error: SafetensorError) -> ValueError:
+    return ValueError(
+        f"{path} is damaged ({error}): delete it and run find_class_directions again"
+    )

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor, nn
 
 from vitproto.activations.encoder import Encoder, EncoderSettings, load_encoder
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
 from vitproto.progress import progress_bar
 from vitproto.segmentation.linear_probe import LinearProbe
@@ -179,16 +180,15 @@ def load_tail(
         device: where the encoder goes.
 
     Raises:
-        ValueError: the encoder has other weights, or cannot be loaded.
+        ValueError: the encoder is another one, or cannot be loaded.
     """
     encoder = load_encoder(settings, compute_dtype, (layer, probe_layer)).to(device)
-    digest = recorded.attributes.get("weights_digest")
-    if digest not in (None, encoder.weights_digest()):
-        raise ValueError(
-            f"{settings.model} has other weights than the encoder that recorded "
-            f"{shard} (their digest is not {digest}): give its settings, or record "
-            "again"
-        )
+    attributes = {
+        **encoder.attributes(),
+        "computed_in": encoder.computed_in(device),
+    }
+    loaded = MadeWith(f"the encoder {settings.model}", attributes, None)
+    check_same_encoder(MadeWith(str(shard), recorded.attributes, None), loaded)
     return Tail(encoder, layer, probe_layer)
 
 

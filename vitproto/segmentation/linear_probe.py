@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
 from vitproto.files import whole_file
 
@@ -152,6 +153,28 @@ def read_probe_settings(path: Path) -> dict[str, Any]:
         ValueError: the file is missing, damaged or holds something else.
     """
     return _read_header(path)["settings"]
+
+
+def trained_on(path: Path) -> MadeWith:
+    """The activations that the probes of a file were trained on."""
+    settings = read_probe_settings(path)
+    settings = settings.get("sweep", settings)  # `probe.safetensors` has the sweep's
+    return MadeWith(str(path), settings.get("trained_on", {}), settings.get("layer"))
+
+
+def check_trained_on(path: Path, acts: Activations, shard: Path) -> None:
+    """Were the probes of a file trained on activations like these?
+
+    Args:
+        path: a file of `save_probe` or `save_probes`.
+        acts: what they are used with.
+        shard: a file of these, for the message.
+
+    Raises:
+        ValueError: the encoder, its weights, its preprocessing or the layer differ.
+    """
+    used = MadeWith(str(shard), acts.attributes, acts.layer)
+    check_same_encoder(trained_on(path), used)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ class Need(NamedTuple):
         sizes = {
             "activations": sum(job.activations for job in jobs),
             "checkpoints": sum(job.checkpoints for job in jobs),
+            "weights": sum(job.weights for job in jobs),
         }
         keys = [
             cls(Path(storage[key]), n_bytes, f"storage: {key}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from vitproto.activations.fetched import needs_hub
 from vitproto.study.addresses import of_activations
 from vitproto.study.runs import Family, expand_runs, families
 
@@ -96,6 +97,10 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield Job(list_images, {"dataset": name})
     if segmentation is None:
         yield Job("read_traits", {"dataset": evaluated})
+    for encoder in dict.fromkeys(encoder for _, encoder in recorded):
+        about = config["encoders"][encoder]
+        if needs_hub(about["model"], about["checkpoint"]):
+            yield Job("fetch_weights", {"encoder": encoder})
     for name, encoder in recorded:
         n_shards = config["datasets"][name]["n_shards"]
         for i_shard in range(n_shards):

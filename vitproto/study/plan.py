@@ -34,6 +34,8 @@ CLASSES_SHOWN = 10
 """By an image of ADE20K, roughly."""
 ACTIVE_SHARE = 0.02
 """Of the latents of an autoencoder that limits their number by a penalty, roughly."""
+TOWERS = 2
+"""Of open_clip's models; that of text is as large as that of images, roughly."""
 MASK_S = 0.002
 """Seconds to read a mask and look up what its patches show, measured."""
 CPU_OPERATIONS_PER_LOGIT, GPU_OPERATIONS_PER_LOGIT = 2, 400
@@ -62,6 +64,8 @@ class Written(NamedTuple):
     """`results`."""
     scratch: Number = 0
     """Also in `results`, while the job runs."""
+    weights: Number = 0
+    """`storage.weights`."""
 
     def less(self, n_bytes: Number) -> "Written":
         """What is left to write if so many bytes are there, wherever that is."""
@@ -178,6 +182,8 @@ class _Study:
                 return self._draw(w["dataset"])
             case "list_cub200" | "list_image_folder" | "list_ade20k" | "read_traits":
                 return self._list(job.stage, w["dataset"])
+            case "fetch_weights":
+                return self._fetch(w["encoder"])
             case "record_activations":
                 return self._record(w["dataset"], w["encoder"], int(w["n_shards"]))
             case "show_features":
@@ -227,6 +233,15 @@ class _Study:
             n_bytes += N_TRAITS * count_images(self._config, dataset)
         memory = PANDAS + 20 * n_bytes
         return self._cost(0, n_bytes, memory, Written(results=n_bytes))
+
+    def _fetch(self, encoder: str) -> Cost:
+        e = self._config["encoders"][encoder]
+        n_bytes = TOWERS * 4 * 12 * e["width"] ** 2 * e["n_blocks"]
+        if e["model"].startswith("timm:"):
+            n_bytes /= TOWERS
+        if e["checkpoint"] != "hub":
+            n_bytes = 0  # the architecture alone
+        return self._cost(0, n_bytes, KERNELS, Written(weights=n_bytes))
 
     def _record(self, dataset: str, encoder: str, n_shards: int) -> Cost:
         e = self._config["encoders"][encoder]

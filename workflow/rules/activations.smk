@@ -1,6 +1,36 @@
 """From images to activations: one file per shard of a data set and encoder."""
 
 
+localrules:
+    fetch_weights,
+
+
+rule fetch_weights:
+    """Fetch an encoder's files from the hub, where Snakemake was started.
+
+    No other rule needs a network. What is there already is not fetched again.
+    """
+    output:
+        WEIGHTS,
+    log:
+        f"{LOGS}/fetch_weights/{{encoder}}.log",
+    benchmark:
+        f"{LOGS}/fetch_weights/{{encoder}}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        what=fetching_flags,
+        title=encoder_title,
+        hub_cache=hub_cache,
+        code=fingerprint("fetch_weights"),
+    message:
+        "Fetch {params.title}, from the Hugging Face hub to {params.hub_cache}"
+    shell:
+        "python scripts/fetch_weights.py --out {output} {params.what}"
+        " --hub_cache {params.hub_cache} > {log} 2>&1"
+
+
 rule record_activations:
     """Run an encoder over a shard of a data set and keep what its patches say."""
     input:
@@ -26,12 +56,13 @@ rule record_activations:
         dtypes=flags(config["record"]),
         root=data_root,
         weights=weights,
+        hub=hub_flags,
         how=recording_speed,
         reads=image_sources,
         code=fingerprint("record_activations"),
     shell:
-        "python scripts/record_activations.py --name {wildcards.dataset}"
+        "HF_HUB_OFFLINE=1 python scripts/record_activations.py --name {wildcards.dataset}"
         " --root {params.root} --images {input.images} --out {output}"
         " --i_shard {wildcards.i_shard} --n_shards {wildcards.n_shards}"
-        " {params.encoder} --checkpoint {params.weights} {params.dtypes} {params.how}"
-        " --n_workers {threads} > {log} 2>&1"
+        " {params.encoder} --checkpoint {params.weights} {params.hub} {params.dtypes}"
+        " {params.how} --n_workers {threads} > {log} 2>&1"

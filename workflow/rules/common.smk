@@ -23,6 +23,7 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
         f"workflow is that of {workflow.basedir}: run it in a process of its own"
     )
 
+from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.study import config as study_config
 from vitproto.study import addresses, disk, sources
 from vitproto.study.digests import Digests
@@ -52,7 +53,10 @@ EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 # What is made of these counts what they hold. If one is made again and comes out the
 # same, nothing else runs again.
 BY_CONTENT = frozenset(
-    {"list_cub200", "list_image_folder", "list_ade20k", "read_traits"}
+    {
+        *("list_cub200", "list_image_folder", "list_ade20k", "read_traits"),
+        "fetch_weights",
+    }
 )
 DIGESTS = Digests(Path("results/data/.digests.json"))
 
@@ -64,6 +68,7 @@ SHARD = (
     config["storage"]["activations"]
     + "/{dataset}/{encoder}/{address}/shard-{i_shard}-of-{n_shards}.h5"
 )
+WEIGHTS = "results/weights/{encoder}.json"
 CHECKPOINTS, EVALUATED_CHECKPOINTS = (
     f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
     for dataset in (FITTED, EVALUATED)
@@ -147,12 +152,23 @@ def mask_sources(wildcards):
 
 
 def encoder_files(wildcards):
-    """The files of an encoder in a local folder; nothing for others."""
-    model = config["encoders"][wildcards.encoder]["model"]
-    if not model.startswith("local-dir:"):
-        return []
-    folder = Path(model.removeprefix("local-dir:"))
-    return sorted(map(str, folder.glob("open_clip_*")))
+    """The files of an encoder: its folder's, its weights, the list of fetched ones."""
+    encoder = config["encoders"][wildcards.encoder]
+    files = []
+    if encoder["model"].startswith("local-dir:"):
+        folder = Path(encoder["model"].removeprefix("local-dir:"))
+        files += sorted(map(str, folder.glob("open_clip_*")))
+    # Where it is missing, `missing_inputs` says so in a sentence.
+    if Path(encoder["checkpoint"]).is_file():
+        files.append(encoder["checkpoint"])
+    return files + fetched_files(wildcards)
+
+
+def fetched_files(wildcards):
+    """The list of what an encoder needs of the hub; nothing for others."""
+    encoder = config["encoders"][wildcards.encoder]
+    is_needed = needs_hub(encoder["model"], encoder["checkpoint"])
+    return [WEIGHTS.format(encoder=wildcards.encoder)] if is_needed else []
 
 
 def imported_methods():
@@ -254,6 +270,15 @@ def encoder_alone_flags(wildcards):
     return flags({key: encoder[key] for key in what} | {"compute_dtype": compute_dtype})
 
 
+def fetching_flags(wildcards):
+    """What an encoder needs of the hub."""
+    encoder = config["encoders"][wildcards.encoder]
+    needs = "weights" if encoder["checkpoint"] == "hub" else "config"
+    return flags(
+        {"needs": needs} | {key: encoder[key] for key in ("model", "pretrained")}
+    )
+
+
 def is_random(wildcards):
     """Does a control encoder with random weights take the place of a trained one?"""
     return config["encoders"][wildcards.encoder]["checkpoint"] == "random"
@@ -280,6 +305,25 @@ def evaluated_root(wildcards, threads):
 def weights(wildcards, threads):
     """The file of an encoder's weights, or `hub`, or `random`."""
     return shlex.quote(config["encoders"][wildcards.encoder]["checkpoint"])
+
+
+def hub_flags(wildcards, threads):
+    """What was fetched for an encoder, and to where; nothing if it needs no hub."""
+    fetched = fetched_files(wildcards)
+    if not fetched:
+        return ""
+    return flags({"fetched": fetched, "hub_cache": config["storage"]["weights"]})
+
+
+def encoder_title(wildcards, threads):
+    """What an encoder is, to a reader: `siglip: ViT-L-16-SigLIP-256 (webli)`."""
+    encoder = config["encoders"][wildcards.encoder]
+    return f"{wildcards.encoder}: {encoder['model']} ({encoder['pretrained']})"
+
+
+def hub_cache(wildcards, threads):
+    """The folder for what is fetched from the hub."""
+    return shlex.quote(config["storage"]["weights"])
 
 
 def device(wildcards, threads):
@@ -324,6 +368,25 @@ def missing_inputs():
         return []
     files = ", ".join(map(str, workflow.configfiles))
     return [*missing, f"These keys stand in {files}."]
+
+
+def missing_weights():
+    """Which files of the hub are gone that were fetched, so no job will fetch them?"""
+    jobs = jobs_due()
+    due = {job.wildcards.encoder for job in jobs if job.rule.name == "fetch_weights"}
+    loading = {
+        job.wildcards.encoder: job.wildcards
+        for job in jobs
+        if "weights" in job.params.keys() and job.wildcards.encoder not in due
+    }
+    problems = []
+    for encoder in sorted(loading):
+        for fetched in fetched_files(loading[encoder]):
+            try:
+                find_fetched(Path(fetched), Path(config["storage"]["weights"]))
+            except ValueError as error:
+                problems.append(str(error))
+    return problems
 
 
 def small_disks():

@@ -147,17 +147,18 @@ rule find_class_directions:
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
+        hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
         n_images=SEGMENTED["n_gradient_images"],
         device=device,
         code=fingerprint("find_class_directions"),
     shell:
-        "python scripts/find_class_directions.py --root {params.root}"
+        "HF_HUB_OFFLINE=1 python scripts/find_class_directions.py --root {params.root}"
         " --images {input.images} --patch_labels {input.labels}"
         f" --probe {{input.probe}} --out {{output}} --name {EVALUATED}"
         " --layer {wildcards.layer} --probe_layer {params.probe_layer}"
         " --n_gradient_images {params.n_images} {params.encoder}"
-        " --checkpoint {params.weights} {params.device} > {log} 2>&1"
+        " --checkpoint {params.weights} {params.hub} {params.device} > {log} 2>&1"
 
 
 rule find_class_latents:
@@ -222,6 +223,7 @@ rule suppress_latents:
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
+        hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
         settings=flags(
             {
@@ -233,7 +235,7 @@ rule suppress_latents:
         device=device,
         code=fingerprint("suppress_latents"),
     shell:
-        "python scripts/suppress_latents.py --root {params.root}"
+        "HF_HUB_OFFLINE=1 python scripts/suppress_latents.py --root {params.root}"
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
         " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
         " --probe {input.probe} --checkpoints {input.checkpoints}"
@@ -242,7 +244,8 @@ rule suppress_latents:
         f" --changes {{output.changes}} --name {EVALUATED}"
         " --encoder {wildcards.encoder} --method {wildcards.method}"
         " --run_name {wildcards.run} {params.settings}"
-        " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
+        " {params.encoder} --checkpoint {params.weights} {params.hub} {params.device}"
+        " > {log} 2>&1"
 
 
 rule show_suppression:
@@ -272,13 +275,14 @@ rule show_suppression:
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
+        hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
         dose=SEGMENTED["suppression"]["dose"],
         pictures=flags(SEGMENTED["pictures"]),
         device=device,
         code=fingerprint("show_suppression"),
     shell:
-        "python scripts/show_suppression.py --root {params.root}"
+        "HF_HUB_OFFLINE=1 python scripts/show_suppression.py --root {params.root}"
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
         " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
         " --probe {input.probe} --checkpoints {input.checkpoints}"
@@ -286,4 +290,4 @@ rule show_suppression:
         f" --name {EVALUATED} --encoder {{wildcards.encoder}}"
         " --method {wildcards.method} --run_name {wildcards.run} --dose={params.dose}"
         " {params.pictures} {params.encoder} --checkpoint {params.weights}"
-        " {params.device} > {log} 2>&1"
+        " {params.hub} {params.device} > {log} 2>&1"

@@ -99,3 +99,12 @@ def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):
     write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="of width 6, but those of layer 2 have 7"):
         run_stage(tmp_path / "out", shards, manifest)
+
+
+def test_autoencoders_of_another_layer_than_they_are_measured_in_are_refused(tmp_path):
+    of_another = {"fitted_to": {"encoder": "tiny"}, "layer": LAYER + 1}
+    manifest = write_family(tmp_path, FAMILY, **of_another)
+    shards = write_shards(tmp_path, normal(0, 25, 5, 6))
+    write_images(tmp_path, ["train"] * 25)
+    with pytest.raises(ValueError, match=r"layer 3, but .*h5 with layer 2: use"):
+        run_stage(tmp_path / "out", shards, manifest)

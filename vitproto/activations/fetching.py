@@ -1,0 +1,182 @@
+"""Fetch the files that an encoder needs from the Hugging Face hub.
+
+Files go to a cache of the hub's client: what is there already is not fetched again, of
+another study either. A download that was killed begins again; files that it completed
+stay.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vitproto.activations.fetched import NO_NETWORK, HubFile
+from vitproto.activations.tags import tag_of_open_clip, tag_of_timm
+from vitproto.progress import DownloadBar
+
+CONFIG = ("open_clip_config.json",)
+_OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_TIMM = ("model.safetensors", "pytorch_model.bin")
+
+_ABANDONED_S = 3600
+"""A download that wrote nothing for so long was killed."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an encoder needs of one repository."""
+
+    repository: str
+    revision: str
+    """A branch, tag or commit."""
+    files: Sequence[Sequence[str]]
+    """For each file its names, of which the first that there is counts."""
+
+
+def find_wanted(
+    model: str, pretrained: str, needs: Literal["weights", "config"]
+) -> Wanted:
+    """Which files does an encoder need?
+
+    Args:
+        model: `hf-hub:OWNER/NAME`, `timm:NAME`, or a name of open_clip.
+        pretrained: the tag of the weights.
+        needs: `config` leaves the weights of an `hf-hub:` model out.
+
+    Raises:
+        ValueError: there is no such model or tag, or its weights are not on the hub.
+    """
+    if model.startswith("hf-hub:"):
+        place, _, revision = model.removeprefix("hf-hub:").partition("@")
+        files = [CONFIG, _OPEN_CLIP] if needs == "weights" else [CONFIG]
+        return Wanted(place, revision or "main", files)
+    assert needs == "weights", "a built-in model comes with its configuration"
+    if model.startswith("timm:"):
+        cfg = tag_of_timm(model, pretrained)
+        place, _, revision = cfg.get("hf_hub_id", "").partition("@")
+        names = _alternatives(cfg.get("hf_hub_filename", ""), _TIMM)
+    else:
+        cfg = tag_of_open_clip(model, pretrained)
+        place, _, name = cfg["hf_hub"].rpartition("/")
+        revision, names = "", _alternatives(name, _OPEN_CLIP)
+    if not place:
+        raise ValueError(
+            f"{model} ({pretrained}) is not on the Hugging Face hub, only at "
+            f"{cfg.get('url')}, from where nothing is fetched: write another "
+            "`pretrained`"
+        )
+    return Wanted(place, revision or "main", [names])
+
+
+def fetch(wanted: Wanted, hub_cache: Path) -> list[HubFile]:
+    """Have the files in the cache, all of the same commit, and say which they are.
+
+    Without a network, what the cache has is taken.
+
+    Raises:
+        ValueError: the hub has no such repository or file, or cannot be reached, or a
+            file arrived damaged.
+    """
+    _remove_abandoned(hub_cache, wanted.repository)
+    found, revision = [], wanted.revision
+    for names in wanted.files:
+        path = _fetch_first(wanted.repository, revision, names, hub_cache)
+        # Of `…/snapshots/COMMIT/NAME`. A branch may move while we fetch.
+        revision = path.parent.name
+        found.append(_describe(wanted.repository, path))
+        logging.info(
+            "%s of %s, commit %s: %s bytes",
+            *(path.name, wanted.repository, revision[:12], f"{found[-1].size:,}"),
+        )
+    return found
+
+
+def _alternatives(name: str, usual: Sequence[str]) -> Sequence[str]:
+    """As open_clip and timm: the same file as .safetensors, where there is one."""
+    if not name or name in usual:
+        return usual
+    stem, dot, suffix = name.rpartition(".")
+    safe = f"{stem}.safetensors"
+    return [safe, name] if dot and suffix in ("bin", "pth") else [name]
+
+
+def _fetch_first(
+    repository: str, revision: str, names: Sequence[str], hub_cache: Path
+) -> Path:
+    """The first of some files that the repository has."""
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    unreachable: Exception | None = None
+    for name in names:
+        try:
+            path = hf_hub_download(
+                repository,
+                name,
+                revision=revision,
+                cache_dir=hub_cache,
+                # Once the hub is out of reach, another name may still be in the cache.
+                local_files_only=unreachable is not None,
+                tqdm_class=DownloadBar,
+            )
+            return Path(path)
+        except RemoteEntryNotFoundError:
+            continue
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise ValueError(
+                f"{constants.ENDPOINT} has no repository {repository} with a revision "
+                f"{revision} that you may read: correct the encoder's `model`, or, if "
+                "the repository is private or gated, log in with `hf auth login`"
+            ) from error
+        except LocalEntryNotFoundError as error:
+            unreachable = unreachable or error.__cause__ or error
+        except (HfHubHTTPError, HTTPError, OSError) as error:
+            raise _not_fetched(repository, name, error) from error
+    if unreachable is not None:
+        raise _not_fetched(repository, names[0], unreachable)
+    raise ValueError(
+        f"{repository} has no {' or '.join(names)} at revision {revision}: it is no "
+        "model that can be fetched, so correct the encoder's `model`"
+    )
+
+
+def _not_fetched(repository: str, name: str, error: BaseException) -> ValueError:
+    from huggingface_hub import constants
+
+    why = str(error).strip().split("\n")[0] or type(error).__name__
+    return ValueError(
+        f"{name} of {repository} cannot be fetched from {constants.ENDPOINT} ({why}): "
+        f"run the same command again. {NO_NETWORK}"
+    )
+
+
+def _describe(repository: str, path: Path) -> HubFile:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    # The client names a large file by the SHA-256 that the hub told.
+    told = Path(os.readlink(path)).name if path.is_symlink() else ""
+    if len(told) == len(sha256) and told != sha256:
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 is {sha256}, the hub said {told}: delete "
+            f"{path.parent.parent.parent} and run the same command again"
+        )
+    return HubFile(repository, path.parent.name, path.name, path.stat().st_size, sha256)
+
+
+def _remove_abandoned(hub_cache: Path, repository: str) -> None:
+    """Delete parts of files that killed downloads left: the client does not."""
+    blobs = hub_cache / ("models--" + repository.replace("/", "--")) / "blobs"
+    for part in blobs.glob("*.incomplete"):
+        if time.time() - part.stat().st_mtime > _ABANDONED_S:
+            part.unlink(missing_ok=True)

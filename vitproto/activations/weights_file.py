@@ -1,0 +1,174 @@
+"""Weights that a user has in a file: read without running code, loaded whole or not."""
+
+import logging
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+
+UNREADABLE = (
+    *(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError),
+    *(EOFError, IndexError, pickle.UnpicklingError, SafetensorError),
+)
+"""What readers of weights raise, depending on what is wrong with a file."""
+
+# Where training scripts keep the weights, as timm looks for them.
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+_TOWER = "visual."
+_N_NAMED = 3
+
+
+def read_weights(path: Path) -> Weights:
+    """Read the tensors of a `.safetensors`, `.pt`, `.pth` or `.bin` file by name.
+
+    Raises:
+        ValueError: the file is damaged or holds something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        why = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} is no file of weights, or is damaged ({why}): set the encoder's "
+            "`checkpoint` to a .safetensors, .pt, .pth or .bin file that holds tensors"
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            logging.info("%s: the weights are those below %r", path, key)
+            break
+    tensors = {}
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            if isinstance(value, Tensor):
+                tensors[str(name).removeprefix("module.")] = value
+    if not tensors:
+        raise ValueError(
+            f"{path} holds no tensors: set the encoder's `checkpoint` to a file with "
+            "its weights"
+        )
+    return tensors
+
+
+def load_image_tower(vision: nn.Module, path: Path, model: str) -> None:
+    """Load the weights of a file, of a whole open_clip model or its image tower alone.
+
+    Args:
+        vision: the image tower that takes them.
+        path: see `read_weights`.
+        model: what the configuration calls the encoder, for messages.
+
+    Raises:
+        ValueError: these are not exactly the weights that the tower has.
+    """
+    weights = read_weights(path)
+    if any(name.startswith(_TOWER) for name in weights):
+        weights = {
+            name.removeprefix(_TOWER): tensor
+            for name, tensor in weights.items()
+            if name.startswith(_TOWER)
+        }
+    expected = vision.state_dict()
+    lacking = [name for name in expected if name not in weights]
+    foreign = sorted(name for name in weights if name not in expected)
+    if lacking or foreign:
+        raise misfit(path, model, lacking, foreign)
+    for name, tensor in expected.items():
+        if weights[name].shape != tensor.shape:
+            sizes = [" × ".join(map(str, t.shape)) for t in (weights[name], tensor)]
+            raise ValueError(
+                f"{path} does not fit {model}: its {name} is {sizes[0]}, expected "
+                f"{sizes[1]}: set the encoder's `checkpoint` to weights of this model"
+            )
+    vision.load_state_dict(weights)
+
+
+def without_head(
+    weights: Weights, classifier: str | Sequence[str] | None, path: Path
+) -> Weights:
+    """Weights of a timm model, in any form that timm reads, without a classifier.
+
+    Args:
+        weights: as `read_weights` returns them.
+        classifier: what the model calls it, or them.
+        path: where they were read, for the message.
+
+    Raises:
+        ValueError: nothing else is left.
+    """
+    names = [classifier] if isinstance(classifier, str) else classifier or []
+    heads = {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+    left = {
+        name: tensor
+        for name, tensor in weights.items()
+        if name not in heads | {f"{_TOWER}proj"}
+    }
+    if not left:
+        raise ValueError(f"{path} holds a classifier and nothing else")
+    return left
+
+
+def check_patches(weights: Weights, patch_size: int, path: Path, model: str) -> None:
+    """Refuse weights for patches of another size, which timm would resample.
+
+    Raises:
+        ValueError: it is another size.
+    """
+    for name, tensor in weights.items():
+        is_embedding = name.endswith(("patch_embed.proj.weight", "conv1.weight"))
+        if is_embedding and tensor.ndim == 4 and tensor.shape[-1] != patch_size:
+            sides = " × ".join(map(str, tensor.shape[-2:]))
+            raise ValueError(
+                f"{path} does not fit {model}: its {name} is for patches of {sides} "
+                f"pixels, expected {patch_size}: set the encoder's `checkpoint` to "
+                "weights of this model"
+            )
+
+
+def misfit_of_error(path: Path, model: str, error: Exception) -> ValueError:
+    """The message of a strict `load_state_dict` in one sentence."""
+    found: dict[str, list[str]] = {"Missing": [], "Unexpected": []}
+    for line in str(error).splitlines():
+        for kind, names in found.items():
+            if line.strip().startswith(f"{kind} key(s)"):
+                names += re.findall(r'"([^"]+)"', line)
+    if any(found.values()):
+        return misfit(path, model, *found.values())
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ValueError(
+        f"{path} does not fit {model} ({lines[-1].rstrip('.')}): set the encoder's "
+        "`checkpoint` to weights of this model"
+    )
+
+
+def misfit(
+    path: Path, model: str, lacking: Sequence[str], foreign: Sequence[str]
+) -> ValueError:
+    """What a file lacks, or has and should not."""
+    parts = []
+    if lacking:
+        parts.append(f"lacks {_some(lacking)}")
+    if foreign:
+        parts.append(f"has {_some(foreign)}, which the model has not")
+    return ValueError(
+        f"{path} does not fit {model}: it {', and '.join(parts)}: set the encoder's "
+        "`checkpoint` to weights of this model"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    n_more = len(names) - _N_NAMED
+    listed = ", ".join(names[:_N_NAMED])
+    return f"{listed} and {n_more} more" if n_more > 0 else listed
