@@ -8,6 +8,9 @@ from vitproto.study.staleness import Due, Job, Verdict
 N_CHANGES = 10
 """How many are shown of a result: another version of a package can change many."""
 
+N_REASONS = 3
+"""How many are shown of a job that is to run."""
+
 N_NAMES = 5
 """How many jobs a sentence names."""
 
@@ -21,6 +24,12 @@ _WHY = {
 def why(due: Due) -> str:
     """The kind of reason for which a job runs."""
     return _WHY[due]
+
+
+def in_short(reasons: Sequence[str]) -> str:
+    """Why a job runs, in a line; `make stale` says all."""
+    more = f"; and {len(reasons) - N_REASONS} more" if len(reasons) > N_REASONS else ""
+    return "; ".join(reasons[:N_REASONS]) + more
 
 
 def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:

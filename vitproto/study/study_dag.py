@@ -18,7 +18,7 @@ from vitproto.study import origins
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import PROJECT
 from vitproto.study.raw_files import look_again
-from vitproto.study.stale_text import why
+from vitproto.study.stale_text import in_short, why
 from vitproto.study.staleness import Due, Verdict, judge
 from vitproto.study.workflow_jobs import jobs_in
 
@@ -135,7 +135,7 @@ class _Why(Reason):
             yield why(self._due)
 
     def __str__(self) -> str:
-        said = "; ".join(self._sentences)
+        said = in_short(self._sentences)
         return f"Finished (was: {said})" if self.finished else said
 
     def __bool__(self) -> bool:
