@@ -20,7 +20,7 @@ _ERRORS = {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 _TAKE_TEXTS = _ERRORS | {"sys.exit", "warnings.warn"}
-_LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+_LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _LOGGER = "logging.Logger"
 _TELL = {
     "print",
@@ -305,7 +305,8 @@ class _Reader:
                 rebinds=is_given and is_elsewhere,
             )
         )
-        self._mentioned.add(first)
+        if meaning.is_global:
+            self._mentioned.add(first)
 
     def _read_name(self, node: ast.Name | ast.Attribute) -> None:
         name = dotted(node)
