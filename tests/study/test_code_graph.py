@@ -144,6 +144,13 @@ TRY = {
     "pkg/a.py": "def f(): return 1\n",
     "pkg/b.py": "def f(): return 2\n",
 }
+TWICE = {
+    **TRY,
+    "scripts/stage.py": (
+        "def run(x=1):\n  if x:\n    from pkg.b import f\n  from pkg.a import f\n"
+        "  return f()\nrun()\n"
+    ),
+}
 OF_CLASS = {
     "scripts/stage.py": (
         "from pkg import a\nfrom pkg.a import X\n"
@@ -214,6 +221,13 @@ OF_CLASS = {
             ],
         ),
         (
+            TWICE,
+            "scripts/stage.py",
+            "  if x:\n    from pkg.b import f\n  from pkg.a import f\n",
+            "  from pkg.b import f\n  if x:\n    from pkg.a import f\n",
+            ["scripts/stage.py: run changed"],
+        ),
+        (
             OF_CLASS,
             "scripts/stage.py",
             "y = X",
@@ -229,6 +243,26 @@ def test_a_name_that_leads_elsewhere_is_a_change(tmp_path, files, file, old, new
     now = write(tmp_path / "now", edited)
     assert digest_of_code(now) != digest_of_code(then)
     assert changes_of_code(then, now) == said
+
+
+def test_what_modules_pass_on_to_each_other_in_a_circle_is_reached(tmp_path):
+    files = {
+        "scripts/stage.py": (
+            "from pkg import a, b\ndef run(): return a.f(), b.f()\nrun()\n"
+        ),
+        "pkg/a.py": (
+            "try: from pkg.b import f\nexcept ImportError:\n  def f(): return 1\n"
+        ),
+        "pkg/b.py": (
+            "try: from pkg.a import f\nexcept ImportError:\n  def f(): return 2\n"
+        ),
+    }
+    then = write(tmp_path, files)
+    links = then["scripts/stage.py: run"].split("; ")[1:]
+    assert links == ["pkg/a.py: f", "pkg/b.py: f"]
+    for file, old in (("pkg/a.py", "1"), ("pkg/b.py", "2")):
+        edited = {**files, file: files[file].replace(old, "3")}
+        assert changes_of_code(then, write(tmp_path, edited)) == [f"{file}: f changed"]
 
 
 def test_two_functions_that_change_places_with_their_users_have_only_moved(tmp_path):

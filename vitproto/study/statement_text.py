@@ -327,6 +327,16 @@ class _Reader:
     def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
         for found in imports_of(node, self.context.package):
             self._write(found)
+            if self._is_given_again(found.name):
+                self._write(f"import {found.name},")
+
+    def _is_given_again(self, name: str) -> bool:
+        """Does it matter where a name is imported, since it is given elsewhere too?"""
+        if not self._scopes:
+            imports = self.context.imported.get(name, ())
+            return len(imports) > 1 or name in self.context.ours
+        scope = self._scopes[-1]
+        return len(scope.imports.get(name, ())) > 1 or name in scope.names
 
     def _read_annotation(self, annotation: ast.expr | None) -> None:
         """Annotations that are written as strings are read as well."""
