@@ -231,6 +231,161 @@ PROJECTS = {
         "scripts/stage.py": f"from other import f\ndef run(): return f()\n{RUN}",
         "scripts/other.py": "def f(): return 100\ndef g(): return 200\n",
     },
+    "local names that are global elsewhere": {
+        "scripts/stage.py": f"""
+            from pkg.a import a, b, c, d, e, f, g, h
+            def run(a, *b, c=h):
+                for d in a: pass
+                with a as e: pass
+                def inner(): return d, e, [f for f in b], lambda g: g
+                return inner
+            def use(): return x, (y := 1), z
+            {RUN}""",
+        "pkg/a.py": """
+            def a(): return 200
+            def b(): return 201
+            def c(): return 202
+            def d(): return 203
+            def e(): return 204
+            def f(): return 205
+            def g(): return 206
+            def h(): return 100
+            """,
+    },
+    "names that a class gives and uses": {
+        "scripts/stage.py": f"""
+            from pkg.a import a, b, c
+            class K:
+                x = a
+                a = 100
+                def m(self): return b
+                b = 101
+                c: int
+            def run(): return K
+            {RUN}""",
+        "pkg/a.py": """
+            def a(): return 102
+            def b(): return 103
+            def c(): return 200
+            """,
+    },
+    "names that a function gives with `:=`, `del`, `except`, `match`, `nonlocal`": {
+        "scripts/stage.py": f"""
+            from pkg.a import a, b, c, d, e, f, g
+            def run(n):
+                try: g
+                except OSError as c: raise
+                match n:
+                    case [d, *e]: pass
+                    case {{"key": 100, **f}}: pass
+                del b
+                def inner():
+                    nonlocal b
+                    return a, b, c, d, e, f
+                return [a := n for n in n]
+            {RUN}""",
+        "pkg/a.py": """
+            def a(): return 200
+            def b(): return 201
+            def c(): return 202
+            def d(): return 203
+            def e(): return 204
+            def f(): return 205
+            def g(): return 101
+            """,
+    },
+    "texts of errors": {
+        "scripts/stage.py": f"""
+            from pkg.a import count, Ours, Other
+            def run(x):
+                if x > 100: raise ValueError("above 200")
+                if x: raise Ours(f"{{count(x)}} is 201", 101) from KeyError("202")
+                if x: raise Other(f"203 {{x}}" + str(x + 204), key="102")
+                if x: raise OSError("206 %d" % (x + 207) if x else "208")
+                if x: raise RuntimeError("209 {{}}".format(x + 210), x + 103)
+                if x: return [ValueError("211"), OSError(f"212 {{x}}", 104)]
+                if x: return ValueError(f"213 {{look(105)}} {{len(x) + 214}}")
+                if x: raise error("106")
+                assert x == 107, f"215 {{x}}" " 216"
+                assert x, 108
+                return Other("109")
+            def error(text): return OSError(text)
+            def look(x): return 110
+            {RUN}""",
+        "pkg/a.py": """
+            def count(x): return 217
+            class Ours(ValueError): a = 111
+            class Other(ValueError): a = 112
+            """,
+    },
+    "what is logged and printed": {
+        "scripts/stage.py": f"""
+            import logging, sys, warnings
+            import logging as l
+            from logging import info as tell
+            from warnings import warn
+            from pkg.a import write, seen, other
+            logger = logging.getLogger("221")
+            def run(x, f):
+                print("200", x + 201, len(x) + 202, sep="203")
+                print("101", file=f)
+                logging.info("204 %d %d", x.n + 205, *(x, 206))
+                l.debug("207")
+                tell(f"208 {{x[209]:.210f}}")
+                logger.warning("211 %s", write(x))
+                logger.log(212, "213", exc_info=214)
+                logging.error("%s", 215 if x else "216")
+                logging.error("%s", 102 if x else seen(x))
+                logging.error("%s", x > 103 and seen(x))
+                print([y for y in x if y > 104], *x.pop(105))
+                warnings.warn("217", FutureWarning, stacklevel=106)
+                warn(f"218 {{seen(107)}}")
+                if x > 108: sys.exit("219")
+                y = print(109)
+                other.info("110")
+                logging.basicConfig(level=111)
+                x.info(112)
+                sys.exit(113)
+            {RUN}""",
+        "pkg/a.py": """
+            def write(x): return 114
+            def seen(x): return 115
+            other = 116
+            """,
+        "pkg/b.py": "from pkg.a import write\nprint(220)\n",
+    },
+    "what only seems to log or print": {
+        "scripts/stage.py": f"""
+            from pkg.a import print, logging
+            logger = logging.getLogger()
+            def run(warn, ValueError):
+                print(100)
+                logging.info(101)
+                logger.info(102)
+                warn("103")
+                return ValueError("104")
+            {RUN}""",
+        "pkg/a.py": """
+            def print(x): return 105
+            class logging:
+                def info(x): return 106
+            """,
+    },
+    "classes of ours that others derive from": {
+        "scripts/stage.py": f"""
+            import pkg.a, pkg.b
+            def run(): return 100
+            {RUN}""",
+        "pkg/a.py": "class A: x = 200\nclass B(A): x = 201\nclass C(B): x = 202\n",
+        "pkg/b.py": """
+            class A:
+                def __init_subclass__(cls): cls.y = 101
+            class B(A): x = 102
+            class C: x = 103
+            C = len([A])
+            class D(C): x = 104
+            """,
+    },
     "a decorator that only wraps, and one of ours with the same name": {
         "scripts/stage.py": f"""
             import pkg.a, pkg.b, pkg.d, pkg.e

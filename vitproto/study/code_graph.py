@@ -72,23 +72,22 @@ def changes_of_code(then: Mapping[str, str], now: Mapping[str, str]) -> list[str
         return []
     before, after = _read(then), _read(now)
     pairs = _pair(before.nodes, after.nodes)
-    said: dict[str, list[str]] = defaultdict(list)
+    said: set[str] = set()
     for place in before.nodes.keys() - pairs.keys():
-        said[place].append(f"{place} is no longer used")
+        said.add(f"{place} is no longer used")
     for place in after.nodes.keys() - set(pairs.values()):
-        said[place].append(f"{place} is used now")
+        said.add(f"{place} is used now")
     for old, new in pairs.items():
-        said[new] += _changes_of_node(old, new, before, after, pairs)
+        said.update(_changes_of_node(old, new, before, after, pairs))
     for name in {*before.packages, *after.packages}:
         was, version = before.packages.get(name), after.packages.get(name)
         if version is None:
-            said[name].append(f"{name} is no longer used")
+            said.add(f"{name} is no longer used")
         elif was is None:
-            said[name].append(f"{name} is used now")
+            said.add(f"{name} is used now")
         elif was != version:
-            said[name].append(f"{name}: {was} → {version}")
-    sentences = [sentence for place in sorted(said) for sentence in said[place]]
-    return sentences or ["definitions that say the same are shared in another way"]
+            said.add(f"{name}: {was} → {version}")
+    return sorted(said) or ["definitions that say the same are shared in another way"]
 
 
 def _changes_of_node(
@@ -102,7 +101,9 @@ def _changes_of_node(
     for was, link in zip(then.links, now.links, strict=True):
         are_known = was in pairs or link in found
         if are_known and pairs.get(was) != link:
-            yield f"{new} uses {link} instead of {was}"
+            # Something else may lie where it lay.
+            changed = f"{new} uses {link} instead of {was}"
+            yield f"{link} changed" if link == was else changed
 
 
 def _read(code: Mapping[str, str]) -> Code:
@@ -111,7 +112,8 @@ def _read(code: Mapping[str, str]) -> Code:
     for place, text in code.items():
         if "/" in place:
             digest, *links = text.split(_BETWEEN)
-            nodes[place] = Node(digest, tuple(links))
+            # A note that was edited may lack what it links to.
+            nodes[place] = Node(digest, tuple(link for link in links if link in code))
     packages = {name: text for name, text in code.items() if "/" not in name}
     return Code(nodes, packages)
 
@@ -159,11 +161,12 @@ def _follow(
 def _pair(then: Mapping[str, Node], now: Mapping[str, Node]) -> dict[str, str]:
     """Which node of today is which of then? By place; some have none."""
     kinds_then, kinds_now = _kinds(then, now)
-    # From those that lead to the same all the way down to those of the same name.
+    # From those that say and lead to the same all the way, and lie where they lay, down
+    # to those that have the name alone.
     keys: list[Callable[[str, Node, Mapping[str, int]], Hashable]] = [
         lambda place, node, kinds: (place, kinds[place]),
-        lambda place, node, kinds: (_name(place), kinds[place]),
         lambda place, node, kinds: (place, node.digest),
+        lambda place, node, kinds: (_name(place), kinds[place]),
         lambda place, node, kinds: (_name(place), node.digest),
         lambda place, node, kinds: place,
     ]

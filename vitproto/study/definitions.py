@@ -1,7 +1,8 @@
 """What a module defines, statement by statement, and what each statement mentions."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TypeVar
@@ -137,11 +138,18 @@ def read_module(
         loggers=_loggers([node for node, _ in nodes], imported, ours),
         has_walrus=b":=" in source,
     )
-    statements = [
-        Statement(node, names, context, _has_effects(node, context))
-        for node, names in nodes
-        if not is_told(node, context) or doing(node, context)
-    ]
+    statements: list[Statement] = []
+    plain: set[str] = set()
+    given = Counter(name for _, names in nodes for name in names)
+    for node, names in nodes:
+        if is_told(node, context) and not doing(node, context):
+            continue
+        has_effects = _has_effects(node, context, plain)
+        statements.append(Statement(node, names, context, has_effects))
+        if isinstance(node, ast.ClassDef) and not has_effects:
+            within = [name for part in node.body for name in _names(part)]
+            if "__init_subclass__" not in within and given[node.name] == 1:
+                plain.add(node.name)
     defined = _by_name((name, found) for found in statements for name in found.names)
     return Module(tuple(statements), tuple(imports), defined, imported)
 
@@ -190,8 +198,12 @@ def _names(node: ast.stmt) -> Iterator[str]:
             yield part.name
 
 
-def _has_effects(node: ast.stmt, context: Context) -> bool:
-    """Can running this do more than to define names? When in doubt, yes."""
+def _has_effects(node: ast.stmt, context: Context, plain: Collection[str] = ()) -> bool:
+    """Can running this do more than to define names? When in doubt, yes.
+
+    Args:
+        plain: classes of the module; to derive from them does nothing else.
+    """
     evaluated: list[ast.expr | None]
     if isinstance(node, FUNCTIONS):
         called = [*node.decorator_list]
@@ -201,7 +213,8 @@ def _has_effects(node: ast.stmt, context: Context) -> bool:
     elif isinstance(node, ast.ClassDef):
         if node.keywords or any(_has_effects(part, context) for part in node.body):
             return True
-        called, evaluated = [*node.decorator_list, *node.bases], []
+        bases = [base for base in node.bases if dotted(base) not in plain]
+        called, evaluated = [*node.decorator_list, *bases], []
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         parts = [part for target in targets for part in ast.walk(target)]

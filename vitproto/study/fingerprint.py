@@ -113,6 +113,8 @@ class _Search:
         self._whole: set[str] = set()
         self._stage = ""
         self._targets: dict[tuple[str, ...], tuple[_Target, ...]] = {}
+        self._under_way: set[tuple[str, ...]] = set()
+        self._is_circle = False
         self._rebound: set[tuple[str, str]] = set()  # names that functions give anew
         # For each statement: where each of its names leads, which data files it names,
         # and the modules that it reaches as a whole without naming them.
@@ -284,11 +286,20 @@ class _Search:
 
     def _leads_to(self, name: str, *path: str) -> tuple[_Target, ...]:
         """What `path` in the module `name` leads to."""
-        if (name, *path) not in self._targets:
-            self._targets[name, *path] = ()  # where a circle leads
-            targets = self._find_targets(name, path)
-            self._targets[name, *path] = tuple(dict.fromkeys(targets))
-        return self._targets[name, *path]
+        key = (name, *path)
+        if key in self._targets:
+            return self._targets[key]
+        if key in self._under_way:
+            self._is_circle = True
+            return ()
+        self._under_way.add(key)
+        targets = tuple(dict.fromkeys(self._find_targets(name, path)))
+        self._under_way.remove(key)
+        # Within a circle, only the first that was asked for knows all.
+        self._is_circle &= bool(self._under_way)
+        if not self._is_circle:
+            self._targets[key] = targets
+        return targets
 
     def _find_targets(self, name: str, path: Sequence[str]) -> Iterator[_Target]:
         module = self._module(name)
@@ -467,6 +478,7 @@ class _Search:
             content.link(self._place_of(name))
 
     def _say_targets(self, targets: Iterable[_Target], content: "_Content") -> None:
+        content.parts.append("to")
         for target in targets:
             module = self._module(target.module)
             if module is None:
@@ -490,6 +502,8 @@ class _Search:
         for known in sorted({*module.defined, *module.imported, *within} - {"*"}):
             content.parts.append(known)
             self._say_targets(self._leads_to(name, known), content)
+        for found in module.imported.get("*", ()):
+            self._say_targets(self._leads_to(found.module), content)
 
 
 class _Content:

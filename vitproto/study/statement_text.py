@@ -20,7 +20,7 @@ _ERRORS = {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 _TAKE_TEXTS = _ERRORS | {"sys.exit", "warnings.warn"}
-_LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+_LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _LOGGER = "logging.Logger"
 _TELL = {
     "print",
@@ -305,7 +305,8 @@ class _Reader:
                 rebinds=is_given and is_elsewhere,
             )
         )
-        self._mentioned.add(first)
+        if meaning.is_global:
+            self._mentioned.add(first)
 
     def _read_name(self, node: ast.Name | ast.Attribute) -> None:
         name = dotted(node)
@@ -326,6 +327,16 @@ class _Reader:
     def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
         for found in imports_of(node, self.context.package):
             self._write(found)
+            if self._is_given_again(found.name):
+                self._write(f"import {found.name},")
+
+    def _is_given_again(self, name: str) -> bool:
+        """Does it matter where a name is imported, since it is given elsewhere too?"""
+        if not self._scopes:
+            imports = self.context.imported.get(name, ())
+            return len(imports) > 1 or name in self.context.ours
+        scope = self._scopes[-1]
+        return len(scope.imports.get(name, ())) > 1 or name in scope.names
 
     def _read_annotation(self, annotation: ast.expr | None) -> None:
         """Annotations that are written as strings are read as well."""
