@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: demo test slurm-test check bench runs plan stale graph demo-encoder help
+.PHONY: demo test slurm-test reliability check bench runs plan stale graph demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -40,6 +40,9 @@ test: .venv/ready ## install, then run all tests, side by side on up to four cor
 
 slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cluster of one node
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/slurm
+
+reliability: .venv/ready ## try every edit with every failure; write docs/reliability.md
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m reliability tests/workflow/test_reliability.py
 
 check: .venv/ready ## check style and formatting
 	$(BIN)/python -m ruff check

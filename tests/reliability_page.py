@@ -1,0 +1,77 @@
+"""docs/reliability.md: what was edited, how a run failed, and which rules ran again."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from reliability import EDITS, FAILURES
+from study_copy import PROJECT
+
+PAGE = PROJECT / "docs/reliability.md"
+
+_HEAD = """# What reruns when
+
+Written by `make reliability`; do not edit. Each row is a finished study (two families
+of prototypes, two shards) that was edited and run again to `map_table.md`. The rules in
+the second column ran again, and no others, and the tables came out as those of a study
+that was edited before its first run.
+
+"""
+
+_FAILURES = """
+## When the run fails
+
+The run after each edit was made to fail in a stage drawn at random, just before the
+first result of the stage would have appeared, and the same command was given again
+(after `snakemake --unlock` where Snakemake itself was killed). A cell has the stage, and
+how many jobs ended well in the run that failed and in the one after it. Each time the
+rules above ran, and no others, and the tables came out as from scratch. Refused input
+is a damaged line in the file of labels, mended before the second run.
+
+"""
+
+
+class Outcome(NamedTuple):
+    """What became of a run that failed, and of the next."""
+
+    stage: str
+    n_first: int
+    n_second: int
+
+
+def write_page(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
+    """Write the page.
+
+    Args:
+        outcomes: by edit and kind of failure.
+    """
+    rows = [["edit", "runs again"], ["---", "---"]]
+    rows += [[name, _rules(edit.reruns)] for name, edit in EDITS.items()]
+    text = _HEAD + _table(rows) + _FAILURES
+    rows = [["edit", *FAILURES.values()], ["---"] * (1 + len(FAILURES))]
+    for name in dict.fromkeys(name for name, _ in outcomes):
+        cells = [outcomes[name, failure] for failure in FAILURES]
+        rows.append([name, *(f"{c.stage} {c.n_first} + {c.n_second}" for c in cells)])
+    PAGE.write_text(text + _table(rows), encoding="utf-8")
+
+
+def read_page() -> dict[str, list[str]]:
+    """The rules that run again after each edit, as the page says."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    first = text.split("\n## ")[0]
+    found = {}
+    for name, rules in re.findall(r"^\| (.+?) \| (.+?) \|$", first, re.M):
+        counted = re.findall(r"(\w+)(?: × (\d+))?", rules.replace("nothing", ""))
+        found[name] = [rule for rule, n in counted for _ in range(int(n or 1))]
+    return {name: found[name] for name in list(found)[2:]}
+
+
+def _rules(rules: list[str]) -> str:
+    counts = Counter(rules).items()
+    words = [f"{rule} × {n}" if n > 1 else rule for rule, n in counts]
+    return ", ".join(words) or "nothing"
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,0 +1,138 @@
+"""Whatever is edited and whatever fails: the same command ends in the right tables.
+
+`make reliability` tries every edit with every failure, and writes docs/reliability.md.
+"""
+
+import random
+import shutil
+from collections import Counter
+from functools import cache
+
+import pytest
+from reliability import (
+    EDITS,
+    FAILURES,
+    make_study,
+    run,
+    run_into,
+    tables,
+)
+from reliability_page import PAGE, Outcome, read_page, write_page
+
+SEED = 9
+N_DRAWN = 3
+STEPS = 2
+
+FAILING = [name for name, edit in EDITS.items() if edit.reruns]
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The study, not yet run. Only to be read."""
+    return make_study(tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="module")
+def done(bare, tmp_path_factory):
+    """The study, run to the end. Only to be read."""
+    workdir = tmp_path_factory.mktemp("done") / "study"
+    shutil.copytree(bare, workdir, symlinks=True)
+    found = run(workdir)
+    assert not found.failed, found.said
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def from_scratch(bare, tmp_path_factory):
+    """The tables of a study that was edited before its first run."""
+
+    @cache
+    def make(*names: str) -> dict[str, str]:
+        workdir = tmp_path_factory.mktemp("scratch") / "study"
+        shutil.copytree(bare, workdir)
+        for name in names:
+            if not name.startswith(("deletion", "Snakemake")):
+                EDITS[name].apply(workdir)
+        found = run(workdir)
+        assert not found.failed, found.said
+        return tables(workdir)
+
+    return make
+
+
+@pytest.fixture
+def workdir(done, tmp_path):
+    """The finished study, free to be edited and broken."""
+    return shutil.copytree(done, tmp_path / "study")
+
+
+def check_end(workdir, expected: dict[str, str]) -> None:
+    """It has the right tables, and nothing is left to do."""
+    assert tables(workdir) == expected
+    again = run(workdir)
+    assert not again.failed
+    assert "Nothing to be done" in again.said, again.said
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_reruns_what_it_makes_stale_and_ends_as_from_scratch(
+    name, workdir, from_scratch, done
+):
+    edit = EDITS[name]
+    edit.apply(workdir)
+    found = run(workdir, *edit.arguments)
+    assert not found.failed, found.said
+    assert found.finished == Counter(edit.reruns)
+    changes_numbers = name.startswith(("code", "setting", "data", "weights"))
+    expected = from_scratch(name) if changes_numbers else tables(done)
+    check_end(workdir, expected)
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + N_DRAWN))
+def test_edits_and_failures_in_any_order_end_as_from_scratch(
+    seed, workdir, from_scratch
+):
+    draw = random.Random(seed)
+    names = draw.sample(FAILING, STEPS)
+    for name in names:
+        failure = draw.choice([*FAILURES])
+        check_failure(workdir, name, failure, draw)
+    check_end(workdir, from_scratch(*names))
+
+
+def check_failure(workdir, name: str, failure: str, draw: random.Random) -> Outcome:
+    """A run that fails, and the same command again, run the expected rules alone."""
+    edit = EDITS[name]
+    stage = draw.choice(edit.reruns)
+    first, second = run_into(workdir, edit, failure, stage)
+    finished = first.finished + second.finished
+    expected = Counter(edit.reruns)
+    if failure == "refused":  # the labels were damaged and mended besides
+        expected |= Counter(["read_traits"])
+    else:
+        assert stage in second.finished, (name, failure, stage)
+    # A job that ended while Snakemake was being killed may have left no note.
+    if failure not in ("group", "main", "interrupt"):
+        assert finished == expected, (name, failure, stage)
+    assert set(finished) == set(expected), (name, failure, stage)
+    return Outcome(stage, first.finished.total(), second.finished.total())
+
+
+def test_the_page_tells_of_the_edits_and_rules_of_today():
+    assert read_page() == {name: edit.reruns for name, edit in EDITS.items()}, (
+        f"run make reliability, which writes {PAGE}"
+    )
+
+
+@pytest.mark.reliability
+def test_every_edit_with_every_failure(done, from_scratch, tmp_path):
+    """Takes half an hour."""
+    outcomes = {}
+    for name in FAILING:
+        for failure in FAILURES:
+            draw = random.Random(f"{name} {failure}")
+            workdir = shutil.copytree(done, tmp_path / "study")
+            outcomes[name, failure] = check_failure(workdir, name, failure, draw)
+            check_end(workdir, from_scratch(name))
+            shutil.rmtree(workdir)
+    write_page(outcomes)
