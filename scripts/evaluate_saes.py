@@ -12,6 +12,7 @@ from vitproto.activations.stream import Activations
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.files import whole_file
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
@@ -30,6 +31,8 @@ def evaluate_saes(
     metrics: Path,
     latents: Path,
     *,
+    runs: tuple[str, ...],
+    fit_dataset: str,
     encoder: str,
     layer: int,
     method: str,
@@ -46,6 +49,8 @@ def evaluate_saes(
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
+        runs: the runs of the family, all of them, such as k512-sparsity32-seed0.
+        fit_dataset: the data set of these activations.
         encoder: repeated in each row.
         layer: which block, counted from 0; repeated in each row.
         method: repeated in each row.
@@ -53,7 +58,8 @@ def evaluate_saes(
     """
     torch_device = pick_device(device)
     acts = open_training_images(shards, layer, images)
-    fitted = checkpoint.read_manifest(checkpoints)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    fitted = checkpoint.read_manifest(checkpoints, family, runs)
     autoencoders = [_load(fit, acts) for fit in fitted]
     found = evaluate(acts, autoencoders, cfg, torch_device)
     place = {"encoder": encoder, "layer": layer, "method": method}

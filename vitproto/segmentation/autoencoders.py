@@ -2,23 +2,27 @@
 
 from pathlib import Path
 
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 
 
-def load_autoencoder(checkpoints: Path, run_name: str, width: int) -> SparseAutoencoder:
+def load_autoencoder(
+    checkpoints: Path, family: FittedFamily, run_name: str, width: int
+) -> SparseAutoencoder:
     """Read a run's autoencoder, for activations of a width.
 
     Args:
         checkpoints: the JSON file that lists the checkpoints of the run's family.
+        family: the run's, whose checkpoints the file should list.
         run_name: which of them.
         width: D, of the activations that it is to take.
 
     Raises:
-        ValueError: there is no such run, it is no sparse autoencoder, or it takes
-            activations of another width.
+        ValueError: the file is another family's, there is no such run, it is no sparse
+            autoencoder, or it takes activations of another width.
     """
-    fit = checkpoint.find_run(checkpoints, run_name)
+    fit = checkpoint.find_run(checkpoints, family, run_name)
     kind = checkpoint.read_kind(fit.path)
     if kind != SparseAutoencoder.KIND:
         raise ValueError(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from vitproto.families import write_families
+from vitproto.runs import Run
 from vitproto.study import config as study_config
 from vitproto.study import disk
 from vitproto.study.fingerprint import fingerprint
@@ -164,6 +166,11 @@ def runs_of_family(wildcards):
     """The names of the runs that a family holds: `k128-seed0 k512-seed0`."""
     family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
     return [run.name for run in FAMILIES[family]]
+
+
+def fit_dataset(wildcards):
+    """The data set that a family's prototypes are fitted to."""
+    return EVALUATED if wildcards.method == "randomtrain" else FITTED
 
 
 def kmeans_score(wildcards):

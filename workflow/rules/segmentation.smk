@@ -20,6 +20,15 @@ def every_suppression(file):
     return [f"{SUPPRESSION}/{file}".format(**sae) for sae in SUPPRESSED]
 
 
+def suppressed_runs():
+    """The autoencoders whose latents are suppressed, by family."""
+    runs = {}
+    for sae in SUPPRESSED:
+        family = Family(sae["encoder"], sae["layer"], sae["method"])
+        runs.setdefault(family, []).append(Run.parse(sae["run"]))
+    return write_families(runs)
+
+
 def segmented_shards(wildcards):
     """The activations of the labelled images."""
     return shards(EVALUATED, SEGMENTED["encoder"])
@@ -177,6 +186,7 @@ rule find_class_latents:
         mem_mb=64000,
         runtime=240,
     params:
+        fit_dataset=fit_dataset,
         settings=flags(SEGMENTED["ranking"]),
         classes=own_choice,
         device=device,
@@ -185,7 +195,9 @@ rule find_class_latents:
         "NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py"
         " --shards {input.shards} --layer {wildcards.layer}"
         " --patch_labels {input.labels} --checkpoints {input.checkpoints}"
-        " --run_name {wildcards.run} --directions {input.directions}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} --run_name {wildcards.run}"
+        " --directions {input.directions}"
         " --out {output.latents} --activity {output.activity}"
         " {params.classes} {params.settings} {params.device} > {log} 2>&1"
 
@@ -220,6 +232,7 @@ rule suppress_latents:
         encoder=encoder_alone_flags,
         weights=weights,
         probe_layer=SEGMENTED["layer"],
+        fit_dataset=fit_dataset,
         settings=flags(
             {
                 key: value
@@ -237,8 +250,8 @@ rule suppress_latents:
         " --class_latents {input.latents} --activity {input.activity}"
         " --directions {input.directions} --out {output.table}"
         f" --changes {{output.changes}} --name {EVALUATED}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
-        " --run_name {wildcards.run} {params.settings}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} --run_name {wildcards.run} {params.settings}"
         " {params.encoder} --checkpoint {params.weights} {params.device} > {log} 2>&1"
 
 
@@ -270,6 +283,7 @@ rule show_suppression:
         encoder=encoder_alone_flags,
         weights=weights,
         probe_layer=SEGMENTED["layer"],
+        fit_dataset=fit_dataset,
         dose=SEGMENTED["suppression"]["dose"],
         pictures=flags(SEGMENTED["pictures"]),
         device=device,
@@ -282,5 +296,6 @@ rule show_suppression:
         " --class_latents {input.latents} --activity {input.activity} --out {output}"
         f" --name {EVALUATED} --encoder {{wildcards.encoder}}"
         " --method {wildcards.method} --run_name {wildcards.run} --dose={params.dose}"
+        " --fit_dataset {params.fit_dataset}"
         " {params.pictures} {params.encoder} --checkpoint {params.weights}"
         " {params.device} > {log} 2>&1"
