@@ -1,5 +1,6 @@
 """Families of runs, and how a file says whose results it holds."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +22,12 @@ class Family(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Family":
         """The family of a text such as `siglip-vit-l16-256/layer23/random`."""
-        words = text.split("/")
-        if len(words) != 3 or not words[1].removeprefix("layer").isdecimal():
+        match = re.fullmatch(r"([^/]+)/layer([0-9]+)/([^/]+)", text)
+        if match is None:
             raise ValueError(
                 f"{text!r} names no family: write it like clip-vit-b16/layer11/random"
             )
-        return cls(words[0], int(words[1].removeprefix("layer")), words[2])
+        return cls(match[1], int(match[2]), match[3])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from autoencoders import identity_autoencoder, write_family
 from PIL import Image
-from recorded import LAYER, with_threads, write_shards
+from recorded import IN_FAMILY, LAYER, TOY, with_threads, write_shards
 from safetensors.numpy import load_file
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
@@ -88,7 +88,13 @@ def inputs(tmp_path):
         "out": tmp_path / "class_latents.csv",
         "activity": tmp_path / "latent_activity.csv",
     }
-    how = {"layer": LAYER, "run_name": RUN.name, "classes": (), "device": "cpu"}
+    how = {
+        **IN_FAMILY,
+        "layer": LAYER,
+        "run_name": RUN.name,
+        "classes": (),
+        "device": "cpu",
+    }
     return labels, {**files, **how, "cfg": CFG}
 
 
@@ -168,7 +174,7 @@ def test_only_an_autoencoder_of_these_activations_can_be_suppressed(inputs, tmp_
     paths = {OTHER: tmp_path / "dot.safetensors", RUN: tmp_path / "wide.safetensors"}
     checkpoint.save(paths[OTHER], DotProduct(torch.ones(4, WIDTH)), {})
     checkpoint.save(paths[RUN], identity_autoencoder(WIDTH + 1), {})
-    checkpoint.write_manifest(arguments["checkpoints"], paths)
+    checkpoint.write_manifest(arguments["checkpoints"], paths, TOY)
     find = stage("find_class_latents", labels)
     with pytest.raises(ValueError, match="width 7, but these have 6"):
         find(**arguments)
