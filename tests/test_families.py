@@ -23,13 +23,23 @@ def test_families_with_the_same_runs_share_a_list_and_are_read_back():
     }
 
 
+def test_no_argument_is_longer_than_linux_takes():
+    runs = [Run(16384, seed, 0.000123456789, 0.000123456789) for seed in range(1500)]
+    study = {Family("e" * 40, layer, "m" * 20): runs for layer in range(1100)}
+    texts = write_families(study)
+    assert len(texts) == 2 * 2
+    assert max(map(len, texts)) < 128 * 1024
+    names = [run.name for run in runs]
+    assert read_families(texts) == dict.fromkeys(study, names)
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
         (["clip/3/random:k8-seed0"], "names no family"),
         (["clip/layer3:k8-seed0"], "names no family"),
         (["clip/layer3/random"], "'' names no run"),
-        (["a/layer3/b:k8-seed0", "a/layer3/b:k9-seed0"], "named twice"),
+        (["a/layer3/b:k8-seed0", "a/layer3/b:k9-seed0,k8-seed0"], "the same run twice"),
     ],
 )
 def test_what_names_no_family_or_one_twice_is_refused(texts, message):

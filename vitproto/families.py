@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from vitproto.runs import Run
 
+AT_ONCE = 1000
+"""Families or runs that one argument of a command lists, at most."""
+
 
 class Family(NamedTuple):
     """What one job fits, one job scores and one job selects from."""
@@ -52,29 +55,40 @@ class ScoredFamily(FittedFamily):
 def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:
     """Which runs are there? As short as it can be said: families share a list of runs.
 
-    Such as `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`.
+    Such as `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`. Long lists
+    are cut: Linux takes no argument above 128 kB.
     """
-    alike: dict[str, list[Family]] = {}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for family, runs in families.items():
-        alike.setdefault(",".join(run.name for run in runs), []).append(family)
-    return [f"{','.join(map(str, same))}:{runs}" for runs, same in alike.items()]
+        alike.setdefault(tuple(run.name for run in runs), []).append(str(family))
+    return [
+        f"{','.join(some)}:{','.join(names)}"
+        for runs, same in alike.items()
+        for some in _cut(same)
+        for names in _cut(runs)
+    ]
 
 
 def read_families(texts: Sequence[str]) -> dict[Family, list[str]]:
     """The names of the runs of each family, as `write_families` wrote them.
 
     Raises:
-        ValueError: a text was not written so, or a family stands there twice.
+        ValueError: a text was not written so, or a run of a family stands there twice.
     """
     families: dict[Family, list[str]] = {}
     for text in texts:
         same, _, runs = text.partition(":")
         names = [Run.parse(name).name for name in runs.split(",")]
         for family in map(Family.parse, same.split(",")):
-            if family in families:
-                raise ValueError(f"the runs of {family} are named twice")
-            families[family] = names
+            families.setdefault(family, []).extend(names)
+    for family, names in families.items():
+        if len(set(names)) < len(names):
+            raise ValueError(f"{family} is named with the same run twice")
     return families
+
+
+def _cut(items: Sequence[str]) -> list[Sequence[str]]:
+    return [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
 
 
 def check_family(

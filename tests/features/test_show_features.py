@@ -214,3 +214,11 @@ def test_images_listed_in_another_order_are_refused(study):
 def test_a_run_that_the_family_does_not_have_is_refused(study):
     with pytest.raises(ValueError, match="lists no run k8-seed0: write one of k4-seed"):
         show(study, run="k8-seed0")
+
+
+def test_prototypes_of_another_family_are_refused(study):
+    folder, _ = study
+    manifest = folder / "checkpoints.json"
+    manifest.write_text(manifest.read_text().replace('"toy"', '"pca"'))
+    with pytest.raises(ValueError, match="it says method pca, expected method toy"):
+        show(study)

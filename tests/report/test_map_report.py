@@ -159,7 +159,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
         "Unselected",
     ]
     assert [cell.strip() for cell in rows[2].strip("|").split("|")] == [
-        *("random", "tiny", "3", "2", "1.7", "4", "0.533 ± 0.058", "0.230", "0.860"),
+        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860"),
         *("0.267", "3", "3", "0.7"),
     ]
     assert "reaches mAP 0.533, where chance is 0.267: 2 random prototypes in" in text

@@ -283,3 +283,17 @@ def test_a_probe_of_another_encoder_is_refused(pictures):
     save_probe(arguments["probe"], LinearProbe(torch.ones(4, 8), torch.ones(4)), {})
     with pytest.raises(ValueError, match="a probe of 4 classes on 8 values, but"):
         stage("find_class_directions", labels)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fit_dataset": "inat21"}, "fit_dataset corpus, expected fit_dataset inat21"),
+        ({"encoder": "dino"}, "it says encoder tiny, expected encoder dino: delete it"),
+    ],
+)
+def test_an_autoencoder_of_another_family_is_refused(inputs, change, message):
+    labels, arguments = inputs
+    with pytest.raises(ValueError, match=message):
+        stage("find_class_latents", labels)(**{**arguments, **change})
+    assert not arguments["out"].exists()

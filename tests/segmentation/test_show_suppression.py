@@ -385,3 +385,8 @@ def test_an_encoder_with_other_weights_is_refused(encoded):
     other = dataclasses.replace(DEMO, checkpoint="random")
     with pytest.raises(ValueError, match="has other weights than the encoder that rec"):
         show_encoded(*encoded, "other", encoder_cfg=other)
+
+
+def test_an_autoencoder_of_another_family_is_refused(study):
+    with pytest.raises(ValueError, match="says fit_dataset corpus, expected fit_datas"):
+        show(study, fit_dataset="inat21")

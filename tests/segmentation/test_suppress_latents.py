@@ -440,3 +440,11 @@ def test_an_edit_after_the_probed_layer_is_refused(early):
     write_family(early.folder, {Run(20, 0): early.autoencoder})
     with pytest.raises(ValueError, match="what is edited must come before"):
         early_stage(early, layer=2, probe_layer=0)
+
+
+def test_an_autoencoder_of_another_family_is_refused(study):
+    folder, scene = study
+    other = dataclasses.replace(TOY, method="relu")
+    write_family(folder, {Run(24, 0): scene.autoencoder}, other)
+    with pytest.raises(ValueError, match="it says method relu, expected method toy"):
+        stage(folder)

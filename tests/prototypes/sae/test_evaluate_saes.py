@@ -103,3 +103,16 @@ def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):
     write_images(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="of width 6, but those of layer 2 have 7"):
         run_stage(tmp_path / "out", shards, manifest)
+
+
+def test_autoencoders_of_another_family_or_other_runs_are_refused(tmp_path):
+    shards = write_shards(tmp_path, normal(0, 6, 5, 6))
+    write_images(tmp_path, ["train"] * 6)
+    other = FittedFamily("corpus", "tiny", LAYER, "relu")
+    manifest = write_family(tmp_path, FAMILY, other)
+    with pytest.raises(ValueError, match="says method relu, expected method topk"):
+        run_stage(tmp_path / "a", shards, manifest)
+    manifest = write_family(tmp_path, FAMILY, TOPK)
+    message = "lacks k4-seed0, and holds k20-lr0.001-sparsity4-seed0 and 2 more"
+    with pytest.raises(ValueError, match=message):
+        run_stage(tmp_path / "b", shards, manifest, [Run(4, 0)])
