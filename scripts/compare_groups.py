@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vitproto.cli import run
 from vitproto.files import whole_file
-from vitproto.report.ap_table import read_ap
+from vitproto.report.ap_table import Expected, read_ap
 from vitproto.report.drawing import save_chart
 from vitproto.report.group_chart import draw_groups
 from vitproto.report.group_table import describe_groups, tabulate_groups
@@ -13,18 +13,29 @@ from vitproto.report.markdown import write_section
 
 
 def compare_groups(
-    ap: tuple[Path, ...], table: Path, csv: Path, png: Path, svg: Path
+    ap: tuple[Path, ...],
+    splits: Path,
+    traits: Path,
+    table: Path,
+    csv: Path,
+    png: Path,
+    svg: Path,
+    *,
+    expected: Expected,
 ) -> None:
     """Write and draw how well each method finds colours, patterns and shapes.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
+        splits: the CSV file with the splits of that data set's images.
+        traits: the NPZ file that says which image shows which trait.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print and for the page.
+        expected: what those files must hold.
     """
-    groups = tabulate_groups(read_ap(list(ap)))
+    groups = tabulate_groups(read_ap(ap, splits, traits, expected))
     write_csv(groups, csv)
     with whole_file(table) as partial:
         text = write_section(describe_groups(groups))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vitproto.cli import run
 from vitproto.files import whole_file
-from vitproto.report.ap_table import read_ap
+from vitproto.report.ap_table import Expected, read_ap
 from vitproto.report.drawing import save_chart
 from vitproto.report.layer_chart import draw_layers
 from vitproto.report.layer_table import describe_layers, tabulate_layers
@@ -13,18 +13,29 @@ from vitproto.report.markdown import write_section
 
 
 def compare_layers(
-    ap: tuple[Path, ...], table: Path, csv: Path, png: Path, svg: Path
+    ap: tuple[Path, ...],
+    splits: Path,
+    traits: Path,
+    table: Path,
+    csv: Path,
+    png: Path,
+    svg: Path,
+    *,
+    expected: Expected,
 ) -> None:
     """Write and draw how mAP differs between layers.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
+        splits: the CSV file with the splits of that data set's images.
+        traits: the NPZ file that says which image shows which trait.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print and for the page.
+        expected: what those files must hold.
     """
-    layers = tabulate_layers(tabulate(read_ap(list(ap))))
+    layers = tabulate_layers(tabulate(read_ap(ap, splits, traits, expected)))
     write_csv(layers, csv)
     with whole_file(table) as partial:
         text = write_section(describe_layers(layers))

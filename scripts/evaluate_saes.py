@@ -12,6 +12,7 @@ from vitproto.activations.stream import Activations
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.files import whole_file
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
@@ -31,6 +32,8 @@ def evaluate_saes(
     metrics: Path,
     latents: Path,
     *,
+    runs: tuple[str, ...],
+    fit_dataset: str,
     encoder: str,
     layer: int,
     method: str,
@@ -47,6 +50,8 @@ def evaluate_saes(
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
+        runs: the runs of the family, all of them, such as k512-sparsity32-seed0.
+        fit_dataset: the data set of these activations.
         encoder: repeated in each row.
         layer: which block, counted from 0; repeated in each row.
         method: repeated in each row.
@@ -54,7 +59,8 @@ def evaluate_saes(
     """
     torch_device = pick_device(device)
     acts = open_training_images(shards, layer, splits)
-    fitted = checkpoint.read_manifest(checkpoints)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    fitted = checkpoint.read_manifest(checkpoints, family, runs)
     for fit in fitted:
         check_fitted_to(fit.path, acts, shards[0])
     autoencoders = [_load(fit, acts) for fit in fitted]

@@ -9,6 +9,7 @@ import pandas as pd
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.files import whole_file
 from vitproto.segmentation.autoencoders import load_autoencoder
 from vitproto.segmentation.class_directions import check_found_for, load_directions
@@ -25,7 +26,10 @@ def find_class_latents(
     out: Path,
     activity: Path,
     *,
+    fit_dataset: str,
+    encoder: str,
     layer: int,
+    method: str,
     run_name: str,
     classes: tuple[str, ...],
     device: str,
@@ -42,7 +46,10 @@ def find_class_latents(
         out: the CSV file to write, with a row per class, criterion and rank.
         activity: the CSV file to write, with a row per latent: on how many patches of
             training images it is active, and its largest value there.
+        fit_dataset: the data set that the autoencoder was fitted to.
+        encoder: what recorded the activations.
         layer: which block, counted from 0.
+        method: how the autoencoder was made.
         run_name: which run of the family, such as k4096-seed0.
         classes: latents chosen by hand to be suppressed, by label, such as
             29:8541,5818; other classes take the best.
@@ -52,7 +59,8 @@ def find_class_latents(
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
-    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     picked = parse_picked(classes, labels.n_classes, n_latents)
     check_found_for(directions, acts, shards[0])

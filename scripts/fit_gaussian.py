@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.gaussian import draw_directions
 from vitproto.prototypes.scorer import DotProduct
@@ -17,6 +18,10 @@ def fit_gaussian(
     runs: tuple[str, ...],
     store: Path,
     manifest: Path,
+    *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
 ) -> None:
     """Draw random directions as prototypes.
 
@@ -26,6 +31,10 @@ def fit_gaussian(
         runs: what to draw, such as k128-seed0: 128 directions by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
+        fit_dataset: for the list of checkpoints, like the two below; no activation of
+            this data set is used.
+        encoder: what the directions are for.
+        method: how the prototypes are made.
     """
     acts = Activations.open(shards, layer)
     code = fingerprint("fit_gaussian")
@@ -42,7 +51,8 @@ def fit_gaussian(
         if not checkpoint.is_stored(fitted[fit], settings):
             directions_KD = draw_directions(fit.n_prototypes, acts.width, fit.seed)
             checkpoint.save(fitted[fit], DotProduct(directions_KD), settings)
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from vitproto.activations.sample import sampled
 from vitproto.activations.stream import Activations
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint, kmeans
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
 from vitproto.runs import Run
@@ -25,6 +26,9 @@ def fit_kmeans(
     store: Path,
     manifest: Path,
     *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
     score: Literal["dot", "distance"],
     cfg: kmeans.KMeans,
 ) -> None:
@@ -44,6 +48,10 @@ def fit_kmeans(
             for dot.
         manifest: the JSON file that lists the checkpoints in `store`. The sample lies
             beside it for a while, as large as it is in the shards.
+        fit_dataset: the data set of these activations, for the list of checkpoints as
+            are the two below.
+        encoder: what recorded them.
+        method: how the prototypes are made.
         score: what a patch scores: its dot product with the centre, or minus its
             squared distance from it.
         cfg: how the centres are found.
@@ -61,7 +69,8 @@ def fit_kmeans(
     found = _find_centres(acts, wanted, centres, manifest.parent, cfg)
     if score == "distance":
         found = _score_by_distance(found, wanted, store)
-    checkpoint.write_manifest(manifest, found)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, found, family)
 
 
 def _find_centres(

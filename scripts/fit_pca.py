@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint, pca
 from vitproto.prototypes.scorer import CentredDotProduct
 from vitproto.runs import Run
@@ -18,6 +19,10 @@ def fit_pca(
     runs: tuple[str, ...],
     store: Path,
     manifest: Path,
+    *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
 ) -> None:
     """Find the principal components of all patches, as prototypes.
 
@@ -32,6 +37,10 @@ def fit_pca(
             PCA has no seed; write 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
+        fit_dataset: the data set of these activations, for the list of checkpoints as
+            are the two below.
+        encoder: what recorded them.
+        method: how the prototypes are made.
     """
     acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]
@@ -62,7 +71,8 @@ def fit_pca(
             "%d components hold %.1f %% of the variance",
             *(n_components, 100 * share_D[n_components - 1]),
         )
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

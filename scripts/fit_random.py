@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
@@ -18,6 +19,10 @@ def fit_random(
     runs: tuple[str, ...],
     store: Path,
     manifest: Path,
+    *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
 ) -> None:
     """Choose patches at random as prototypes.
 
@@ -32,6 +37,10 @@ def fit_random(
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
+        fit_dataset: the data set of these activations, for the list of checkpoints as
+            are the two below.
+        encoder: what recorded them.
+        method: how the prototypes are made.
     """
     acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]
@@ -49,7 +58,8 @@ def fit_random(
             patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
             checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
             logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.runs import Run
@@ -18,6 +19,10 @@ def fit_randomtrain(
     runs: tuple[str, ...],
     store: Path,
     manifest: Path,
+    *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
 ) -> None:
     """Choose patches of training images at random as prototypes.
 
@@ -33,6 +38,10 @@ def fit_randomtrain(
         runs: what to sample, such as k128-seed0: 128 patches by seed 0.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
+        fit_dataset: the data set of these activations, for the list of checkpoints as
+            are the two below.
+        encoder: what recorded them.
+        method: how the prototypes are made.
     """
     acts = open_training_images(shards, layer, splits)
     settings = {
@@ -52,7 +61,8 @@ def fit_randomtrain(
                 "%s: sampled %d patches of %d training images",
                 *(fit.name, len(patches_KD), acts.n_images),
             )
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

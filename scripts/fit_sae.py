@@ -9,6 +9,7 @@ from pathlib import Path
 from vitproto.activations.training_images import open_training_images
 from vitproto.cli import run
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.files import whole_file
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae import sweep
@@ -31,6 +32,7 @@ def fit_sae(
     log: Path,
     unfinished: Path,
     *,
+    fit_dataset: str,
     encoder: str,
     method: str,
     held_out_every: int,
@@ -55,6 +57,7 @@ def fit_sae(
         manifest: the JSON file that lists them.
         log: the CSV file of all runs' training logs.
         unfinished: the folder for states and logs while training goes on.
+        fit_dataset: the data set of these activations, for the list of checkpoints.
         encoder: repeated in each row of the log.
         method: repeated in each row of the log.
         held_out_every: every so many-th training image is not learned from.
@@ -114,7 +117,8 @@ def fit_sae(
     is_trained = cfg.n_steps > 0
     logs = [path.with_suffix(".csv") for path in fitted.values()] if is_trained else []
     sweep.join_logs(logs, log, encoder=encoder, layer=layer, method=method)
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
@@ -21,6 +22,10 @@ def import_sae(
     runs: tuple[str, ...],
     store: Path,
     manifest: Path,
+    *,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
 ) -> None:
     """Take the latents of a sparse autoencoder that lies in a file as prototypes.
 
@@ -32,6 +37,10 @@ def import_sae(
         runs: what the study calls it, such as k512-seed0, for 512 latents.
         store: the folder for the checkpoints; those that it holds are not made again.
         manifest: the JSON file that lists them.
+        fit_dataset: for the list of checkpoints, like the two below; what the
+            autoencoder was trained on, its file does not say.
+        encoder: what it was trained on, as the study says.
+        method: what the study calls the autoencoder.
     """
     acts = Activations.open(shards, layer)
     is_ours = file.suffix == ".safetensors"
@@ -65,7 +74,8 @@ def import_sae(
         if not checkpoint.is_stored(fitted[fit], settings):
             checkpoint.save(fitted[fit], sae, settings)
             logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, file)
-    checkpoint.write_manifest(manifest, fitted)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    checkpoint.write_manifest(manifest, fitted, family)
 
 
 if __name__ == "__main__":

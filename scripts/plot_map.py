@@ -3,21 +3,32 @@
 from pathlib import Path
 
 from vitproto.cli import run
-from vitproto.report.ap_table import read_ap
+from vitproto.report.ap_table import Expected, read_ap
 from vitproto.report.drawing import save_chart
 from vitproto.report.map_chart import draw_chart
 from vitproto.report.map_table import tabulate
 
 
-def plot_map(ap: tuple[Path, ...], png: Path, svg: Path) -> None:
+def plot_map(
+    ap: tuple[Path, ...],
+    splits: Path,
+    traits: Path,
+    png: Path,
+    svg: Path,
+    *,
+    expected: Expected,
+) -> None:
     """Draw how mAP grows with the images that prototypes are chosen on.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
+        splits: the CSV file with the splits of that data set's images.
+        traits: the NPZ file that says which image shows which trait.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print and for the page.
+        expected: what those files must hold.
     """
-    table = tabulate(read_ap(list(ap)))
+    table = tabulate(read_ap(ap, splits, traits, expected))
     chart = draw_chart(table)
     save_chart(chart, png)
     save_chart(chart, svg)

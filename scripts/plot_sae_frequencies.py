@@ -3,20 +3,28 @@
 from pathlib import Path
 
 from vitproto.cli import run
+from vitproto.families import Family
 from vitproto.report.drawing import save_chart
+from vitproto.report.expected_runs import check_expected
 from vitproto.report.latent_frequencies import read_frequencies
 from vitproto.report.sae_frequency_chart import draw_frequencies
 
 
-def plot_sae_frequencies(latents: tuple[Path, ...], png: Path, svg: Path) -> None:
+def plot_sae_frequencies(
+    latents: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+) -> None:
     """Draw how often latents are active on held-out images, and how many never are.
 
     Args:
         latents: the HDF5 files of evaluate_saes.py, in any order.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print.
+        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    chart = draw_frequencies(read_frequencies(latents))
+    found = read_frequencies(latents)
+    measured = [(Family(one.encoder, one.layer, one.method), one.run) for one in found]
+    check_expected(measured, runs, "the list of latents")
+    chart = draw_frequencies(found)
     save_chart(chart, png)
     save_chart(chart, svg)
 

@@ -4,19 +4,25 @@ from pathlib import Path
 
 from vitproto.cli import run
 from vitproto.report.drawing import save_chart
+from vitproto.report.expected_runs import check_expected, runs_of
 from vitproto.report.sae_front_chart import draw_front
 from vitproto.report.sae_metrics import read_metrics
 
 
-def plot_sae_front(metrics: tuple[Path, ...], png: Path, svg: Path) -> None:
+def plot_sae_front(
+    metrics: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+) -> None:
     """Draw what autoencoders leave unexplained against how sparse they are.
 
     Args:
         metrics: the CSV files of evaluate_saes.py, in any order.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print.
+        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    chart = draw_front(read_metrics(metrics))
+    measured = read_metrics(metrics)
+    check_expected(runs_of(measured), runs, "the table of autoencoders")
+    chart = draw_front(measured)
     save_chart(chart, png)
     save_chart(chart, svg)
 

@@ -4,19 +4,26 @@ from pathlib import Path
 
 from vitproto.cli import run
 from vitproto.report.drawing import save_chart
-from vitproto.report.sae_training import read_training
+from vitproto.report.expected_runs import check_expected
+from vitproto.report.sae_training import read_training, trained_runs
 from vitproto.report.sae_training_chart import draw_curves
 
 
-def plot_sae_training(training: tuple[Path, ...], png: Path, svg: Path) -> None:
+def plot_sae_training(
+    training: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+) -> None:
     """Draw loss, error, active and dead latents against the patches seen.
 
     Args:
         training: the CSV files of fit_sae.py, a file for each family, in any order.
         png: the picture to write for slides and READMEs.
         svg: the picture to write for print.
+        runs: what they must hold, without those that are not trained, such
+            as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    chart = draw_curves(read_training(training))
+    log = read_training(training)
+    check_expected(trained_runs(log), runs, "the log of trainings")
+    chart = draw_curves(log)
     save_chart(chart, png)
     save_chart(chart, svg)
 

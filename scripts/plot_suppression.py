@@ -5,7 +5,12 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.report.drawing import save_chart
 from vitproto.report.suppression_chart import draw_classes, draw_doses
-from vitproto.report.suppression_rows import check_dose, read_suppression
+from vitproto.report.suppression_rows import (
+    ExpectedSaes,
+    check_complete,
+    check_dose,
+    read_suppression,
+)
 from vitproto.report.suppression_table import summarise
 
 
@@ -19,6 +24,7 @@ def plot_suppression(
     class_svg: Path,
     *,
     main_dose: float,
+    expected: ExpectedSaes,
 ) -> None:
     """Draw what class and others lose by edit and dose, and class by class.
 
@@ -31,8 +37,10 @@ def plot_suppression(
         class_png: the chart of classes to write for slides and READMEs.
         class_svg: the same for print.
         main_dose: the multiple of the largest value that the chart of classes shows.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
+    check_complete(found, expected)
     check_dose(found, main_dose)
     doses = draw_doses(found, summarise(found))
     save_chart(doses, dose_png)

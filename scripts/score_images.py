@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily, ScoredFamily
 from vitproto.files import whole_file
 from vitproto.progress import progress_bar
 from vitproto.prototypes import checkpoint
@@ -21,7 +23,17 @@ from vitproto.traits.image_scores import score_blocks
 
 
 def score_images(
-    shards: tuple[Path, ...], layer: int, checkpoints: Path, out: Path, *, device: str
+    shards: tuple[Path, ...],
+    layer: int,
+    checkpoints: Path,
+    out: Path,
+    *,
+    runs: tuple[str, ...],
+    dataset: str,
+    fit_dataset: str,
+    encoder: str,
+    method: str,
+    device: str,
 ) -> None:
     """Score every image with every run of a family, in one pass over the data.
 
@@ -32,11 +44,17 @@ def score_images(
         layer: which block, counted from 0.
         checkpoints: the JSON file that lists the family's checkpoints.
         out: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
+        runs: the runs of the family, all of them, such as k128-seed0.
+        dataset: the data set of these images.
+        fit_dataset: the data set that the prototypes were fitted to.
+        encoder: what recorded the activations.
+        method: how the prototypes were made.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
-    fitted = checkpoint.read_manifest(checkpoints)
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    fitted = checkpoint.read_manifest(checkpoints, family, runs)
     for fit in fitted:
         check_fitted_to(fit.path, acts, shards[0])
     scorers = [checkpoint.load(fit.path) for fit in fitted]
@@ -51,6 +69,8 @@ def score_images(
         h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
         progress_bar(acts.n_images * acts.n_patches, "patches") as progress,
     ):
+        scored = ScoredFamily(**asdict(family), dataset=dataset)
+        file.attrs.update(asdict(scored))
         tables = _create_tables(file, acts, fitted)
         for i_first, scores in score_blocks(acts, scorers, torch_device):
             for table, scores_BK in zip(tables, scores, strict=True):
@@ -70,7 +90,6 @@ def _create_tables(
     """An empty table per run, in a file that says what its scores come from."""
     file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
     file.attrs["code"] = fingerprint("score_images")
-    file.attrs["layer"] = acts.layer
     file.attrs["n_images"] = acts.n_images
     file.create_dataset("image_ids", data=acts.image_ids, dtype=h5py.string_dtype())
     tables = []

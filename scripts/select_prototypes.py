@@ -4,16 +4,18 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-import h5py
 import pandas as pd
 
 from vitproto.cli import run
 from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.data.trait_labels import TraitLabels
+from vitproto.families import ScoredFamily
 from vitproto.files import whole_file
-from vitproto.runs import Run
+from vitproto.study.fingerprint import fingerprint
 from vitproto.traits import selection
+from vitproto.traits.chosen_scores import write_chosen
 from vitproto.traits.guard import check_labels
+from vitproto.traits.score_file import open_scores, read_scores
 
 
 def select_prototypes(
@@ -21,13 +23,13 @@ def select_prototypes(
     splits: Path,
     traits: Path,
     out: Path,
+    chosen: Path,
     *,
     n_train: tuple[int | Literal["all"], ...],
     selection_seeds: tuple[int, ...],
-    dataset: str,
-    encoder: str,
-    layer: int,
-    method: str,
+    study: str,
+    runs: tuple[str, ...],
+    family: ScoredFamily,
 ) -> None:
     """Write, per run and trait, the best prototype on n_train images and its test AP.
 
@@ -39,12 +41,12 @@ def select_prototypes(
         splits: the CSV file with the splits of the data set's images.
         traits: the NPZ file that says which image shows which trait.
         out: the CSV file to write: a row per run, n_train, selection seed and trait.
+        chosen: the HDF5 file to write: the scores of the chosen prototypes.
         n_train: how many training images choose, such as 16 256 all.
         selection_seeds: each draws other training images; more images hold the fewer.
-        dataset: for the column of that name, like the three below.
-        encoder: what recorded the activations.
-        layer: of which block, counted from 0.
-        method: how the prototypes were made.
+        study: for the column of that name.
+        runs: the runs of the family, all of them, such as k128-seed0.
+        family: whose scores these are.
     """
     listed = read_splits(splits)
     image_ids = listed["image_id"].tolist()
@@ -54,12 +56,13 @@ def select_prototypes(
     is_train_N = (listed["split"] == "train").to_numpy()
     prevalence_T = labels.labels_NT[~is_train_N].mean(axis=0)
     tables = []
-    with h5py.File(scores) as file:
-        scored_ids = file["image_ids"].asstr()[()].tolist()
-        check_same_images(scored_ids, str(scores), image_ids, str(splits))
-        runs = sorted(Run.parse(name) for name in file if name != "image_ids")
-        for number, fitted in enumerate(runs, 1):
-            scores_NK = file[f"{fitted.name}/scores_NK"][()]
+    with (
+        open_scores(scores, family, runs) as scored,
+        write_chosen(chosen, scored, fingerprint("select_prototypes")) as writer,
+    ):
+        check_same_images(scored.image_ids, str(scores), image_ids, str(splits))
+        for number, fitted in enumerate(scored.runs, 1):
+            scores_NK = read_scores(scored, fitted)
             selections = selection.select_prototypes(
                 scores_NK,
                 labels.labels_NT,
@@ -67,11 +70,13 @@ def select_prototypes(
                 n_train,
                 selection_seeds,
             )
+            writer.add(fitted, selection.any_chosen(selections), scores_NK)
             run_columns = {
-                "dataset": dataset,
-                "encoder": encoder,
-                "layer": layer,
-                "method": method,
+                "study": study,
+                "dataset": family.dataset,
+                "encoder": family.encoder,
+                "layer": family.layer,
+                "method": family.method,
                 "n_prototypes": fitted.n_prototypes,
                 "learning_rate": fitted.learning_rate,
                 "sparsity": fitted.sparsity,
@@ -82,8 +87,6 @@ def select_prototypes(
             tables.append(pd.DataFrame({**run_columns, **table}))
             progress = f"{fitted.name} ({number} of {len(runs)})"
             logging.info("%s: %s", progress, selection.in_words(selections))
-    if not tables:
-        raise ValueError(f"{scores} holds no run: delete it and score the images again")
     with whole_file(out) as partial:
         pd.concat(tables).to_csv(partial, index=False, lineterminator="\n")
 

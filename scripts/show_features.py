@@ -11,6 +11,7 @@ from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.features.choice import Choice, choose
 from vitproto.features.feature import to_feature, to_image
 from vitproto.features.page import Place, describe_ranges, render_page
@@ -29,6 +30,7 @@ def show_features(
     checkpoints: Path,
     out: Path,
     *,
+    fit_dataset: str,
     n_images: int,
     device: str,
     place: Place,
@@ -45,6 +47,7 @@ def show_features(
         shards: all shards of its activations.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         out: the folder to create.
+        fit_dataset: the data set that the prototypes were fitted to.
         n_images: how many images to show for each prototype.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
         place: where the prototypes come from.
@@ -58,7 +61,8 @@ def show_features(
     check_same_images(acts.image_ids, str(shards[0]), image_ids, str(images))
     preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
     grid = preprocessing.grid(acts.n_patches)
-    fit = checkpoint.find_run(checkpoints, place.run)
+    family = FittedFamily(fit_dataset, place.encoder, place.layer, place.method)
+    fit = checkpoint.find_run(checkpoints, family, place.run)
     check_fitted_to(fit.path, acts, shards[0])
     scorer = checkpoint.load(fit.path)
     if scorer.width != acts.width:

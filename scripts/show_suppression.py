@@ -16,6 +16,7 @@ from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.features.pictures import color_range
 from vitproto.folders import whole_folder
 from vitproto.segmentation.autoencoders import load_autoencoder
@@ -50,6 +51,7 @@ def show_suppression(
     out: Path,
     *,
     name: str,
+    fit_dataset: str,
     encoder: str,
     probe_layer: int,
     layer: int,
@@ -78,6 +80,7 @@ def show_suppression(
         activity: the CSV file with what each latent did in training.
         out: the folder to create.
         name: what the configuration calls the data set.
+        fit_dataset: the data set that the autoencoder was fitted to.
         encoder: what recorded the activations, as tables call it.
         probe_layer: which block the probe reads, counted from 0.
         layer: which block is edited, counted from 0.
@@ -101,7 +104,8 @@ def show_suppression(
     fitted.check(probe, probed, labels.n_classes)
     check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
-    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:

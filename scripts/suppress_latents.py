@@ -13,6 +13,7 @@ from vitproto.activations.stream import Activations
 from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.device import pick_device
+from vitproto.families import FittedFamily
 from vitproto.files import whole_file
 from vitproto.segmentation.autoencoders import load_autoencoder
 from vitproto.segmentation.class_directions import check_found_for, load_directions
@@ -49,6 +50,7 @@ def suppress_latents(
     changes: Path,
     *,
     name: str,
+    fit_dataset: str,
     encoder: str,
     probe_layer: int,
     layer: int,
@@ -77,6 +79,7 @@ def suppress_latents(
         out: the CSV file to write, with a row for each class, edit and dose.
         changes: the CSV file to write: what the patches of each class change to.
         name: what the configuration calls the data set.
+        fit_dataset: the data set that the autoencoder was fitted to.
         encoder: what recorded the activations; repeated in each row.
         probe_layer: which block the probe reads, counted from 0; repeated in each row.
         layer: which block is edited, counted from 0; repeated in each row.
@@ -95,7 +98,8 @@ def suppress_latents(
     fitted.check(probe, probed, labels.n_classes)
     check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
-    autoencoder = load_autoencoder(checkpoints, run_name, acts, shards[0])
+    family = FittedFamily(fit_dataset, encoder, layer, method)
+    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
     check_found_for(directions, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)

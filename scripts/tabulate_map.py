@@ -6,22 +6,32 @@ from vitproto.cli import run
 from vitproto.data.image_list import read_splits
 from vitproto.files import whole_file
 from vitproto.report import map_table
-from vitproto.report.ap_table import read_ap
+from vitproto.report.ap_table import Expected, read_ap
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_text import count_images
 from vitproto.report.winners import compare_methods
 
 
-def tabulate_map(ap: tuple[Path, ...], splits: Path, table: Path, csv: Path) -> None:
+def tabulate_map(
+    ap: tuple[Path, ...],
+    splits: Path,
+    traits: Path,
+    table: Path,
+    csv: Path,
+    *,
+    expected: Expected,
+) -> None:
     """Write how well the chosen prototypes find the traits, beside chance; who wins.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
+        traits: the NPZ file that says which image shows which trait.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
+        expected: what those files must hold.
     """
-    rows = read_ap(list(ap))
+    rows = read_ap(ap, splits, traits, expected)
     results = map_table.tabulate(rows)
     n_images = count_images(read_splits(splits), results)
     map_table.write_csv(results[map_table.COLUMNS], csv)

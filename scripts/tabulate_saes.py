@@ -5,12 +5,18 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.files import whole_file
 from vitproto.report import sae_table
+from vitproto.report.expected_runs import check_expected, runs_of
 from vitproto.report.sae_markdown import write_markdown
 from vitproto.report.sae_metrics import read_metrics
 
 
 def tabulate_saes(
-    metrics: tuple[Path, ...], n_correlated: int, table: Path, csv: Path
+    metrics: tuple[Path, ...],
+    n_correlated: int,
+    table: Path,
+    csv: Path,
+    *,
+    runs: tuple[str, ...],
 ) -> None:
     """Write what the autoencoders of each setting are like on held-out images.
 
@@ -19,8 +25,10 @@ def tabulate_saes(
         n_correlated: latents whose correlations it measured, at most.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
+        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
     measured = read_metrics(metrics)
+    check_expected(runs_of(measured), runs, "the table of autoencoders")
     results = sae_table.tabulate(measured)
     with whole_file(csv) as partial:
         results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")

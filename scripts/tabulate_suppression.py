@@ -6,7 +6,12 @@ from vitproto.cli import run
 from vitproto.files import whole_file
 from vitproto.report.suppression_links import find_pictures, link_to
 from vitproto.report.suppression_markdown import write_markdown
-from vitproto.report.suppression_rows import check_dose, read_suppression
+from vitproto.report.suppression_rows import (
+    ExpectedSaes,
+    check_complete,
+    check_dose,
+    read_suppression,
+)
 from vitproto.report.suppression_table import summarise
 
 
@@ -21,6 +26,7 @@ def tabulate_suppression(
     csv: Path,
     *,
     main_dose: float,
+    expected: ExpectedSaes,
 ) -> None:
     """Write what suppression does to each class and on average, against controls.
 
@@ -34,8 +40,10 @@ def tabulate_suppression(
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs: the summary over classes.
         main_dose: the multiple of the largest value that the Markdown shows.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
+    check_complete(found, expected)
     check_dose(found, main_dose)
     summary = summarise(found)
     charts = {

@@ -5,7 +5,8 @@ from pathlib import Path
 from vitproto.cli import run
 from vitproto.data.image_list import read_splits
 from vitproto.files import whole_file
-from vitproto.report.ap_table import read_ap
+from vitproto.report.ap_table import Expected, read_ap
+from vitproto.report.expected_runs import check_expected, runs_of
 from vitproto.report.features_links import find_pages
 from vitproto.report.map_page import Autoencoders, Charts, render_page
 from vitproto.report.sae_metrics import read_metrics
@@ -14,6 +15,7 @@ from vitproto.report.sae_metrics import read_metrics
 def write_map_page(
     ap: tuple[Path, ...],
     splits: Path,
+    traits: Path,
     chart: Path,
     layers: Path,
     encoders: Path,
@@ -24,12 +26,15 @@ def write_map_page(
     out: Path,
     *,
     n_correlated: int,
+    sae_runs: tuple[str, ...],
+    expected: Expected,
 ) -> None:
     """Write charts, tables, autoencoders and traits as a page that opens offline.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
+        traits: the NPZ file that says which image shows which trait.
         chart: the SVG file of plot_map.py.
         layers: the SVG file of compare_layers.py.
         encoders: the SVG file of compare_encoders.py.
@@ -40,6 +45,8 @@ def write_map_page(
         features: the folders of show_features.py to link to, in any order.
         out: the HTML file to write.
         n_correlated: latents whose correlations evaluate_saes.py measured, at most.
+        sae_runs: the runs of the autoencoders, such as clip/layer3/topk:k64-seed0.
+        expected: what the AP files must hold.
     """
     if len(sae_front) != (1 if sae_metrics else 0):
         raise ValueError(
@@ -52,9 +59,11 @@ def write_map_page(
     saes = None
     if sae_metrics:
         front = sae_front[0].read_text(encoding="utf-8")
-        saes = Autoencoders(read_metrics(sae_metrics), n_correlated, front)
+        measured = read_metrics(sae_metrics)
+        check_expected(runs_of(measured), sae_runs, "the table of autoencoders")
+        saes = Autoencoders(measured, n_correlated, front)
     page = render_page(
-        read_ap(list(ap)),
+        read_ap(ap, splits, traits, expected),
         read_splits(splits),
         Charts(*drawings),
         saes,

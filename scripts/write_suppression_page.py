@@ -7,7 +7,12 @@ from vitproto.files import whole_file
 from vitproto.report.probe_table import check_same_probe, read_baseline, read_probes
 from vitproto.report.suppression_links import find_pictures
 from vitproto.report.suppression_page import Charts, Probes, render_page
-from vitproto.report.suppression_rows import check_dose, read_suppression
+from vitproto.report.suppression_rows import (
+    ExpectedSaes,
+    check_complete,
+    check_dose,
+    read_suppression,
+)
 
 
 def write_suppression_page(
@@ -23,6 +28,7 @@ def write_suppression_page(
     *,
     name: str,
     main_dose: float,
+    expected: ExpectedSaes,
 ) -> None:
     """Write tables, charts and pictures of suppression as a page that opens offline.
 
@@ -38,8 +44,10 @@ def write_suppression_page(
         out: the HTML file to write.
         name: what the configuration calls the data set.
         main_dose: the multiple of the largest value that the tables show.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
+    check_complete(found, expected)
     check_dose(found, main_dose)
     measured = Probes(read_probes(probes), read_baseline(baseline))
     check_same_probe(*measured)

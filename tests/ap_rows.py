@@ -6,6 +6,7 @@ import pandas as pd
 from vitproto.report.ap_table import COLUMNS
 
 RUN = {
+    "study": "small",
     "dataset": "birds",
     "encoder": "tiny",
     "layer": 3,

@@ -1,6 +1,7 @@
 """Autoencoders, and families of them on disk, for tests that measure them."""
 
 import torch
+from recorded import TOY
 
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
@@ -42,11 +43,11 @@ def identity_autoencoder(width, scale=1.0, norm=1.0):
     )
 
 
-def write_family(folder, autoencoders, **settings):
+def write_family(folder, autoencoders, family=TOY, **settings):
     """Checkpoints of autoencoders by their run, and their manifest; gives its path."""
     paths = {}
     for run, autoencoder in autoencoders.items():
         paths[run] = folder / f"{run.name}.safetensors"
         checkpoint.save(paths[run], autoencoder, {"seed": run.seed, **settings})
-    checkpoint.write_manifest(folder / "checkpoints.json", paths)
+    checkpoint.write_manifest(folder / "checkpoints.json", paths, family)
     return folder / "checkpoints.json"

@@ -5,8 +5,12 @@ import torch
 
 from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.data.image_list import COLUMNS, write_splits
+from vitproto.families import FittedFamily
 
 LAYER = 2
+IN_FAMILY = {"fit_dataset": "corpus", "encoder": "tiny", "method": "toy"}
+TOY = FittedFamily(**IN_FAMILY, layer=LAYER)
+"""Whose prototypes are fitted to these activations."""
 
 
 def write_shards(folder, x_NPD, n_shards=1, dtype="float32", **attributes):

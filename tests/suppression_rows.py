@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from vitproto.report.suppression_rows import ExpectedSaes
+
 EDITS = (
     "latents",
     "random_latents",
@@ -49,6 +51,14 @@ COLUMNS = [
     *MEASURES,
     "note",
 ]
+
+
+EXPECTED = ExpectedSaes(
+    runs=("tiny/layer10/topk:k512-seed0",),
+    probe_layer=10,
+    doses=(0.0, -1.0, -2.0, -4.0),
+)
+"""What `plausible` gives."""
 
 
 def row(label, edit, dose=-2.0, specificity=None, *, name=None, **known):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from recorded import LAYER, with_threads, write_shards
+from recorded import LAYER, TOY, with_threads, write_shards
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.cli import PROJECT
@@ -77,7 +77,7 @@ def study(tmp_path):
     run = Run(4, 0)
     file = tmp_path / "k4-seed0.safetensors"
     checkpoint.save(file, scorer, {})
-    checkpoint.write_manifest(tmp_path / "checkpoints.json", {run: file})
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", {run: file}, TOY)
     return tmp_path, np.stack(x_NPD)
 
 
@@ -89,13 +89,14 @@ def show(study, out="out", *, n_shards=1, run="k4-seed0", n_images=2, cfg=CFG):
         n_shards,
         preprocessing=json.dumps(dataclasses.asdict(PREPROCESSING)),
     )
-    place = Place("birds", "tiny", LAYER, "painted", run)
+    place = Place("birds", "tiny", LAYER, "toy", run)
     show_features(
         folder / "data",
         folder / "images.csv",
         shards[::-1],
         folder / "checkpoints.json",
         folder / out,
+        fit_dataset="corpus",
         n_images=n_images,
         device="cpu",
         place=place,
@@ -222,7 +223,15 @@ def test_prototypes_of_another_preprocessing_are_refused(study):
     fitted_to = {"preprocessing": json.dumps(dataclasses.asdict(squashed))}
     settings = {"fitted_to": fitted_to, "layer": LAYER}
     checkpoint.save(file, checkpoint.load(file), settings)
-    checkpoint.write_manifest(folder / "checkpoints.json", {Run(4, 0): file})
+    checkpoint.write_manifest(folder / "checkpoints.json", {Run(4, 0): file}, TOY)
     with pytest.raises(ValueError, match="resize_mode squash, but .* resize_mode shor"):
         show(study)
     assert not (folder / "out").exists()
+
+
+def test_prototypes_of_another_family_are_refused(study):
+    folder, _ = study
+    manifest = folder / "checkpoints.json"
+    manifest.write_text(manifest.read_text().replace('"toy"', '"pca"'))
+    with pytest.raises(ValueError, match="it says method pca, expected method toy"):
+        show(study)

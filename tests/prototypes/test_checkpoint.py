@@ -5,10 +5,13 @@ import pickle
 
 import pytest
 import torch
+from recorded import IN_FAMILY, LAYER, TOY
 from safetensors.torch import save_file
 
+from vitproto.families import FittedFamily
 from vitproto.prototypes import load
 from vitproto.prototypes.checkpoint import (
+    find_run,
     read_manifest,
     read_settings,
     save,
@@ -139,19 +142,86 @@ def test_a_missing_checkpoint_says_so(tmp_path):
 
 def test_a_manifest_lists_what_was_fitted(checkpoint, tmp_path):
     manifest = tmp_path / "checkpoints.json"
-    write_manifest(manifest, {Run(5, 3): checkpoint})
-    (run,) = read_manifest(manifest)
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
+    (run,) = read_manifest(manifest, TOY, ["k5-seed3"])
     assert (run.name, run.run) == ("k5-seed3", Run(5, 3))
     assert run.path == str(checkpoint)
 
 
 def test_a_checkpoint_that_another_study_replaced_is_not_mistaken(checkpoint, tmp_path):
     manifest = tmp_path / "checkpoints.json"
-    write_manifest(manifest, {Run(5, 3): checkpoint})
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
     save(checkpoint, DotProduct(draw_directions(5, 8, seed=4)), SETTINGS)
     with pytest.raises(ValueError, match="changed since"):
-        read_manifest(manifest)
+        read_manifest(manifest, TOY, ["k5-seed3"])
     checkpoint.unlink()
     with pytest.raises(ValueError, match="which is gone"):
-        read_manifest(manifest)
+        read_manifest(manifest, TOY, ["k5-seed3"])
     assert json.loads(manifest.read_text())["runs"][0]["sha256"]
+
+
+OURS = {**IN_FAMILY, "layer": LAYER}
+
+
+@pytest.mark.parametrize(
+    ("change", "runs", "message"),
+    [
+        ({"encoder": "dino"}, ["k5-seed3"], "encoder tiny, expected encoder dino"),
+        (
+            {"layer": 7, "method": "pca"},
+            ["k5-seed3"],
+            "it says layer 2, method toy, expected layer 7, method pca: delete it",
+        ),
+        ({}, ["k5-seed3", "k9-seed0"], "lacks k9-seed0: delete it and run again"),
+        ({}, ["k9-seed0"], "lacks k9-seed0, and holds k5-seed3, which should not be"),
+    ],
+)
+def test_the_list_of_another_family_or_of_other_runs_is_refused(
+    checkpoint, tmp_path, change, runs, message
+):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
+    with pytest.raises(ValueError, match=rf"checkpoints\.json .*{message}"):
+        read_manifest(manifest, FittedFamily(**{**OURS, **change}), runs)
+
+
+def test_one_run_is_found_in_the_list_of_its_own_family_alone(checkpoint, tmp_path):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
+    assert find_run(manifest, TOY, "k5-seed3").path == str(checkpoint)
+    other = FittedFamily(**{**OURS, "fit_dataset": "inat21"})
+    with pytest.raises(ValueError, match="says fit_dataset corpus, expected fit_datas"):
+        find_run(manifest, other, "k5-seed3")
+
+
+def truncated(content: bytes) -> bytes:
+    return content[:-20]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncated,
+        lambda content: b"",
+        lambda content: b"\xff\xfe",
+        lambda content: b"[]",
+        lambda content: b'{"runs": {}, "method": "toy"}',
+        lambda content: content.replace(b'"sha256"', b'"md5"'),
+        lambda content: content.replace(b"k5-seed3", b"five", 1),
+    ],
+)
+def test_a_damaged_list_is_named_in_one_sentence(checkpoint, tmp_path, damage):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
+    manifest.write_bytes(damage(manifest.read_bytes()))
+    with pytest.raises(ValueError, match=r"checkpoints\.json is .*: delete it and run"):
+        read_manifest(manifest, TOY, ["k5-seed3"])
+
+
+def test_a_list_without_its_family_is_refused(checkpoint, tmp_path):
+    manifest = tmp_path / "checkpoints.json"
+    write_manifest(manifest, {Run(5, 3): checkpoint}, TOY)
+    runs = json.loads(manifest.read_text())["runs"]
+    manifest.write_text(json.dumps({"runs": runs}))
+    with pytest.raises(ValueError, match=r"it says fit_dataset \?, encoder \?, layer"):
+        read_manifest(manifest, TOY, ["k5-seed3"])

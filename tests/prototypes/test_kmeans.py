@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recorded import LAYER, with_threads, write_shards, write_split_list
+from recorded import (
+    IN_FAMILY,
+    LAYER,
+    TOY,
+    with_threads,
+    write_shards,
+    write_split_list,
+)
 
 from vitproto.activations.sample import PatchSample
 from vitproto.cli import PROJECT
@@ -176,11 +183,12 @@ def run_stage(
         folder / "store/kmeans",
         folder / "store" / {"dot": "kmeans", "distance": "kmeansdistance"}[score],
         manifest,
+        **IN_FAMILY,
         score=score,
         cfg=kmeans.KMeans(n_sample=600, n_iters=n_iters),
     )
     assert [file.name for file in manifest.parent.iterdir()] == [manifest.name]
-    return checkpoint.read_manifest(manifest)
+    return checkpoint.read_manifest(manifest, TOY, runs)
 
 
 def test_the_stage_fits_every_run_whatever_the_shards_and_both_scores(tmp_path):

@@ -5,7 +5,14 @@ import runpy
 import numpy as np
 import pytest
 import torch
-from recorded import LAYER, with_threads, write_shards, write_split_list
+from recorded import (
+    IN_FAMILY,
+    LAYER,
+    TOY,
+    with_threads,
+    write_shards,
+    write_split_list,
+)
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
@@ -102,8 +109,9 @@ def test_the_stage_writes_scorers_that_are_zero_at_the_mean(tmp_path):
     manifest = tmp_path / "checkpoints.json"
     shards = write_shards(tmp_path, x_NPD)
     splits = write_split_list(tmp_path, ["train"] * 60)
-    fit_pca(shards, splits, LAYER, ("k2-seed0", "k4-seed0"), tmp_path, manifest)
-    runs = checkpoint.read_manifest(manifest)
+    names = ("k2-seed0", "k4-seed0")
+    fit_pca(shards, splits, LAYER, names, tmp_path, manifest, **IN_FAMILY)
+    runs = checkpoint.read_manifest(manifest, TOY, names)
     assert [run.name for run in runs] == ["k2-seed0", "k4-seed0"]
     two, four = (load(run.path) for run in runs)
     assert torch.equal(two.directions_KD, four.directions_KD[:2])
@@ -124,5 +132,5 @@ def test_the_stage_refuses_too_many_before_it_reads(tmp_path):
     splits = write_split_list(tmp_path, ["train"] * 3)
     runs = ("k2-seed0", "k10-seed0")
     with pytest.raises(ValueError, match="at most 8 prototypes"):
-        fit_pca(shards, splits, LAYER, runs, tmp_path, manifest)
+        fit_pca(shards, splits, LAYER, runs, tmp_path, manifest, **IN_FAMILY)
     assert not manifest.exists()

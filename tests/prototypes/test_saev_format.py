@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recorded import LAYER, write_shards
+from recorded import IN_FAMILY, LAYER, TOY, write_shards
 
 from vitproto.cli import PROJECT
 from vitproto.prototypes import checkpoint, load
@@ -328,6 +328,9 @@ def test_a_pickle_that_runs_commands_is_never_opened(is_zip, tmp_path):
     assert mark.exists()
 
 
+RUNS = (f"k{N_LATENTS}-seed0",)
+
+
 @pytest.fixture
 def family(tmp_path, acts_BD):
     """The arguments of the stage, but for the file and the runs."""
@@ -336,6 +339,7 @@ def family(tmp_path, acts_BD):
         "layer": LAYER,
         "store": tmp_path / "store",
         "manifest": tmp_path / "checkpoints.json",
+        **IN_FAMILY,
     }
 
 
@@ -344,15 +348,19 @@ def test_the_stage_stores_a_file_once_and_a_changed_file_anew(
 ):
     path = saev_file(tmp_path / "sae.pt", HEADER, weights())
     for _ in range(2):
-        import_sae(path, runs=(f"k{N_LATENTS}-seed0",), **family)
-    (fitted,) = checkpoint.read_manifest(family["manifest"])
+        import_sae(path, runs=RUNS, **family)
+    (fitted,) = checkpoint.read_manifest(
+        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+    )
     assert len([*family["store"].iterdir()]) == 1
     assert torch.equal(load(fitted.path)(acts_BD), read_saev(path)(acts_BD))
     settings = checkpoint.read_settings(fitted.path)
     assert (settings["file"], settings["layer"]) == ("sae.pt", LAYER)
     saev_file(path, HEADER, {**weights(), "b_enc": torch.ones(N_LATENTS)})
-    import_sae(path, runs=(f"k{N_LATENTS}-seed0",), **family)
-    (changed,) = checkpoint.read_manifest(family["manifest"])
+    import_sae(path, runs=RUNS, **family)
+    (changed,) = checkpoint.read_manifest(
+        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+    )
     assert changed.path != fitted.path
     assert checkpoint.read_settings(changed.path)["sha256"] != settings["sha256"]
 
@@ -362,8 +370,10 @@ def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, act
     scaled = replace(ours, mean_D=torch.ones(WIDTH), norm=3.0)
     path = tmp_path / "ours.safetensors"
     checkpoint.save(path, scaled, {"made": "elsewhere"})
-    import_sae(path, runs=(f"k{N_LATENTS}-seed0",), **family)
-    (fitted,) = checkpoint.read_manifest(family["manifest"])
+    import_sae(path, runs=RUNS, **family)
+    (fitted,) = checkpoint.read_manifest(
+        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+    )
     assert torch.equal(load(fitted.path)(acts_BD), scaled(acts_BD))
     checkpoint.save(path, DotProduct(torch.ones(2, WIDTH)), {})
     with pytest.raises(ValueError, match="holds a scorer of kind 'dot_product'"):
@@ -372,15 +382,15 @@ def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, act
 
 def test_an_autoencoder_of_another_study_keeps_what_it_was_fitted_to(family, tmp_path):
     ours = read_saev(saev_file(tmp_path / "sae.pt", HEADER, weights()))
-    path, runs = tmp_path / "ours.safetensors", (f"k{N_LATENTS}-seed0",)
+    path = tmp_path / "ours.safetensors"
     fitted_to = {"encoder": "tiny", "dataset": "elsewhere"}
     checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER})
-    import_sae(path, runs=runs, **family)
-    (fitted,) = checkpoint.read_manifest(family["manifest"])
+    import_sae(path, runs=RUNS, **family)
+    (fitted,) = checkpoint.read_manifest(family["manifest"], TOY, RUNS)
     assert checkpoint.read_settings(fitted.path)["fitted_to"] == fitted_to
     checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER + 1})
     with pytest.raises(ValueError, match="ours.safetensors was made with layer 3, but"):
-        import_sae(path, runs=runs, **family)
+        import_sae(path, runs=RUNS, **family)
 
 
 def test_another_encoders_autoencoder_is_refused_with_both_widths(family, tmp_path):

@@ -12,7 +12,10 @@ import pandas as pd
 import pytest
 
 from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
-from vitproto.report.ap_table import read_ap
+from vitproto.data.trait_labels import TraitLabels
+from vitproto.families import write_families
+from vitproto.report.ap_table import Expected, read_ap, read_rows
+from vitproto.report.expected_runs import runs_of
 from vitproto.report.map_markdown import write_markdown
 from vitproto.report.map_table import tabulate
 from vitproto.report.settings import rank_settings
@@ -20,7 +23,7 @@ from vitproto.report.trait_table import tabulate_traits
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEADER = (
-    "dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,"
+    "study,dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,"
     "selection_seed,n_train,trait,prototype,train_ap,test_ap,prevalence\n"
 )
 PREVALENCE = {
@@ -38,7 +41,11 @@ TEST_AP = {
 }
 
 
-def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1)):
+# The same, but each by another fit seed: a whole study of one selection seed.
+BY_SEED = dict(zip([(0, 0), (1, 0), (2, 0)], TEST_AP.values(), strict=True))
+
+
+def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1, 2)):
     lines = []
     for (seed, selection), values in test_ap.items():
         for (trait, prevalence), ap in zip(
@@ -48,7 +55,7 @@ def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1
             shown = prevalence if ap is None else ap
             tested = shown if prevalence else ""
             lines.append(
-                f"birds,{run},{setting},{seed},{n_alive[seed]},{selection},{n_train},"
+                f"small,birds,{run},{setting},{seed},{n_alive[seed]},{selection},{n_train},"
                 f"{trait},{chosen},{tested},{prevalence}\n"
             )
     return lines
@@ -60,7 +67,8 @@ def _write(path, lines):
 
 
 def _table(tmp_path, *args, **kwargs):
-    return tabulate(read_ap([_write(tmp_path / "ap.csv", _lines(*args, **kwargs))]))
+    path = _write(tmp_path / "ap.csv", _lines(*args, **kwargs))
+    return tabulate(read_rows([path], None))
 
 
 @pytest.fixture
@@ -119,7 +127,7 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
                 run = f"{encoder},{layer},{method},{k}"
                 lines += _lines({(0, 0): (0.8, 0.6, 0.1)}, run, n_train)
     lines.reverse()
-    table = tabulate(read_ap([_write(tmp_path / "ap.csv", lines)]))
+    table = tabulate(read_rows([_write(tmp_path / "ap.csv", lines)], None))
     columns = ["encoder", "layer", "method", "n_prototypes", "n_train"]
     rows = list(table[columns].itertuples(index=False, name=None))
     assert rows == sorted(rows)
@@ -160,7 +168,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
 
 
 def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
-    ap = read_ap([_write(tmp_path / "ap.csv", _lines(TEST_AP))])
+    ap = read_rows([_write(tmp_path / "ap.csv", _lines(TEST_AP))], None)
     traits = tabulate_traits(ap, tabulate(ap).iloc[0])
     assert traits["trait"].tolist() == ["wing::blue", "bill::all-purpose", "eye::buff"]
     np.testing.assert_allclose(traits["test_ap"], [0.9, 1.4 / 3, 0.7 / 3])
@@ -185,7 +193,7 @@ def _settings_lines():
 
 
 def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
-    table = tabulate(read_ap([_write(tmp_path / "ap.csv", _settings_lines())]))
+    table = tabulate(read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None))
     columns = ["method", "learning_rate", "sparsity", "is_chosen", "n_settings"]
     assert table[columns].fillna(-1).values.tolist() == [
         ["random", -1, -1, True, 1],
@@ -202,7 +210,7 @@ def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_pat
         few = _lines(*run, 4, setting)
         lines += [line.replace(",0.75,", f",{train_ap},") for line in few]
         lines += _lines(*run, 8, setting)
-    ranked = rank_settings(read_ap([_write(tmp_path / "ap.csv", lines)]))
+    ranked = rank_settings(read_rows([_write(tmp_path / "ap.csv", lines)], None))
     assert ranked["is_chosen"].tolist() == [True, False]
     np.testing.assert_allclose(ranked["train_map"], [0.75, 0.75])
 
@@ -229,7 +237,7 @@ def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, splits):
 
 
 def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
-    ap = read_ap([_write(tmp_path / "ap.csv", _settings_lines())])
+    ap = read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
     by_method = tabulate(ap).set_index("sparsity", drop=False)
     assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
     assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
@@ -241,27 +249,50 @@ def _stage(name):
     return runpy.run_path(str(SCRIPTS / f"{name}.py"))[name]
 
 
+def _whole(folder, ap_files):
+    """The labels, and that these files are all that is expected."""
+    rows = read_rows(ap_files, None)
+    families = {}
+    for family, run in runs_of(rows):
+        families.setdefault(family, []).append(run)
+    traits = sorted(rows["trait"].unique())
+    labels_NT = np.zeros((1, len(traits)), np.bool_)
+    TraitLabels(["0"], traits, labels_NT).save(folder / "traits.npz")
+    expected = Expected(
+        study="small",
+        dataset="birds",
+        runs=tuple(write_families(families)),
+        n_train=tuple(sorted(rows["n_train"].unique().tolist())),
+        selection_seeds=(0,),
+    )
+    return folder / "traits.npz", expected
+
+
 def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
     folder.mkdir(exist_ok=True)
+    traits, expected = _whole(splits.parent, ap_files)
+    read, whole = (ap_files, splits, traits), {"expected": expected}
 
     def files(name, *suffixes):
         return [folder / f"{name}{suffix}" for suffix in suffixes]
 
-    _stage("tabulate_map")(ap_files, splits, *files("map_table", ".md", ".csv"))
-    _stage("plot_map")(ap_files, *files("map_chart", ".png", ".svg"))
+    _stage("tabulate_map")(*read, *files("map_table", ".md", ".csv"), **whole)
+    _stage("plot_map")(*read, *files("map_chart", ".png", ".svg"), **whole)
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
         charts = files(f"{one}_chart", ".png", ".svg")
-        _stage(f"compare_{one}s")(ap_files, *tables, *charts)
+        _stage(f"compare_{one}s")(*read, *tables, *charts, **whole)
     drawings = [
         folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
     ]
     sae_front = tuple(files("sae_front", ".svg") if sae_metrics else ())
     if sae_metrics:
-        _stage("plot_sae_front")(sae_metrics, *files("sae_front", ".png", ".svg"))
+        front = files("sae_front", ".png", ".svg")
+        _stage("plot_sae_front")(sae_metrics, *front, runs=SAE_RUNS)
     more = sae_metrics, sae_front, features
     page = folder / "index.html"
-    _stage("write_map_page")(ap_files, splits, *drawings, *more, page, n_correlated=9)
+    whole |= {"n_correlated": 9, "sae_runs": SAE_RUNS if sae_metrics else ()}
+    _stage("write_map_page")(*read, *drawings, *more, page, **whole)
     written = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return {path.name: path.read_bytes() for path in written}
 
@@ -269,8 +300,8 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
 def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     tmp_path, splits
 ):
-    gaussian = {pair: (0.5, 0.2, 0.1) for pair in TEST_AP}
-    random = _write(tmp_path / "random.csv", _lines(TEST_AP))
+    gaussian = {pair: (0.5, 0.2, 0.1) for pair in BY_SEED}
+    random = _write(tmp_path / "random.csv", _lines(BY_SEED))
     other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
     first = _run_stages(tmp_path / "first", (random, other), splits)
     second = _run_stages(tmp_path / "second", (other, random), splits)
@@ -290,23 +321,25 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     assert first["map_table.csv"].decode() == (
         "dataset,encoder,layer,method,n_prototypes,n_train,map,p5,p95,chance,n_traits,"
         "n_seeds,n_alive,learning_rate,sparsity\n"
-        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,1.5,,\n"
-        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3,1.5,,\n"
+        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,1.66666666667,,\n"
+        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3,1.66666666667,,\n"
     )
 
 
 def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
-    lines = _lines(TEST_AP)
-    other = _lines(TEST_AP, "tiny,3,gaussian,2")
-    whole = read_ap([_write(tmp_path / "a.csv", lines + other)])
+    lines = _lines(BY_SEED)
+    other = _lines(BY_SEED, "tiny,3,gaussian,2")
+    whole = read_rows([_write(tmp_path / "a.csv", lines + other)], None)
     shuffled = _write(tmp_path / "c.csv", lines[::-1])
-    assert read_ap([shuffled, _write(tmp_path / "b.csv", other)]).equals(whole)
+    assert read_rows([shuffled, _write(tmp_path / "b.csv", other)], None).equals(whole)
 
 
 def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, splits):
-    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP, n_train=7))
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED, n_train=7))
+    traits, expected = _whole(tmp_path, (ap,))
+    out = tmp_path / "t.md", tmp_path / "t.csv"
     with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
-        _stage("tabulate_map")((ap,), splits, tmp_path / "t.md", tmp_path / "t.csv")
+        _stage("tabulate_map")((ap,), splits, traits, *out, expected=expected)
 
 
 class _Page(HTMLParser):
@@ -346,7 +379,7 @@ def _read_page(text):
 
 
 def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
-    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
     page = _read_page(text)
     assert all(link.startswith("#") for link in page.links)
@@ -355,7 +388,7 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
     assert [
-        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860")
+        *("random", "tiny", "3", "2", "1.7", "4", "0.533 ± 0.058", "0.230", "0.860")
     ] in [row[:9] for row in rows]
     assert ["wing::blue", "0.900", "0.500", "0.400"] in [row[:4] for row in rows]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
@@ -377,6 +410,9 @@ SAE_METRICS = (
 )
 
 
+SAE_RUNS = ("tiny/layer3/topk:k20-lr0.001-sparsity4-seed0",)
+
+
 def _write_features(folder, layer):
     """What the page reads of a page of features."""
     folder.mkdir(parents=True)
@@ -387,7 +423,7 @@ def _write_features(folder, layer):
 
 
 def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, splits):
-    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     metrics = tmp_path / "sae_metrics.csv"
     metrics.write_text(SAE_METRICS)
     out = tmp_path / "study"
@@ -423,15 +459,17 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, s
 def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     tmp_path, splits
 ):
-    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     _run_stages(tmp_path / "out", (ap,), splits)
     chart = tmp_path / "out/map_chart.svg"
-    page = (ap,), splits, chart, chart, chart, chart
-    out = tmp_path / "index.html"
+    traits, expected = _whole(tmp_path, (ap,))
+    page = (ap,), splits, traits, chart, chart, chart, chart
+    out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_runs": ()}
+    more["expected"] = expected
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
-        _stage("write_map_page")(*page, (ap,), (), (), out, n_correlated=9)
+        _stage("write_map_page")(*page, (ap,), (), (), out, **more)
     with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
-        _stage("write_map_page")(*page, (), (), (tmp_path,), out, n_correlated=9)
+        _stage("write_map_page")(*page, (), (), (tmp_path,), out, **more)
     assert not out.exists()
 
 
@@ -439,7 +477,7 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, splits):
     evil = "<img src=x onerror=alert(1)>"
     lines = [
         line.replace("tiny", evil).replace("wing::blue", "<script>w()</script>")
-        for line in _lines(TEST_AP)
+        for line in _lines(BY_SEED)
     ]
     ap = _write(tmp_path / "ap.csv", lines)
     text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
@@ -450,11 +488,15 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, splits):
 
 
 def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
-    ap = _write(tmp_path / "ap.csv", _lines(TEST_AP))
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
+    traits, expected = _whole(tmp_path, (ap,))
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
         _stage("write_map_page")(
-            *((ap,), splits, ap, ap, ap, ap, (), (), (), tmp_path / "index.html"),
+            *((ap,), splits, traits, ap, ap, ap, ap, (), (), ()),
+            tmp_path / "index.html",
             n_correlated=9,
+            sae_runs=(),
+            expected=expected,
         )
 
 
@@ -464,7 +506,7 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("n_train,trait", "trait,n_train", "ap.csv: expected the columns dataset,enc"),
+        ("n_train,trait", "trait,n_train", "ap.csv: expected the columns study,data"),
         (
             "0.8,0.5",
             "1.8,0.5",
@@ -489,16 +531,16 @@ def test_damaged_ap_files_are_refused(tmp_path, old, new, expected):
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(ValueError, match=re.escape(expected)):
-        read_ap([path])
+        read_rows([path], None)
 
 
 def test_an_empty_ap_file_is_refused(tmp_path):
     (tmp_path / "ap.csv").write_text("")
     with pytest.raises(ValueError, match=r"expected the columns .*, got nothing"):
-        read_ap([tmp_path / "ap.csv"])
+        read_rows([tmp_path / "ap.csv"], None)
     (tmp_path / "ap.csv").write_text(HEADER)
     with pytest.raises(ValueError, match="hold 0 data sets"):
-        read_ap([tmp_path / "ap.csv"])
+        read_rows([tmp_path / "ap.csv"], None)
 
 
 @pytest.mark.parametrize(
@@ -538,10 +580,104 @@ def test_files_that_contradict_each_other_are_refused(tmp_path, lines, expected)
     first = _write(tmp_path / "a.csv", GOOD)
     second = _write(tmp_path / "b.csv", lines)
     with pytest.raises(ValueError, match=expected):
-        read_ap([second, first])
+        read_rows([second, first], None)
 
 
 def test_traits_that_no_test_image_shows_are_never_scored(tmp_path):
     path = _write(tmp_path / "ap.csv", GOOD[-1:])
     with pytest.raises(ValueError, match=r"no trait .* is shown by any test image"):
-        tabulate(read_ap([path]))
+        tabulate(read_rows([path], None))
+
+
+def _study(folder, n_train=(4, "all")):
+    """Two families of two runs each, chosen on 4 and on all 6 images."""
+    paths = []
+    for method in ("random", "pca"):
+        lines = []
+        for k in (2, 3):
+            run = f"tiny,3,{method},{k}"
+            pairs = dict.fromkeys([(0, 0), (0, 1)], (0.8, 0.6, 0.1))
+            lines += _lines(pairs, run, 4)
+            lines += _lines({(0, 0): (0.8, 0.6, 0.1)}, run, 6)
+        paths.append(_write(folder / f"{method}.csv", lines))
+    traits = folder / "traits.npz"
+    names = list(PREVALENCE)
+    TraitLabels(["0"], names, np.zeros((1, len(names)), np.bool_)).save(traits)
+    families = ("tiny/layer3/random,tiny/layer3/pca:k2-seed0,k3-seed0",)
+    return paths, traits, Expected("small", "birds", families, n_train, (0, 1))
+
+
+def test_a_whole_study_is_read(tmp_path, splits):
+    paths, traits, expected = _study(tmp_path)
+    ap = read_ap(paths, splits, traits, expected)
+    assert len(ap) == 2 * 2 * 3 * 4
+
+
+# What becomes of random.csv; what is said of it.
+INCOMPLETE = {
+    "a run": (
+        lambda rows: rows[rows["n_prototypes"] == 2],
+        "the table of AP lacks tiny/layer3/random k3-seed0: give the files",
+    ),
+    "a surplus run": (
+        lambda rows: pd.concat(
+            [rows, rows[rows["n_prototypes"] == 3].assign(n_prototypes=9)]
+        ),
+        "holds tiny/layer3/random k9-seed0, which should not be there",
+    ),
+    "a subset": (
+        lambda rows: rows[(rows["n_prototypes"] == 2) | (rows["selection_seed"] == 0)],
+        "method random, n_prototypes 3, seed 0 lacks n_train 4 of selection seed 1",
+    ),
+    "all images": (
+        lambda rows: rows[(rows["n_prototypes"] == 2) | (rows["n_train"] == 4)],
+        "a run lacks some n_train of 4, 6, which others have: encoder tiny, layer 3, m",
+    ),
+    "a trait of a run": (
+        lambda rows: rows[(rows["n_prototypes"] == 2) | (rows["trait"] != "eye::buff")],
+        "n_train 4, seed 0, selection_seed 0: it lacks eye::buff",
+    ),
+    "study": (
+        lambda rows: rows.assign(study="large"),
+        "random.csv is of the study large, expected small: delete it and",
+    ),
+    "data set": (
+        lambda rows: rows.assign(dataset="cars"),
+        "random.csv is of the dataset cars, expected birds: delete it and",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), INCOMPLETE.values(), ids=INCOMPLETE.keys()
+)
+def test_a_study_that_is_not_whole_is_refused_by_name(
+    tmp_path, splits, change, message
+):
+    paths, traits, expected = _study(tmp_path)
+    change(pd.read_csv(paths[0])).to_csv(paths[0], index=False)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_ap(paths, splits, traits, expected)
+
+
+def test_what_all_runs_lack_is_missed_too(tmp_path, splits):
+    paths, traits, expected = _study(tmp_path)
+    for path in paths:
+        rows = pd.read_csv(path)
+        rows[rows["n_train"] == 4].to_csv(path, index=False)
+    with pytest.raises(ValueError, match="lacks n_train 6 of selection seed 0: select"):
+        read_ap(paths, splits, traits, expected)
+    paths, traits, expected = _study(tmp_path)
+    for path in paths:
+        rows = pd.read_csv(path)
+        rows[rows["trait"] != "eye::buff"].to_csv(path, index=False)
+    with pytest.raises(ValueError, match="the table of AP lacks the trait eye::buff"):
+        read_ap(paths, splits, traits, expected)
+    with pytest.raises(ValueError, match="lacks tiny/layer3/pca k2-seed0 and 1 more"):
+        read_ap(_study(tmp_path)[0][:1], splits, traits, expected)
+
+
+def test_a_subset_that_the_study_does_not_have_is_refused(tmp_path, splits):
+    paths, traits, expected = _study(tmp_path, n_train=("all",))
+    with pytest.raises(ValueError, match="holds n_train 4 of selection seed 0 and"):
+        read_ap(paths, splits, traits, expected)

@@ -21,6 +21,10 @@ TOPK = [
     "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,2,0,18,0.125,0.5\n",
     "tiny,3,topk,20,0.001,4.0,1,40,0.75,0.3,0.55,4.0,10.5,12,0,8,,0.7\n",
 ]
+RUNS = (
+    "tiny/layer3/topk:k20-lr0.001-sparsity4-seed0,k20-lr0.001-sparsity4-seed1",
+    "tiny/layer3/untrained:k8-sparsity4-seed0",
+)
 UNTRAINED = ["tiny,3,untrained,8,,4.0,0,40,1234.6,1.5,-2.25,3.5,0.01234,0,0,8,0.5,\n"]
 
 
@@ -133,7 +137,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_its_files(tmp_pat
     written = set()
     for i, order in enumerate((files, files[::-1])):
         table, csv = tmp_path / f"{i}.md", tmp_path / f"{i}.out"
-        stage(order, 16, table, csv)
+        stage(order, 16, table, csv, runs=RUNS)
         written.add((table.read_bytes(), csv.read_bytes()))
     ((_, csv),) = written
     lines = csv.decode().splitlines()
@@ -167,3 +171,22 @@ def test_damaged_files_are_refused(tmp_path, old, new, expected):
 def test_no_file_at_all_is_refused():
     with pytest.raises(ValueError, match="no file of metrics was named"):
         read_metrics([])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ((TOPK[:1], UNTRAINED), "lacks tiny/layer3/topk k20-lr0.001-sparsity4-seed1:"),
+        ((TOPK,), "of autoencoders lacks tiny/layer3/untrained k8-sparsity4-seed0"),
+        (
+            (TOPK, [UNTRAINED[0].replace("8,,", "9,,")]),
+            "k8-sparsity4-seed0, and holds tiny/layer3/untrained k9-sparsity4-seed0",
+        ),
+    ],
+)
+def test_the_autoencoders_of_the_run_table_must_be_there(tmp_path, groups, message):
+    stage = runpy.run_path(str(PROJECT / "scripts/tabulate_saes.py"))["tabulate_saes"]
+    path = write(tmp_path / "a.csv", *groups)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        stage((path,), 16, tmp_path / "t.md", tmp_path / "t.csv", runs=RUNS)
+    assert not (tmp_path / "t.md").exists()

@@ -1,11 +1,12 @@
 """The charts of suppression show the numbers that they were given."""
 
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from suppression_rows import latent_row, plausible, row, write_sae
+from suppression_rows import EXPECTED, latent_row, plausible, row, write_sae
 
 from vitproto.cli import PROJECT
 from vitproto.report.drawing import GLYPHS
@@ -17,6 +18,7 @@ plot_suppression = runpy.run_path(str(PROJECT / "scripts/plot_suppression.py"))[
     "plot_suppression"
 ]
 DOSE = -2.0
+TWO = replace(EXPECTED, runs=("tiny/layer10/topk,tiny/layer10/relu:k512-seed0",))
 
 
 def two_saes(folder):
@@ -132,7 +134,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     for i, order in enumerate([files, [pair[::-1] for pair in files]]):
         names = [f"{i}{what}" for what in ("d.png", "d.svg", "c.png", "c.svg")]
         out = [tmp_path / name for name in names]
-        plot_suppression(*order, *out, main_dose=DOSE)
+        plot_suppression(*order, *out, main_dose=DOSE, expected=TWO)
         written.add(tuple(path.read_bytes() for path in out))
     assert len(written) == 1
     for data in written.pop():
@@ -143,5 +145,5 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
 def test_a_dose_that_was_not_measured_is_refused_before_anything_is_drawn(tmp_path):
     out = [tmp_path / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
     with pytest.raises(ValueError, match="main_dose is -8"):
-        plot_suppression(*two_saes(tmp_path), *out, main_dose=-8.0)
+        plot_suppression(*two_saes(tmp_path), *out, main_dose=-8.0, expected=TWO)
     assert not any(path.exists() for path in out)

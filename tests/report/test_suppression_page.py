@@ -2,11 +2,20 @@
 
 import json
 import runpy
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
-from suppression_rows import PLACE, latent_row, plausible, row, write_probes, write_sae
+from suppression_rows import (
+    EXPECTED,
+    PLACE,
+    latent_row,
+    plausible,
+    row,
+    write_probes,
+    write_sae,
+)
 
 from vitproto.cli import PROJECT
 
@@ -47,17 +56,18 @@ def write_pictures(folder, **place):
     return pictures
 
 
-def write(study, out="index.html", pictures=()):
+def write(study, out="index.html", pictures=(), expected=EXPECTED):
     folder, files = study
     inputs = [(file,) for file in files]
     charts = [folder / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
-    stage("plot_suppression")(*inputs, *charts, main_dose=DOSE)
+    stage("plot_suppression")(*inputs, *charts, main_dose=DOSE, expected=expected)
     stage("write_suppression_page")(
         *inputs,
         *write_probes(folder),
         *(charts[1], charts[3], pictures, folder / out),
         name="ade20k",
         main_dose=DOSE,
+        expected=expected,
     )
     return (folder / out).read_text()
 
@@ -137,7 +147,7 @@ def test_pictures_of_another_sae_are_refused(study):
 def test_a_study_in_which_nothing_could_be_judged_has_a_page(tmp_path):
     rows = [row(1, "latents", DOSE, note="no latents are chosen")]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, "", note="none")])
-    text = write((tmp_path, files))
+    text = write((tmp_path, files), expected=replace(EXPECTED, doses=(DOSE,)))
     assert "Nothing can be said" in text
     assert "1 of 1 classes could not be judged" in text
 
@@ -152,4 +162,5 @@ def test_a_chart_that_is_none_is_refused(study):
             *(folder / "d.svg", folder / "d.svg", (), folder / "index.html"),
             name="ade20k",
             main_dose=DOSE,
+            expected=EXPECTED,
         )

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from suppression_rows import (
+    EXPECTED,
     PLACE,
     around,
     change_row,
@@ -28,7 +30,12 @@ from vitproto.report.suppression_markdown import (
     show_summary,
     write_markdown,
 )
-from vitproto.report.suppression_rows import Place, check_dose, read_suppression
+from vitproto.report.suppression_rows import (
+    Place,
+    check_complete,
+    check_dose,
+    read_suppression,
+)
 from vitproto.report.suppression_table import (
     mean_over_classes,
     rank_saes,
@@ -400,6 +407,8 @@ def two_saes(folder):
 
 def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     one, two = two_saes(tmp_path)
+    runs = ("tiny/layer10/topk,tiny/layer9/topk:k512-seed0",)
+    both = replace(EXPECTED, runs=runs)
     written = set()
     for i, order in enumerate([(one, two), (two, one)]):
         table, csv = tmp_path / f"{i}.md", tmp_path / f"{i}.csv"
@@ -409,6 +418,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
             *(tmp_path / "dose.png", tmp_path / "class.png", ()),
             *(table, csv),
             main_dose=DOSE,
+            expected=both,
         )
         written.add((table.read_bytes(), csv.read_bytes()))
     ((text, csv),) = written
@@ -489,3 +499,38 @@ def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
         find_pictures([folder], page, [place._replace(layer=3)])
     with pytest.raises(ValueError, match="holds no pictures.json"):
         find_pictures([tmp_path], page, [place])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runs": ("tiny/layer10/topk:k8-seed0",)}, "topk k8-seed0, and holds tiny/la"),
+        ({"probe_layer": 9}, "judged by a probe of layer 10, expected layer 9"),
+        ({"doses": (0.0, -1.0, -2.0)}, "holds class_direction at dose -4 and 4 more"),
+        ({"doses": (0.0, -1.0, -2.0, -4.0, -8.0)}, "lacks class_direction at dose -8"),
+    ],
+)
+def test_other_saes_or_doses_than_the_study_has_are_refused(tmp_path, change, message):
+    files = write_sae(tmp_path, "a", *plausible())
+    found = read_suppression(*[(file,) for file in files])
+    check_complete(found, EXPECTED)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_complete(found, replace(EXPECTED, **change))
+
+
+def test_a_row_or_a_class_that_is_missing_is_named(tmp_path):
+    rows, latents, changes = plausible()
+    lacking = [
+        one
+        for one in rows
+        if (one["label"], one["edit"], one["dose"]) != (2, "other_class", -1.0)
+    ]
+    assert len(lacking) == len(rows) - 1
+    for kept, message in (
+        (lacking, "label 2 of topk k512-seed0, layer 10 lacks other_class at dose -1:"),
+        ([one for one in rows if one["label"] != 7], "label 7 of .* lacks latents at"),
+    ):
+        files = write_sae(tmp_path, "a", kept, latents, changes)
+        found = read_suppression(*[(file,) for file in files])
+        with pytest.raises(ValueError, match=message):
+            check_complete(found, EXPECTED)

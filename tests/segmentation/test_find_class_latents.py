@@ -10,7 +10,7 @@ import pytest
 import torch
 from autoencoders import identity_autoencoder, write_family
 from PIL import Image
-from recorded import LAYER, with_threads, write_shards
+from recorded import IN_FAMILY, LAYER, TOY, with_threads, write_shards
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -90,7 +90,13 @@ def inputs(tmp_path):
         "out": tmp_path / "class_latents.csv",
         "activity": tmp_path / "latent_activity.csv",
     }
-    how = {"layer": LAYER, "run_name": RUN.name, "classes": (), "device": "cpu"}
+    how = {
+        **IN_FAMILY,
+        "layer": LAYER,
+        "run_name": RUN.name,
+        "classes": (),
+        "device": "cpu",
+    }
     return labels, {**files, **how, "cfg": CFG}
 
 
@@ -170,7 +176,7 @@ def test_only_an_autoencoder_of_these_activations_can_be_suppressed(inputs, tmp_
     paths = {OTHER: tmp_path / "dot.safetensors", RUN: tmp_path / "wide.safetensors"}
     checkpoint.save(paths[OTHER], DotProduct(torch.ones(4, WIDTH)), {})
     checkpoint.save(paths[RUN], identity_autoencoder(WIDTH + 1), {})
-    checkpoint.write_manifest(arguments["checkpoints"], paths)
+    checkpoint.write_manifest(arguments["checkpoints"], paths, TOY)
     find = stage("find_class_latents", labels)
     with pytest.raises(ValueError, match="width 7, but these have 6"):
         find(**arguments)
@@ -320,4 +326,18 @@ def test_a_probe_of_another_encoder_or_layer_gives_no_directions(pictures):
     save_probe(arguments["probe"], probe, {"sweep": {"trained_on": {}, "layer": 2}})
     with pytest.raises(ValueError, match="layer 2, but the configuration with layer 3"):
         stage("find_class_directions", labels)(**arguments)
+    assert not arguments["out"].exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fit_dataset": "inat21"}, "fit_dataset corpus, expected fit_dataset inat21"),
+        ({"encoder": "dino"}, "it says encoder tiny, expected encoder dino: delete it"),
+    ],
+)
+def test_an_autoencoder_of_another_family_is_refused(inputs, change, message):
+    labels, arguments = inputs
+    with pytest.raises(ValueError, match=message):
+        stage("find_class_latents", labels)(**{**arguments, **change})
     assert not arguments["out"].exists()

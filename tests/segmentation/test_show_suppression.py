@@ -9,13 +9,14 @@ import pytest
 import torch
 from autoencoders import identity_autoencoder
 from PIL import Image
-from recorded import LAYER, with_threads, write_shards
+from recorded import LAYER, TOY, with_threads, write_shards
 from suppression_rows import latent_row
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.cli import PROJECT
+from vitproto.families import FittedFamily
 from vitproto.features.pictures import GAP
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
@@ -97,7 +98,7 @@ def study(tmp_path):
     )
     file = tmp_path / f"{RUN.name}.safetensors"
     checkpoint.save(file, autoencoder, {})
-    checkpoint.write_manifest(tmp_path / "checkpoints.json", {RUN: file})
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", {RUN: file}, TOY)
     weight_CD = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 0, 2], [0, 2, 0]])
     probe = LinearProbe(weight_CD, torch.tensor([1.0, 0, 0, 0]))
     save_probe(tmp_path / "probe.safetensors", probe, {})
@@ -125,10 +126,11 @@ def show(study, out="out", *, n_shards=1, classes=(2,), n_images=3, **changes):
     )
     arguments = {
         "name": "squares",
+        "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": LAYER,
         "layer": LAYER,
-        "method": "painted",
+        "method": "toy",
         "run_name": RUN.name,
         "classes": classes,
         "n_images": n_images,
@@ -223,7 +225,7 @@ def test_images_that_show_most_come_first_and_equal_ones_in_order(study):
     assert (red["latents"], red["largest"]) == ([0], [1.0])
     with Image.open(study[0] / "out/00002.png") as picture:
         assert red["width"] == picture.width
-    assert (told["method"], told["run"]) == ("painted", RUN.name)
+    assert (told["method"], told["run"]) == ("toy", RUN.name)
     assert told["settings"]["dose"] == 0.0
 
 
@@ -326,7 +328,8 @@ def encoded(study):
     )
     file = folder / f"{RUN.name}.safetensors"
     checkpoint.save(file, planted, {})
-    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file})
+    family = FittedFamily("corpus", "tiny", EARLY, "planted")
+    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file}, family)
     largest = float(planted(x_XD)[:, 0].max())
     (folder / "latent_activity.csv").write_text(
         f"latent,n_active,largest\n0,5,{largest}\n1,5,1.0\n2,5,1.0\n"
@@ -338,6 +341,7 @@ def show_encoded(folder, shard, out, **changes):
     tables = ("class_latents.csv", "latent_activity.csv")
     arguments = {
         "name": "squares",
+        "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": PROBED,
         "layer": EARLY,
@@ -384,7 +388,8 @@ def test_a_probe_or_an_autoencoder_of_another_encoder_is_refused(encoded):
     file = folder / f"{RUN.name}.safetensors"
     settings = {"fitted_to": other, "layer": EARLY}
     checkpoint.save(file, checkpoint.load(file), settings)
-    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file})
+    family = FittedFamily("corpus", "tiny", EARLY, "planted")
+    checkpoint.write_manifest(folder / "checkpoints.json", {RUN: file}, family)
     with pytest.raises(ValueError, match="-seed0.safetensors was made with weights"):
         show_encoded(*encoded, "other")
     sweep = {"trained_on": other, "layer": PROBED}
@@ -392,3 +397,8 @@ def test_a_probe_or_an_autoencoder_of_another_encoder_is_refused(encoded):
     with pytest.raises(ValueError, match="probe.safetensors was made with weights"):
         show_encoded(*encoded, "other")
     assert not (folder / "other").exists()
+
+
+def test_an_autoencoder_of_another_family_is_refused(study):
+    with pytest.raises(ValueError, match="says fit_dataset corpus, expected fit_datas"):
+        show(study, fit_dataset="inat21")

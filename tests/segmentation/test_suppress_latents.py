@@ -13,7 +13,7 @@ import pytest
 import torch
 from autoencoders import normal, random_autoencoder, write_family
 from PIL import Image
-from recorded import LAYER, with_threads, write_shards
+from recorded import LAYER, TOY, with_threads, write_shards
 from safetensors.torch import save_file
 from segmentation_planted import CAR, CFG, GHOST, TREE, planted_scene
 
@@ -96,10 +96,11 @@ def stage(folder, **changes):
         "out": folder / "out/suppression.csv",
         "changes": folder / "out/changes.csv",
         "name": "scenes",
+        "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": LAYER,
         "layer": LAYER,
-        "method": "topk",
+        "method": "toy",
         "run_name": "k24-seed0",
         "compute_dtype": "float32",
         "device": "cpu",
@@ -187,10 +188,11 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
     for flag, files in names.items():
         words += [f"--{flag}", *(str(folder / file) for file in files)]
     settings = (
-        "--name scenes --encoder tiny --probe_layer 2 --layer 2 --method topk"
-        " --run_name k24-seed0 --compute_dtype float32 --device cpu --model none"
-        " --pretrained none --checkpoint random --image_size 24 --patch_size 6"
-        " --width 256 --n_blocks 4 --doses 0 -2 --n_draws 3 --n_resamples 200 --seed 0"
+        "--name scenes --encoder tiny --probe_layer 2 --layer 2 --method toy"
+        " --fit_dataset corpus --run_name k24-seed0 --compute_dtype float32"
+        " --device cpu --model none --pretrained none --checkpoint random"
+        " --image_size 24 --patch_size 6 --width 256 --n_blocks 4 --doses 0 -2"
+        " --n_draws 3 --n_resamples 200 --seed 0"
     )
     words += settings.split()
     monkeypatch.setattr(sys, "argv", words)
@@ -338,7 +340,7 @@ def early(tmp_path):
     write_patch_labels(tmp_path / "patch_labels.h5", labels, {})
     save_probe(tmp_path / "probe.safetensors", probe, {})
     save_directions(tmp_path / "directions.safetensors", normal(3, 4, 64).numpy(), {})
-    write_family(tmp_path, {Run(20, 0): sae})
+    write_family(tmp_path, {Run(20, 0): sae}, dataclasses.replace(TOY, layer=0))
     write_tables(tmp_path, chosen, activity)
     return Early(
         *(tmp_path, settings, encoder, pixels_NCHW, acts[0], labels, probe, sae),
@@ -438,6 +440,7 @@ def test_another_encoder_than_the_one_that_recorded_is_refused(early):
 
 def test_an_edit_after_the_probed_layer_is_refused(early):
     save_probe(early.folder / "probe.safetensors", early.probe, {})
+    write_family(early.folder, {Run(20, 0): early.autoencoder})
     with pytest.raises(ValueError, match="what is edited must come before"):
         early_stage(early, layer=2, probe_layer=0)
 
@@ -459,3 +462,11 @@ def test_a_probe_directions_or_an_autoencoder_of_another_encoder_is_refused(stud
     with pytest.raises(ValueError, match="probe.safetensors was made with encoder o"):
         stage(folder)
     assert not list((folder / "out").iterdir())
+
+
+def test_an_autoencoder_of_another_family_is_refused(study):
+    folder, scene = study
+    other = dataclasses.replace(TOY, method="relu")
+    write_family(folder, {Run(24, 0): scene.autoencoder}, other)
+    with pytest.raises(ValueError, match="it says method relu, expected method toy"):
+        stage(folder)

@@ -91,7 +91,7 @@ def test_after_all_that_the_bytes_are_those_of_a_local_run(outcome, local):
 def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
     shard = "results/activations/tiny_birds/tiny-vit/shard-00000-of-00001.h5"
     os.truncate(workdir / shard, 60_000)
-    scores = "results/tiny/tiny-vit/layer3/random/scores.h5"
+    scores = "results/scores/tiny/tiny-vit/layer3/random/scores.h5"
     shown = run_on(slurm, workdir, scores, "--forcerun", "score_images")
     log = "results/logs/tiny/tiny-vit/layer3/random/score_images.log"
     _, words = shown.split(f"\nThe last lines of {log}:\n")

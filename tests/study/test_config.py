@@ -111,6 +111,7 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
         (("dataset",), "demo_corpus", "has no labels: its layout is not cub200 or ade"),
         (("segmentation",), SEGMENTATION, "is for a data set of layout ade20k, and"),
+        (("storage",), {"activations": "a", "checkpoints": "c"}, "lacks scores, the f"),
         (
             ("datasets", "demo_birds", "draw"),
             {"n_species": 2, "n_training": 2, "image_size": 64, "seed": 0},
@@ -202,6 +203,7 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
             {"n_train": [16], "seeds": [0]},
             "selection: is for a data set of layout cub200, and the layout of demo_s",
         ),
+        (("storage", "scores"), "s", "storage.scores: is for studies with selection"),
         (
             ("datasets", "demo_scenes", "draw", "n_images_per_species"),
             3,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import LAYER, write_shards, write_split_list
+from recorded import IN_FAMILY, LAYER, write_shards, write_split_list
 
 from vitproto.cli import PROJECT
 from vitproto.data.demo.write_birds import DemoBirds
@@ -226,20 +226,20 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     for name in FITTERS:
         read = (shards,) if name == "fit_gaussian" else (shards, listed)
         fits[name] = (*read, LAYER, ("k4-seed0",), tmp_path / name, manifests[name])
-    kmeans = {"score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
+    kmeans = {**IN_FAMILY, "score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
     store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
         "list_cub200": ((birds, images, splits), {"name": "birds"}),
         "read_traits": ((birds, splits, tmp_path / "t.npz"), {"name": "birds"}),
-        **{name: (fits[name], {}) for name in FITTERS},
+        **{name: (fits[name], IN_FAMILY) for name in FITTERS},
         "fit_kmeans": (
             (shards, listed, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),
             kmeans,
         ),
         "score_images": (
             (shards, LAYER, manifest, tmp_path / "s.h5"),
-            {"device": "cpu"},
+            {**IN_FAMILY, "dataset": "d", "runs": ("k4-seed0",), "device": "cpu"},
         ),
     }
     for name, (arguments, settings) in calls.items():

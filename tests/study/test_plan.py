@@ -170,8 +170,12 @@ def free(monkeypatch):
 
 
 def needs(tmp_path: Path, *written: Written) -> list[disk.Need]:
-    storage = {"activations": str(tmp_path / "a/b"), "checkpoints": str(tmp_path / "c")}
-    storage["weights"] = str(tmp_path / "d")
+    storage = {
+        "activations": str(tmp_path / "a/b"),
+        "checkpoints": str(tmp_path / "c"),
+        "scores": str(tmp_path / "s"),
+        "weights": str(tmp_path / "d"),
+    }
     return disk.Need.of(written, storage, "results")
 
 
@@ -188,6 +192,38 @@ def test_folders_on_one_disk_share_what_is_free_there(tmp_path, monkeypatch, fre
         "activations to a folder on a larger one, or make room"
     )
     assert not (tmp_path / "a").exists()
+
+
+def test_scores_go_to_a_folder_of_their_own_where_there_are_any(tmp_path):
+    wanted = needs(tmp_path, Written(scores=184 * GIGA), Written(scores=GIGA))
+    sizes = {str(need.folder): (need.n_bytes, need.cure) for need in wanted}
+    assert sizes[f"{tmp_path}/s"] == (185 * GIGA, "storage: scores")
+    of_segmentation = {"activations": "a", "checkpoints": "c", "weights": "w"}
+    needed = disk.Need.of([Written(1, 2, 3, weights=4)], of_segmentation, "results")
+    assert [need.n_bytes for need in needed] == [1, 2, 4, 3]
+
+
+def written_by_stage(study):
+    """What the last job of each stage writes."""
+    jobs = study_jobs(study)
+    stages = [job.stage for job in jobs]
+    return dict(zip(stages, written_by(jobs, study), strict=True))
+
+
+def test_scores_of_all_and_of_the_chosen_are_planned(real):
+    study = only(real, method="random", n_prototypes=8192)
+    planned = written_by_stage(study)
+    images = 11_788
+    assert planned["score_images"].scores == pytest.approx(4 * images * 8192, rel=2e-3)
+    assert planned["score_images"].results == 0
+    n_subsets = len(study["selection"]["seeds"]) * 4 + 1
+    n_chosen = min(8192, 312 * n_subsets)
+    chosen = planned["select_prototypes"].results - 125 * 312 * n_subsets
+    assert chosen == pytest.approx(4 * images * n_chosen, rel=1e-2)
+    few = only(real, method="random", n_prototypes=128)
+    planned = written_by_stage(few)
+    chosen = planned["select_prototypes"].results - 125 * 312 * n_subsets
+    assert chosen == pytest.approx(4 * images * 128, rel=0.1)
 
 
 def test_each_disk_is_judged_by_itself(tmp_path, monkeypatch):
@@ -221,7 +257,7 @@ def test_of_what_jobs_need_only_while_they_run_the_largest_counts(tmp_path):
 
 
 def test_what_is_there_need_not_be_written_again():
-    assert Written(5, 0, 7, 9).less(6) == Written(0, 0, 1, 9)
+    assert Written(5, 0, 7, 9, 8, 10).less(6) == Written(0, 0, 1, 9, 2, 4)
 
 
 def test_sizes_are_in_words():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import LAYER, write_shards
+from recorded import IN_FAMILY, LAYER, TOY, write_shards
 
 from vitproto.activations.stream import Activations
 from vitproto.device import pick_device
@@ -194,6 +194,14 @@ def test_a_patch_that_is_not_a_number_cannot_hide():
     assert scores_BK[1].isnan().all()
 
 
+HOW = {
+    **IN_FAMILY,
+    "dataset": "birds",
+    "runs": ("k4-seed0", "k4-seed1", "k700-seed0"),
+    "device": "cpu",
+}
+
+
 def write_family(folder, width=12):
     """Checkpoints of three runs and their manifest."""
     fitted = {}
@@ -201,7 +209,7 @@ def write_family(folder, width=12):
         fitted[run] = folder / f"{run.name}.safetensors"
         directions_KD = normal(run.n_prototypes + run.seed, run.n_prototypes, width)
         checkpoint.save(fitted[run], DotProduct(directions_KD), {})
-    checkpoint.write_manifest(folder / "checkpoints.json", fitted)
+    checkpoint.write_manifest(folder / "checkpoints.json", fitted, TOY)
     return folder / "checkpoints.json"
 
 
@@ -228,18 +236,19 @@ def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tm
     for n_shards in (1, 5):
         out = tmp_path / f"scores-{n_shards}.h5"
         shards = write_shards(tmp_path, x_NPD, n_shards)
-        score_images(tuple(shards[::-1]), LAYER, family, out, device="cpu")
+        score_images(tuple(shards[::-1]), LAYER, family, out, **HOW)
         with h5py.File(out) as file:
             contents.add(
                 b"".join(
                     file[f"{run.name}/scores_NK"][:].tobytes()
-                    for run in checkpoint.read_manifest(family)
+                    for run in checkpoint.read_manifest(family, TOY, HOW["runs"])
                 )
             )
             assert file["image_ids"].asstr()[:].tolist() == [
                 f"image{i}" for i in range(37)
             ]
-            assert file.attrs["layer"] == LAYER
+            said = {name: file.attrs[name] for name in (*IN_FAMILY, "dataset", "layer")}
+            assert said == {**IN_FAMILY, "dataset": "birds", "layer": LAYER}
             table = file["k700-seed0/scores_NK"]
             np.testing.assert_allclose(
                 table,
@@ -247,7 +256,7 @@ def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tm
                 atol=2e-5,
             )
         again = tmp_path / "again.h5"
-        score_images(tuple(shards), LAYER, family, again, device="cpu")
+        score_images(tuple(shards), LAYER, family, again, **HOW)
         assert again.read_bytes() == out.read_bytes()
     assert len(contents) == 1
 
@@ -259,7 +268,7 @@ def test_prototypes_of_another_width_are_refused_with_both_numbers(tmp_path):
     with pytest.raises(
         ValueError, match=r"k4-seed0.*width 12, but .*0-of-1\.h5 have 10"
     ):
-        score_images(tuple(shards), LAYER, family, out, device="cpu")
+        score_images(tuple(shards), LAYER, family, out, **HOW)
     assert not out.exists()
 
 
@@ -276,7 +285,7 @@ def test_a_pass_that_breaks_off_leaves_no_scores(tmp_path, monkeypatch):
             LAYER,
             write_family(tmp_path),
             tmp_path / "s.h5",
-            device="cpu",
+            **HOW,
         )
     assert not (tmp_path / "s.h5").exists()
 
@@ -329,7 +338,7 @@ def test_prototypes_of_another_encoder_or_layer_are_refused(
     checkpoint.save(
         file, DotProduct(normal(1, 4, 12)), {"fitted_to": attributes, "layer": layer}
     )
-    checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): file})
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): file}, TOY)
     with pytest.raises(
         ValueError, match=f"k4-seed0.safetensors was made with {differs}"
     ):
@@ -338,7 +347,7 @@ def test_prototypes_of_another_encoder_or_layer_are_refused(
             LAYER,
             tmp_path / "checkpoints.json",
             tmp_path / "s.h5",
-            device="cpu",
+            **{**HOW, "runs": ("k4-seed0",)},
         )
     assert not (tmp_path / "s.h5").exists()
 
@@ -353,16 +362,33 @@ def test_prototypes_that_do_not_say_what_they_were_fitted_to_are_told_of(
         checkpoint.save(
             files[Run(k, 0)], DotProduct(normal(1, k, 12)), {"method": method}
         )
-    checkpoint.write_manifest(tmp_path / "checkpoints.json", files)
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", files, TOY)
     with caplog.at_level("INFO"):
         score_images(
             shards,
             LAYER,
             tmp_path / "checkpoints.json",
             tmp_path / "s.h5",
-            device="cpu",
+            **{**HOW, "runs": tuple(run.name for run in files)},
         )
     assert (
         "imported.safetensors does not say which encoder it was fitted" in caplog.text
     )
     assert "gaussian.safetensors" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "pca"}, "it says method toy, expected method pca"),
+        ({"fit_dataset": "inat21"}, "it says fit_dataset corpus, expected fit_dataset"),
+        ({"runs": HOW["runs"][:2]}, "holds k700-seed0, which should not be there"),
+        ({"runs": (*HOW["runs"], "k8-seed0", "k8-seed1")}, "lacks k8-seed0 and 1 more"),
+    ],
+)
+def test_prototypes_of_another_family_are_not_scored(tmp_path, change, message):
+    shards = write_shards(tmp_path, normal(0, 3, 6, 12), 1)
+    family, out = write_family(tmp_path), tmp_path / "s.h5"
+    with pytest.raises(ValueError, match=rf"checkpoints\.json .*{message}"):
+        score_images(tuple(shards), LAYER, family, out, **{**HOW, **change})
+    assert not out.exists()

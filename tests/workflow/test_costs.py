@@ -70,10 +70,15 @@ def test_planned_bytes_are_those_of_the_files(costed):
 
     shards = n_bytes("results/activations/**/*.h5")
     assert sum(w.activations for w in planned) == pytest.approx(shards, rel=0.01)
-    scores = sum(
-        w.results for w, job in zip(planned, jobs, strict=True) if "score" in job.stage
+    scores = sum(w.scores for w in planned)
+    assert scores == pytest.approx(n_bytes("results/scores/**/scores.h5"), rel=0.2)
+    selected = sum(
+        w.results for w, job in zip(planned, jobs, strict=True) if "select" in job.stage
     )
-    assert scores == pytest.approx(n_bytes("results/tiny/**/scores.h5"), rel=0.2)
+    kept = n_bytes("results/tiny/**/chosen_scores.h5") + n_bytes(
+        "results/tiny/**/ap.csv"
+    )
+    assert 0.8 * selected < kept < 1.1 * selected
     # Small prototypes: headers count for more than their weights.
     n_files = len(list(costed.glob("results/checkpoints/**/*.safetensors")))
     headers = n_bytes("results/checkpoints/**/*.safetensors") - sum(

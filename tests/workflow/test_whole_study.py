@@ -14,6 +14,7 @@ import yaml
 from study_copy import FEATURES, TARGETS, copy_project, environment, snakemake
 
 FAMILY = "results/tiny/tiny-vit/layer3/random"
+SCORES = "results/scores/tiny/tiny-vit"
 
 
 def test_the_table_has_every_configuration_beside_chance(finished):
@@ -76,7 +77,7 @@ def test_the_table_follows_from_the_csv_of_traits(finished):
 
 def test_scores_follow_from_the_activations(finished):
     """An image's score is the maximum over its patches, in the order of images."""
-    with h5py.File(finished / FAMILY / "scores.h5") as file:
+    with h5py.File(finished / SCORES / "layer3/random/scores.h5") as file:
         scores_NK = file["k4-seed1/scores_NK"][:]
         image_ids = file["image_ids"].asstr()[:]
     acts = finished / "results/activations/tiny_birds/tiny-vit"
@@ -95,7 +96,7 @@ def test_scores_follow_from_the_activations(finished):
 def test_the_features_of_a_run_follow_from_its_scores(finished):
     """The same images, in the same order, as sorting the scores of all images gives."""
     shown = json.loads((finished / FEATURES / "features.json").read_text())
-    with h5py.File(finished / FEATURES / "../../scores.h5") as file:
+    with h5py.File(finished / SCORES / "layer3/kmeans/scores.h5") as file:
         scores_NK = file["k4-seed0/scores_NK"][:]
         image_ids = file["image_ids"].asstr()[:]
     assert 3 in [feature["prototype"] for feature in shown["prototypes"]]
@@ -140,7 +141,11 @@ def test_a_killed_run_with_other_shards_and_cores_ends_in_the_same_bytes(
     shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--cores", "1")
     assert shown.returncode == 0, shown.stdout
     # Notes of origins too; what jobs took is all that differs from run to run.
-    found = sorted(finished.glob("results/tiny/**/*.*"))
+    found = [
+        *sorted(finished.glob("results/tiny/**/*.*")),
+        *sorted(finished.glob("results/scores/**/*.*")),
+    ]
+    assert len([path for path in found if path.name == "scores.h5"]) == 8
     results = [
         path for path in found if path.is_file() and "cost_table" not in path.name
     ]

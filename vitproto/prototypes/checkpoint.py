@@ -6,7 +6,7 @@ run code.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from vitproto.families import FittedFamily, check_family, check_runs
 from vitproto.files import whole_file
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
@@ -29,6 +30,9 @@ from vitproto.runs import Run
 # One key: safetensors writes several in an order that changes from run to run, and
 # the same prototypes must give the same bytes.
 _KEY = "vitproto"
+
+_REMEDY = "delete it and run again"
+
 
 # The kinds of scorers that a header may name.
 _KINDS = {
@@ -163,52 +167,81 @@ class FittedRun:
         return Run.parse(self.name)
 
 
-def write_manifest(path: Path, fitted: Mapping[Run, Path]) -> None:
+def write_manifest(
+    path: Path, fitted: Mapping[Run, Path], family: FittedFamily
+) -> None:
     """List a family's checkpoints, with their digests, in the order given."""
     runs = [
         FittedRun(run.name, str(file), _sha256(file)) for run, file in fitted.items()
     ]
     with whole_file(path) as partial:
-        content = {"runs": [asdict(run) for run in runs]}
+        content = {**asdict(family), "runs": [asdict(run) for run in runs]}
         partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_manifest(path: Path) -> Sequence[FittedRun]:
+def read_manifest(
+    path: Path, family: FittedFamily, runs: Collection[str]
+) -> Sequence[FittedRun]:
     """List a family's checkpoints, as `write_manifest` wrote them.
 
+    Args:
+        path: the JSON file.
+        family: whose checkpoints it should list.
+        runs: the names of the runs that it should list, all of them.
+
     Raises:
-        ValueError: a checkpoint is gone, or is not the one that was fitted.
+        ValueError: the file is damaged or another family's, it lacks a run or lists a
+            surplus one, or a checkpoint is gone or is not the one that was fitted.
     """
-    runs = [FittedRun(**run) for run in json.loads(path.read_text())["runs"]]
-    for run in runs:
-        if not Path(run.path).is_file():
-            raise ValueError(
-                f"{path} lists {run.path}, which is gone: delete {path} and run again"
-            )
-        if _sha256(Path(run.path)) != run.sha256:
-            raise ValueError(
-                f"{run.path} changed since {path} was written: another study or a "
-                f"hand replaced it. Delete {path} and run again"
-            )
-    return runs
+    fitted = _read_manifest(path, family)
+    check_runs(path, [fit.name for fit in fitted], runs, _REMEDY)
+    return fitted
 
 
-def find_run(manifest: Path, name: str) -> FittedRun:
+def find_run(manifest: Path, family: FittedFamily, name: str) -> FittedRun:
     """The run of that name among those of its family.
 
     Args:
         manifest: the JSON file that lists the family's checkpoints.
+        family: whose checkpoints it should list.
         name: of the run, as `Run.name` gives it.
 
     Raises:
         ValueError: there is no such run, or see `read_manifest`.
     """
-    fitted = {fit.name: fit for fit in read_manifest(manifest)}
+    fitted = {fit.name: fit for fit in _read_manifest(manifest, family)}
     if name not in fitted:
         raise ValueError(
             f"{manifest} lists no run {name}: write one of {', '.join(fitted)}"
         )
     return fitted[name]
+
+
+def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
+    try:
+        content = json.loads(path.read_text())
+        fitted = [FittedRun(**run) for run in content["runs"]]
+        names = [fit.run.name for fit in fitted]
+    # What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged or no list of checkpoints "
+            f"({type(error).__name__}: {error}): {_REMEDY}"
+        ) from error
+    check_family(path, content, family, _REMEDY)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path} lists a run twice: {_REMEDY}")
+    for fit in fitted:
+        if not Path(fit.path).is_file():
+            raise ValueError(
+                f"{path} lists {fit.path}, which is gone: delete {path} and run again"
+            )
+        if _sha256(Path(fit.path)) != fit.sha256:
+            raise ValueError(
+                f"{fit.path} changed since {path} was written: another study or a "
+                f"hand replaced it. Delete {path} and run again"
+            )
+    return fitted
 
 
 def _sha256(path: Path) -> str:

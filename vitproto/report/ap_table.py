@@ -1,10 +1,19 @@
 """The per-trait AP of every run, read from the files that selection writes."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
+from vitproto.data.image_list import read_splits
+from vitproto.data.trait_labels import TraitLabels
+from vitproto.families import describe_difference
+from vitproto.report.expected_runs import FAMILY, check_expected, runs_of
+
 COLUMNS = {
+    "study": "str",
     "dataset": "str",
     "encoder": "str",
     "layer": "int64",
@@ -40,13 +49,62 @@ PAIR = ["seed", "selection_seed"]
 """What they average over."""
 
 
-def read_ap(paths: list[Path]) -> pd.DataFrame:
-    """How well did the chosen prototype find each trait, in all runs?
+@dataclass(frozen=True)
+class Expected:
+    """What the AP files of a study hold, no more and no less."""
+
+    study: str
+    """What the configuration calls it."""
+    dataset: str
+    """Whose traits were looked for."""
+    runs: tuple[str, ...]
+    """Of each family, such as clip/layer3/random,clip/layer7/random:k8-seed0."""
+    n_train: tuple[int | Literal["all"], ...]
+    """On how many training images prototypes were chosen, such as 16 256 all."""
+    selection_seeds: tuple[int, ...]
+    """Which random subsets; all images are one subset, with the first of these."""
+
+
+def read_ap(
+    paths: Sequence[Path], splits: Path, traits: Path, expected: Expected
+) -> pd.DataFrame:
+    """How well did the chosen prototype find each trait, in all runs of a study?
+
+    Args:
+        paths: the `ap.csv` of each family, in any order.
+        splits: the CSV file with the splits of the data set's images.
+        traits: the NPZ file that says which image shows which trait.
+        expected: what the files must hold.
+
+    Returns:
+        All rows, sorted by configuration, pair of seeds and trait.
+
+    Raises:
+        ValueError: a file is another study's; a run, a subset of the training images or
+            a trait is missing or too much; or see `read_rows`.
+    """
+    ap = read_rows(paths, expected)
+    check_expected(runs_of(ap), expected.runs, "the table of AP")
+    _check_subsets(ap, splits, expected)
+    found = set(ap["trait"])
+    wanted = set(TraitLabels.load(traits).trait_names)
+    if found != wanted:
+        missing, surplus = sorted(wanted - found), sorted(found - wanted)
+        says = f"lacks the trait {missing[0]}" if missing else ""
+        if not missing:
+            says = f"holds the trait {surplus[0]}, which {traits} does not have"
+        raise ValueError(f"the table of AP {says}: select prototypes again")
+    return ap
+
+
+def read_rows(paths: Sequence[Path], expected: Expected | None) -> pd.DataFrame:
+    """How well did the chosen prototype find each trait, in the runs that are there?
 
     Args:
         paths: CSV files with the columns of `COLUMNS`, in any order of files. A
             row without prototype is a trait that none of the `n_train` images
             shows; a row without test AP one that no test image shows.
+        expected: whose files these must be; None where anybody's will do.
 
     Returns:
         All rows, sorted by configuration, pair of seeds and trait.
@@ -57,7 +115,11 @@ def read_ap(paths: list[Path]) -> pd.DataFrame:
             more than one data set or give a trait different prevalences.
     """
     # Sorted, so that no message depends on the order of the files either.
-    ap = pd.concat([_read_file(path) for path in sorted(paths)], ignore_index=True)
+    tables = {path: _read_file(path) for path in sorted(paths)}
+    if expected is not None:
+        for path, table in tables.items():
+            _check_study(path, table, expected)
+    ap = pd.concat(tables.values(), ignore_index=True)
     datasets = sorted(ap["dataset"].unique())
     if len(datasets) != 1:
         raise ValueError(
@@ -107,6 +169,41 @@ def _read_file(path: Path) -> pd.DataFrame:
     return ap
 
 
+def _check_study(path: Path, ap: pd.DataFrame, expected: Expected) -> None:
+    """Refuse the file of another study."""
+    for column in ("study", "dataset"):
+        found = ", ".join(sorted(ap[column].unique())) or "nothing"
+        wanted = getattr(expected, column)
+        if found != wanted:
+            raise ValueError(
+                f"{path} is of the {column} {found}, expected {wanted}: delete it and "
+                "select prototypes again"
+            )
+
+
+def _check_subsets(ap: pd.DataFrame, splits: Path, expected: Expected) -> None:
+    """Refuse a run that lacks a subset of the training images, or has a surplus one."""
+    n_all = int((read_splits(splits)["split"] == "train").sum())
+    sizes = {n_all if n == "all" else n for n in expected.n_train}
+    seeds = expected.selection_seeds
+    wanted = {(n, seed) for n in sizes for seed in (seeds[:1] if n == n_all else seeds)}
+    run = [*FAMILY, "n_prototypes", *SETTING, "seed"]
+    pairs = ap[[*run, "n_train", "selection_seed"]].drop_duplicates()
+    for _, rows in pairs.groupby(run, dropna=False):
+        found = set(zip(rows["n_train"], rows["selection_seed"], strict=True))
+        if found != wanted:
+            words = (
+                {f"n_train {size} of selection seed {seed}" for size, seed in some}
+                for some in (wanted - found, found - wanted)
+            )
+            missing, surplus = words
+            difference = describe_difference(missing, surplus)
+            raise ValueError(
+                f"the run with {_describe(rows.iloc[0], run)} {difference}: select its "
+                "prototypes again"
+            )
+
+
 def _check_values(path: Path, ap: pd.DataFrame) -> None:
     shares = ap[["train_ap", "test_ap", "prevalence"]]
     selected = ap["prototype"].notna()
@@ -150,11 +247,14 @@ def _check_traits(ap: pd.DataFrame) -> None:
             "images or labels"
         )
     n_traits = ap.groupby([*CONFIGURATION, *PAIR], dropna=False)["trait"].size()
-    if (n_traits < len(n_prevalences)).any():
+    lacking = n_traits < len(n_prevalences)
+    if lacking.any():
+        key = n_traits.index.to_frame(index=False)[lacking.to_numpy()].iloc[0]
+        its = ap.loc[matches(ap, key, list(key.index)), "trait"]
+        trait = min(set(n_prevalences.index) - set(its))
         raise ValueError(
-            f"a run has {n_traits.min()} of the {len(n_prevalences)} traits of the "
-            f"others: {_first(n_traits < len(n_prevalences))}: select its prototypes "
-            "again"
+            f"a run has {len(its)} of the {len(n_prevalences)} traits of the others: "
+            f"{_first(lacking)}: it lacks {trait}: select its prototypes again"
         )
 
 

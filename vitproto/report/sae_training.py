@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vitproto.families import Family
 from vitproto.runs import Run
 
 COLUMNS = {
@@ -61,6 +62,14 @@ def read_training(paths: Sequence[Path]) -> pd.DataFrame:
         )
     run = ["n_prototypes", "run_learning_rate", "run_sparsity", "seed"]
     return training.sort_values([*FAMILY, *run, "step"], ignore_index=True)
+
+
+def trained_runs(training: pd.DataFrame) -> list[tuple[Family, Run]]:
+    """Which runs have a log, each once?"""
+    return [
+        (Family(row.encoder, int(row.layer), row.method), Run.parse(row.run))
+        for row in training[[*FAMILY, "run"]].drop_duplicates().itertuples(index=False)
+    ]
 
 
 def _read_file(path: Path) -> pd.DataFrame:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from vitproto.families import Family, describe_difference
+from vitproto.report.expected_runs import check_expected
 from vitproto.report.typed_csv import read_typed, refuse
+from vitproto.runs import Run
 
 EDITS = {
     "latents": "its latents",
@@ -104,6 +107,18 @@ class Place(NamedTuple):
     layer: int
     method: str
     run: str
+
+
+@dataclass(frozen=True)
+class ExpectedSaes:
+    """What the files of a segmentation study hold, no more and no less."""
+
+    runs: tuple[str, ...]
+    """Of the SAEs, such as clip/layer3/topk:k64-sparsity8-seed0."""
+    probe_layer: int
+    """Which block the probe reads, counted from 0."""
+    doses: tuple[float, ...]
+    """What latents are set to, in multiples of their largest value."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +234,42 @@ def check_dose(found: Suppression, dose: float) -> None:
                 f"{doses}: take one of these, or add {dose:g} to the doses in the "
                 "config"
             )
+
+
+def check_complete(found: Suppression, expected: ExpectedSaes) -> None:
+    """Is each SAE there, with a row for each class, edit and dose?
+
+    A class that was not measured has rows of the edit `latents` alone.
+
+    Raises:
+        ValueError: an SAE or a row is missing, or one is there that should not be.
+    """
+    saes = [
+        (Family(place.encoder, place.layer, place.method), Run.parse(place.run))
+        for place in found.places.values()
+    ]
+    check_expected(saes, expected.runs, "the table of suppression")
+    for sae, place in found.places.items():
+        if place.probe_layer != expected.probe_layer:
+            raise ValueError(
+                f"{sae} was judged by a probe of layer {place.probe_layer}, expected "
+                f"layer {expected.probe_layer}: {REMEDY}"
+            )
+        rows = found.rows[found.rows["sae"] == sae]
+        latents = found.latents[found.latents["sae"] == sae]
+        for label in sorted(set(rows["label"]) | set(latents["label"])):
+            its = rows[rows["label"] == label]
+            edits = [OWN] if set(its["edit"]) <= {OWN} else list(EDITS)
+            wanted = {(edit, dose) for edit in edits for dose in expected.doses}
+            there = set(zip(its["edit"], its["dose"], strict=True))
+            if there != wanted:
+                words = [
+                    {f"{edit} at dose {dose:g}" for edit, dose in some}
+                    for some in (wanted - there, there - wanted)
+                ]
+                raise ValueError(
+                    f"label {label} of {sae} {describe_difference(*words)}: {REMEDY}"
+                )
 
 
 def sort_doses(doses: pd.Series) -> list[float]:

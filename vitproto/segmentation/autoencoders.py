@@ -3,27 +3,33 @@
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.fitted_to import check_fitted_to
 from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 
 
 def load_autoencoder(
-    checkpoints: Path, run_name: str, acts: Activations, shard: Path
+    checkpoints: Path,
+    family: FittedFamily,
+    run_name: str,
+    acts: Activations,
+    shard: Path,
 ) -> SparseAutoencoder:
     """Read a run's autoencoder, for the activations that it was fitted to.
 
     Args:
         checkpoints: the JSON file that lists the checkpoints of the run's family.
+        family: the run's, whose checkpoints the file should list.
         run_name: which of them.
         acts: the activations that it is to take.
         shard: a file of these, for messages.
 
     Raises:
-        ValueError: there is no such run, it is no sparse autoencoder, or it takes
-            activations of another encoder, layer or width.
+        ValueError: the file is another family's, there is no such run, it is no sparse
+            autoencoder, or it takes activations of another encoder, layer or width.
     """
-    fit = checkpoint.find_run(checkpoints, run_name)
+    fit = checkpoint.find_run(checkpoints, family, run_name)
     kind = checkpoint.read_kind(fit.path)
     if kind != SparseAutoencoder.KIND:
         raise ValueError(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitproto.study.runs import Family
+from vitproto.families import Family
 
 Config = Mapping[str, Any]
 

@@ -92,6 +92,7 @@ def _impossible_combinations(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from _impossible_patches(config["encoders"])
     yield from _impossible_saes(config["methods"]["saes"])
     yield from _impossible_imports(config["methods"])
+    yield from _impossible_storage(config)
     runs_problems = list(_impossible_runs(config))
     yield from runs_problems
     if not runs_problems:
@@ -133,6 +134,15 @@ def _impossible_question(config: Config, layout: str) -> Iterator[tuple[KeyPath,
         if asked != layout and section in config:
             text = f"is for a data set of layout {asked}, and the layout of "
             yield (section,), f"{text}{config['dataset']} is {layout}: leave it out"
+
+
+def _impossible_storage(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    """Scores are made where prototypes are selected, and only there."""
+    has_scores = "scores" in config["storage"]
+    if "selection" in config and not has_scores:
+        yield ("storage",), "lacks scores, the folder for the scores of all images"
+    if "selection" not in config and has_scores:
+        yield ("storage", "scores"), "is for studies with selection: leave it out"
 
 
 def _impossible_drawing(

@@ -36,10 +36,12 @@ class Need(NamedTuple):
             "activations": sum(job.activations for job in jobs),
             "checkpoints": sum(job.checkpoints for job in jobs),
             "weights": sum(job.weights for job in jobs),
+            "scores": sum(job.scores for job in jobs),
         }
         keys = [
             cls(Path(storage[key]), n_bytes, f"storage: {key}")
             for key, n_bytes in sizes.items()
+            if key in storage  # a study without selection has no scores
         ]
         return [*keys, cls(Path(results), others, "")]
 

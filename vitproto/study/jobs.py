@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from vitproto.activations.fetched import needs_hub
-from vitproto.study.addresses import of_activations
+from vitproto.study.addresses import of_activations, of_scores
 from vitproto.study.runs import Family, expand_runs, families
 
 FIT_STAGES = {
@@ -80,7 +80,7 @@ def fit_stage(method: str, config: Mapping[str, Any]) -> str:
 
 def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     evaluated, fitted = config["dataset"], config["fit_dataset"]
-    among = list(families(expand_runs(config["runs"], config["encoders"])))
+    among = families(expand_runs(config["runs"], config["encoders"]))
     saes = [family for family in among if family.method in config["methods"]["saes"]]
     recorded = {(evaluated, family.encoder): None for family in among}
     segmentation = config.get("segmentation")
@@ -117,9 +117,11 @@ def _jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     for family in saes:
         yield Job("evaluate_saes", _wildcards(family))
     if segmentation is None:
-        for stage in ("score_images", "select_prototypes"):
-            for family in among:
-                yield Job(stage, _wildcards(family))
+        for family, runs in among.items():
+            address = of_scores(config, family, [run.name for run in runs])
+            yield Job("score_images", {**_wildcards(family), "address": address})
+        for family in among:
+            yield Job("select_prototypes", _wildcards(family))
     else:
         yield from _segmentation_jobs(segmentation)
     for row in config["features"]["runs"]:

@@ -66,6 +66,8 @@ class Written(NamedTuple):
     """Also in `results`, while the job runs."""
     weights: Number = 0
     """`storage.weights`."""
+    scores: Number = 0
+    """`storage.scores`."""
 
     def less(self, n_bytes: Number) -> "Written":
         """What is left to write if so many bytes are there, wherever that is."""
@@ -354,7 +356,7 @@ class _Study:
         block = 16 * N_THREADS * n_patches * width * 4
         tiles = N_THREADS * 8 * n_patches * 4 * min(1024, max(ks))
         memory = TORCH + n_copies * weights + 3 * block + tiles
-        written = Written(results=HEADER + n_images * (NAME + 4 * sum(ks)))
+        written = Written(scores=HEADER + n_images * (NAME + 4 * sum(ks)))
         n_bytes = n_images * n_patches * width * self._item + sum(written)
         return self._cost(n_operations / self._flops, n_bytes, memory, written)
 
@@ -362,11 +364,16 @@ class _Study:
         n_images, ks = self._n_images, self._ks(family)
         n_ranked = sum(self._subsets) * sum(ks)
         n_rows = len(ks) * len(self._subsets) * N_TRAITS
+        # Each trait may choose another prototype on each subset.
+        n_chosen = [min(k, N_TRAITS * len(self._subsets)) for k in ks]
+        chosen = HEADER + n_images * NAME + sum(n_chosen) * (4 * n_images + 8)
         tables = 8 * N_TRAITS * max(ks) + 2 * 4 * n_images * max(ks)
+        tables += 4 * n_images * max(n_chosen)
         memory = TORCH + tables + AP_ROW_READ * n_rows + N_TRAITS * n_images
         seconds = n_ranked / self._rates["ranked_scores"]
         n_read = 4 * n_images * sum(ks)
-        return self._cost(seconds, n_read, memory, Written(results=AP_ROW * n_rows))
+        written = Written(results=AP_ROW * n_rows + chosen)
+        return self._cost(seconds, n_read + chosen, memory, written)
 
     def _show(self, family: Family, run: Run) -> Cost:
         cfg, width, k = self._config["features"], self._width(family), run.n_prototypes

@@ -3,17 +3,10 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from vitproto.families import Family
 from vitproto.runs import Run
-
-
-class Family(NamedTuple):
-    """What one job fits, one job scores and one job selects from."""
-
-    encoder: str
-    layer: int
-    method: str
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,11 @@ def select_prototypes(
     return selections
 
 
+def any_chosen(selections: Sequence[Selection]) -> Int[np.ndarray, "c"]:
+    """Which prototypes did any subset choose for any trait? Ascending, each once."""
+    return np.setdiff1d([chosen.prototype_T for chosen in selections], NONE)
+
+
 def count_alive(scores_NK: Float[np.ndarray, "n k"]) -> int:
     """How many prototypes tell images apart at all?
 

@@ -23,7 +23,6 @@ rule fetch_weights:
         what=fetching_flags,
         title=encoder_title,
         hub_cache=hub_cache,
-        code=fingerprint("fetch_weights"),
     message:
         "Fetch {params.title}, from the Hugging Face hub to {params.hub_cache}"
     shell:
@@ -59,7 +58,6 @@ rule record_activations:
         hub=hub_flags,
         how=recording_speed,
         reads=image_sources,
-        code=fingerprint("record_activations"),
     shell:
         "HF_HUB_OFFLINE=1 python scripts/record_activations.py --name {wildcards.dataset}"
         " --root {params.root} --images {input.images} --out {output}"

@@ -24,10 +24,11 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
     )
 
 from vitproto.activations.fetched import find_fetched, needs_hub
+from vitproto.families import write_families
+from vitproto.runs import Run
 from vitproto.study import config as study_config
 from vitproto.study import addresses, disk, sources
 from vitproto.study.digests import Digests
-from vitproto.study.fingerprint import fingerprint
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
@@ -237,6 +238,11 @@ def runs_of_family(wildcards):
     """The names of the runs that a family holds: `k128-seed0 k512-seed0`."""
     family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
     return [run.name for run in FAMILIES[family]]
+
+
+def fit_dataset(wildcards):
+    """The data set that a family's prototypes are fitted to."""
+    return EVALUATED if wildcards.method == "randomtrain" else FITTED
 
 
 def kmeans_score(wildcards):

@@ -31,7 +31,6 @@ rule tabulate_cost:
     params:
         stages=[job.stage for job in JOBS],
         records=[record(job) for job in JOBS],
-        code=fingerprint("tabulate_cost"),
     shell:
         "python scripts/tabulate_cost.py --stages {params.stages}"
         " --records {params.records:q} --table {output.table} --csv {output.csv}"

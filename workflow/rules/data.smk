@@ -17,7 +17,6 @@ rule draw_demo_birds:
         runtime=30,
     params:
         flags=drawing_flags,
-        code=fingerprint("draw_demo_birds"),
     shell:
         "python scripts/draw_demo_birds.py --out {output} {params.flags}"
         " --n_workers {threads} > {log} 2>&1"
@@ -39,7 +38,6 @@ rule draw_demo_corpus:
         runtime=30,
     params:
         flags=drawing_flags,
-        code=fingerprint("draw_demo_corpus"),
     shell:
         "python scripts/draw_demo_corpus.py --out {output} {params.flags}"
         " --n_workers {threads} > {log} 2>&1"
@@ -61,7 +59,6 @@ rule draw_demo_scenes:
         runtime=30,
     params:
         flags=drawing_flags,
-        code=fingerprint("draw_demo_scenes"),
     shell:
         "python scripts/draw_demo_scenes.py --out {output} {params.flags}"
         " --n_workers {threads} > {log} 2>&1"
@@ -86,7 +83,6 @@ rule list_cub200:
     params:
         root=data_root,
         reads=list_sources,
-        code=fingerprint("list_cub200"),
     shell:
         "python scripts/list_cub200.py --name {wildcards.dataset} --root {params.root}"
         " --images {output.images} --splits {output.splits} > {log} 2>&1"
@@ -111,7 +107,6 @@ rule list_image_folder:
     params:
         root=data_root,
         reads=list_sources,
-        code=fingerprint("list_image_folder"),
     shell:
         "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
         " --images {output.images} --splits {output.splits} > {log} 2>&1"
@@ -136,7 +131,6 @@ rule list_ade20k:
     params:
         root=data_root,
         reads=list_sources,
-        code=fingerprint("list_ade20k"),
     shell:
         "python scripts/list_ade20k.py --name {wildcards.dataset} --root {params.root}"
         " --images {output.images} --splits {output.splits} > {log} 2>&1"
@@ -159,7 +153,6 @@ rule read_traits:
     params:
         root=data_root,
         reads=trait_sources,
-        code=fingerprint("read_traits"),
     shell:
         "python scripts/read_traits.py --name {wildcards.dataset}"
         " --root {params.root} --splits {input.splits} --out {output} > {log} 2>&1"

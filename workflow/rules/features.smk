@@ -23,14 +23,15 @@ rule show_features:
         runtime=120,
     params:
         root=evaluated_root,
+        fit_dataset=fit_dataset,
         device=device,
         settings=flags(
             {key: value for key, value in config["features"].items() if key != "runs"}
         ),
-        code=fingerprint("show_features"),
     shell:
         "python scripts/show_features.py --root {params.root} --images {input.images}"
         " --shards {input.shards} --checkpoints {input.checkpoints} --out {output}"
         f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
         " --layer {wildcards.layer} --method {wildcards.method} --run {wildcards.run}"
-        " {params.settings} {params.device} > {log} 2>&1"
+        " --fit_dataset {params.fit_dataset} {params.settings} {params.device}"
+        " > {log} 2>&1"

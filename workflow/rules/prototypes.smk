@@ -23,11 +23,13 @@ rule fit_random:
         runtime=60,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=CHECKPOINTS,
-        code=fingerprint("fit_random"),
     shell:
         "python scripts/fit_random.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
+        " --runs {params.runs} --store {params.store} --manifest {output}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} > {log} 2>&1"
 
 
 rule fit_randomtrain:
@@ -48,12 +50,14 @@ rule fit_randomtrain:
         runtime=60,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=EVALUATED_CHECKPOINTS,
-        code=fingerprint("fit_randomtrain"),
     shell:
         "python scripts/fit_randomtrain.py --shards {input.shards}"
         " --splits {input.splits} --layer {wildcards.layer} --runs {params.runs}"
-        " --store {params.store} --manifest {output} > {log} 2>&1"
+        " --store {params.store} --manifest {output}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} > {log} 2>&1"
 
 
 rule fit_kmeans:
@@ -76,15 +80,17 @@ rule fit_kmeans:
         runtime=240,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         centres=CHECKPOINTS.replace("{method}", "kmeans"),
         store=CHECKPOINTS,
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
-        code=fingerprint("fit_kmeans"),
     shell:
         "python scripts/fit_kmeans.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --centres {params.centres} --store {params.store}"
-        " --manifest {output} --score {params.score} {params.flags} > {log} 2>&1"
+        " --manifest {output} --fit_dataset {params.fit_dataset}"
+        " --encoder {wildcards.encoder} --method {wildcards.method}"
+        " --score {params.score} {params.flags} > {log} 2>&1"
 
 
 rule fit_pca:
@@ -106,11 +112,13 @@ rule fit_pca:
         runtime=240,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=CHECKPOINTS,
-        code=fingerprint("fit_pca"),
     shell:
         "python scripts/fit_pca.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output} > {log} 2>&1"
+        " --runs {params.runs} --store {params.store} --manifest {output}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} > {log} 2>&1"
 
 
 rule fit_sae:
@@ -134,17 +142,18 @@ rule fit_sae:
         runtime=720,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=CHECKPOINTS,
         unfinished=f"{FAMILY}/unfinished",
         settings=sae_flags,
         held_out_every=config["held_out"]["every"],
         how=training_flags,
-        code=fingerprint("fit_sae"),
     shell:
         "python scripts/fit_sae.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
         " --log {output.log} --unfinished {params.unfinished}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method}"
         " --held_out_every {params.held_out_every} {params.settings} {params.how}"
         " > {log} 2>&1"
 
@@ -166,12 +175,14 @@ rule fit_gaussian:
         runtime=30,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=CHECKPOINTS,
-        code=fingerprint("fit_gaussian"),
     shell:
         "python scripts/fit_gaussian.py --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output} > {log} 2>&1"
+        " --manifest {output}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} > {log} 2>&1"
 
 
 rule import_sae:
@@ -192,12 +203,14 @@ rule import_sae:
         runtime=30,
     params:
         runs=runs_of_family,
+        fit_dataset=fit_dataset,
         store=CHECKPOINTS,
-        code=fingerprint("import_sae"),
     shell:
         "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output} > {log} 2>&1"
+        " --manifest {output}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} > {log} 2>&1"
 
 
 rule evaluate_saes:
@@ -221,12 +234,14 @@ rule evaluate_saes:
         mem_mb=32000,
         runtime=120,
     params:
+        runs=runs_of_family,
+        fit_dataset=fit_dataset,
         held_out=flags(config["held_out"]),
         device=device,
-        code=fingerprint("evaluate_saes"),
     shell:
         "python scripts/evaluate_saes.py --shards {input.shards} --splits {input.splits}"
         " --checkpoints {input.checkpoints} --metrics {output.metrics}"
         " --latents {output.latents} --encoder {wildcards.encoder}"
         " --layer {wildcards.layer} --method {wildcards.method}"
+        " --fit_dataset {params.fit_dataset} --runs {params.runs}"
         " {params.held_out} {params.device} > {log} 2>&1"

@@ -1,6 +1,15 @@
 """From AP to tables, charts and pages."""
 
 EVERY_AP = every_family(f"{FAMILY}/ap.csv")
+EXPECTED_AP = flags(
+    {
+        "study": config["study"],
+        "dataset": EVALUATED,
+        "runs": write_families(FAMILIES),
+        "n_train": config["selection"]["n_train"],
+        "selection_seeds": config["selection"]["seeds"],
+    }
+)
 REPORT = [
     f"{STUDY}/map_table.md",
     f"{STUDY}/map_chart.png",
@@ -16,6 +25,7 @@ rule tabulate_map:
     input:
         ap=EVERY_AP,
         splits=SPLITS,
+        traits=TRAITS,
     output:
         table=f"{STUDY}/map_table.md",
         csv=f"{STUDY}/map_table.csv",
@@ -27,16 +37,19 @@ rule tabulate_map:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("tabulate_map"),
+        expected=EXPECTED_AP,
     shell:
         "python scripts/tabulate_map.py --ap {input.ap} --splits {input.splits}"
-        " --table {output.table} --csv {output.csv} > {log} 2>&1"
+        " --traits {input.traits} --table {output.table}"
+        " --csv {output.csv} {params.expected} > {log} 2>&1"
 
 
 rule plot_map:
     """Draw mAP against the number of training images, beside chance."""
     input:
         ap=EVERY_AP,
+        splits=SPLITS,
+        traits=TRAITS,
     output:
         png=f"{STUDY}/map_chart.png",
         svg=f"{STUDY}/map_chart.svg",
@@ -48,16 +61,19 @@ rule plot_map:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("plot_map"),
+        expected=EXPECTED_AP,
     shell:
-        "python scripts/plot_map.py --ap {input.ap} --png {output.png}"
-        " --svg {output.svg} > {log} 2>&1"
+        "python scripts/plot_map.py --ap {input.ap} --splits {input.splits}"
+        " --traits {input.traits} --png {output.png}"
+        " --svg {output.svg} {params.expected} > {log} 2>&1"
 
 
 rule compare_layers:
     """Compare layers: mAP of each method in each."""
     input:
         ap=EVERY_AP,
+        splits=SPLITS,
+        traits=TRAITS,
     output:
         table=f"{STUDY}/layer_table.md",
         csv=f"{STUDY}/layer_table.csv",
@@ -71,16 +87,19 @@ rule compare_layers:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("compare_layers"),
+        expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_layers.py --ap {input.ap} --table {output.table}"
-        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+        "python scripts/compare_layers.py --ap {input.ap} --splits {input.splits}"
+        " --traits {input.traits} --table {output.table} --csv {output.csv}"
+        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
 
 
 rule compare_encoders:
     """Compare encoders, each in the layer that is best on training images."""
     input:
         ap=EVERY_AP,
+        splits=SPLITS,
+        traits=TRAITS,
     output:
         table=f"{STUDY}/encoder_table.md",
         csv=f"{STUDY}/encoder_table.csv",
@@ -94,16 +113,19 @@ rule compare_encoders:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("compare_encoders"),
+        expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_encoders.py --ap {input.ap} --table {output.table}"
-        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+        "python scripts/compare_encoders.py --ap {input.ap} --splits {input.splits}"
+        " --traits {input.traits} --table {output.table} --csv {output.csv}"
+        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
 
 
 rule compare_groups:
     """Compare kinds of traits, and attributes: AP of each method."""
     input:
         ap=EVERY_AP,
+        splits=SPLITS,
+        traits=TRAITS,
     output:
         table=f"{STUDY}/group_table.md",
         csv=f"{STUDY}/group_table.csv",
@@ -117,10 +139,11 @@ rule compare_groups:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("compare_groups"),
+        expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_groups.py --ap {input.ap} --table {output.table}"
-        " --csv {output.csv} --png {output.png} --svg {output.svg} > {log} 2>&1"
+        "python scripts/compare_groups.py --ap {input.ap} --splits {input.splits}"
+        " --traits {input.traits} --table {output.table} --csv {output.csv}"
+        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
 
 
 rule write_map_page:
@@ -128,6 +151,7 @@ rule write_map_page:
     input:
         ap=EVERY_AP,
         splits=SPLITS,
+        traits=TRAITS,
         chart=f"{STUDY}/map_chart.svg",
         layers=f"{STUDY}/layer_chart.svg",
         encoders=f"{STUDY}/encoder_chart.svg",
@@ -146,10 +170,13 @@ rule write_map_page:
         runtime=10,
     params:
         n_correlated=config["held_out"]["n_correlated"],
-        code=fingerprint("write_map_page"),
+        sae_runs=flags({"sae_runs": SAE_RUNS}),
+        expected=EXPECTED_AP,
     shell:
         "python scripts/write_map_page.py --ap {input.ap} --splits {input.splits}"
-        " --chart {input.chart} --layers {input.layers} --encoders {input.encoders}"
-        " --groups {input.groups} --sae_metrics {input.sae_metrics}"
-        " --sae_front {input.sae_front} --features {input.features} --out {output}"
-        " --n_correlated {params.n_correlated} > {log} 2>&1"
+        " --traits {input.traits} --chart {input.chart} --layers {input.layers}"
+        " --encoders {input.encoders} --groups {input.groups}"
+        " --sae_metrics {input.sae_metrics} --sae_front {input.sae_front}"
+        " --features {input.features} --out {output}"
+        " --n_correlated {params.n_correlated} {params.sae_runs}"
+        " {params.expected} > {log} 2>&1"

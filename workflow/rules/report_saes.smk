@@ -1,6 +1,14 @@
 """From what autoencoders are like to a table and charts: where a study has some."""
 
 SAE_METRICS = every_family(f"{FAMILY}/sae_metrics.csv", SAE_FAMILIES)
+SAE_RUNS = write_families({family: FAMILIES[family] for family in SAE_FAMILIES})
+TRAINED_RUNS = write_families(
+    {
+        family: FAMILIES[family]
+        for family in SAE_FAMILIES
+        if config["methods"]["saes"][family.method]["trains"] != "nothing"
+    }
+)
 SAE_REPORT = [
     f"{STUDY}/sae_table.md",
     f"{STUDY}/sae_curves.png",
@@ -25,11 +33,11 @@ rule tabulate_saes:
         runtime=10,
     params:
         n_correlated=config["held_out"]["n_correlated"],
-        code=fingerprint("tabulate_saes"),
+        runs=flags({"runs": SAE_RUNS}),
     shell:
         "python scripts/tabulate_saes.py --metrics {input.metrics}"
         " --n_correlated {params.n_correlated} --table {output.table}"
-        " --csv {output.csv} > {log} 2>&1"
+        " --csv {output.csv} {params.runs} > {log} 2>&1"
 
 
 rule plot_sae_training:
@@ -47,10 +55,10 @@ rule plot_sae_training:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("plot_sae_training"),
+        runs=flags({"runs": TRAINED_RUNS}),
     shell:
         "python scripts/plot_sae_training.py --training {input.training}"
-        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"
 
 
 rule plot_sae_front:
@@ -68,10 +76,10 @@ rule plot_sae_front:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("plot_sae_front"),
+        runs=flags({"runs": SAE_RUNS}),
     shell:
         "python scripts/plot_sae_front.py --metrics {input.metrics}"
-        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"
 
 
 rule plot_sae_frequencies:
@@ -89,7 +97,7 @@ rule plot_sae_frequencies:
         mem_mb=4000,
         runtime=10,
     params:
-        code=fingerprint("plot_sae_frequencies"),
+        runs=flags({"runs": SAE_RUNS}),
     shell:
         "python scripts/plot_sae_frequencies.py --latents {input.latents}"
-        " --png {output.png} --svg {output.svg} > {log} 2>&1"
+        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"

@@ -1,5 +1,12 @@
 """From what suppression did to tables, charts and a page."""
 
+EXPECTED_SAES = flags(
+    {
+        "runs": suppressed_runs(),
+        "probe_layer": SEGMENTED["layer"],
+        "doses": SEGMENTED["suppression"]["doses"],
+    }
+)
 REPORT = [
     f"{STUDY}/suppression_table.md",
     f"{STUDY}/dose_chart.png",
@@ -23,8 +30,6 @@ rule tabulate_probes:
     resources:
         mem_mb=4000,
         runtime=10,
-    params:
-        code=fingerprint("tabulate_probes"),
     shell:
         "python scripts/tabulate_probes.py --probes {input.probes}"
         " --baseline {input.baseline} --table {output.table} --csv {output.csv}"
@@ -51,13 +56,14 @@ rule plot_suppression:
         runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
-        code=fingerprint("plot_suppression"),
+        expected=EXPECTED_SAES,
     shell:
         "python scripts/plot_suppression.py"
         " --suppression {input.suppression} --class_latents {input.latents}"
         " --changes {input.changes} --dose_png {output.dose_png}"
         " --dose_svg {output.dose_svg} --class_png {output.class_png}"
-        " --class_svg {output.class_svg} --main_dose={params.dose} > {log} 2>&1"
+        " --class_svg {output.class_svg} --main_dose={params.dose} {params.expected}"
+        " > {log} 2>&1"
 
 
 rule tabulate_suppression:
@@ -81,14 +87,14 @@ rule tabulate_suppression:
         runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
-        code=fingerprint("tabulate_suppression"),
+        expected=EXPECTED_SAES,
     shell:
         "python scripts/tabulate_suppression.py"
         " --suppression {input.suppression} --class_latents {input.latents}"
         " --changes {input.changes} --dose_chart {input.dose_chart}"
         " --class_chart {input.class_chart} --pictures {input.pictures}"
         " --table {output.table} --csv {output.csv} --main_dose={params.dose}"
-        " > {log} 2>&1"
+        " {params.expected} > {log} 2>&1"
 
 
 rule write_suppression_page:
@@ -113,7 +119,7 @@ rule write_suppression_page:
         runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
-        code=fingerprint("write_suppression_page"),
+        expected=EXPECTED_SAES,
     shell:
         "python scripts/write_suppression_page.py"
         " --probes {input.probes} --baseline {input.baseline}"
@@ -121,4 +127,4 @@ rule write_suppression_page:
         " --changes {input.changes} --dose_chart {input.dose_chart}"
         " --class_chart {input.class_chart} --pictures {input.pictures}"
         f" --out {{output}} --name {EVALUATED}"
-        " --main_dose={params.dose} > {log} 2>&1"
+        " --main_dose={params.dose} {params.expected} > {log} 2>&1"

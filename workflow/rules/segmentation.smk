@@ -20,6 +20,15 @@ def every_suppression(file):
     return [f"{SUPPRESSION}/{file}".format(**sae) for sae in SUPPRESSED]
 
 
+def suppressed_runs():
+    """The autoencoders whose latents are suppressed, by family."""
+    runs = {}
+    for sae in SUPPRESSED:
+        family = Family(sae["encoder"], sae["layer"], sae["method"])
+        runs.setdefault(family, []).append(Run.parse(sae["run"]))
+    return write_families(runs)
+
+
 def segmented_shards(wildcards):
     """The activations of the labelled images."""
     return shards(EVALUATED, SEGMENTED["encoder"])
@@ -59,7 +68,6 @@ rule label_patches:
         root=evaluated_root,
         layer=SEGMENTED["layer"],
         reads=mask_sources,
-        code=fingerprint("label_patches"),
     shell:
         "python scripts/label_patches.py --root {params.root} --images {input.images}"
         " --splits {input.splits} --shards {input.shards} --layer {params.layer}"
@@ -87,7 +95,6 @@ rule train_probes:
         layer=SEGMENTED["layer"],
         settings=flags(SEGMENTED["probes"]),
         device=device,
-        code=fingerprint("train_probes"),
     shell:
         "python scripts/train_probes.py --shards {input.shards} --layer {params.layer}"
         " --patch_labels {input.labels} --out {output} {params.settings}"
@@ -116,7 +123,6 @@ rule evaluate_probes:
     params:
         layer=SEGMENTED["layer"],
         device=device,
-        code=fingerprint("evaluate_probes"),
     shell:
         "python scripts/evaluate_probes.py --shards {input.shards}"
         " --layer {params.layer} --patch_labels {input.labels}"
@@ -151,7 +157,6 @@ rule find_class_directions:
         probe_layer=SEGMENTED["layer"],
         n_images=SEGMENTED["n_gradient_images"],
         device=device,
-        code=fingerprint("find_class_directions"),
     shell:
         "HF_HUB_OFFLINE=1 python scripts/find_class_directions.py --root {params.root}"
         " --images {input.images} --patch_labels {input.labels}"
@@ -181,15 +186,17 @@ rule find_class_latents:
         mem_mb=64000,
         runtime=240,
     params:
+        fit_dataset=fit_dataset,
         settings=flags(SEGMENTED["ranking"]),
         classes=own_choice,
         device=device,
-        code=fingerprint("find_class_latents"),
     shell:
         "NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py"
         " --shards {input.shards} --layer {wildcards.layer}"
         " --patch_labels {input.labels} --checkpoints {input.checkpoints}"
-        " --run_name {wildcards.run} --directions {input.directions}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} --run_name {wildcards.run}"
+        " --directions {input.directions}"
         " --out {output.latents} --activity {output.activity}"
         " {params.classes} {params.settings} {params.device} > {log} 2>&1"
 
@@ -225,6 +232,7 @@ rule suppress_latents:
         weights=weights,
         hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
+        fit_dataset=fit_dataset,
         settings=flags(
             {
                 key: value
@@ -233,7 +241,6 @@ rule suppress_latents:
             }
         ),
         device=device,
-        code=fingerprint("suppress_latents"),
     shell:
         "HF_HUB_OFFLINE=1 python scripts/suppress_latents.py --root {params.root}"
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
@@ -242,8 +249,8 @@ rule suppress_latents:
         " --class_latents {input.latents} --activity {input.activity}"
         " --directions {input.directions} --out {output.table}"
         f" --changes {{output.changes}} --name {EVALUATED}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
-        " --run_name {wildcards.run} {params.settings}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --method {wildcards.method} --run_name {wildcards.run} {params.settings}"
         " {params.encoder} --checkpoint {params.weights} {params.hub} {params.device}"
         " > {log} 2>&1"
 
@@ -277,10 +284,10 @@ rule show_suppression:
         weights=weights,
         hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
+        fit_dataset=fit_dataset,
         dose=SEGMENTED["suppression"]["dose"],
         pictures=flags(SEGMENTED["pictures"]),
         device=device,
-        code=fingerprint("show_suppression"),
     shell:
         "HF_HUB_OFFLINE=1 python scripts/show_suppression.py --root {params.root}"
         " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
@@ -289,5 +296,6 @@ rule show_suppression:
         " --class_latents {input.latents} --activity {input.activity} --out {output}"
         f" --name {EVALUATED} --encoder {{wildcards.encoder}}"
         " --method {wildcards.method} --run_name {wildcards.run} --dose={params.dose}"
+        " --fit_dataset {params.fit_dataset}"
         " {params.pictures} {params.encoder} --checkpoint {params.weights}"
         " {params.hub} {params.device} > {log} 2>&1"

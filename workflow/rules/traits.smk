@@ -1,5 +1,19 @@
 """From prototypes to how well they find traits: one job per family and step."""
 
+SCORES = (
+    config["storage"]["scores"]
+    + f"/{config['study']}/{{encoder}}/layer{{layer}}/{{method}}/{{address}}"
+    "/scores.h5"
+)
+TRAITS = f"{DATA}.traits.npz".format(dataset=EVALUATED)
+
+
+def family_scores(wildcards):
+    """The scores of a family."""
+    family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
+    address = addresses.of_scores(config, family, runs_of_family(wildcards))
+    return SCORES.format(**wildcards, address=address)
+
 
 rule score_images:
     """Score every image by every prototype of a family: the maximum over patches."""
@@ -7,33 +21,37 @@ rule score_images:
         shards=evaluated_shards,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:
-        f"{FAMILY}/scores.h5",
+        SCORES,
     log:
-        f"{FAMILY_LOGS}/score_images.log",
+        FAMILY_LOGS + "/score_images-{address}.log",
     benchmark:
-        f"{FAMILY_LOGS}/score_images.tsv"
+        FAMILY_LOGS + "/score_images-{address}.tsv"
     threads: 8
     resources:
         gpu=1,
         mem_mb=32000,
         runtime=120,
     params:
+        runs=runs_of_family,
+        fit_dataset=fit_dataset,
         device=device,
-        code=fingerprint("score_images"),
     shell:
         "python scripts/score_images.py --shards {input.shards}"
         " --layer {wildcards.layer} --checkpoints {input.checkpoints} --out {output}"
-        " {params.device} > {log} 2>&1"
+        f" --dataset {EVALUATED} --fit_dataset {{params.fit_dataset}}"
+        " --encoder {wildcards.encoder} --method {wildcards.method}"
+        " --runs {params.runs} {params.device} > {log} 2>&1"
 
 
 rule select_prototypes:
     """Choose a prototype for each trait on training images and test it on others."""
     input:
-        scores=f"{FAMILY}/scores.h5",
+        scores=family_scores,
         splits=SPLITS,
-        traits=f"{DATA}.traits.npz".format(dataset=EVALUATED),
+        traits=TRAITS,
     output:
-        f"{FAMILY}/ap.csv",
+        ap=f"{FAMILY}/ap.csv",
+        chosen=f"{FAMILY}/chosen_scores.h5",
     log:
         f"{FAMILY_LOGS}/select_prototypes.log",
     benchmark:
@@ -49,11 +67,14 @@ rule select_prototypes:
                 "selection_seeds": config["selection"]["seeds"],
             }
         ),
-        code=fingerprint("select_prototypes"),
+        runs=runs_of_family,
+        fit_dataset=fit_dataset,
     shell:
         "NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py"
         " --scores {input.scores} --splits {input.splits} --traits {input.traits}"
-        " --out {output}"
-        f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
-        " --layer {wildcards.layer} --method {wildcards.method} {params.selection}"
+        " --out {output.ap} --chosen {output.chosen}"
+        f" --study {config['study']} --dataset {EVALUATED}"
+        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
+        " --layer {wildcards.layer} --method {wildcards.method}"
+        " --runs {params.runs} {params.selection}"
         " > {log} 2>&1"

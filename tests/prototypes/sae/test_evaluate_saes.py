@@ -12,6 +12,7 @@ from recorded import LAYER, write_shards, write_split_list
 
 from vitproto.activations.stream import Activations
 from vitproto.cli import PROJECT
+from vitproto.families import FittedFamily
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae.evaluation import HeldOut, evaluate
 from vitproto.prototypes.scorer import DotProduct
@@ -20,6 +21,7 @@ from vitproto.runs import Run
 evaluate_saes = runpy.run_path(str(PROJECT / "scripts/evaluate_saes.py"))[
     "evaluate_saes"
 ]
+TOPK = FittedFamily("corpus", "tiny", LAYER, "topk")
 CFG = HeldOut(every=3, n_correlated=8, seed=0)
 FAMILY = {
     Run(20, 0, 0.001, 4.0): random_autoencoder(20, 6, l0=4),
@@ -28,7 +30,7 @@ FAMILY = {
 }
 
 
-def run_stage(folder, shards, manifest):
+def run_stage(folder, shards, manifest, runs=FAMILY):
     folder.mkdir()
     evaluate_saes(
         shards,
@@ -36,6 +38,8 @@ def run_stage(folder, shards, manifest):
         manifest,
         folder / "sae_metrics.csv",
         folder / "latents.h5",
+        runs=tuple(run.name for run in runs),
+        fit_dataset="corpus",
         encoder="tiny",
         layer=LAYER,
         method="topk",
@@ -47,7 +51,7 @@ def run_stage(folder, shards, manifest):
 
 def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
     x_NPD = normal(0, 25, 5, 6)
-    manifest = write_family(tmp_path, FAMILY)
+    manifest = write_family(tmp_path, FAMILY, TOPK)
     shards = write_shards(tmp_path, x_NPD)
     write_split_list(tmp_path, ["train"] * 25)
     metrics, latents = run_stage(tmp_path / "one", shards, manifest)
@@ -85,16 +89,16 @@ def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
 def test_prototypes_that_are_no_autoencoder_are_refused(tmp_path):
     path = tmp_path / "k4-seed0.safetensors"
     checkpoint.save(path, DotProduct(normal(0, 4, 6)), {})
-    checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): path})
+    checkpoint.write_manifest(tmp_path / "checkpoints.json", {Run(4, 0): path}, TOPK)
     shards = write_shards(tmp_path, normal(0, 6, 5, 6))
     write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="holds a dot_product, which reconstructs"):
-        run_stage(tmp_path / "out", shards, tmp_path / "checkpoints.json")
+        run_stage(tmp_path / "out", shards, tmp_path / "checkpoints.json", [Run(4, 0)])
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):
-    manifest = write_family(tmp_path, FAMILY)
+    manifest = write_family(tmp_path, FAMILY, TOPK)
     shards = write_shards(tmp_path, normal(0, 6, 5, 7))
     write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="of width 6, but those of layer 2 have 7"):
@@ -103,8 +107,21 @@ def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):
 
 def test_autoencoders_of_another_layer_than_they_are_measured_in_are_refused(tmp_path):
     of_another = {"fitted_to": {"encoder": "tiny"}, "layer": LAYER + 1}
-    manifest = write_family(tmp_path, FAMILY, **of_another)
+    manifest = write_family(tmp_path, FAMILY, TOPK, **of_another)
     shards = write_shards(tmp_path, normal(0, 25, 5, 6))
-    write_images(tmp_path, ["train"] * 25)
+    write_split_list(tmp_path, ["train"] * 25)
     with pytest.raises(ValueError, match=r"layer 3, but .*h5 with layer 2: use"):
         run_stage(tmp_path / "out", shards, manifest)
+
+
+def test_autoencoders_of_another_family_or_other_runs_are_refused(tmp_path):
+    shards = write_shards(tmp_path, normal(0, 6, 5, 6))
+    write_split_list(tmp_path, ["train"] * 6)
+    other = FittedFamily("corpus", "tiny", LAYER, "relu")
+    manifest = write_family(tmp_path, FAMILY, other)
+    with pytest.raises(ValueError, match="says method relu, expected method topk"):
+        run_stage(tmp_path / "a", shards, manifest)
+    manifest = write_family(tmp_path, FAMILY, TOPK)
+    message = "lacks k4-seed0, and holds k20-lr0.001-sparsity4-seed0 and 2 more"
+    with pytest.raises(ValueError, match=message):
+        run_stage(tmp_path / "b", shards, manifest, [Run(4, 0)])

@@ -286,6 +286,7 @@ def stage_command(folder, shards, runs, out, **changes):
         ),
         *("--runs", *runs),
         *("--encoder", "tiny", "--layer", str(LAYER), "--method", "topk"),
+        *("--fit_dataset", "corpus"),
         *("--store", str(folder / "store"), "--manifest", str(folder / out / "m.json")),
         *("--log", str(folder / out / "training.csv")),
         *("--unfinished", str(folder / out / "unfinished")),

@@ -1,0 +1,121 @@
+"""Files of image scores: which images, whose prototypes, and a table or two per run.
+
+An HDF5 file whose root attributes say which family was scored on which activations,
+with `image_ids` and a group per run. N images × K prototypes.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vitproto.families import ScoredFamily, check_family, check_runs
+from vitproto.runs import Run
+
+# What h5py raises depends on which part of a file is damaged.
+_DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
+_REMEDY = "delete it and score the images again"
+
+
+class ScoreFile:
+    """An open file of image scores; made by `open_score_file`.
+
+    Attributes:
+        path: where it lies.
+        attributes: what its root says: family, activations, code.
+        image_ids: one per row of each table.
+        runs: whose scores it holds, sorted.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, remedy: str):
+        """Read all but the tables."""
+        self.path = path
+        self._file, self._remedy = file, remedy
+        with self._named_damage():
+            self.attributes: dict[str, Any] = {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in file.attrs.items()
+            }
+            self.image_ids = file["image_ids"].asstr()[()].tolist()
+            names = [name for name in file if name != "image_ids"]
+            self.runs = sorted(map(Run.parse, names))
+            if len(self.image_ids) != self.attributes["n_images"]:
+                raise ValueError(
+                    f"{self.attributes['n_images']} images were scored, "
+                    f"{len(self.image_ids)} are listed"
+                )
+
+    def read(self, run: Run, table: str) -> np.ndarray:
+        """A whole table of a run."""
+        with self._named_damage():
+            return self._file[f"{run.name}/{table}"][()]
+
+    def attribute(self, run: Run, table: str, name: str) -> str:
+        """What a table says of itself."""
+        with self._named_damage():
+            return str(self._file[f"{run.name}/{table}"].attrs[name])
+
+    @contextmanager
+    def _named_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGES as error:
+            raise _damage(self.path, error, self._remedy) from error
+
+
+@contextmanager
+def open_score_file(
+    path: Path, family: ScoredFamily, runs: Collection[str], remedy: str
+) -> Iterator[ScoreFile]:
+    """Open a file of image scores, which must be this family's with these runs.
+
+    Args:
+        path: the file.
+        family: whose scores it should hold.
+        runs: the names of the runs that it should hold, all of them.
+        remedy: what to do if the file is not what it should be, for messages.
+
+    Raises:
+        ValueError: it is missing, damaged or another family's, or it lacks a run or
+            holds a surplus one.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except _DAMAGES as error:
+        raise _damage(path, error, remedy) from error
+    with file:
+        scored = ScoreFile(path, file, remedy)
+        check_family(path, scored.attributes, family, remedy)
+        check_runs(path, [run.name for run in scored.runs], runs, remedy)
+        yield scored
+
+
+@contextmanager
+def open_scores(
+    path: Path, family: ScoredFamily, runs: Collection[str]
+) -> Iterator[ScoreFile]:
+    """Open what `score_images` wrote; see `open_score_file` for what is refused."""
+    with open_score_file(path, family, runs, _REMEDY) as scored:
+        yield scored
+
+
+def read_scores(scored: ScoreFile, run: Run) -> np.ndarray:
+    """The scores of all images for all prototypes of a run: N × K, float32.
+
+    Raises:
+        ValueError: the table is damaged, or is not that of the run.
+    """
+    scores_NK = scored.read(run, "scores_NK")
+    expected = (len(scored.image_ids), run.n_prototypes)
+    if scores_NK.shape != expected or scores_NK.dtype != np.float32:
+        text = f"{run.name} is {scores_NK.dtype} of shape {scores_NK.shape}"
+        error = ValueError(f"{text}, expected float32 of shape {expected}")
+        raise _damage(scored.path, error, _REMEDY)
+    return scores_NK
+
+
+def _damage(path: Path, error: Exception, remedy: str) -> ValueError:
+    return ValueError(f"{path} is damaged or no file of scores ({error}): {remedy}")
