@@ -13,7 +13,7 @@ import pandas as pd
 from vitproto.files import whole_file
 
 COLUMNS = ["image_id", "path", "split", "class_name"]
-"""What there is to say of an image: the columns of both files."""
+"""What the list_* stages find of an image: the columns of both lists."""
 IMAGE_COLUMNS = ["image_id", "path"]
 SPLIT_COLUMNS = ["image_id", "split", "class_name"]
 SPLITS = ("train", "test")
