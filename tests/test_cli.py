@@ -30,7 +30,7 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
 
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
     stage = PROJECT / "scripts/list_cub200.py"
-    args = f"--name x --root {tmp_path}/gone --out {tmp_path}/i.csv"
+    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1
     assert len(shown.stderr.strip().splitlines()) == 1

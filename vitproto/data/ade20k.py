@@ -35,7 +35,7 @@ def read_images(root: Path) -> pd.DataFrame:
         root: `ADEChallengeData2016`, or the folder that holds it.
 
     Returns:
-        The columns of an image list, each split sorted by id; the id is the name
+        The columns of both lists, each split sorted by id; the id is the name
         without its suffix, and paths are relative to `root`.
 
     Raises:

@@ -28,7 +28,7 @@ def read_images(root: Path) -> pd.DataFrame:
         root: `CUB_200_2011`, or the folder that holds it.
 
     Returns:
-        The columns of an image list, in the order of `images.txt`; paths are
+        The columns of both lists, in the order of `images.txt`; paths are
         relative to `root`.
 
     Raises:

@@ -24,7 +24,7 @@ def read_images(root: Path) -> pd.DataFrame:
     `train` and `test`: these are then the splits, and the classes lie below them.
 
     Returns:
-        The columns of an image list, sorted by path folder for folder, whatever
+        The columns of both lists, sorted by path folder for folder, whatever
         the order of the file system. The id is the path without its suffix.
 
     Raises:

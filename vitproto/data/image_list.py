@@ -13,7 +13,7 @@ import pandas as pd
 from vitproto.files import whole_file
 
 COLUMNS = ["image_id", "path", "split", "class_name"]
-"""What there is to say of an image: the columns of both files."""
+"""What the list_* stages find of an image: the columns of both lists."""
 IMAGE_COLUMNS = ["image_id", "path"]
 SPLIT_COLUMNS = ["image_id", "split", "class_name"]
 SPLITS = ("train", "test")
@@ -22,8 +22,8 @@ SPLITS = ("train", "test")
 def read_image_list(path: Path) -> pd.DataFrame:
     """Which images does a data set hold, and in which order?
 
-    Everything is a string and stays one: ids such as `0001` and class names such
-    as `NA` come back as they were written.
+    Everything is a string and stays one: ids such as `0001` and `NA` come back as
+    they were written.
 
     Args:
         path: a CSV file with the columns `image_id, path`.

@@ -39,7 +39,7 @@ def check_labels(
             raise ValueError(
                 f"none of the {len(splits)} images is in the {split} split: prototypes "
                 "are chosen on train and scored on test images, so correct the column "
-                "`split` of the image list"
+                "`split` of DATASET.splits.csv"
             )
         _check_chance(labels_NT[in_split_N], trait_names, split)
 
