@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.fetched import Fetched, HubFile, write_fetched
@@ -30,6 +30,7 @@ TIMM = EncoderSettings(
     width=192,
     n_blocks=12,
 )
+TIMM_ON_HUB = dataclasses.replace(TIMM, checkpoint="hub")
 
 
 def config(vision=VISION):
@@ -66,21 +67,27 @@ def tuned(tmp_path):
     return new_model(tmp_path / "tuned", seed=2)
 
 
+def fetched(settings, folder, **contents):
+    """The same encoder with files as they are fetched from the hub."""
+    files = []
+    for name, content in contents.items():
+        file = HubFile("us/tiny", "c" * 40, name, len(content), "")
+        files.append(file)
+        file.at(folder / "hub").parent.mkdir(parents=True, exist_ok=True)
+        file.at(folder / "hub").write_bytes(content)
+    listed = Fetched(settings.model, settings.pretrained, files)
+    write_fetched(folder / "tiny.json", listed)
+    return dataclasses.replace(
+        settings, fetched=folder / "tiny.json", hub_cache=folder / "hub"
+    )
+
+
 @pytest.fixture
 def on_hub(original, tmp_path):
     """The same as `original`, as it was fetched from the hub, without weights."""
-    text = config().encode()
-    file = HubFile("us/tiny", "c" * 40, "open_clip_config.json", len(text), "")
-    place = file.at(tmp_path / "hub")
-    place.parent.mkdir(parents=True)
-    place.write_bytes(text)
-    write_fetched(tmp_path / "tiny.json", Fetched("hf-hub:us/tiny", "own", [file]))
-    return dataclasses.replace(
-        original,
-        model="hf-hub:us/tiny",
-        fetched=tmp_path / "tiny.json",
-        hub_cache=tmp_path / "hub",
-    )
+    settings = dataclasses.replace(original, model="hf-hub:us/tiny")
+    contents = {"open_clip_config.json": config().encode()}
+    return fetched(settings, tmp_path, **contents)
 
 
 def load(settings, file):
@@ -265,3 +272,46 @@ def test_a_file_that_does_not_fit_timm_s_model_is_refused(tiny_timm, tmp_path):
     assert "norm.weight" in said["shape"]
     assert "is for patches of 8 × 8 pixels, expected 16" in said["finer"]
     assert "it lacks cls_token, pos_embed, " in said["nothing"]
+
+
+def test_fetched_weights_of_a_plain_name_are_loaded_with_its_preprocessing(
+    tuned, tmp_path, monkeypatch
+):
+    open_clip = import_open_clip()
+    model = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/tiny-plain.json").write_text(json.dumps(model))
+    open_clip.add_model_config(tmp_path / "models")
+    tag = {"hf_hub": "us/tiny/", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    tags = {"own": {**tag, "interpolation": "bilinear", "resize_mode": "squash"}}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-plain", tags)
+    settings = EncoderSettings("tiny-plain", "own", "hub", 32, 8, 64, 3)
+    contents = {"open_clip_model.safetensors": save(tensors(tuned))}
+    encoder = load_encoder(fetched(settings, tmp_path, **contents), "float32", [0])
+    for key, weight in encoder.vision.state_dict().items():
+        assert torch.equal(weight, tuned.visual.state_dict()[key]), key
+    assert encoder.preprocessing.resize_mode == "squash"
+    assert encoder.preprocessing.mean == (0.5, 0.5, 0.5)
+
+
+def test_fetched_weights_of_timm_are_loaded_for_another_size_of_images(tmp_path):
+    import_open_clip()
+    import timm
+
+    torch.manual_seed(6)
+    name = "vit_tiny_patch16_224"
+    state = tensors(timm.create_model(name, num_classes=21_843, img_size=64))
+    contents = {"model.safetensors": save(state)}
+    encoder = load_encoder(fetched(TIMM_ON_HUB, tmp_path, **contents), "float32", [0])
+    found = encoder.vision.state_dict()
+    assert found["pos_embed"].shape[1] == 1 + 4  # of 32 pixels, not 64
+    for key in found.keys() - {"pos_embed"}:
+        assert torch.equal(found[key], state[key]), key
+    assert "state_dict" not in encoder.vision.pretrained_cfg
+
+
+def test_a_list_of_another_encoder_is_refused(tmp_path):
+    settings = fetched(TIMM_ON_HUB, tmp_path)
+    other = dataclasses.replace(settings, pretrained="augreg_in21k_ft_in1k")
+    with pytest.raises(ValueError, match="name the list of this encoder"):
+        load_encoder(other, "float32", [0])

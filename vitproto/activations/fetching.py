@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -178,5 +179,6 @@ def _remove_abandoned(hub_cache: Path, repository: str) -> None:
     """Delete parts of files that killed downloads left: the client does not."""
     blobs = hub_cache / ("models--" + repository.replace("/", "--")) / "blobs"
     for part in blobs.glob("*.incomplete"):
-        if time.time() - part.stat().st_mtime > _ABANDONED_S:
-            part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another job may do the same
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()

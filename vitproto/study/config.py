@@ -494,7 +494,7 @@ def missing_inputs(
         if file not in ("hub", "random") and not Path(file).is_file():
             missing.append(
                 f"the weights of {name} are not at {file}: set encoders: {name}: "
-                "checkpoint to the file, or to hub to download them"
+                "checkpoint to the file, or to hub to fetch them"
             )
     for name in sorted(imported):
         file = config["methods"]["imported"][name]

@@ -160,8 +160,9 @@ def encoder_files(wildcards):
         folder = Path(encoder["model"].removeprefix("local-dir:"))
         files += sorted(map(str, folder.glob("open_clip_*")))
     # Where it is missing, `missing_inputs` says so in a sentence.
-    if Path(encoder["checkpoint"]).is_file():
-        files.append(encoder["checkpoint"])
+    weights = encoder["checkpoint"]
+    if weights not in ("hub", "random") and Path(weights).is_file():
+        files.append(weights)
     return files + fetched_files(wildcards)
 
 
