@@ -27,6 +27,14 @@ SAME = {
         "other/__init__.py": "",
         "other/c.py": ALL,
     },
+    "a module of no package": {
+        "scripts/stage.py": STAGE.replace("pkg.a", "alone"),
+        "alone.py": ALL,
+    },
+    "a module beside the stage": {
+        "scripts/stage.py": STAGE.replace("pkg.a", "alone"),
+        "scripts/alone.py": ALL,
+    },
     "a function in a module of its own": {
         "scripts/stage.py": STAGE,
         "pkg/a.py": f"from pkg.b import g\nfrom numpy import pi\nLIMIT = pi\n{F}",

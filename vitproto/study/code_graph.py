@@ -30,7 +30,7 @@ class Code:
     nodes: Mapping[str, Node]
     """By where they lie."""
     packages: Mapping[str, str]
-    """The version of each package of others."""
+    """The version of each package of others, by its name: never that of a file."""
 
     def to_dict(self) -> dict[str, str]:
         """A text for each: the digest, and what its names lead to."""
@@ -110,11 +110,11 @@ def _read(code: Mapping[str, str]) -> Code:
     """Take apart what `to_dict` writes."""
     nodes = {}
     for place, text in code.items():
-        if "/" in place:
+        if not place.isidentifier():
             digest, *links = text.split(_BETWEEN)
             # A note that was edited may lack what it links to.
             nodes[place] = Node(digest, tuple(link for link in links if link in code))
-    packages = {name: text for name, text in code.items() if "/" not in name}
+    packages = {name: text for name, text in code.items() if name.isidentifier()}
     return Code(nodes, packages)
 
 

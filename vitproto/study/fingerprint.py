@@ -30,8 +30,8 @@ _ONLY_NAMES_OF_MODULES = r"\bin sys\.modules(?![.\[])|\bdel sys\.modules\["
 _NO_CODE = ("importlib.metadata", "importlib.resources")
 _IMPORT_BY_TEXT = {"__import__", "importlib.import_module"}
 
-# Stages ask for their own fingerprint. The code for that has no place in it: the
-# fingerprint is all that it could change.
+# Stages ask for their own fingerprint: the function of this name in the module of this
+# name. The code for that has no place in it: it could change nothing else.
 _OURSELVES = "fingerprint"
 
 
@@ -71,8 +71,7 @@ def reached(stage: str, project: Path = PROJECT) -> dict[str, str]:
     decorators, defaults, annotations and base classes. A class counts as a whole. Of
     a module that is imported, statements that do more than define names always count.
     Where names do not tell what is reached (a module is passed around, `globals()`,
-    `import *`), the whole module counts. A local variable is taken for the definition
-    of the same name: too much counts rather than too little.
+    `import *`), the whole module counts.
 
     A definition counts by what it says and by the definitions to which its names
     lead, not by where these lie or how they are imported: what moves stays the same.
