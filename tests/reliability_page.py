@@ -24,10 +24,10 @@ _FAILURES = """
 
 The run after each edit was made to fail in a stage drawn at random, just before the
 first result of the stage would have appeared, and the same command was given again
-(after `snakemake --unlock` where Snakemake itself was killed). A cell has the stage, and
-how many jobs ended well in the run that failed and in the one after it. Each time the
-rules above ran, and no others, and the tables came out as from scratch. Refused input
-is a damaged line in the file of labels, mended before the second run.
+(after `snakemake --unlock` where Snakemake itself was killed). A cell has the stage,
+and how many jobs ended well in the run that failed and in the one after it. Each time
+the rules above ran, and no others, and the tables came out as from scratch. Refused
+input is a damaged line in the file of labels, mended before the second run.
 
 """
 

@@ -33,7 +33,7 @@ def run(stage: Callable[..., None]) -> None:
 
 def _check_library(name: str) -> None:
     """Refuse to run a stage of one checkout with the library of another."""
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    script = Path(sys.argv[0])
     checkout = script.resolve().parent.parent
     if (checkout / "vitproto").is_dir() and checkout != PROJECT:
         sys.exit(
