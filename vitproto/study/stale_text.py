@@ -40,10 +40,12 @@ def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:
     for places, changes in _alike(jobs, verdict.changed):
         lines += ["", _name(jobs, places), *_some(changes)]
     # What is made of these needs no reasons of its own.
-    explained = {jobs[i].name for i in verdict.changed}
+    makers = {jobs[i].name for i in verdict.changed}
+    said = {change for changes in verdict.changed.values() for change in changes}
     alone: dict[int, tuple[str, ...]] = {}
     for i, changes in verdict.above.items():
-        if own := [c for c in changes if not any(name in c for name in explained)]:
+        others = [change for change in changes if change not in said]
+        if own := [c for c in others if not any(name in c for name in makers)]:
             alone[i] = tuple(own)
     for places, changes in _alike(jobs, alone):
         lines += ["", _name(jobs, places), *_some(changes)]
