@@ -111,7 +111,11 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
         (("dataset",), "demo_corpus", "has no labels: its layout is not cub200 or ade"),
         (("segmentation",), SEGMENTATION, "is for a data set of layout ade20k, and"),
-        (("storage",), {"activations": "a", "checkpoints": "c"}, "lacks scores, the f"),
+        (
+            ("storage",),
+            {"activations": "a", "checkpoints": "c", "weights": "w"},
+            "lacks scores, the f",
+        ),
         (
             ("datasets", "demo_birds", "draw"),
             {"n_species": 2, "n_training": 2, "image_size": 64, "seed": 0},

@@ -159,7 +159,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
         ("activations/shards.py", "raise _Damaged(", "raise OSError(", READERS),
         ("activations/shards.py", "expected float32 or float16", "expected", set()),
         # What asks for a fingerprint is not what it is a fingerprint of.
-        ("study/code_graph.py", "[:16]", "[:12]", {"find_stale"}),
+        ("study/code_graph.py", "[:16]", "[:12]", set()),
     ],
 )
 def test_an_edit_reaches_the_stages_that_it_can_change(project, file, old, new, stale):
@@ -191,7 +191,8 @@ def test_the_words_of_errors_decide_nothing_but_where_others_raise_them():
                 if re.search(rf"\b(str|repr)\({handler.name}\)|\.args\b", code):
                     found.add(file.name)
     # Of torchvision, of torch, and of Slurm.
-    assert found == {"torchvision_shim.py", "saev_format.py", "cluster.py"}
+    others = {"torchvision_shim.py", "saev_format.py", "weights_file.py", "cluster.py"}
+    assert found == others
 
 
 def test_a_data_file_that_a_stage_reads_counts(project):

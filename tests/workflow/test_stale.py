@@ -216,14 +216,15 @@ def test_what_changed_is_named(workdir, edit, stale, why):
 
 def test_results_made_of_an_earlier_input_are_stale(workdir):
     """A family that was made again, while the tables above it were not."""
-    set_key(workdir, "selection", "seeds", to=[0, 2])
-    family = f"{LAYER}/pca/ap.csv"
+    set_key(workdir, "methods", "kmeans", "n_iters", to=4)
+    family = f"{LAYER}/kmeans/ap.csv"
     assert snakemake(workdir, family, *EVERYTHING).returncode == 0
     _, said = find_stale(workdir)
-    assert "select_prototypes: results/tiny/tiny-vit/layer1/random/ap.csv" in said
-    assert "and 13 more\n    selection_seeds: 0 1 → 0 2\n" in said
-    earlier = "select_prototypes encoder=tiny-vit layer=3 method=pca"
+    other = f"{LAYER}/kmeansdistance/checkpoints.json"
+    assert f"fit_kmeans: {other}\n    n_iters: 5 → 4\n" in said
+    earlier = "fit_kmeans encoder=tiny-vit layer=3 method=kmeans"
     assert f"    it was made of an earlier {earlier}\n" in said
+    assert "tabulate_map: results/tiny/map_table.md and 1 more" in said
 
 
 def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):

@@ -211,8 +211,13 @@ def differences_above(then: Origin, now: Origin) -> list[str]:
         elif name not in then.jobs_above:
             changes.append(f"it was not made of {name}")
         elif then.jobs_above[name] != now.jobs_above[name]:
-            changes.append(f"it was made of an earlier {name}")
+            changes.append(earlier(name))
     return changes + _file_changes(then.files_above, now.files_above)
+
+
+def earlier(name: str) -> str:
+    """The change of a result whose input was made by an earlier form of a job."""
+    return f"it was made of an earlier {name}"
 
 
 def unknown_above(now: Origin) -> list[str]:

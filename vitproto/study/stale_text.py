@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from vitproto.study.origins import earlier
 from vitproto.study.staleness import Due, Job, Verdict
 
 N_CHANGES = 10
@@ -40,13 +41,13 @@ def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:
     for places, changes in _alike(jobs, verdict.changed):
         lines += ["", _name(jobs, places), *_some(changes)]
     # What is made of these needs no reasons of its own.
-    makers = {jobs[i].name for i in verdict.changed}
     said = {change for changes in verdict.changed.values() for change in changes}
-    alone: dict[int, tuple[str, ...]] = {}
-    for i, changes in verdict.above.items():
-        others = [change for change in changes if change not in said]
-        if own := [c for c in others if not any(name in c for name in makers)]:
-            alone[i] = tuple(own)
+    said |= {earlier(jobs[i].name) for i in verdict.changed}
+    alone = {
+        i: tuple(change for change in changes if change not in said)
+        for i, changes in verdict.above.items()
+        if not said.issuperset(changes)
+    }
     for places, changes in _alike(jobs, alone):
         lines += ["", _name(jobs, places), *_some(changes)]
     if above := verdict.above.keys() - alone.keys():
