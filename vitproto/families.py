@@ -40,8 +40,11 @@ class FittedFamily:
     fit_dataset: str
     """The data set that they were fitted to."""
     encoder: str
+    """What recorded the activations."""
     layer: int
+    """Of which block, counted from 0."""
     method: str
+    """How the prototypes were made."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def test_there_is_one_job_per_family_or_shard_and_step(shown):
         assert counts.pop(rule) == n_places
     assert counts.pop("fit_sae") == counts.pop("evaluate_saes") == n_places
     assert counts.pop("score_images") == counts.pop("select_prototypes") == n_families
+    assert counts.pop("fetch_weights") == 2  # encoders
     total = counts.pop("total")
     assert set(counts.values()) == {1}
     assert total == 72 + 6 * n_places + 2 * n_families + len(counts)

@@ -55,8 +55,8 @@ class Digests:
         self._changed = True
 
     def save(self) -> None:
-        """Remember what was found, if anything is new."""
-        if self._changed:
+        """Remember what was found, if anything is new, beside results that exist."""
+        if self._changed and self._path.parent.is_dir():
             files = [[name, known] for name, known in sorted(self._found.items())]
             with whole_file(self._path, shared=True) as partial:
                 text = json.dumps({"files": files, "same": self._same})

@@ -152,10 +152,13 @@ class _State:
 
 def content_of(result: Path, digests: Digests) -> str:
     """What a result holds: a digest; of a large file its size, of a folder nothing."""
-    if result.is_dir():
-        return ""
-    size = result.stat().st_size
-    return digests.of(result) if size <= READ_WHOLE_BYTES else f"{size} bytes"
+    try:
+        size = result.stat().st_size
+        if result.is_dir():
+            return ""
+        return digests.of(result) if size <= READ_WHOLE_BYTES else f"{size} bytes"
+    except FileNotFoundError:  # since it was looked for, while a run goes on
+        return "nothing"
 
 
 def origin_of_job(

@@ -5,6 +5,7 @@ remembers. It forgets a job that failed, and then takes what was made of its ear
 results for fresh.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class _StudyDag(DAG):
                     any_due = any(found not in (None, Due.NO) for found in waits_for)
                     due[job] = Due.YES if any_due else Due.NO
         self._needrun = {job for job, found in due.items() if found != Due.NO}
-        self._ready_jobs.clear()
+        # Jobs that failed and are to be tried again are ready although they have run.
+        self._ready_jobs &= self._running
         self._n_until_ready.clear()
         failed = self.workflow.scheduler.failed if self.workflow.scheduler else ()
         for job in self._needrun - running:
@@ -96,6 +98,7 @@ class _StudyDag(DAG):
         found = await super().finish(job, *others, **options)
         makes_small = any(j.rule.name in self.by_content for j in _members(job))
         if makes_small and self.workflow.is_main_process and not self.workflow.dryrun:
+            self._wait_for_notes(_members(job))
             look_again()
             await self.postprocess_after_update()
             self.take_back_notes()
@@ -113,8 +116,16 @@ class _StudyDag(DAG):
             if is_due and job not in running and not self.finished(job):
                 origins.take_back(map(Path, job.output))
 
+    def _wait_for_notes(self, jobs: Iterable[Any]) -> None:
+        """Until a network disk shows the notes of jobs that ran elsewhere."""
+        end = time.monotonic() + self.workflow.execution_settings.latency_wait
+        for output in (Path(file) for job in jobs for file in job.output):
+            while origins.read(output) is None and time.monotonic() < end:
+                time.sleep(0.1)
+
     def still_due(self) -> list[str]:
         """The names of jobs that are due although the run has ended well."""
+        self._wait_for_notes(self._finished)
         look_again()
         self.judge()
         jobs = [*self.jobs_judged.values()]
