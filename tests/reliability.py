@@ -265,7 +265,7 @@ def make_study(folder: Path) -> Path:
     return workdir
 
 
-def run(workdir: Path, *arguments: str, sabotage: str = "") -> Run:
+def run(workdir: Path, *arguments: str, sabotage: str = "", target: str = TABLE) -> Run:
     """Run the study; `sabotage` is a kind of failure and the stage that it strikes.
 
     The library of this checkout is on no path that the run is told of.
@@ -280,7 +280,7 @@ def run(workdir: Path, *arguments: str, sabotage: str = "") -> Run:
     command = 'MAIN_PID=$$ exec snakemake "$@"'
     with log.open("w") as file:
         process = subprocess.Popen(
-            ["bash", "-c", command, "bash", TABLE, *STUDY, *arguments],
+            ["bash", "-c", command, "bash", target, *STUDY, *arguments],
             cwd=workdir,
             env={**env, "SABOTAGE": sabotage, "SABOTAGED": str(mark)},
             stdout=file,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from reliability import (
     EDITS,
+    TABLE,
     make_study,
     run,
     tables,
@@ -45,8 +46,8 @@ def sharing(bare, tmp_path_factory):
     return make
 
 
-def run_well(workdir: Path, *arguments: str) -> Counter[str]:
-    found = run(workdir, *arguments)
+def run_well(workdir: Path, target: str = TABLE) -> Counter[str]:
+    found = run(workdir, target=target)
     assert not found.failed, found.said
     return found.finished
 
@@ -118,9 +119,9 @@ def test_the_graph_is_the_same_with_data_and_without(bare, tmp_path):
         shutil.rmtree(workdir / gone, ignore_errors=True)
         shown = run(workdir, "-n")
         assert not shown.failed, shown.said
-        graphs.append(re.findall(r"^rule \w+:|^    output: .*", shown.said, re.M))
+        graphs.append(sorted(re.findall(r"^    output: .*", shown.said, re.M)))
     assert graphs[0] == graphs[1] == graphs[2]
-    assert len(graphs[0]) > 20
+    assert len(graphs[0]) == 11
 
 
 def test_an_environment_that_moved_with_its_folder_is_mended(tmp_path):

@@ -59,7 +59,7 @@ def test_there_is_one_job_per_family_or_shard_and_step(shown):
     assert counts.pop("fetch_weights") == 2  # encoders
     total = counts.pop("total")
     assert set(counts.values()) == {1}
-    assert total == 72 + 6 * n_places + 2 * n_families + len(counts)
+    assert total == 72 + 2 + 6 * n_places + 2 * n_families + len(counts)
 
 
 def test_each_run_stands_in_the_command_of_its_family(shown):
