@@ -45,7 +45,7 @@ class Study:
                     command=rule,
                     settings={"n": 1},
                     files=(),
-                    raw=(reads,) if i == LIST else (),
+                    raw=(reads,) if i == LIST else None,
                     outputs=(output,),
                     needs=needs,
                     by_content=i == LIST,
@@ -191,9 +191,28 @@ def test_a_source_that_is_not_there_is_not_compared(study):
     assert study.due() == NOTHING
 
 
-def test_a_list_that_is_not_there_is_not_compared(study):
+@pytest.mark.parametrize("note_is_gone", [False, True])
+def test_a_list_that_is_gone_is_made_again_and_then_compared(study, note_is_gone):
+    """A job that failed leaves no list; somebody may have deleted it."""
     study.jobs[LIST].outputs[0].unlink()
+    if note_is_gone:
+        take_back(study.jobs[LIST].outputs)
+    study.source.write_text("2 b.jpg")
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
+    study.run(LIST, content="otherwise")
+    assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
+
+
+def test_a_list_without_its_note_is_made_again_and_then_compared(study):
     take_back(study.jobs[LIST].outputs)
+    assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
+    study.run(LIST)
+    assert study.due() == NOTHING
+
+
+def test_where_its_sources_are_not_a_list_that_is_gone_is_not_compared(study):
+    study.jobs[LIST].outputs[0].unlink()
+    study.source.unlink()
     assert study.due() == NOTHING
 
 

@@ -76,6 +76,8 @@ class Shard:
     """float32 or float16."""
     offset_N: np.ndarray
     """int64, the byte at which the patches of each image start."""
+    image_sha256_N: list[bytes] | None
+    """The digest of each image file, if the shard says."""
 
 
 def image_ids_digest(image_ids: Sequence[str]) -> str:
@@ -248,9 +250,15 @@ def read_image_digests(path: Path) -> list[bytes] | None:
     """The SHA-256 of each image file of a shard; None where that cannot be read."""
     try:
         with h5py.File(path, locking=False) as file:
-            return [digest.tobytes() for digest in file[_IMAGE_DIGESTS][:]]
-    except (OSError, KeyError, RuntimeError):
+            return _image_digests(file)
+    except (OSError, RuntimeError):
         return None
+
+
+def _image_digests(file: h5py.File) -> list[bytes] | None:
+    if _IMAGE_DIGESTS not in file:
+        return None
+    return [digest.tobytes() for digest in file[_IMAGE_DIGESTS][:]]
 
 
 def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
@@ -290,6 +298,7 @@ def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
         width=patches.shape[2],
         dtype=patches.dtype,
         offset_N=_chunk_offsets(patches, stat.st_size),
+        image_sha256_N=_image_digests(file),
     )
 
 

@@ -6,6 +6,8 @@ count over all shards in the order of the image list, patches row by row in the 
 """
 
 import copy
+import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +47,8 @@ class Activations:
         width: D.
         dtype: how the values are stored; readers give float32.
         layer: blocks counted from 0.
-        attributes: the root attributes, but for those that say how it was cut.
+        attributes: the root attributes, but for those that say how it was cut, and the
+            digest of all image files, in order, if the shards have theirs.
     """
 
     def __init__(self, shards: Sequence[Shard], layer: int):
@@ -61,6 +64,11 @@ class Activations:
             for name, value in first.attributes.items()
             if name not in SHARDING
         }
+        # What is fitted to these is known by it, however the data set was cut.
+        digests = [shard.image_sha256_N for shard in shards]
+        if None not in digests:
+            joined = b"".join(itertools.chain.from_iterable(digests))
+            self.attributes["images_sha256"] = hashlib.sha256(joined).hexdigest()
         self._shards = tuple(shards)
         lengths = [len(shard.offset_N) for shard in shards]
         self._shard_N = np.repeat(np.arange(len(shards), dtype=np.int32), lengths)

@@ -38,8 +38,8 @@ class Job:
     """The parameters that can change results."""
     files: tuple[Path, ...]
     """The inputs that no job makes."""
-    raw: tuple[RawFiles, ...]
-    """What it reads besides."""
+    raw: tuple[RawFiles, ...] | None
+    """What it reads besides; None of a rule that reads nothing else."""
     outputs: tuple[Path, ...]
     needs: Mapping[int, tuple[Path, ...]]
     """Which files it takes from other jobs, by their places in the list of jobs."""
@@ -106,7 +106,15 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         )
         for job, state in zip(jobs, states, strict=True)
     ]
-    remade: set[int] = set()  # jobs whose results count by content, and are due
+    # Jobs whose results count by content, and are due. Without such a result nothing
+    # says whether what is made of it is fresh, so it is made if its sources are here.
+    remade = {
+        i
+        for i, state in enumerate(states)
+        if jobs[i].by_content
+        and (state.missing or state.doubt)
+        and _has_sources(i, jobs, today[i])
+    }
     while True:
         verdict = _compare(jobs, today, states, remade)
         _decide(jobs, verdict, remade)
@@ -115,6 +123,12 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         if found <= remade:
             return verdict
         remade |= found
+
+
+def _has_sources(i: int, jobs: Sequence[Job], today: Origin) -> bool:
+    """Is there what a small result is made of? Data may have stayed elsewhere."""
+    is_drawn = any(not jobs[need].by_content for need in jobs[i].needs)
+    return jobs[i].raw is None or bool(today.files) or is_drawn
 
 
 @dataclass(frozen=True)
@@ -199,7 +213,7 @@ class _Code(NamedTuple):
 def _own_origin(job: Job, code: _Code, digests: Digests) -> Origin:
     """What a job would add today; nothing is said of its inputs yet."""
     files = {file.name: digests.of(file) for file in job.files if file.is_file()}
-    for raw in job.raw:
+    for raw in job.raw or ():
         files |= raw.digests(digests)
     return Origin(
         rule=job.rule,
@@ -221,7 +235,7 @@ def _with_known_images(
     """Look into images that differ from those recorded, perhaps only in their dates."""
     noted = state.origin.files if state.origin else {}
     files = {name: digests.earlier(digest) for name, digest in own.files.items()}
-    for images in job.raw:
+    for images in job.raw or ():
         today = files.get(images.what) if isinstance(images, Images) else None
         then = noted.get(images.what) if isinstance(images, Images) else None
         if today is None or then in (None, today) or state.missing:
@@ -295,28 +309,11 @@ def _decide(jobs: Sequence[Job], verdict: Verdict, remade: set[int]) -> None:
         elif i in verdict.missing:
             due, reasons = asked, ("it is not there",)
         verdict.due[i], verdict.reasons[i] = due, reasons
-        if due != Due.NO:
-            asks = Due.YES if due == Due.YES else Due.WAITS
-            _want_inputs(i, asks, jobs, verdict, wanted)
-
-
-def _want_inputs(
-    i: int,
-    asks: Due,
-    jobs: Sequence[Job],
-    verdict: Verdict,
-    wanted: dict[int, Due],
-) -> None:
-    """A job that is due asks for its inputs, and for the lists to compare them with."""
-    for need in jobs[i].needs:
-        lists = [
-            small
-            for small in jobs[need].needs
-            if jobs[small].by_content and small in verdict.missing
-        ]
-        for asked in (need, *lists):
-            if wanted.get(asked) != Due.YES:
-                wanted[asked] = asks
+        if due == Due.NO:
+            continue
+        for need in jobs[i].needs:
+            if wanted.get(need) != Due.YES:
+                wanted[need] = Due.YES if due == Due.YES else Due.WAITS
 
 
 def _forced(jobs: Sequence[Job]) -> set[int]:

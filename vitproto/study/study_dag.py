@@ -126,6 +126,7 @@ class _StudyDag(DAG):
     def still_due(self) -> list[str]:
         """The names of jobs that are due although the run has ended well."""
         self._wait_for_notes(self._finished)
+        self.forcerules, self.forcefiles = set(), set()  # what was forced has run
         look_again()
         self.judge()
         jobs = [*self.jobs_judged.values()]

@@ -59,7 +59,7 @@ def _job(
         command=job.rule.shellcmd,
         settings=settings_of(job.rule, job.params),
         files=tuple(Path(file) for file in job.input if Path(file) not in made),
-        raw=raw_files_of(job.params),
+        raw=raw_files_of(job.rule, job.params),
         outputs=tuple(map(Path, job.output)),
         needs=needs,
         by_content=by_content,
@@ -77,9 +77,10 @@ def settings_of(rule: Rule, params: Any) -> dict[str, Any]:
     return {name: params.get(name) for name in settings if name != READS}
 
 
-def raw_files_of(params: Any) -> tuple[RawFiles, ...]:
-    """What a job reads besides its inputs: the parameter `reads`."""
-    return tuple(params.get(READS, ()))
+def raw_files_of(rule: Rule, params: Any) -> tuple[RawFiles, ...] | None:
+    """What a job reads besides its inputs, if its rule has the parameter `reads`."""
+    names = [name for name, _ in rule.params.items()]
+    return tuple(params.get(READS)) if READS in names else None
 
 
 def note_origins(
@@ -121,7 +122,7 @@ def _noting_origin(rule: Rule, by_content: bool, digests: Digests) -> Any:
                 for file, noted in notes.items()
                 if not noted and not any(m.is_producer(str(file)) for m in makers)
             ),
-            raw=raw_files_of(params),
+            raw=raw_files_of(rule, params),
             outputs=tuple(results),
             needs={},
             by_content=by_content,
