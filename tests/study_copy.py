@@ -62,6 +62,12 @@ def snakemake(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def find(workdir: Path, pattern: str) -> str:
+    """The one file of that pattern, below `workdir`: paths hold digests of settings."""
+    (path,) = workdir.glob(pattern)
+    return str(path.relative_to(workdir))
+
+
 def rules_to_run(workdir: Path) -> list[str]:
     """The rules of the jobs that a run of the tiny study would run, sorted."""
     shown = snakemake(workdir, *TARGETS, "-n", "--configfile", "tiny.yaml")

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from slurm.cluster import all_jobs
 from slurm.study import ON_SLURM, TARGETS, on_cluster
+from study_copy import find
 
 pytestmark = pytest.mark.slurm
 
@@ -89,13 +90,15 @@ def test_after_all_that_the_bytes_are_those_of_a_local_run(outcome, local):
 
 
 def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
-    shard = "results/activations/tiny_birds/tiny-vit/shard-00000-of-00001.h5"
-    os.truncate(workdir / shard, 60_000)
-    scores = "results/scores/tiny/tiny-vit/layer3/random/scores.h5"
-    shown = run_on(slurm, workdir, scores, "--forcerun", "score_images")
-    log = "results/logs/tiny/tiny-vit/layer3/random/score_images.log"
-    _, words = shown.split(f"\nThe last lines of {log}:\n")
-    assert f"{shard} is damaged" in words.splitlines()[-1]
+    stage = workdir / "scripts/score_images.py"
+    starts = "    torch_device = pick_device(device)\n"
+    text = stage.read_text()
+    assert starts in text
+    stage.write_text(text.replace(starts, '    raise ValueError(f"no {out}")\n'))
+    scores = find(workdir, "results/scores/tiny/*/layer3/random/*/scores.h5")
+    shown = run_on(slurm, workdir, scores)
+    _, words = re.split(r"\nThe last lines of \S+/score_images-\w+\.log:\n", shown)
+    assert words.splitlines()[-1] == f"score_images: no {scores}"
     (slurm_log,) = re.findall(r"^See also (.*)$", shown, re.MULTILINE)
     assert "rule_score_images" in slurm_log
     assert os.path.isfile(slurm_log)

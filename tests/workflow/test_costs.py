@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from study_copy import copy_project, snakemake
+from study_copy import copy_project, find, snakemake
 
 from vitproto.device_memory import to_line
 from vitproto.study.jobs import study_jobs
@@ -123,7 +123,7 @@ def test_the_table_has_each_stage_with_all_its_jobs(costed):
 def test_a_record_that_is_gone_is_counted_and_reruns_nothing(costed, tmp_path):
     workdir = tmp_path / "copy"
     shutil.copytree(costed, workdir)
-    for rule in ("fit_pca.tsv", "score_images.tsv"):
+    for rule in ("fit_pca.tsv", "score_images-*.tsv"):
         next(workdir.glob(f"results/logs/tiny/**/pca/{rule}")).unlink()
     log = next(workdir.glob("results/logs/tiny/**/topk/fit_sae.log"))
     log.write_text(log.read_text() + to_line(3 * 2**30) + "\n")
@@ -172,7 +172,7 @@ def test_a_disk_that_is_too_small_stops_a_run_before_its_first_job(tmp_path):
 def test_a_file_that_is_made_again_needs_little_more_room(workdir):
     """A shard of 600 kB, with 100 kB free."""
     leave_free(workdir, 100_000)
-    shard = "results/activations/tiny_birds/tiny-vit/shard-00000-of-00002.h5"
+    shard = find(workdir, "results/activations/tiny_birds/*/*/shard-00000-of-00002.h5")
     command = (shard, "--configfile", "tiny.yaml")
     shown = snakemake(workdir, *command, "--forcerun", "record_activations")
     assert shown.returncode == 0, shown.stdout

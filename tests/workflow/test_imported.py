@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from study_copy import copy_project, snakemake
+from study_copy import copy_project, find, snakemake
 
 FAMILY = "results/tiny/tiny-vit/layer3/theirs"
-SCORES = "results/scores/tiny/tiny-vit/layer3/theirs/scores.h5"
+SCORES = "results/scores/tiny/tiny-vit/layer3/theirs/*/scores.h5"
 AP = (f"{FAMILY}/ap.csv", "--configfile", "tiny.yaml")
 WIDTH, N_LATENTS, TOP_K = 64, 16, 4
 
@@ -57,9 +57,9 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     assert {*ap.n_prototypes} == {N_LATENTS}
     assert ap.learning_rate.isna().all()
     assert ap.sparsity.isna().all()
-    with h5py.File(workdir / SCORES) as file:
+    with h5py.File(workdir / find(workdir, SCORES)) as file:
         scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][:]
-    shards = sorted(workdir.glob("results/activations/tiny_birds/tiny-vit/shard-*"))
+    shards = sorted(workdir.glob("results/activations/tiny_birds/tiny-vit/*/shard-*"))
     patches = []
     for shard in shards:
         with h5py.File(shard) as file:

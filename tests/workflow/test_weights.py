@@ -11,13 +11,21 @@ import yaml
 from fake_hub import FakeHub, serve
 from study_copy import PROJECT, copy_project, environment
 
+from vitproto.study.addresses import of_activations
+
 DEMO = PROJECT / "encoders/demo"
 NAMES = ("open_clip_config.json", "open_clip_model.safetensors")
 FETCHED = "results/weights/tiny-vit.json"
-BIRDS = "results/activations/tiny_birds/tiny-vit"
-SHARDS = [f"{BIRDS}/shard-{i:05d}-of-00003.h5" for i in range(3)]
 NOBODY = "http://127.0.0.1:9"
 CONFIG = ("--configfile", "tiny.yaml")
+
+
+def shards(workdir: Path) -> list[str]:
+    """Where the activations of the birds lie."""
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    address = of_activations(study, "tiny_birds", "tiny-vit")
+    folder = f"results/activations/tiny_birds/tiny-vit/{address}"
+    return [f"{folder}/shard-{i:05d}-of-00003.h5" for i in range(3)]
 
 
 def new_study(workdir: Path, **encoder) -> Path:
@@ -58,7 +66,7 @@ def snakemake(workdir: Path, address: str, *args: str) -> tuple[int, str]:
 
 
 def test_each_file_is_fetched_once_and_all_else_needs_no_hub(hub, workdir):
-    status, said = snakemake(workdir, hub.address, *SHARDS, "-n")
+    status, said = snakemake(workdir, hub.address, *shards(workdir), "-n")
     assert status == 0, said
     assert (
         "Fetch tiny-vit: hf-hub:us/tiny (own), from the Hugging Face hub to "
@@ -68,43 +76,45 @@ def test_each_file_is_fetched_once_and_all_else_needs_no_hub(hub, workdir):
     status, said = snakemake(workdir, hub.address, FETCHED)
     assert status == 0, said
     assert hub.downloads == {f"us/tiny/{name}": 1 for name in NAMES}
-    status, said = snakemake(workdir, NOBODY, *SHARDS[:2])
+    status, said = snakemake(workdir, NOBODY, *shards(workdir)[:2])
     assert status == 0, said
     digests = set()
-    for shard in SHARDS[:2]:
+    for shard in shards(workdir)[:2]:
         with h5py.File(workdir / shard) as file:
             digests.add(file.attrs["weights_digest"])
     assert len(digests) == 1
     shutil.rmtree(workdir / "results/weights/hub")
-    status, said = snakemake(workdir, NOBODY, SHARDS[2])
+    status, said = snakemake(workdir, NOBODY, shards(workdir)[2])
     assert status != 0
     assert "the encoder tiny-vit, hf-hub:us/tiny (own), lacks open_clip_con" in said
     assert f"fetch it again with `snakemake --force {FETCHED}`" in said
-    assert not (workdir / SHARDS[2]).exists()
+    assert not (workdir / shards(workdir)[2]).exists()
     status, said = snakemake(workdir, hub.address, "--force", FETCHED)
     assert status == 0, said
-    status, said = snakemake(workdir, NOBODY, *SHARDS)
+    status, said = snakemake(workdir, NOBODY, *shards(workdir))
     assert status == 0, said
     # The list has the same bytes as before, so the first two shards stayed.
     assert re.search(r"record_activations +1\n", said), said
 
 
 def test_a_file_that_changes_at_the_hub_counts_once_it_is_fetched_again(hub, workdir):
-    assert snakemake(workdir, hub.address, SHARDS[0])[0] == 0
+    assert snakemake(workdir, hub.address, shards(workdir)[0])[0] == 0
     text = hub.repositories["us/tiny"][NAMES[0]].decode()
     hub.repositories["us/tiny"][NAMES[0]] = text.replace("squash", "longest").encode()
-    assert "Nothing to be done" in snakemake(workdir, hub.address, SHARDS[0])[1]
+    assert (
+        "Nothing to be done" in snakemake(workdir, hub.address, shards(workdir)[0])[1]
+    )
     status, said = snakemake(workdir, hub.address, "--force", FETCHED)
     assert status == 0, said
     assert hub.downloads[f"us/tiny/{NAMES[0]}"] == 2
     assert hub.downloads[f"us/tiny/{NAMES[1]}"] == 1
-    status, said = snakemake(workdir, hub.address, SHARDS[0], "-n")
+    status, said = snakemake(workdir, hub.address, shards(workdir)[0], "-n")
     assert re.search(r"record_activations +1\n", said), said
 
 
 def test_a_file_of_weights_needs_only_the_configuration_of_a_repository(hub, tmp_path):
     workdir = new_study(tmp_path / "tuned", checkpoint="tuned.safetensors")
     shutil.copy(DEMO / NAMES[1], workdir / "tuned.safetensors")
-    status, said = snakemake(workdir, hub.address, SHARDS[0])
+    status, said = snakemake(workdir, hub.address, shards(workdir)[0])
     assert status == 0, said
     assert hub.downloads == {f"us/tiny/{NAMES[0]}": 1}
