@@ -27,7 +27,8 @@ first result of the stage would have appeared, and the same command was given ag
 (after `snakemake --unlock` where Snakemake itself was killed). A cell has the stage,
 and how many jobs ended well in the run that failed and in the one after it. Each time
 the rules above ran, and no others, and the tables came out as from scratch. Refused
-input is a damaged line in the file of labels, mended before the second run.
+input is a damaged line in the file of labels, mended before the second run. An empty
+cell was not tried in the run that wrote this page.
 
 """
 
@@ -51,8 +52,9 @@ def write_page(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
     text = _HEAD + _table(rows) + _FAILURES
     rows = [["edit", *FAILURES.values()], ["---"] * (1 + len(FAILURES))]
     for name in dict.fromkeys(name for name, _ in outcomes):
-        cells = [outcomes[name, failure] for failure in FAILURES]
-        rows.append([name, *(f"{c.stage} {c.n_first} + {c.n_second}" for c in cells)])
+        found = [outcomes.get((name, failure)) for failure in FAILURES]
+        cells = [f"{c.stage} {c.n_first} + {c.n_second}" if c else "" for c in found]
+        rows.append([name, *cells])
     PAGE.write_text(text + _table(rows), encoding="utf-8")
 
 
