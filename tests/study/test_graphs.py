@@ -3,12 +3,24 @@
 from pathlib import Path
 
 from vitproto.study.graphs import job_graph, rule_graph
-from vitproto.study.workflow_jobs import Job
+from vitproto.study.staleness import Job
 
 
 def job(rule, *needs, room="room", **wildcards):
-    outputs = (Path(rule),)
-    return Job(rule, room, wildcards, "", {}, (), outputs, needs, is_due=True)
+    return Job(
+        rule=rule,
+        room=room,
+        wildcards=wildcards,
+        command="",
+        settings={},
+        files=(),
+        raw=None,
+        outputs=(Path(rule),),
+        needs={need: () for need in needs},
+        by_content=False,
+        is_wanted=True,
+        is_forced=False,
+    )
 
 
 def arrows(graph):

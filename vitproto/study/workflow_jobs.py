@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snakemake.rules import Rule
 from snakemake.workflow import Workflow
 
 from vitproto.study import origins
@@ -68,7 +67,7 @@ def _job(
     )
 
 
-def settings_of(rule: Rule, params: Any) -> dict[str, Any]:
+def settings_of(rule: Any, params: Any) -> dict[str, Any]:
     """The parameters of a job that can change its results.
 
     Not those whose functions ask for `threads`: they say where and how a job runs.
@@ -77,7 +76,7 @@ def settings_of(rule: Rule, params: Any) -> dict[str, Any]:
     return {name: params.get(name) for name in settings if name != READS}
 
 
-def raw_files_of(rule: Rule, params: Any) -> tuple[RawFiles, ...] | None:
+def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
     """What a job reads besides its inputs, if its rule has the parameter `reads`."""
     names = [name for name, _ in rule.params.items()]
     return tuple(params.get(READS)) if READS in names else None
@@ -101,7 +100,7 @@ def note_origins(
             rule.run_func = _noting_origin(rule, rule.name in by_content, digests)
 
 
-def _noting_origin(rule: Rule, by_content: bool, digests: Digests) -> Any:
+def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
     """What runs a rule's command, and then notes the origin of its results."""
     run_command = rule.run_func
 
