@@ -22,13 +22,13 @@ that was edited before its first run.
 _FAILURES = """
 ## When the run fails
 
-The run after each edit was made to fail in a stage drawn at random, just before the
-first result of the stage would have appeared, and the same command was given again
-(after `snakemake --unlock` where Snakemake itself was killed). A cell has the stage,
-and how many jobs ended well in the run that failed and in the one after it. Each time
-the rules above ran, and no others, and the tables came out as from scratch. Refused
-input is a damaged line in the file of labels, mended before the second run. An empty
-cell was not tried in the run that wrote this page.
+Where a cell is filled, the run after the edit was made to fail in a stage drawn at
+random, just before the first result of the stage would have appeared, and the same
+command was given again (after `snakemake --unlock` where Snakemake itself was killed).
+The cell has the stage, and how many jobs ended well in the run that failed and in the
+one after it. Each time the rules above ran, and no others, and the tables came out as
+from scratch. Refused input is a damaged line in the file of labels, mended before the
+second run. An empty cell was not tried in the run that wrote this page.
 
 """
 
@@ -51,7 +51,7 @@ def write_page(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
     rows += [[name, _rules(edit.reruns)] for name, edit in EDITS.items()]
     text = _HEAD + _table(rows) + _FAILURES
     rows = [["edit", *FAILURES.values()], ["---"] * (1 + len(FAILURES))]
-    for name in dict.fromkeys(name for name, _ in outcomes):
+    for name in (name for name, edit in EDITS.items() if edit.reruns):
         found = [outcomes.get((name, failure)) for failure in FAILURES]
         cells = [f"{c.stage} {c.n_first} + {c.n_second}" if c else "" for c in found]
         rows.append([name, *cells])
