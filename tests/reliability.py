@@ -125,7 +125,7 @@ class Edit:
     reruns: list[str]
     """The rules whose jobs must run again, one word a job; no others may."""
     arguments: tuple[str, ...] = ()
-    """Of the first run after it."""
+    """Extra arguments for the first run after the edit."""
 
 
 EDITS = {

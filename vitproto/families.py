@@ -42,7 +42,7 @@ class FittedFamily:
     encoder: str
     """What recorded the activations."""
     layer: int
-    """Of which block, counted from 0."""
+    """Block number, counted from 0."""
     method: str
     """How the prototypes were made."""
 

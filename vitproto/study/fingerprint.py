@@ -51,8 +51,8 @@ class _Target(NamedTuple):
 def fingerprint(stage: str, project: Path = PROJECT) -> str:
     """A digest of all code that the stage `scripts/{stage}.py` can reach.
 
-    Snakemake compares it as a parameter of the stage's rule: a change makes the
-    stage's outputs stale, and no others.
+    Notes of origin hold it: a change makes the stage's results stale, and what is made
+    of them.
 
     Args:
         stage: name of a file in `scripts/`, without its suffix.

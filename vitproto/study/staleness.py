@@ -84,11 +84,6 @@ class Verdict:
     missing: set[int] = field(default_factory=set)
     """Results that are not there."""
 
-    def is_fresh(self, i: int) -> bool:
-        """Is this result there, and what today's code, settings and files make?"""
-        found = (self.changed, self.above, self.perhaps, self.unknown, self.missing)
-        return not any(i in kind for kind in found)
-
 
 def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
     """Which jobs are due, and why?

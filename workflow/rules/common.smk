@@ -210,11 +210,7 @@ def fitted_shards(wildcards):
 
 
 def same_centres(wildcards):
-    """The family that finds the same centres, so that two jobs need not; if any.
-
-    Not `ancient`: Snakemake 9.27 does not look at whether a job is stale if one that
-    it depends on is, even where it then does not run it for that.
-    """
+    """The family that finds the same centres, so that two jobs need not; if any."""
     family = Family(wildcards.encoder, int(wildcards.layer), "kmeans")
     if wildcards.method == "kmeans" or family not in FAMILIES:
         return []
@@ -292,8 +288,8 @@ def is_random(wildcards):
 
 
 # Where and how a job runs -------------------------------------------------------
-# Snakemake compares a rule's parameters with those of its last run, except those
-# whose functions ask for `threads`. These ask for it although they do not need it:
+# A result's note holds the parameters that made it, except those whose functions ask
+# for `threads`. These ask for it although they do not need it:
 # a data set that moved or another batch size changes no result and reruns nothing.
 
 
