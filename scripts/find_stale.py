@@ -10,6 +10,7 @@ from vitproto.cli import PROJECT, run
 from vitproto.study.config import check
 from vitproto.study.dry_run import dry_run
 from vitproto.study.stale_text import (
+    describe_absent,
     describe_due,
     describe_missing,
     describe_stale,
@@ -35,6 +36,8 @@ def find_stale(config: Positional[Path]) -> None:
         print(f"\n{describe_unknown(jobs, verdict)}")
     if verdict.missing:
         print(f"\n{describe_missing(jobs, verdict)}")
+    if verdict.absent:
+        print(f"\n{describe_absent(verdict)}")
     print(f"\n{describe_due(jobs, verdict)}")
     stale = (verdict.changed, verdict.above, verdict.perhaps, verdict.unknown)
     sys.exit(1 if any(stale) else 0)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,11 @@ def copy_images_without_dates(workdir: Path) -> None:
 
 
 def train_the_encoder_further(workdir: Path) -> None:
-    path = workdir / "encoders/demo/open_clip_model.safetensors"
+    train_further(workdir / "encoders/demo/open_clip_model.safetensors")
+
+
+def train_further(path: Path) -> None:
+    """Move the weights in a file a little."""
     noise = np.random.default_rng(0)
     weights = load_file(path)
     for name, values in weights.items():
@@ -132,8 +137,8 @@ EDITS = {
     "code: image scores": Edit(
         replace(
             "vitproto/traits/image_scores.py",
-            "torch.amax(scores_MK",
-            "torch.amin(scores_MK",
+            "torch.amax(products_KM",
+            "torch.amin(products_KM",
         ),
         SCORING,
     ),
@@ -286,6 +291,8 @@ def run(workdir: Path, *arguments: str, sabotage: str = "", target: str = TABLE)
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Tests that run in the background ignore Ctrl-C, and so would the run.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         status = process.wait()
         _wait_for_stages(process.pid)

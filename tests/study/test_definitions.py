@@ -296,11 +296,16 @@ PROJECTS = {
     },
     "texts of errors": {
         "scripts/stage.py": f"""
-            from pkg.a import count, Ours, Other
+            from pkg.a import count, Other
+            class Ours(ValueError): a = 111
+            class Keeps(ValueError):
+                def __init__(self, kind): self.kind = kind
             def run(x):
+                if x: raise Keeps("113")
                 if x > 100: raise ValueError("above 200")
                 if x: raise Ours(f"{{count(x)}} is 201", 101) from KeyError("202")
-                if x: raise Other(f"203 {{x}}" + str(x + 204), key="102")
+                if x: raise Ours(f"203 {{x}}" + str(x + 204), key="102")
+                if x: raise Other("114")
                 if x: raise OSError("206 %d" % (x + 207) if x else "208")
                 if x: raise RuntimeError("209 {{}}".format(x + 210), x + 103)
                 if x: return [ValueError("211"), OSError(f"212 {{x}}", 104)]
@@ -314,7 +319,6 @@ PROJECTS = {
             {RUN}""",
         "pkg/a.py": """
             def count(x): return 217
-            class Ours(ValueError): a = 111
             class Other(ValueError): a = 112
             """,
     },
@@ -450,14 +454,16 @@ def test_the_same_name_from_elsewhere_counts(project):
 
 
 def test_data_files_that_reached_code_names_count(project):
-    code = "def f(): return 'f.txt'\ndef g(): return 'g.txt'\n"
-    stage = "from pkg.a import f\nfrom importlib.resources import files\n"
-    stage += "X = f(), files('pkg.data') / 'h.txt'\n"
+    """Wherever they lie among the code, and however their path is put together."""
+    code = "def f(): return 'f.txt'\ndef g(): return 'g.txt'\nWEIGHTS = 'weights'\n"
+    stage = "from pkg.a import f, WEIGHTS\nfrom importlib.resources import files\n"
+    stage += "X = f(), files('pkg.data') / 'h.txt', 'tables/t.txt', WEIGHTS\n"
     write(project, {"scripts/stage.py": stage, "pkg/a.py": code})
-    write(project, {"pkg/f.txt": "1", "pkg/g.txt": "1", "pkg/h.txt": "1"})
-    write(project, {"pkg/data/__init__.py": "", "pkg/data/h.txt": "1"})
-    data = {name for name in reached("stage", project) if name.endswith(".txt")}
-    assert data == {"pkg/f.txt", "pkg/data/h.txt"}
+    data = {"pkg/f.txt", "pkg/data/h.txt", "pkg/x/tables/t.txt", "pkg/weights"}
+    write(project, dict.fromkeys([*data, "pkg/g.txt"], "1"))
+    write(project, {"pkg/data/__init__.py": ""})
+    known = {name.partition(":")[0] for name in reached("stage", project)}
+    assert known & {*data, "pkg/g.txt"} == data
     before = fingerprint("stage", project)
     (project / "pkg/g.txt").write_text("2")
     assert fingerprint("stage", project) == before

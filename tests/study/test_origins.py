@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from vitproto.study.origins import (
+    ABSENT,
+    ANY,
+    GONE,
     UNKNOWN,
     Note,
     Origin,
@@ -119,8 +122,31 @@ def test_what_its_inputs_would_be_made_of_differently_is_said(today, said):
 
 
 def test_files_that_are_not_here_are_not_compared():
-    assert differences(KMEANS, replace(KMEANS, files={})) == []
-    assert differences_above(KMEANS, replace(KMEANS, files_above={})) == []
+    absent = dict.fromkeys(KMEANS.files, ABSENT)
+    assert differences(KMEANS, replace(KMEANS, files=absent)) == []
+    absent = dict.fromkeys(KMEANS.files_above, ABSENT)
+    assert differences_above(KMEANS, replace(KMEANS, files_above=absent)) == []
+    assert differences(KMEANS, replace(KMEANS, files={ANY: ABSENT})) == []
+
+
+def test_files_that_are_no_longer_read_are_a_change():
+    """Else results of a fine-tuned model stay when the original is asked for again."""
+    (name,) = KMEANS.files
+    assert differences(KMEANS, replace(KMEANS, files={})) == [f"it read {name}"]
+    now = replace(KMEANS, files={name: GONE})
+    assert differences(KMEANS, now) == [f"{name} is gone"]
+    assert differences(replace(KMEANS, files={}), now) == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["{}", '{"format": 2}', '{"format": 2, "content": ""}', "[]", "{"]
+)
+def test_a_damaged_note_is_none(tmp_path, damage):
+    result = tmp_path / "ap.csv"
+    note(KMEANS, {result: "1"})
+    assert read(result) is not None
+    (tmp_path / ".origins/ap.csv.json").write_text(damage)
+    assert read(result) is None
 
 
 def test_what_only_a_job_that_is_due_can_tell_is_not_compared():

@@ -9,6 +9,7 @@ import pytest
 
 from vitproto.files import sha256_of
 from vitproto.study.digests import Digests
+from vitproto.study.origins import ABSENT, GONE
 from vitproto.study.raw_files import Contents, Files, Images, Names, look_again
 
 
@@ -61,10 +62,19 @@ def test_where_the_folder_lies_does_not_count(root, known):
 
 
 def test_without_images_or_their_list_nothing_is_said(root, known):
-    (root / "a/0.jpg").unlink()
-    assert digests(root, known)[0] is None
+    for path in root.rglob("*.jpg"):
+        path.unlink()
+    assert digests(root, known) == [ABSENT, ABSENT]
     (root.parent / "images.csv").unlink()
-    assert digests(root, known) == [None, None]
+    assert digests(root, known) == [ABSENT, ABSENT]
+
+
+def test_an_image_that_is_gone_counts(root, known):
+    before = digests(root, known)
+    (root / "a/0.jpg").unlink()
+    after = digests(root, known)
+    assert after[0] not in (before[0], ABSENT)
+    assert after[1] == before[1]
 
 
 def record(root, path, n=1):
@@ -126,7 +136,9 @@ def test_masks_count_by_content_whatever_their_dates(root, known):
 
 def test_what_is_not_there_says_nothing(root, known):
     gone = root / "gone"
-    assert Names("names", gone).digests(known) == {}
-    assert Contents("masks", gone).digests(known) == {}
-    files = Files((("gone", gone), ("there", root / "a/0.jpg")))
-    assert [*files.digests(known)] == ["there"]
+    assert Names("names", gone).digests(known) == {"names": ABSENT}
+    assert Contents("masks", gone).digests(known) == {"masks": ABSENT}
+    files = Files((("gone", gone), ("away", gone / "a"), ("there", root / "a/0.jpg")))
+    found = files.digests(known)
+    assert (found["gone"], found["away"]) == (GONE, ABSENT)
+    assert found["there"] == known.of(root / "a/0.jpg")

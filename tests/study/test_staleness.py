@@ -1,5 +1,6 @@
 """What is stale and what is due, on a chain of results and a few branches."""
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from vitproto.cli import PROJECT
 from vitproto.study import staleness
 from vitproto.study.digests import Digests
 from vitproto.study.origins import note, read, take_back
-from vitproto.study.raw_files import Files
+from vitproto.study.raw_files import Absent, Files
 from vitproto.study.staleness import (
     READ_WHOLE_BYTES,
     Due,
@@ -187,8 +188,29 @@ def test_a_result_edited_by_hand_is_due_if_the_run_asks_for_it(study):
 
 
 def test_a_source_that_is_not_there_is_not_compared(study):
-    study.source.unlink()
+    study.change(LIST, raw=(Absent("the data set birds"),))
     assert study.due() == NOTHING
+    assert study.judge().absent == ("the data set birds",)
+
+
+def test_a_source_that_is_gone_from_data_that_is_here_makes_its_list_due(study):
+    study.source.unlink()
+    assert study.due()[LIST] == Due.YES
+
+
+def test_checkpoints_that_are_gone_are_fitted_again_if_they_are_needed(study):
+    checkpoint = study.source.with_name("k4-seed0.safetensors")
+    manifest = study.source.with_name("checkpoints.json")
+    study.change(FIT, outputs=(manifest,))
+    study.change(TABLE, needs={FIT: (manifest,)})
+    runs = {"runs": [{"path": str(checkpoint)}]}
+    checkpoint.touch()
+    study.run(FIT, content=json.dumps(runs))
+    study.run(TABLE)
+    checkpoint.unlink()
+    assert study.due() == NOTHING
+    study.jobs[TABLE].outputs[0].unlink()
+    assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
 
 
 @pytest.mark.parametrize("note_is_gone", [False, True])
@@ -240,7 +262,7 @@ def test_a_note_of_another_version_vouches_for_nothing(study):
     for text in ("{}", '{"format": 1}', "damaged"):
         path.write_text(text)
         assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
-        assert study.judge().unknown[TABLE] == "nothing says what it was made of"
+        assert study.judge().unknown[TABLE] == "no note says what it was made of"
 
 
 def test_results_of_two_runs_side_by_side_are_not_one_result(study):

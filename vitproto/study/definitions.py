@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import TypeVar
 
 from vitproto.study.statement_text import (
+    ERRORS,
     FUNCTIONS,
     Context,
     Import,
@@ -136,6 +137,7 @@ def read_module(
         imported=imported,
         ours=ours,
         loggers=_loggers([node for node, _ in nodes], imported, ours),
+        plain_errors=_plain_errors([node for node, _ in nodes], ours),
         has_walrus=b":=" in source,
     )
     statements: list[Statement] = []
@@ -165,7 +167,8 @@ def _loggers(
     nodes: list[ast.stmt], imported: dict[str, list[Import]], ours: frozenset[str]
 ) -> frozenset[str]:
     """The names that are given to a logger, and to nothing else."""
-    plain = Context("", frozenset(), imported, ours, frozenset(), has_walrus=False)
+    none: frozenset[str] = frozenset()
+    plain = Context("", none, imported, ours, none, none, has_walrus=False)
     given = _by_name((name, node) for node in nodes for name in _names(node))
     return frozenset(
         name
@@ -176,6 +179,29 @@ def _loggers(
         and isinstance(node.value, ast.Call)
         and plain.full_names(node.value.func) == {"logging.getLogger"}
     )
+
+
+def _plain_errors(nodes: list[ast.stmt], ours: frozenset[str]) -> frozenset[str]:
+    """The errors that are built-in ones under a name of their own."""
+    given = _by_name((name, node) for node in nodes for name in _names(node))
+    return frozenset(
+        name
+        for name, (node, *others) in given.items()
+        if isinstance(node, ast.ClassDef)
+        and not others
+        and not (node.decorator_list or node.keywords)
+        and all(
+            isinstance(base, ast.Name) and base.id in ERRORS - ours
+            for base in node.bases
+        )
+        and all(_is_plain(part) for part in node.body)
+    )
+
+
+def _is_plain(part: ast.stmt) -> bool:
+    """A text, nothing, or `a = 1`: part of a class that does nothing."""
+    is_constant = isinstance(part, ast.Assign) and isinstance(part.value, ast.Constant)
+    return is_constant or isinstance(part, ast.Pass) or is_text(part)
 
 
 def _names(node: ast.stmt) -> Iterator[str]:

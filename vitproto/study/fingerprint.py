@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -392,20 +392,22 @@ class _Search:
             behind.append((name, name))
 
     def _find_data(self, name: str, statement: Statement) -> None:
-        """Note the files that a statement names, beside its module or in a package."""
-        texts = statement.text.texts
-        files = [
-            text
-            for text in texts
-            if re.fullmatch(r"\w[\w-]*(\.\w+)+", text) and not text.endswith(".py")
-        ]
-        if files:
-            dotted = [text for text in texts if re.fullmatch(r"[\w.]+", text)]
-            packages = [text for text in dotted if self._module(text) is not None]
-            for module in [name, *packages]:
-                paths = [self._files[module].with_name(file) for file in files]
-                found = [path for path in paths if path.is_file()]
-                self._data.setdefault(statement, []).extend(found)
+        """Note the files that a statement may read: those of a name that it says."""
+        said = {text.rpartition("/")[2] for text in statement.text.texts}
+        found = [file for text in said for file in self._data_files.get(text, ())]
+        self._data.setdefault(statement, []).extend(found)
+
+    @cached_property
+    def _data_files(self) -> dict[str, list[Path]]:
+        """All files beside the code that are no code, by name."""
+        found: dict[str, list[Path]] = {}
+        folders = [file.parent for file in self.project.glob("*/__init__.py")]
+        for folder in sorted({*folders, self.project / "scripts"}):
+            for file in sorted(folder.rglob("*")):
+                is_hidden = any(part[0] in "._" for part in file.parts[-2:])
+                if not is_hidden and file.suffix != ".py" and file.is_file():
+                    found.setdefault(file.name, []).append(file)
+        return found
 
     # What was reached, in writing.
 

@@ -5,6 +5,7 @@ lines of a traceback to whatever these raise.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from snakemake.exceptions import CliException
 from snakemake.logging import logger
@@ -28,6 +29,11 @@ def check_before_first_job(
             problems.append(
                 "--touch would call results fresh that today's code and settings did "
                 "not make: run without it"
+            )
+        if not Path("scripts").is_dir():
+            problems.append(
+                f"{Path.cwd()} holds no scripts/: run where the Snakefile lies, "
+                f"{Path(workflow.basedir)}, or with --directory"
             )
         if problems:
             raise CliException("\n".join(problems))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,15 @@ FORMAT = 2
 
 UNKNOWN = "unknown"
 """Stands for a digest that only a job which is due can tell."""
+
+ABSENT = "absent"
+"""Stands for that of a file whose whole folder or data set is not here."""
+
+GONE = "gone"
+"""Stands for that of a file which is not there, although its folder is."""
+
+ANY = "*"
+"""Stands for the name of every file of what is not here, so that none is known."""
 
 # Which part of a data set a job worked on, and where its results lie. Nothing that is
 # made of all parts depends on how they were cut, so their origins must not either.
@@ -143,7 +152,8 @@ def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
         for name, digest in each.items():
             found.setdefault(name, set()).add(digest)
     return {
-        name: UNKNOWN if UNKNOWN in digests else " ".join(sorted(digests))
+        name: next((d for d in (UNKNOWN, ABSENT) if d in digests), None)
+        or " ".join(sorted(digests))
         for name, digests in sorted(found.items())
     }
 
@@ -173,11 +183,16 @@ def read(result: Path) -> Note | None:
     """What lies beside a result; None where nothing does that this version can read."""
     try:
         text = json.loads(_noted_at(result).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except ValueError:  # damaged
         return None
     if not isinstance(text, dict) or text.pop("format", None) != FORMAT:
+        return None
+    if text.keys() != {"content", *(field.name for field in fields(Origin))}:
+        return None
+    maps = ("wildcards", "settings", "code", "files", "jobs_above", "files_above")
+    if not all(isinstance(text[name], dict) for name in maps):
         return None
     content = text.pop("content")
     return Note(Origin(**text), content)
@@ -186,7 +201,7 @@ def read(result: Path) -> Note | None:
 def differences(then: Origin, now: Origin) -> list[str]:
     """What a job would do differently today, one sentence each.
 
-    Files that are not there today cannot be compared.
+    Files of what is not here today cannot be compared.
     """
     same_code = then.fingerprint == now.fingerprint
     changes = [] if same_code else changes_of_code(then.code, now.code)
@@ -226,12 +241,16 @@ def unknown_above(now: Origin) -> list[str]:
 
 
 def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    known = {name: digest for name, digest in now.items() if digest != UNKNOWN}
-    return [
-        f"{name} changed" if name in then else f"it did not read {name}"
-        for name, digest in sorted(known.items())
-        if then.get(name) != digest
-    ]
+    changes = []
+    for name, digest in sorted(now.items()):
+        if digest in (UNKNOWN, ABSENT) or digest == then.get(name, GONE):
+            continue
+        changed = "is gone" if digest == GONE else "changed"
+        read = name in then
+        changes.append(f"{name} {changed}" if read else f"it did not read {name}")
+    if ANY not in now:
+        changes += [f"it read {name}" for name in sorted(then.keys() - now.keys())]
+    return changes
 
 
 def _noted_at(result: Path) -> Path:

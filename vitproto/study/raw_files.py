@@ -18,7 +18,7 @@ from vitproto.activations.sharding import shard_range
 from vitproto.files import sha256_of
 from vitproto.progress import progress_bar
 from vitproto.study.digests import Digests
-from vitproto.study.origins import image_sum
+from vitproto.study.origins import ABSENT, ANY, GONE, image_sum
 
 
 class Stat(NamedTuple):
@@ -33,8 +33,22 @@ class RawFiles(Protocol):
     """Files that a job reads: rules list them as a parameter, which is no setting."""
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """Their digests today by name; nothing of what is not there."""
+        """Their digests today by name; of what is not there `ABSENT` or `GONE`."""
         ...
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What is not here, so that nothing of it can be compared."""
+
+    what: str
+    """What messages call it: `the data set birds (root: /data/birds)`."""
+    file: str = ANY
+    """The name of the file that a job would read; any if nobody knows."""
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """Whatever a job has read of it, it may read again."""
+        return {self.file: ABSENT}
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,8 @@ class Files:
     """What messages call each, and where it is."""
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """The digest of each; nothing of one that is not there."""
-        return {what: known.of(path) for what, path in self.paths if path.is_file()}
+        """The digest of each."""
+        return {what: _digest_of(path, known) for what, path in self.paths}
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class Names:
     def digests(self, known: Digests) -> dict[str, str]:
         """One digest of all names; of hidden files none."""
         if not self.folder.is_dir():
-            return {}
+            return {self.what: ABSENT}
         names = "\n".join(sorted(files_below(self.folder)))
         return {self.what: hashlib.sha256(os.fsencode(names)).hexdigest()}
 
@@ -75,7 +89,7 @@ class Contents:
     def digests(self, known: Digests) -> dict[str, str]:
         """One digest of all names and contents."""
         if not self.folder.is_dir():
-            return {}
+            return {self.what: ABSENT}
         digest = hashlib.sha256()
         for name in sorted(files_below(self.folder)):
             digest.update(os.fsencode(name) + b"\0")
@@ -95,9 +109,9 @@ class Images:
     n_shards: int
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """A sum over images; nothing while there is no list, or if one is missing."""
+        """A sum over images; `ABSENT` if there is no list, or none of the images."""
         digest = _digest_of_images(self.root, self.images, self.i_shard, self.n_shards)
-        return {} if digest is None else {self.what: digest}
+        return {self.what: digest or ABSENT}
 
     def are_those_of(self, shard: Path) -> bool:
         """Was a shard recorded from images of this content, whatever their dates?"""
@@ -107,6 +121,8 @@ class Images:
         found = _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
         recorded = read_image_digests(shard)
         if found is None or recorded is None or len(recorded) != len(found):
+            return False
+        if None in found.values():
             return False
         with progress_bar(len(found), "images compared") as progress:
             for path, digest in zip(found, recorded, strict=True):
@@ -126,7 +142,7 @@ def _digest_of_images(
 
 def _stats_of_images(
     root: Path, images: Path, i_shard: int, n_shards: int
-) -> dict[str, Stat] | None:
+) -> dict[str, Stat | None] | None:
     if not root.is_dir() or not images.is_file():
         return None
     paths = _listed_paths(images)
@@ -135,16 +151,19 @@ def _stats_of_images(
     found = {}
     for i in shard_range(len(paths), i_shard, n_shards):
         folder, _, name = paths[i].rpartition("/")
-        stat = _list(os.path.join(root, folder)).files.get(name)
-        if stat is None:
-            return None
-        found[paths[i]] = stat
-    return found
+        found[paths[i]] = _list(os.path.join(root, folder)).files.get(name)
+    return found if any(found.values()) else None
 
 
-def _of_image(image: tuple[str, Stat]) -> bytes:
+def _digest_of(path: Path, known: Digests) -> str:
+    if path.is_file():
+        return known.of(path)
+    return GONE if path.parent.is_dir() else ABSENT
+
+
+def _of_image(image: tuple[str, Stat | None]) -> bytes:
     path, stat = image
-    text = f"{path}\0{stat.size}\0{stat.mtime_ns}"
+    text = f"{path}\0{stat.size}\0{stat.mtime_ns}" if stat else f"{path}\0{GONE}"
     return hashlib.sha256(text.encode()).digest()
 
 

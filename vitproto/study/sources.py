@@ -1,6 +1,6 @@
 """Which files of a data set each stage reads; none of those that the project draws.
 
-Their content counts, wherever they lie. A file that is not there does not count: the
+Their content counts, wherever they lie. What is not here at all is not compared: the
 graph of a study shows without data.
 """
 
@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vitproto.activations.fetched import HUB, RANDOM
 from vitproto.data import ade20k_layout, cub200_layout
-from vitproto.study.raw_files import Contents, Files, Images, Names, RawFiles
+from vitproto.study.raw_files import Absent, Contents, Files, Images, Names, RawFiles
 
 Dataset = Mapping[str, Any]
 
@@ -27,12 +28,14 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
         return []
     root = Path(dataset["root"])
     if dataset["layout"] == "image_folder":
+        if not root.is_dir():
+            return [_absent(name, dataset)]
         return [Names(f"the names in {name}", root)]
     if dataset["layout"] == "cub200":
-        return _cub200_files(name, root, "images.txt", "train_test_split.txt")
+        return _cub200_files(name, dataset, "images.txt", "train_test_split.txt")
     top = _ade20k_top(root)
     if top is None:
-        return []
+        return [_absent(name, dataset)]
     folders = [
         Names(f"the names in {name}/{part}", top / part) for part in _ADE20K_FOLDERS
     ]
@@ -46,24 +49,26 @@ def of_traits(name: str, dataset: Dataset) -> list[RawFiles]:
         return []
     root = Path(dataset["root"])
     labels = "attributes/image_attribute_labels.txt"
-    texts = _cub200_files(name, root, "images.txt", labels)
+    texts = _cub200_files(name, dataset, "images.txt", labels)
     try:
         file = cub200_layout.find_attributes(cub200_layout.find_layout(root).metadata)
     except ValueError:
-        return texts
+        return [*texts, _absent(name, dataset)]
     return [*texts, Files(((f"{file.name} of {name}", file),))]
 
 
 def of_patch_labels(name: str, dataset: Dataset) -> list[RawFiles]:
     """What the patch labels of a data set in the layout of ADE20K are made of."""
-    top = None if "draw" in dataset else _ade20k_top(Path(dataset["root"]))
-    if top is None:
+    if "draw" in dataset:
         return []
+    top = _ade20k_top(Path(dataset["root"]))
+    if top is None:
+        return [_absent(name, dataset)]
     parts: list[RawFiles] = [Contents(f"the masks of {name}", top / "annotations")]
     try:
         classes = ade20k_layout.find_object_info(top)
     except ValueError:
-        return parts
+        return [*parts, _absent(name, dataset)]
     return [*parts, Files(((f"{classes.name} of {name}", classes),))]
 
 
@@ -81,15 +86,46 @@ def of_shard(
     """
     if "draw" in dataset:
         return []
-    what = f"an image of {name}"
-    return [Images(what, Path(dataset["root"]), images, i_shard, n_shards)]
+    what, root = f"an image of {name}", Path(dataset["root"])
+    found: list[RawFiles] = [Images(what, root, images, i_shard, n_shards)]
+    return found if root.is_dir() else [*found, _absent(name, dataset)]
 
 
-def _cub200_files(name: str, root: Path, *files: str) -> list[RawFiles]:
-    try:
-        metadata = cub200_layout.find_layout(root).metadata
-    except ValueError:
+def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
+    """The files of an encoder that are not here, so that no rule can list them.
+
+    Args:
+        name: what the configuration calls the encoder.
+        encoder: its section there.
+    """
+    model, checkpoint = encoder["model"], encoder["checkpoint"]
+    missing: list[RawFiles] = []
+    if model.startswith("local-dir:"):
+        folder = model.removeprefix("local-dir:")
+        if not any(Path(folder).glob("open_clip_*")):
+            missing.append(Absent(f"the encoder {name} (model: {model})"))
+    if checkpoint not in (HUB, RANDOM) and not Path(checkpoint).is_file():
+        what = f"the weights of {name} (checkpoint: {checkpoint})"
+        missing.append(Absent(what, Path(checkpoint).name))
+    return missing
+
+
+def of_imported(name: str, file: Path) -> list[RawFiles]:
+    """The file of an imported method, if it is not here."""
+    if file.is_file():
         return []
+    return [Absent(f"the autoencoder {name} (imported: {file})", file.name)]
+
+
+def _absent(name: str, dataset: Dataset) -> Absent:
+    return Absent(f"the data set {name} (root: {dataset['root']})")
+
+
+def _cub200_files(name: str, dataset: Dataset, *files: str) -> list[RawFiles]:
+    try:
+        metadata = cub200_layout.find_layout(Path(dataset["root"])).metadata
+    except ValueError:
+        return [_absent(name, dataset)]
     return [Files(tuple((f"{f} of {name}", metadata / f) for f in files))]
 
 

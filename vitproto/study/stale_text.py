@@ -81,6 +81,12 @@ def describe_missing(jobs: Sequence[Job], verdict: Verdict) -> str:
     return f"Not there: {_count(jobs, verdict.missing)}"
 
 
+def describe_absent(verdict: Verdict) -> str:
+    """Which data and weights could not be compared."""
+    names = ", ".join(verdict.absent)
+    return f"Not here, so nothing of it was compared: {names}"
+
+
 def describe_due(jobs: Sequence[Job], verdict: Verdict) -> str:
     """How many jobs a run would run, by rule."""
     due = [i for i, found in verdict.due.items() if found == Due.YES]

@@ -7,6 +7,7 @@ own job and of every job above it. So whatever happens to a run, what it left un
 found again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -17,8 +18,11 @@ from vitproto.study import origins
 from vitproto.study.code_graph import digest_of_code
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import reached
-from vitproto.study.origins import UNKNOWN, Origin, content_name
-from vitproto.study.raw_files import Images, RawFiles
+from vitproto.study.origins import ABSENT, GONE, UNKNOWN, Origin, content_name
+from vitproto.study.raw_files import Absent, Images, RawFiles
+
+MANIFEST = "checkpoints.json"
+"""Lists files that studies share, so that they are no outputs: the checkpoints."""
 
 READ_WHOLE_BYTES = 2**26
 """Results up to this size are known by their content, larger ones by their size."""
@@ -83,6 +87,8 @@ class Verdict:
     """Results that no note vouches for, and why."""
     missing: set[int] = field(default_factory=set)
     """Results that are not there."""
+    absent: tuple[str, ...] = ()
+    """Data and weights that are not here, so that nothing of them was compared."""
 
 
 def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
@@ -110,8 +116,11 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         and (state.missing or state.doubt)
         and _has_sources(i, jobs, today[i])
     }
+    raw = [each for job in jobs for each in job.raw or ()]
+    absent = sorted({each.what for each in raw if isinstance(each, Absent)})
     while True:
         verdict = _compare(jobs, today, states, remade)
+        verdict.absent = tuple(absent)
         _decide(jobs, verdict, remade)
         due = {i for i, found in verdict.due.items() if found != Due.NO}
         found = {i for i in due if jobs[i].by_content}
@@ -123,7 +132,8 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
 def _has_sources(i: int, jobs: Sequence[Job], today: Origin) -> bool:
     """Is there what a small result is made of? Data may have stayed elsewhere."""
     is_drawn = any(not jobs[need].by_content for need in jobs[i].needs)
-    return jobs[i].raw is None or bool(today.files) or is_drawn
+    known = [d for d in today.files.values() if d not in (ABSENT, GONE)]
+    return jobs[i].raw is None or bool(known) or is_drawn
 
 
 @dataclass(frozen=True)
@@ -147,16 +157,31 @@ class _State:
         counted = {content_name(o): c for o, c in contents.items() if job.by_content}
         known = [note for note in notes if note is not None]
         if not known:
-            return cls(missing, None, "nothing says what it was made of", counted)
+            return cls(missing, None, "no note says what it was made of", counted)
         doubt = ""
         if len(known) < len(notes):
-            doubt = "nothing says what a part of it was made of"
+            doubt = "no note says what a part of it was made of"
         elif any(note.origin != known[0].origin for note in known):
             doubt = "its parts were not made together"
         for output, note in zip(found, notes, strict=True):
             if note is not None and note.content != contents[output]:
                 doubt = f"{output} is not as it was made"
+        doubt = doubt or _lost(found)
         return cls(missing, known[0].origin, doubt, counted)
+
+
+def _lost(results: Sequence[Path]) -> str:
+    """Which checkpoint that a manifest lists is gone from their storage?"""
+    for manifest in results:
+        if manifest.name == MANIFEST:
+            try:
+                runs = json.loads(manifest.read_text(encoding="utf-8"))["runs"]
+                files = [Path(run["path"]) for run in runs]
+            except (OSError, ValueError, KeyError, TypeError):
+                return f"{manifest} is damaged"
+            if gone := [file for file in files if not file.is_file()]:
+                return f"{gone[0]}, which {manifest} lists, is gone"
+    return ""
 
 
 def content_of(result: Path, digests: Digests) -> str:
@@ -190,6 +215,8 @@ def origin_of_job(
     by_origin = [origin for origin in noted.values() if not origin.by_content]
     jobs_above, files_above = origins.above(by_origin, contents)
     own = _own_origin(job, _Code.read(job.rule, project), digests)
+    files = {name: d for name, d in own.files.items() if d != ABSENT}
+    own = replace(own, files=files)
     return replace(own, jobs_above=jobs_above, files_above=files_above)
 
 
@@ -233,7 +260,7 @@ def _with_known_images(
     for images in job.raw or ():
         today = files.get(images.what) if isinstance(images, Images) else None
         then = noted.get(images.what) if isinstance(images, Images) else None
-        if today is None or then in (None, today) or state.missing:
+        if today in (None, ABSENT) or then in (None, today) or state.missing:
             continue
         if images.are_those_of(job.outputs[0]):
             digests.note_same(own.files[images.what], then)
@@ -260,8 +287,8 @@ def _compare(
             for name in map(content_name, files):
                 if need in remade:
                     contents[name] = UNKNOWN
-                elif name in states[need].contents:
-                    contents[name] = states[need].contents[name]
+                else:
+                    contents[name] = states[need].contents.get(name, ABSENT)
         jobs_above, files_above = origins.above(by_origin, contents)
         now = replace(own[i], jobs_above=jobs_above, files_above=files_above)
         today.append(now)

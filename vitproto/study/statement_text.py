@@ -14,12 +14,12 @@ from functools import cache
 from typing import NamedTuple
 
 # The texts that these get are read by people.
-_ERRORS = {
+ERRORS = {
     name
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
 }
-_TAKE_TEXTS = _ERRORS | {"sys.exit", "warnings.warn"}
+_TAKE_TEXTS = ERRORS | {"sys.exit", "warnings.warn"}
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _LOGGER = "logging.Logger"
 _TELL = {
@@ -117,6 +117,8 @@ class Context:
     """The names that its statements define."""
     loggers: frozenset[str]
     """Those among them that name loggers."""
+    plain_errors: frozenset[str]
+    """Those among them that name errors which hold a text and nothing else."""
     has_walrus: bool
     """May an expression within it give a name?"""
 
@@ -497,14 +499,19 @@ class _Reader:
     def _read_raise(self, node: ast.Raise) -> None:
         self._write("Raise(")
         made = node.exc
-        name = dotted(made.func) if isinstance(made, ast.Call) else None
-        is_class = name and name.rpartition(".")[2].lstrip("_")[:1].isupper()
-        if isinstance(made, ast.Call) and is_class:
+        if isinstance(made, ast.Call) and self._is_plain_error(made.func):
             self._read_told_call(made, stops=True)
         else:
             self._read_value(made)
         self._read_value(node.cause)
         self._write(")")
+
+    def _is_plain_error(self, callee: ast.expr) -> bool:
+        """Does nothing but a message come of its texts? Others may be data."""
+        names = self._full_names(callee)
+        if names:
+            return names <= ERRORS
+        return dotted(callee) in self.context.plain_errors
 
     def _read_assert(self, node: ast.Assert) -> None:
         self._write("Assert(")

@@ -13,13 +13,14 @@ from typing import Any
 import snakemake.workflow
 from snakemake.dag import DAG
 from snakemake.jobs import Reason
+from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.study import origins
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import PROJECT
 from vitproto.study.raw_files import look_again
-from vitproto.study.stale_text import in_short, why
+from vitproto.study.stale_text import describe_absent, in_short, why
 from vitproto.study.staleness import Due, Verdict, judge
 from vitproto.study.workflow_jobs import jobs_in
 
@@ -48,6 +49,13 @@ class _StudyDag(DAG):
     verdict: Verdict
     jobs_judged: dict[Any, Any]
     """Snakemake's jobs and ours, in the order of `verdict`."""
+    reasons_at_first: dict[Any, Sequence[str]]
+    """Why each job was due when this run took its notes back."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.reasons_at_first = {}
+        self.has_told_absent = False
 
     async def check_incomplete(self) -> None:
         """Nothing: what a killed job left has no note, so it is due."""
@@ -90,8 +98,11 @@ class _StudyDag(DAG):
         self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
         self.digests.save()
         for i, job in enumerate(self.jobs_judged):
-            due, reasons = self.verdict.due[i], self.verdict.reasons[i]
-            self._reason[job] = _Why(due, reasons)
+            reasons = self.reasons_at_first.get(job, self.verdict.reasons[i])
+            self._reason[job] = _Why(self.verdict.due[i], reasons)
+        if self.verdict.absent and not self.has_told_absent:
+            logger.warning(describe_absent(self.verdict))
+            self.has_told_absent = True
 
     async def finish(self, job: Any, *others: Any, **options: Any) -> Any:
         """Mark a job as finished. If its results count by content, look again."""
@@ -114,6 +125,7 @@ class _StudyDag(DAG):
         for i, job in enumerate(self.jobs_judged):
             is_due = self.verdict.due[i] in (Due.YES, Due.WAITS)
             if is_due and job not in running and not self.finished(job):
+                self.reasons_at_first.setdefault(job, self.verdict.reasons[i])
                 origins.take_back(map(Path, job.output))
 
     def _wait_for_notes(self, jobs: Iterable[Any]) -> None:

@@ -57,7 +57,7 @@ rule record_activations:
         weights=weights,
         hub=hub_flags,
         how=recording_speed,
-        reads=image_sources,
+        reads=recording_sources,
     shell:
         "HF_HUB_OFFLINE=1 python scripts/record_activations.py --name {wildcards.dataset}"
         " --root {params.root} --images {input.images} --out {output}"

@@ -147,6 +147,22 @@ def image_sources(wildcards):
     )
 
 
+def encoder_sources(wildcards):
+    """The files of an encoder that are not here."""
+    return sources.of_encoder(wildcards.encoder, config["encoders"][wildcards.encoder])
+
+
+def recording_sources(wildcards):
+    """The images of a shard, and what is not here of its encoder."""
+    return [*image_sources(wildcards), *encoder_sources(wildcards)]
+
+
+def imported_sources(wildcards):
+    """The file of an imported method, if it is not here."""
+    file = Path(config["methods"]["imported"][wildcards.method])
+    return sources.of_imported(wildcards.method, file)
+
+
 def mask_sources(wildcards):
     """The masks of the evaluated data set, and the names of its classes."""
     return sources.of_patch_labels(EVALUATED, config["datasets"][EVALUATED])

@@ -205,6 +205,7 @@ rule import_sae:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
         store=CHECKPOINTS,
+        reads=imported_sources,
     shell:
         "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"

@@ -150,6 +150,7 @@ rule find_class_directions:
         mem_mb=16000,
         runtime=60,
     params:
+        reads=encoder_sources,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
@@ -227,6 +228,7 @@ rule suppress_latents:
         mem_mb=32000,
         runtime=480,
     params:
+        reads=encoder_sources,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
@@ -279,6 +281,7 @@ rule show_suppression:
         mem_mb=16000,
         runtime=60,
     params:
+        reads=encoder_sources,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
