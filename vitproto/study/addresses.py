@@ -2,8 +2,9 @@
 
 Folders are named by what the configuration says, but for where data and weights lie, so
 that a dry run knows them without either, and studies that say different things do not
-overwrite each other's files. What only the files can say, such as the weights themselves, stands in the notes
-beside results and in the results, and is compared there.
+overwrite each other's files. What only the files can say, such as the weights
+themselves, stands in the notes beside results and in the results, and is compared
+there.
 """
 
 import hashlib
