@@ -28,7 +28,8 @@ command was given again (after `snakemake --unlock` where Snakemake itself was k
 The cell has the stage, and how many jobs ended well in the run that failed and in the
 one after it. Each time the rules above ran, and no others, and the tables came out as
 from scratch. Refused input is a damaged line in the file of labels, mended before the
-second run. An empty cell was not tried in the run that wrote this page.
+second run. After Ctrl-C, Snakemake lets the stage end, but does not say so: that job is
+not counted. An empty cell was not tried in the run that wrote this page.
 
 """
 

@@ -132,10 +132,18 @@ def test_files_that_are_not_here_are_not_compared():
 def test_files_that_are_no_longer_read_are_a_change():
     """Else results of a fine-tuned model stay when the original is asked for again."""
     (name,) = KMEANS.files
-    assert differences(KMEANS, replace(KMEANS, files={})) == [f"it read {name}"]
+    assert differences(KMEANS, replace(KMEANS, files={})) == [
+        f"{name} is no longer read"
+    ]
     now = replace(KMEANS, files={name: GONE})
     assert differences(KMEANS, now) == [f"{name} is gone"]
-    assert differences(replace(KMEANS, files={}), now) == []
+    assert differences(unread, now) == []
+
+
+def test_a_file_that_is_missing_here_counts_if_it_was_not_read():
+    """As after a slip in the name of a checkpoint."""
+    now = replace(KMEANS, files={**KMEANS.files, "tpyo.pt": ABSENT})
+    assert differences(KMEANS, now) == ["it did not read tpyo.pt"]
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,13 @@ def test_where_the_folder_lies_does_not_count(root, known):
 
 
 def test_without_images_or_their_list_nothing_is_said(root, known):
-    for path in root.rglob("*.jpg"):
-        path.unlink()
+    listed = root.parent / "images.csv"
+    listed.rename(listed.with_name("elsewhere.csv"))
     assert digests(root, known) == [ABSENT, ABSENT]
-    (root.parent / "images.csv").unlink()
+    listed.with_name("elsewhere.csv").rename(listed)
+    shutil.rmtree(root)
+    assert digests(root, known) == [ABSENT, ABSENT]
+    root.mkdir()  # as a disk that is not mounted
     assert digests(root, known) == [ABSENT, ABSENT]
 
 
@@ -134,11 +137,11 @@ def test_masks_count_by_content_whatever_their_dates(root, known):
     assert masks.digests(known) != before
 
 
-def test_what_is_not_there_says_nothing(root, known):
+def test_what_is_gone_says_so(root, known):
     gone = root / "gone"
-    assert Names("names", gone).digests(known) == {"names": ABSENT}
-    assert Contents("masks", gone).digests(known) == {"masks": ABSENT}
-    files = Files((("gone", gone), ("away", gone / "a"), ("there", root / "a/0.jpg")))
+    assert Names("names", gone).digests(known) == {"names": GONE}
+    assert Contents("masks", gone).digests(known) == {"masks": GONE}
+    files = Files((("gone", gone), ("below", gone / "a"), ("there", root / "a/0.jpg")))
     found = files.digests(known)
-    assert (found["gone"], found["away"]) == (GONE, ABSENT)
+    assert (found["gone"], found["below"]) == (GONE, GONE)
     assert found["there"] == known.of(root / "a/0.jpg")

@@ -209,6 +209,7 @@ def test_checkpoints_that_are_gone_are_fitted_again_if_they_are_needed(study):
     study.run(TABLE)
     checkpoint.unlink()
     assert study.due() == NOTHING
+    assert study.judge().missing == {FIT}  # as an intermediate file would be
     study.jobs[TABLE].outputs[0].unlink()
     assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
 
@@ -262,7 +263,7 @@ def test_a_note_of_another_version_vouches_for_nothing(study):
     for text in ("{}", '{"format": 1}', "damaged"):
         path.write_text(text)
         assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
-        assert study.judge().unknown[TABLE] == "no note says what it was made of"
+        assert study.judge().unknown[TABLE] == "it has no note of origin"
 
 
 def test_results_of_two_runs_side_by_side_are_not_one_result(study):

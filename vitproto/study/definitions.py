@@ -169,26 +169,30 @@ def _loggers(
     """The names that are given to a logger, and to nothing else."""
     none: frozenset[str] = frozenset()
     plain = Context("", none, imported, ours, none, none, has_walrus=False)
-    given = _by_name((name, node) for node in nodes for name in _names(node))
     return frozenset(
         name
-        for name, (node, *others) in given.items()
+        for name, node in _given_once(nodes)
         if isinstance(node, ast.Assign)
-        and not others
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Call)
         and plain.full_names(node.value.func) == {"logging.getLogger"}
     )
 
 
+def _given_once(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that one statement gives and no other does, each with it."""
+    given = _by_name((name, node) for node in nodes for name in _names(node))
+    for name, (node, *others) in given.items():
+        if not others:
+            yield name, node
+
+
 def _plain_errors(nodes: list[ast.stmt], ours: frozenset[str]) -> frozenset[str]:
     """The errors that are built-in ones under a name of their own."""
-    given = _by_name((name, node) for node in nodes for name in _names(node))
     return frozenset(
         name
-        for name, (node, *others) in given.items()
+        for name, node in _given_once(nodes)
         if isinstance(node, ast.ClassDef)
-        and not others
         and not (node.decorator_list or node.keywords)
         and all(
             isinstance(base, ast.Name) and base.id in ERRORS - ours

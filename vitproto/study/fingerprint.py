@@ -263,7 +263,7 @@ class _Search:
                 is_known = first in module.defined or first in module.imported
                 if lead.is_global and not is_known:
                     self._look_behind(lead.name, lead.argument, name, statement)
-        self._find_data(name, statement)
+        self._find_data(statement)
 
     def _targets_of(
         self, lead: Reference, name: str, module: Module
@@ -391,7 +391,7 @@ class _Search:
             self._reach_all(name)
             behind.append((name, name))
 
-    def _find_data(self, name: str, statement: Statement) -> None:
+    def _find_data(self, statement: Statement) -> None:
         """Note the files that a statement may read: those of a name that it says."""
         said = {text.rpartition("/")[2] for text in statement.text.texts}
         found = [file for text in said for file in self._data_files.get(text, ())]

@@ -25,13 +25,13 @@ UNKNOWN = "unknown"
 """Stands for a digest that only a job which is due can tell."""
 
 ABSENT = "absent"
-"""Stands for that of a file whose whole folder or data set is not here."""
+"""Stands for the digest of a file of a data set or encoder that is missing here."""
 
 GONE = "gone"
-"""Stands for that of a file which is not there, although its folder is."""
+"""Stands for the digest of a file that is missing from data that are here."""
 
 ANY = "*"
-"""Stands for the name of every file of what is not here, so that none is known."""
+"""Stands for the names of all files of a data set or encoder that is missing here."""
 
 # Which part of a data set a job worked on, and where its results lie. Nothing that is
 # made of all parts depends on how they were cut, so their origins must not either.
@@ -243,13 +243,17 @@ def unknown_above(now: Origin) -> list[str]:
 def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changes = []
     for name, digest in sorted(now.items()):
-        if digest in (UNKNOWN, ABSENT) or digest == then.get(name, GONE):
+        is_unknown = digest == UNKNOWN or name == ANY
+        # One that was read may be as it was; one that was not makes a difference.
+        is_away = digest == ABSENT and name in then
+        if is_unknown or is_away or digest == then.get(name, GONE):
             continue
         changed = "is gone" if digest == GONE else "changed"
         read = name in then
         changes.append(f"{name} {changed}" if read else f"it did not read {name}")
     if ANY not in now:
-        changes += [f"it read {name}" for name in sorted(then.keys() - now.keys())]
+        gone = sorted(then.keys() - now.keys())
+        changes += [f"{name} is no longer read" for name in gone]
     return changes
 
 

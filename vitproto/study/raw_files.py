@@ -60,7 +60,10 @@ class Files:
 
     def digests(self, known: Digests) -> dict[str, str]:
         """The digest of each."""
-        return {what: _digest_of(path, known) for what, path in self.paths}
+        return {
+            what: known.of(path) if path.is_file() else GONE
+            for what, path in self.paths
+        }
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Names:
     def digests(self, known: Digests) -> dict[str, str]:
         """One digest of all names; of hidden files none."""
         if not self.folder.is_dir():
-            return {self.what: ABSENT}
+            return {self.what: GONE}
         names = "\n".join(sorted(files_below(self.folder)))
         return {self.what: hashlib.sha256(os.fsencode(names)).hexdigest()}
 
@@ -89,7 +92,7 @@ class Contents:
     def digests(self, known: Digests) -> dict[str, str]:
         """One digest of all names and contents."""
         if not self.folder.is_dir():
-            return {self.what: ABSENT}
+            return {self.what: GONE}
         digest = hashlib.sha256()
         for name in sorted(files_below(self.folder)):
             digest.update(os.fsencode(name) + b"\0")
@@ -109,7 +112,7 @@ class Images:
     n_shards: int
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """A sum over images; `ABSENT` if there is no list, or none of the images."""
+        """A sum over images; `ABSENT` without the list or the whole data set."""
         digest = _digest_of_images(self.root, self.images, self.i_shard, self.n_shards)
         return {self.what: digest or ABSENT}
 
@@ -143,7 +146,7 @@ def _digest_of_images(
 def _stats_of_images(
     root: Path, images: Path, i_shard: int, n_shards: int
 ) -> dict[str, Stat | None] | None:
-    if not root.is_dir() or not images.is_file():
+    if not root.is_dir() or not any(root.iterdir()) or not images.is_file():
         return None
     paths = _listed_paths(images)
     if len(paths) < n_shards:
@@ -152,13 +155,7 @@ def _stats_of_images(
     for i in shard_range(len(paths), i_shard, n_shards):
         folder, _, name = paths[i].rpartition("/")
         found[paths[i]] = _list(os.path.join(root, folder)).files.get(name)
-    return found if any(found.values()) else None
-
-
-def _digest_of(path: Path, known: Digests) -> str:
-    if path.is_file():
-        return known.of(path)
-    return GONE if path.parent.is_dir() else ABSENT
+    return found
 
 
 def _of_image(image: tuple[str, Stat | None]) -> bytes:

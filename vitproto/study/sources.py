@@ -27,15 +27,15 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
     if "draw" in dataset:
         return []
     root = Path(dataset["root"])
+    if not _is_here(root):
+        return [_absent(name, dataset)]
     if dataset["layout"] == "image_folder":
-        if not root.is_dir():
-            return [_absent(name, dataset)]
         return [Names(f"the names in {name}", root)]
     if dataset["layout"] == "cub200":
-        return _cub200_files(name, dataset, "images.txt", "train_test_split.txt")
+        return _cub200_files(name, root, "images.txt", "train_test_split.txt")
     top = _ade20k_top(root)
     if top is None:
-        return [_absent(name, dataset)]
+        return []
     folders = [
         Names(f"the names in {name}/{part}", top / part) for part in _ADE20K_FOLDERS
     ]
@@ -48,12 +48,14 @@ def of_traits(name: str, dataset: Dataset) -> list[RawFiles]:
     if "draw" in dataset:
         return []
     root = Path(dataset["root"])
+    if not _is_here(root):
+        return [_absent(name, dataset)]
     labels = "attributes/image_attribute_labels.txt"
-    texts = _cub200_files(name, dataset, "images.txt", labels)
+    texts = _cub200_files(name, root, "images.txt", labels)
     try:
         file = cub200_layout.find_attributes(cub200_layout.find_layout(root).metadata)
     except ValueError:
-        return [*texts, _absent(name, dataset)]
+        return texts
     return [*texts, Files(((f"{file.name} of {name}", file),))]
 
 
@@ -61,14 +63,17 @@ def of_patch_labels(name: str, dataset: Dataset) -> list[RawFiles]:
     """What the patch labels of a data set in the layout of ADE20K are made of."""
     if "draw" in dataset:
         return []
-    top = _ade20k_top(Path(dataset["root"]))
-    if top is None:
+    root = Path(dataset["root"])
+    if not _is_here(root):
         return [_absent(name, dataset)]
+    top = _ade20k_top(root)
+    if top is None:
+        return []
     parts: list[RawFiles] = [Contents(f"the masks of {name}", top / "annotations")]
     try:
         classes = ade20k_layout.find_object_info(top)
     except ValueError:
-        return [*parts, _absent(name, dataset)]
+        return parts
     return [*parts, Files(((f"{classes.name} of {name}", classes),))]
 
 
@@ -88,7 +93,7 @@ def of_shard(
         return []
     what, root = f"an image of {name}", Path(dataset["root"])
     found: list[RawFiles] = [Images(what, root, images, i_shard, n_shards)]
-    return found if root.is_dir() else [*found, _absent(name, dataset)]
+    return found if _is_here(root) else [*found, _absent(name, dataset)]
 
 
 def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
@@ -121,11 +126,16 @@ def _absent(name: str, dataset: Dataset) -> Absent:
     return Absent(f"the data set {name} (root: {dataset['root']})")
 
 
-def _cub200_files(name: str, dataset: Dataset, *files: str) -> list[RawFiles]:
+def _is_here(root: Path) -> bool:
+    """Is there a data set? A disk that is not mounted leaves an empty folder."""
+    return root.is_dir() and any(root.iterdir())
+
+
+def _cub200_files(name: str, root: Path, *files: str) -> list[RawFiles]:
     try:
-        metadata = cub200_layout.find_layout(Path(dataset["root"])).metadata
+        metadata = cub200_layout.find_layout(root).metadata
     except ValueError:
-        return [_absent(name, dataset)]
+        return []
     return [Files(tuple((f"{f} of {name}", metadata / f) for f in files))]
 
 

@@ -84,7 +84,7 @@ def describe_missing(jobs: Sequence[Job], verdict: Verdict) -> str:
 def describe_absent(verdict: Verdict) -> str:
     """Which data and weights could not be compared."""
     names = ", ".join(verdict.absent)
-    return f"Not here, so nothing of it was compared: {names}"
+    return f"Missing here, so not compared: {names}"
 
 
 def describe_due(jobs: Sequence[Job], verdict: Verdict) -> str:

@@ -22,7 +22,7 @@ from vitproto.study.origins import ABSENT, GONE, UNKNOWN, Origin, content_name
 from vitproto.study.raw_files import Absent, Images, RawFiles
 
 MANIFEST = "checkpoints.json"
-"""Lists files that studies share, so that they are no outputs: the checkpoints."""
+"""Lists checkpoints, which studies share, so that they are no outputs of a job."""
 
 READ_WHOLE_BYTES = 2**26
 """Results up to this size are known by their content, larger ones by their size."""
@@ -150,38 +150,36 @@ class _State:
 
     @classmethod
     def look(cls, job: Job, digests: Digests) -> "_State":
-        missing = tuple(output for output in job.outputs if not output.exists())
+        missing = tuple(output for output in job.outputs if not _is_whole(output))
         found = [output for output in job.outputs if output not in missing]
         notes = [origins.read(output) for output in found]
         contents = {output: content_of(output, digests) for output in found}
         counted = {content_name(o): c for o, c in contents.items() if job.by_content}
         known = [note for note in notes if note is not None]
         if not known:
-            return cls(missing, None, "no note says what it was made of", counted)
+            return cls(missing, None, "it has no note of origin", counted)
         doubt = ""
         if len(known) < len(notes):
-            doubt = "no note says what a part of it was made of"
+            doubt = "a part of it has no note of origin"
         elif any(note.origin != known[0].origin for note in known):
             doubt = "its parts were not made together"
         for output, note in zip(found, notes, strict=True):
             if note is not None and note.content != contents[output]:
                 doubt = f"{output} is not as it was made"
-        doubt = doubt or _lost(found)
         return cls(missing, known[0].origin, doubt, counted)
 
 
-def _lost(results: Sequence[Path]) -> str:
-    """Which checkpoint that a manifest lists is gone from their storage?"""
-    for manifest in results:
-        if manifest.name == MANIFEST:
-            try:
-                runs = json.loads(manifest.read_text(encoding="utf-8"))["runs"]
-                files = [Path(run["path"]) for run in runs]
-            except (OSError, ValueError, KeyError, TypeError):
-                return f"{manifest} is damaged"
-            if gone := [file for file in files if not file.is_file()]:
-                return f"{gone[0]}, which {manifest} lists, is gone"
-    return ""
+def _is_whole(result: Path) -> bool:
+    """Is a result there, and if it is a manifest, are the checkpoints that it lists?"""
+    if result.name != MANIFEST:
+        return result.exists()
+    try:
+        runs = json.loads(result.read_text(encoding="utf-8"))["runs"]
+        return all(Path(run["path"]).is_file() for run in runs)
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):  # its content differs from its note's
+        return True
 
 
 def content_of(result: Path, digests: Digests) -> str:
@@ -216,8 +214,7 @@ def origin_of_job(
     jobs_above, files_above = origins.above(by_origin, contents)
     own = _own_origin(job, _Code.read(job.rule, project), digests)
     files = {name: d for name, d in own.files.items() if d != ABSENT}
-    own = replace(own, files=files)
-    return replace(own, jobs_above=jobs_above, files_above=files_above)
+    return replace(own, files=files, jobs_above=jobs_above, files_above=files_above)
 
 
 class _Code(NamedTuple):

@@ -51,6 +51,8 @@ class _StudyDag(DAG):
     """Snakemake's jobs and ours, in the order of `verdict`."""
     reasons_at_first: dict[Any, Sequence[str]]
     """Why each job was due when this run took its notes back."""
+    has_told_absent: bool
+    """Has the run said what is missing here?"""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
