@@ -132,9 +132,8 @@ def test_files_that_are_not_here_are_not_compared():
 def test_files_that_are_no_longer_read_are_a_change():
     """Else results of a fine-tuned model stay when the original is asked for again."""
     (name,) = KMEANS.files
-    assert differences(KMEANS, replace(KMEANS, files={})) == [
-        f"{name} is no longer read"
-    ]
+    unread = replace(KMEANS, files={})
+    assert differences(KMEANS, unread) == [f"{name} is no longer read"]
     now = replace(KMEANS, files={name: GONE})
     assert differences(KMEANS, now) == [f"{name} is gone"]
     assert differences(unread, now) == []

@@ -32,11 +32,11 @@ class Geometry(NamedTuple):
 
     def to_image(
         self,
-        x_E: Float64[np.ndarray, "e"],
-        y_F: Float64[np.ndarray, "f"],
+        x_E: Float64[np.ndarray, " e"],
+        y_F: Float64[np.ndarray, " f"],
         width: int,
         height: int,
-    ) -> tuple[Float64[np.ndarray, "e"], Float64[np.ndarray, "f"]]:
+    ) -> tuple[Float64[np.ndarray, " e"], Float64[np.ndarray, " f"]]:
         """Where in a `width` × `height` image do points of the encoder's window lie?
 
         Distances from the left and upper edge in pixels: pixel i reaches from i to
@@ -123,7 +123,7 @@ class Preprocessing:
 
     def patch_edges(
         self, n_patches: int, width: int, height: int
-    ) -> tuple[Float64[np.ndarray, "e"], Float64[np.ndarray, "f"]]:
+    ) -> tuple[Float64[np.ndarray, " e"], Float64[np.ndarray, " f"]]:
         """Between which lines of a `width` × `height` image does each patch lie?
 
         Patch (row r, column c) reaches from x[c] to x[c + 1] and from y[r] to

@@ -45,7 +45,7 @@ class RandomBatches:
         seed: int,
         n_mixed: int,
         first_batch: int,
-        images: Integer[np.ndarray, "n"] | None = None,
+        images: Integer[np.ndarray, " n"] | None = None,
     ):
         """Say what to draw; iterating reads.
 
@@ -87,7 +87,7 @@ class RandomBatches:
 
     def with_places(
         self,
-    ) -> Iterator[tuple[Float32[Tensor, "b d"], Int64[Tensor, "b"]]]:
+    ) -> Iterator[tuple[Float32[Tensor, "b d"], Int64[Tensor, " b"]]]:
         """Yield the same batches, and where each of their patches lies.
 
         Patch p of image i has the place i × n_patches + p; images count over the whole
@@ -188,7 +188,7 @@ class _Batch(NamedTuple):
     """Patches, and where they lie, if that was asked for."""
 
     x_BD: Float32[Tensor, "b d"]
-    place_B: Int64[Tensor, "p"]
+    place_B: Int64[Tensor, " p"]
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class _Plan:
 
     epoch: int
     i_pool: int
-    run_R: Integer[np.ndarray, "r"]
+    run_R: Integer[np.ndarray, " r"]
     n_skipped: int
 
 
@@ -206,9 +206,9 @@ class _Pool:
     """Patches read together and the order in which they are dealt."""
 
     raw_MD: np.ndarray
-    place_M: Int64[np.ndarray, "p"]
+    place_M: Int64[np.ndarray, " p"]
     """Of each row; empty if not asked for."""
-    order_M: Integer[np.ndarray, "m"]
+    order_M: Integer[np.ndarray, " m"]
     n_skipped: int
 
 

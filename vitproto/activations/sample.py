@@ -55,7 +55,7 @@ class PatchSample:
             offset += n_read
         return torch.from_numpy(widened(raw_BD))
 
-    def rows(self, i_M: Integer[np.ndarray, "m"]) -> Float32[Tensor, "m d"]:
+    def rows(self, i_M: Integer[np.ndarray, " m"]) -> Float32[Tensor, "m d"]:
         """Read a few patches, in the order listed."""
         rows = [self.read(i, 1) for i in i_M.tolist()]
         return torch.cat(rows) if rows else torch.empty(0, self.width)

@@ -94,7 +94,7 @@ class Activations:
         _check_images(shards)
         return cls(shards, layer)
 
-    def only(self, i_image_N: Integer[np.ndarray, "n"]) -> "Activations":
+    def only(self, i_image_N: Integer[np.ndarray, " n"]) -> "Activations":
         """Some of the images, in the order given, as if there were no others.
 
         Raises:
@@ -126,7 +126,7 @@ class Activations:
         )
 
     def read_patches(
-        self, i_image_M: Integer[np.ndarray, "m"], i_patch_M: Integer[np.ndarray, "m"]
+        self, i_image_M: Integer[np.ndarray, " m"], i_patch_M: Integer[np.ndarray, " m"]
     ) -> Float32[Tensor, "m d"]:
         """Read the patches listed, in the order listed.
 
@@ -140,7 +140,7 @@ class Activations:
         return torch.from_numpy(widened(raw_MD))
 
     def read_images(
-        self, i_image_N: Integer[np.ndarray, "n"]
+        self, i_image_N: Integer[np.ndarray, " n"]
     ) -> Float32[Tensor, "n p d"]:
         """Read all patches of the images listed, in the order listed.
 
@@ -171,9 +171,9 @@ class Activations:
 
     def read_runs(
         self,
-        i_image_R: Integer[np.ndarray, "r"],
-        i_patch_R: Integer[np.ndarray, "r"],
-        n_patches_R: Integer[np.ndarray, "r"],
+        i_image_R: Integer[np.ndarray, " r"],
+        i_patch_R: Integer[np.ndarray, " r"],
+        n_patches_R: Integer[np.ndarray, " r"],
         raw_MD: Float[np.ndarray, "m d"],
     ) -> None:
         """Read runs of neighbouring patches, one run after the other, as stored.
@@ -255,7 +255,7 @@ class Activations:
             os.close(descriptor)
 
 
-def draw_distinct(n_total: int, n_drawn: int, seed: int) -> Integer[np.ndarray, "m"]:
+def draw_distinct(n_total: int, n_drawn: int, seed: int) -> Integer[np.ndarray, " m"]:
     """Draw distinct numbers below `n_total` uniformly, in random order.
 
     A smaller draw with the same seed is the beginning of a larger one. Memory grows

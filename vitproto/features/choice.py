@@ -78,9 +78,9 @@ def choose(cfg: Choice, top: TopImages) -> Chosen:
 
 def is_in_range(
     cfg: Choice,
-    frequency_K: Float64[np.ndarray, "k"],
-    mean_value_K: Float64[np.ndarray, "k"],
-) -> Bool[np.ndarray, "k"]:
+    frequency_K: Float64[np.ndarray, " k"],
+    mean_value_K: Float64[np.ndarray, " k"],
+) -> Bool[np.ndarray, " k"]:
     """Which prototypes are in both ranges, ends included?
 
     One that no patch scores above 0 has no logarithms, and is in no range.

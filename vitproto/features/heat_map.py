@@ -7,7 +7,7 @@ from vitproto.activations.preprocessing import Preprocessing
 
 
 def heat_map(
-    scores_P: Float32[np.ndarray, "p"],
+    scores_P: Float32[np.ndarray, " p"],
     preprocessing: Preprocessing,
     image_size: tuple[int, int],
     shown_size: tuple[int, int],
@@ -35,7 +35,7 @@ def heat_map(
     return framed[row_H[:, None], column_W[None, :]]
 
 
-def _cells(edges_E: Float64[np.ndarray, "e"], length: int, n_shown: int) -> np.ndarray:
+def _cells(edges_E: Float64[np.ndarray, " e"], length: int, n_shown: int) -> np.ndarray:
     """Between which edges lies each pixel shown? 0 is before the first one."""
     centres_W = (np.arange(n_shown) + 0.5) * (length / n_shown)
     return np.searchsorted(edges_E, centres_W, side="right")

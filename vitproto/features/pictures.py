@@ -39,7 +39,7 @@ class Shown:
 
 
 def read_shown(
-    path: Path, scores_P: Float32[np.ndarray, "p"], preprocessing: Preprocessing
+    path: Path, scores_P: Float32[np.ndarray, " p"], preprocessing: Preprocessing
 ) -> Shown:
     """Read an image as it is shown, with the scores of its patches.
 

@@ -39,24 +39,24 @@ class TopImages:
     score_RK: Float32[np.ndarray, "r k"]
     i_image_RK: Int64[np.ndarray, "r k"]
     n_patches: int
-    n_above_K: Int64[np.ndarray, "k"]
-    sum_above_K: Float64[np.ndarray, "k"]
-    lowest_K: Float32[np.ndarray, "k"]
+    n_above_K: Int64[np.ndarray, " k"]
+    sum_above_K: Float64[np.ndarray, " k"]
+    lowest_K: Float32[np.ndarray, " k"]
 
     @property
-    def frequency_K(self) -> Float64[np.ndarray, "k"]:
+    def frequency_K(self) -> Float64[np.ndarray, " k"]:
         """The share of patches that score above 0."""
         return self.n_above_K / self.n_patches
 
     @property
-    def mean_value_K(self) -> Float64[np.ndarray, "k"]:
+    def mean_value_K(self) -> Float64[np.ndarray, " k"]:
         """The mean score of those patches; NaN where there is none."""
         mean_K = np.full(len(self.n_above_K), np.nan)
         np.divide(self.sum_above_K, self.n_above_K, mean_K, where=self.n_above_K > 0)
         return mean_K
 
     @property
-    def is_alive_K(self) -> Bool[np.ndarray, "k"]:
+    def is_alive_K(self) -> Bool[np.ndarray, " k"]:
         """Does any patch score more than the lowest?"""
         return self.score_RK[0] > self.lowest_K
 

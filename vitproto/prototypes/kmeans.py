@@ -173,8 +173,8 @@ def lloyd(
 class _Assigned:
     """Which centre is nearest to each patch."""
 
-    nearest_M: Int32[np.ndarray, "m"]
-    squared_M: Float32[np.ndarray, "m"]
+    nearest_M: Int32[np.ndarray, " m"]
+    squared_M: Float32[np.ndarray, " m"]
     """The squared distance to it."""
     sums_KD: Float64[np.ndarray, "k d"]
     """The sum of each centre's patches, added in their order."""

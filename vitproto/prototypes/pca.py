@@ -21,10 +21,10 @@ shards or threads can change a component."""
 class Components:
     """The principal components of activations, by falling variance."""
 
-    mean_D: Float[Tensor, "d"]
+    mean_D: Float[Tensor, " d"]
     components_DD: Float64[Tensor, "d d"]
     """One component a row, of length 1; its largest entry in size is positive."""
-    variance_D: Float64[Tensor, "d"]
+    variance_D: Float64[Tensor, " d"]
     """The variance along each component, with n - 1 as the denominator."""
 
 

@@ -83,7 +83,9 @@ class CentredDotProduct:
     KIND = "centred_dot_product"
     ARGUMENTS = ("directions_KD", "mean_D")
 
-    def __init__(self, directions_KD: Float[Tensor, "k d"], mean_D: Float[Tensor, "d"]):
+    def __init__(
+        self, directions_KD: Float[Tensor, "k d"], mean_D: Float[Tensor, " d"]
+    ):
         self.directions_KD = directions_KD.float().contiguous()
         self.mean_D = mean_D.float()
         products_KD = self.directions_KD.double() * self.mean_D.double()

@@ -21,7 +21,7 @@ class LatentFrequencies:
     method: str
     run: Run
     n_patches: int
-    frequency_S: Float64[np.ndarray, "s"]
+    frequency_S: Float64[np.ndarray, " s"]
 
 
 def read_frequencies(paths: Sequence[Path]) -> list[LatentFrequencies]:

@@ -78,8 +78,8 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
 
 
 def histogram(
-    frequency_S: Float64[np.ndarray, "s"], lowest: int
-) -> tuple[float, Float64[np.ndarray, "b"]]:
+    frequency_S: Float64[np.ndarray, " s"], lowest: int
+) -> tuple[float, Float64[np.ndarray, " b"]]:
     """Which share of the latents is dead, and which is how frequent?
 
     Args:

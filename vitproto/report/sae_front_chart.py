@@ -69,8 +69,8 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
 
 
 def on_front(
-    l0_R: Float[np.ndarray, "r"], nmse_R: Float[np.ndarray, "r"]
-) -> Bool[np.ndarray, "r"]:
+    l0_R: Float[np.ndarray, " r"], nmse_R: Float[np.ndarray, " r"]
+) -> Bool[np.ndarray, " r"]:
     """Which runs are on the front of low L0 and low NMSE?
 
     Those for which no other is at least as good in both and better in one.

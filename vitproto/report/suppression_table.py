@@ -125,7 +125,7 @@ def _columns(name: str, mean: Mean) -> dict[str, float | int | None]:
     return {name: mean.value, **known}
 
 
-def mean_over_classes(value_C: Float[np.ndarray, "c"]) -> Mean:
+def mean_over_classes(value_C: Float[np.ndarray, " c"]) -> Mean:
     """The mean, and its interval by bootstrap over the classes.
 
     Each resample draws one class fewer than there are: then the variance of the mean

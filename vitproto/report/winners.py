@@ -134,7 +134,7 @@ def resample_map(
     ap_ST: Float[np.ndarray, "s t"],
     weights_RT: Int[np.ndarray, "r t"],
     rng: np.random.Generator,
-) -> Float[np.ndarray, "r"]:
+) -> Float[np.ndarray, " r"]:
     """What would mAP be with these traits, and with other pairs of seeds?"""
     weights_RS = draw_resamples(len(ap_ST), rng)
     # Not by a matrix product: its last bits depend on the machine.
@@ -151,7 +151,7 @@ def draw_resamples(n: int, rng: np.random.Generator) -> Int[np.ndarray, "r n"]:
     return rng.multinomial(max(n - 1, 1), np.full(n, 1 / n), size=N_RESAMPLES)
 
 
-def find_interval(value_R: Float[np.ndarray, "r"], n: int) -> tuple[float, float]:
+def find_interval(value_R: Float[np.ndarray, " r"], n: int) -> tuple[float, float]:
     """Between which values do `LEVEL` percent of the resamples of n things lie?"""
     if n == 1:  # nothing to resample
         return -np.inf, np.inf

@@ -28,7 +28,7 @@ class BeforeAfter:
 
     before_HW: UInt16[np.ndarray, "h w"]
     after_HW: UInt16[np.ndarray, "h w"]
-    activity_P: Float32[np.ndarray, "p"]
+    activity_P: Float32[np.ndarray, " p"]
 
 
 @dataclass(frozen=True)

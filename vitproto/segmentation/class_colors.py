@@ -74,7 +74,7 @@ def _colors() -> UInt8[np.ndarray, "m 3"]:
     return color_M3[chosen]
 
 
-def _square_M(lab_M3: Float64[np.ndarray, "m 3"], m: int) -> Float64[np.ndarray, "m"]:
+def _square_M(lab_M3: Float64[np.ndarray, "m 3"], m: int) -> Float64[np.ndarray, " m"]:
     """How far is each colour from colour m? Below 0 for itself: it is taken."""
     square_M = np.square(lab_M3 - lab_M3[m]).sum(axis=1)
     square_M[m] = -1

@@ -243,8 +243,8 @@ def _rank_class(
 
 
 def _cosine(
-    u_D: Float32[np.ndarray, "d"] | Float64[np.ndarray, "d"],
-    v_D: Float32[np.ndarray, "d"] | Float64[np.ndarray, "d"],
+    u_D: Float32[np.ndarray, " d"] | Float64[np.ndarray, " d"],
+    v_D: Float32[np.ndarray, " d"] | Float64[np.ndarray, " d"],
 ) -> float:
     """NaN where one of them is NaN or has no length."""
     u_D, v_D = u_D.astype(np.float64), v_D.astype(np.float64)

@@ -32,10 +32,10 @@ class Detection(NamedTuple):
 
 
 def detect(
-    start_T: Int64[np.ndarray, "t"],
-    class_V: UInt16[np.ndarray, "v"],
-    value_V: Float32[np.ndarray, "v"],
-    n_patches_C: Int64[np.ndarray, "c"],
+    start_T: Int64[np.ndarray, " t"],
+    class_V: UInt16[np.ndarray, " v"],
+    value_V: Float32[np.ndarray, " v"],
+    n_patches_C: Int64[np.ndarray, " c"],
 ) -> Detection:
     """How well does each latent detect each class?
 

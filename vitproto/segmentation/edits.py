@@ -75,9 +75,9 @@ class SuppressionSettings:
 class Activity:
     """What the latents of an autoencoder did on the training images."""
 
-    is_active_S: Bool[np.ndarray, "s"]
+    is_active_S: Bool[np.ndarray, " s"]
     """Whether any patch activates a latent."""
-    largest_S: Float64[np.ndarray, "s"]
+    largest_S: Float64[np.ndarray, " s"]
     """The largest value of a latent on any patch."""
 
 
@@ -144,7 +144,7 @@ def class_edits(
     latents_of: Mapping[int, Sequence[int]],
     autoencoder: SparseAutoencoder,
     activity: Activity,
-    direction_D: Float[Tensor, "d"],
+    direction_D: Float[Tensor, " d"],
     n_classes: int,
     cfg: SuppressionSettings,
 ) -> ClassEdits:

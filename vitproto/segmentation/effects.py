@@ -178,7 +178,7 @@ def change_rows(
     ]
 
 
-def interval(values_R: Float64[np.ndarray, "resamples"]) -> tuple[float, float]:
+def interval(values_R: Float64[np.ndarray, " resamples"]) -> tuple[float, float]:
     """Between which values do 95 % of the resamples lie?
 
     Resamples that do not show the class, or no other class, have no value and are left

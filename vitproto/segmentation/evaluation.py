@@ -40,7 +40,7 @@ class Evaluation(NamedTuple):
 
     counts: Counts
     """Of all test images together, for each probe: leading axis G."""
-    n_images_C: Int64[np.ndarray, "c"]
+    n_images_C: Int64[np.ndarray, " c"]
     """Test images that show each class."""
 
 

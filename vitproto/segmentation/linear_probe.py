@@ -35,7 +35,7 @@ class LinearProbe:
     """
 
     weight_CD: Float[Tensor, "c d"]
-    bias_C: Float[Tensor, "c"]
+    bias_C: Float[Tensor, " c"]
 
     @property
     def n_classes(self) -> int:

@@ -113,7 +113,7 @@ def _check_mode(path: Path, image: Image.Image) -> None:
 
 def _nearest(
     n_window: int, before: int, n_scaled: int, n_mask: int
-) -> Int64[np.ndarray, "w"]:
+) -> Int64[np.ndarray, " w"]:
     """In which row or column of the mask do the pixels of a window have their centres?
 
     Gives `n_mask`, one too far, where they lie beside it.

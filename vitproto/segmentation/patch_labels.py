@@ -47,7 +47,7 @@ class PatchLabels:
     """
 
     image_ids: list[str]
-    is_train_N: Bool[np.ndarray, "n"]
+    is_train_N: Bool[np.ndarray, " n"]
     classes: list[str]
     labels_NP: UInt16[np.ndarray, "n p"]
     purity_NP: Float32[np.ndarray, "n p"]
@@ -91,12 +91,12 @@ class PatchLabels:
         return self.labels_NP.shape[1]
 
     @property
-    def i_train_N(self) -> Int64[np.ndarray, "n"]:
+    def i_train_N(self) -> Int64[np.ndarray, " n"]:
         """Which images are for training."""
         return np.flatnonzero(self.is_train_N)
 
     @property
-    def i_test_M(self) -> Int64[np.ndarray, "m"]:
+    def i_test_M(self) -> Int64[np.ndarray, " m"]:
         """Which images are for tests; those of `masks_MHW`."""
         return np.flatnonzero(~self.is_train_N)
 
@@ -112,7 +112,7 @@ class PatchLabels:
         _, height, width = self.masks_MHW.shape
         return height // self.patch_side, width // self.patch_side
 
-    def unseen_classes(self, i_image_N: Int64[np.ndarray, "n"]) -> list[str]:
+    def unseen_classes(self, i_image_N: Int64[np.ndarray, " n"]) -> list[str]:
         """Which classes does no patch of these images have as its label?"""
         n_L = np.bincount(
             self.labels_NP[i_image_N].ravel(), minlength=self.n_classes + 1
@@ -166,7 +166,7 @@ def image_files(
 
 def label_window(
     window_HW: UInt16[np.ndarray, "h w"], grid: tuple[int, int], n_classes: int
-) -> tuple[UInt16[np.ndarray, "p"], Float32[np.ndarray, "p"]]:
+) -> tuple[UInt16[np.ndarray, " p"], Float32[np.ndarray, " p"]]:
     """Which class does each patch of a window show, and on how much of it?
 
     The most frequent label of its pixels; of equally frequent ones the smallest. 0

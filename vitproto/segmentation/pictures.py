@@ -58,7 +58,7 @@ class Row:
 
 
 def window_heat(
-    scores_P: Float32[np.ndarray, "p"], preprocessing: Preprocessing
+    scores_P: Float32[np.ndarray, " p"], preprocessing: Preprocessing
 ) -> Float32[np.ndarray, "h w"]:
     """The score of each pixel's patch, over the window cut to whole patches."""
     # The window is the whole image here, so no pixel of a patch lies outside.

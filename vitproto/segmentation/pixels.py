@@ -47,7 +47,7 @@ class PixelCounts(NamedTuple):
 
 def true_C(
     mask_HW: UInt16[np.ndarray, "h w"], n_classes: int
-) -> Int64[np.ndarray, "c"]:
+) -> Int64[np.ndarray, " c"]:
     """How many pixels does a mask show each class at? Labels are 1 to C; 0 is none."""
     return np.bincount(mask_HW.ravel(), minlength=n_classes + 1)[1:]
 

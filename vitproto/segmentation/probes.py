@@ -57,7 +57,7 @@ class ProbeSettings:
 class Scale(NamedTuple):
     """How activations become z = (x - mean) / norm."""
 
-    mean_D: Float32[Tensor, "d"]
+    mean_D: Float32[Tensor, " d"]
     norm: float
 
     def to(self, device: torch.device) -> "Scale":
@@ -65,7 +65,7 @@ class Scale(NamedTuple):
         return Scale(self.mean_D.to(device), self.norm)
 
     def fold(
-        self, weight_CD: Float[Tensor, "c d"], bias_C: Float[Tensor, "c"]
+        self, weight_CD: Float[Tensor, "c d"], bias_C: Float[Tensor, " c"]
     ) -> LinearProbe:
         """The probe on x that says what weights and bias say on z."""
         raw_CD = weight_CD.double() / self.norm
@@ -77,7 +77,7 @@ class Batch(NamedTuple):
     """The labelled patches of a batch."""
 
     z_LD: Float32[Tensor, "l d"]
-    class_L: Int64[Tensor, "l"]
+    class_L: Int64[Tensor, " l"]
     """Their labels less 1."""
 
 
@@ -90,8 +90,8 @@ class Learners:
 
     def __init__(
         self,
-        rate_G: Float64[Tensor, "g"],
-        decay_G: Float64[Tensor, "g"],
+        rate_G: Float64[Tensor, " g"],
+        decay_G: Float64[Tensor, " g"],
         n_classes: int,
         width: int,
         device: torch.device,
@@ -105,7 +105,7 @@ class Learners:
         self._of_biases = _Moments.of(self.bias_GC)
         self._step = 0
 
-    def learn(self, batch: Batch) -> Float64[Tensor, "g"]:
+    def learn(self, batch: Batch) -> Float64[Tensor, " g"]:
         """Take one step; gives the mean cross-entropies before it."""
         gradient_GCL, loss_G = self._differentiate(batch)
         gradient_MD = gradient_GCL.flatten(0, 1) @ batch.z_LD
@@ -216,7 +216,7 @@ def train_probes(
 
 
 def measure_scale(
-    activations: Activations, i_train_N: Int64[np.ndarray, "n"], cfg: ProbeSettings
+    activations: Activations, i_train_N: Int64[np.ndarray, " n"], cfg: ProbeSettings
 ) -> Scale:
     """How are activations scaled, so that settings mean the same for every encoder?
 

@@ -38,18 +38,18 @@ class SparseLatents:
         largest_S: the largest value of a latent on any training patch.
     """
 
-    start_T: Int64[np.ndarray, "t"]
-    class_V: UInt16[np.ndarray, "v"]
-    value_V: Float32[np.ndarray, "v"]
-    n_drawn_C: Int64[np.ndarray, "c"]
-    n_pure_C: Int64[np.ndarray, "c"]
-    n_active_S: Int64[np.ndarray, "s"]
-    largest_S: Float32[np.ndarray, "s"]
+    start_T: Int64[np.ndarray, " t"]
+    class_V: UInt16[np.ndarray, " v"]
+    value_V: Float32[np.ndarray, " v"]
+    n_drawn_C: Int64[np.ndarray, " c"]
+    n_pure_C: Int64[np.ndarray, " c"]
+    n_active_S: Int64[np.ndarray, " s"]
+    largest_S: Float32[np.ndarray, " s"]
 
 
 def draw_pure_patches(
     labels: PatchLabels, min_purity: float, n_patches: int, seed: int
-) -> tuple[Int64[np.ndarray, "m"], Int64[np.ndarray, "m"]]:
+) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
     """Which patches rank latents? Uniform over all that are pure, each once.
 
     Args:

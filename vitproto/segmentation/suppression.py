@@ -96,7 +96,7 @@ class ClassCounts:
     """Of the class, in the test images."""
     n_others: int
     """Patches with other labels."""
-    mean_length_O: Float64[np.ndarray, "o"]
+    mean_length_O: Float64[np.ndarray, " o"]
     """Of the edits, over all patches, those without label too."""
 
 

@@ -31,7 +31,7 @@ class ChosenWriter:
     def add(
         self,
         run: Run,
-        prototypes_C: Int[np.ndarray, "c"],
+        prototypes_C: Int[np.ndarray, " c"],
         scores_NK: Float[np.ndarray, "n k"],
     ) -> None:
         """Keep some prototypes of a run.

@@ -20,11 +20,11 @@ class Selection(NamedTuple):
     """Images in the subset."""
     selection_seed: int
     """Which random subset of that size."""
-    prototype_T: Int[np.ndarray, "t"]
+    prototype_T: Int[np.ndarray, " t"]
     """The chosen prototype, or `NONE`."""
-    train_ap_T: Float[np.ndarray, "t"]
+    train_ap_T: Float[np.ndarray, " t"]
     """Its AP on the subset; NaN where there is none."""
-    test_ap_T: Float[np.ndarray, "t"]
+    test_ap_T: Float[np.ndarray, " t"]
     """Its AP on all test images. Chance (the prevalence) where no prototype could be
     chosen, NaN where no test image shows the trait."""
 
@@ -32,7 +32,7 @@ class Selection(NamedTuple):
 def select_prototypes(
     scores_NK: Float[np.ndarray, "n k"],
     labels_NT: Bool[np.ndarray, "n t"],
-    is_train_N: Bool[np.ndarray, "n"],
+    is_train_N: Bool[np.ndarray, " n"],
     n_train: Sequence[int | Literal["all"]],
     selection_seeds: Sequence[int],
 ) -> list[Selection]:
@@ -88,7 +88,7 @@ def select_prototypes(
     return selections
 
 
-def any_chosen(selections: Sequence[Selection]) -> Int[np.ndarray, "c"]:
+def any_chosen(selections: Sequence[Selection]) -> Int[np.ndarray, " c"]:
     """Which prototypes did any subset choose for any trait? Ascending, each once."""
     return np.setdiff1d([chosen.prototype_T for chosen in selections], NONE)
 
@@ -121,7 +121,7 @@ def subset_sizes(
     return sorted(sizes)
 
 
-def nested_order(n_images: int, selection_seed: int) -> Int[np.ndarray, "n"]:
+def nested_order(n_images: int, selection_seed: int) -> Int[np.ndarray, " n"]:
     """The images in the order in which they enter the subsets of one seed.
 
     A subset is a beginning of this order: a larger one holds the smaller ones, so
@@ -133,7 +133,7 @@ def nested_order(n_images: int, selection_seed: int) -> Int[np.ndarray, "n"]:
 def to_table(
     selections: Sequence[Selection],
     trait_names: Sequence[str],
-    prevalence_T: Float[np.ndarray, "t"],
+    prevalence_T: Float[np.ndarray, " t"],
 ) -> pd.DataFrame:
     """Which prototype was chosen for which trait, one row each?
 

@@ -34,10 +34,10 @@ class SparseAutoencoder:
     ARGUMENTS = (*_WEIGHTS, "norm", "threshold", "l0")
 
     W_enc_SD: Float[Tensor, "s d"]
-    b_enc_S: Float[Tensor, "s"]
+    b_enc_S: Float[Tensor, " s"]
     W_dec_SD: Float[Tensor, "s d"]
-    b_dec_D: Float[Tensor, "d"]
-    mean_D: Float[Tensor, "d"]
+    b_dec_D: Float[Tensor, " d"]
+    mean_D: Float[Tensor, " d"]
     norm: float
     threshold: float
     l0: int | None
@@ -72,7 +72,7 @@ class SparseAutoencoder:
         return self.W_enc_SD / self.norm
 
     @cached_property
-    def offset_S(self) -> Float[Tensor, "s"]:
+    def offset_S(self) -> Float[Tensor, " s"]:
         """What is added to that, so that the latents are those of scaled input."""
         origin_D = self.mean_D.double() / self.norm + self.b_dec_D.double()
         return (self.b_enc_S.double() - self.W_enc_SD.double() @ origin_D).float()

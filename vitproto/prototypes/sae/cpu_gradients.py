@@ -52,17 +52,17 @@ class Scratch:
 class _Active(NamedTuple):
     """The active latents of each row: entries `start_B[b]` to `end_B[b]` - 1."""
 
-    start_B: Int64[np.ndarray, "b"]
-    end_B: Int64[np.ndarray, "b"]
-    latent_E: Int64[np.ndarray, "e"]
-    value_E: Float32[np.ndarray, "e"]
+    start_B: Int64[np.ndarray, " b"]
+    end_B: Int64[np.ndarray, " b"]
+    latent_E: Int64[np.ndarray, " e"]
+    value_E: Float32[np.ndarray, " e"]
 
 
 def compute_gradients(
     weights: Weights,
     z_BD: Float32[Tensor, "b d"],
     objective: Objective,
-    is_dead_S: Bool[Tensor, "s"],
+    is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
     workers: Executor,
     scratch: Scratch,
@@ -331,18 +331,18 @@ def _bucket(counts: np.ndarray, n_wanted: int) -> tuple[int, int] | None:
 
 def _learn_from_active(
     weights: Weights,
-    bias_D: Float32[Tensor, "d"],
+    bias_D: Float32[Tensor, " d"],
     target_BD: Float32[Tensor, "b d"],
     centred_BD: Float32[Tensor, "b d"],
     active: _Active,
-    ends_M: Int64[np.ndarray, "m"],
+    ends_M: Int64[np.ndarray, " m"],
     scale: float,
     g_MBD: Float32[Tensor, "m b d"],
     gradients: Weights,
     workers: Executor,
     *,
     l1_gradient: float,
-) -> tuple[Float[np.ndarray, "m"], Float32[np.ndarray, "e"]]:
+) -> tuple[Float[np.ndarray, " m"], Float32[np.ndarray, " e"]]:
     """Decode active latents and write the gradients of all weights but `b_dec`.
 
     Args:
@@ -388,7 +388,7 @@ def _learn_from_residual(
     centred_BD: Float32[Tensor, "b d"],
     last_g_BD: Float32[Tensor, "b d"],
     objective: Objective,
-    is_dead_S: Bool[Tensor, "s"],
+    is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
     workers: Executor,
     scratch: Scratch,
@@ -447,7 +447,7 @@ def _blocks(n_rows: int) -> Iterator[slice]:
         yield slice(first, min(first + size, n_rows))
 
 
-def _is_entry(active: _Active) -> Bool[np.ndarray, "e"]:
+def _is_entry(active: _Active) -> Bool[np.ndarray, " e"]:
     """Which places of the entries are taken: rows may have fewer than they could."""
     change_E = np.zeros(len(active.latent_E) + 1, np.int64)
     np.add.at(change_E, active.start_B, 1)

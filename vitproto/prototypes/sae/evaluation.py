@@ -82,9 +82,9 @@ class Evaluation:
     """The largest |cosine| between two rows of the decoder, those of dead latents
     included; 0 for a row of zeros, NaN if there is one latent only. Known as mutual
     coherence (Donoho and Huo 2001)."""
-    frequency_S: Float64[np.ndarray, "s"]
+    frequency_S: Float64[np.ndarray, " s"]
     """The share of the patches on which each latent is not 0."""
-    mean_value_S: Float64[np.ndarray, "s"]
+    mean_value_S: Float64[np.ndarray, " s"]
     """The mean of each latent where it is not 0; NaN if it is dead."""
 
 
@@ -141,7 +141,7 @@ def evaluate(
     ]
 
 
-def draw_latents(n_latents: int, cfg: HeldOut) -> Int64[Tensor, "c"]:
+def draw_latents(n_latents: int, cfg: HeldOut) -> Int64[Tensor, " c"]:
     """Which latents are compared with each other? The same ones in all runs of a size.
 
     Drawn among all latents: those of them that live are then a fair sample of all that
@@ -242,7 +242,7 @@ def _variance(sum_D: np.ndarray, square_D: np.ndarray, n: int) -> np.ndarray:
 
 
 def _mean_correlation(
-    sum_C: Float64[np.ndarray, "c"], products_CC: Float64[np.ndarray, "c c"], n: int
+    sum_C: Float64[np.ndarray, " c"], products_CC: Float64[np.ndarray, "c c"], n: int
 ) -> float:
     mean_C = sum_C / n
     covariance_CC = products_CC / n - np.outer(mean_C, mean_C)

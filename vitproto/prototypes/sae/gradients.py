@@ -25,9 +25,9 @@ class Weights(NamedTuple):
     """The weights of an autoencoder, or something of each, such as gradients."""
 
     W_enc_SD: Float[Tensor, "s d"]
-    b_enc_S: Float[Tensor, "s"]
+    b_enc_S: Float[Tensor, " s"]
     W_dec_SD: Float[Tensor, "s d"]
-    b_dec_D: Float[Tensor, "d"]
+    b_dec_D: Float[Tensor, " d"]
 
     @classmethod
     def like(cls, other: "Weights") -> "Weights":
@@ -38,7 +38,7 @@ class Weights(NamedTuple):
 class Objective(NamedTuple):
     """What is minimised at one step."""
 
-    ends_M: Int64[np.ndarray, "m"]
+    ends_M: Int64[np.ndarray, " m"]
     """Where the prefixes end; the last one is S."""
     l1_weight: float
     """Of the mean L1 norm; 0 for TopK and BatchTopK."""
@@ -62,7 +62,7 @@ class Measured(NamedTuple):
     """Sum of the latents, mean over rows."""
     aux_loss: float
     """Without its weight; 0 where no latent is dead."""
-    active_S: Bool[Tensor, "s"]
+    active_S: Bool[Tensor, " s"]
     """Which latents some row activates."""
     least: float
     """The smallest active latent; infinite where none is active."""
@@ -73,7 +73,7 @@ def compute_gradients(
     weights: Weights,
     z_BD: Float[Tensor, "b d"],
     objective: Objective,
-    is_dead_S: Bool[Tensor, "s"],
+    is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
 ) -> Measured:
     """Write the gradients of the loss, and say what the batch showed."""
@@ -149,7 +149,7 @@ def _learn_from_residual(
     pre_BS: Float[Tensor, "b s"],
     residual_BD: Float[Tensor, "b d"],
     objective: Objective,
-    is_dead_S: Bool[Tensor, "s"],
+    is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
 ) -> float:
     """AuxK: add the gradients of dead latents; gives the loss without its weight."""

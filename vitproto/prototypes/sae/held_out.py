@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int64
 
 
-def held_out_images(n_images: int, every: int) -> Int64[np.ndarray, "n"]:
+def held_out_images(n_images: int, every: int) -> Int64[np.ndarray, " n"]:
     """On which images are autoencoders measured? No autoencoder learns from them.
 
     Every `every`-th one, counted in the order of the image list: with 50, the images
@@ -26,7 +26,7 @@ def held_out_images(n_images: int, every: int) -> Int64[np.ndarray, "n"]:
     return np.arange(every - 1, n_images, every, dtype=np.int64)
 
 
-def training_images(n_images: int, every: int) -> Int64[np.ndarray, "n"]:
+def training_images(n_images: int, every: int) -> Int64[np.ndarray, " n"]:
     """From which images do autoencoders learn? From all that are not held out.
 
     In the order of the image list.

@@ -24,9 +24,9 @@ batches or so."""
 class Scaling(NamedTuple):
     """How raw activations become z = (x - mean) / norm."""
 
-    mean_D: Float[Tensor, "d"]
+    mean_D: Float[Tensor, " d"]
     norm: float
-    centre_D: Float[Tensor, "d"]
+    centre_D: Float[Tensor, " d"]
     """The mean of z: 0 if the mean is subtracted."""
 
     def to(self, device: torch.device) -> "Scaling":
@@ -63,7 +63,7 @@ class Learner:
     scaling: Scaling
     weights: Weights
     moments: adam.Moments
-    last_active_S: Int64[Tensor, "s"]
+    last_active_S: Int64[Tensor, " s"]
     """Patches seen when a latent was last active."""
     threshold: float
     """BatchTopK's, NaN before the first step; 0 for the others."""

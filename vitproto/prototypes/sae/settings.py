@@ -84,7 +84,7 @@ class SaeSettings:
 
     def prefix_ends(
         self, n_latents: int, seed: int, step: int
-    ) -> Int64[np.ndarray, "m"]:
+    ) -> Int64[np.ndarray, " m"]:
         """Where the prefixes of a step end, rising; the last one holds all latents.
 
         Fewer than `n_prefixes` where some coincide.

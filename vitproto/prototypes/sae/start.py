@@ -14,7 +14,7 @@ from vitproto.prototypes.sae.settings import SaeSettings
 
 
 def measure_scaling(
-    activations: Activations, image_N: Int64[np.ndarray, "n"], settings: SaeSettings
+    activations: Activations, image_N: Int64[np.ndarray, " n"], settings: SaeSettings
 ) -> Scaling:
     """How are activations scaled, so that settings mean the same for every encoder?
 
@@ -44,7 +44,7 @@ def measure_scaling(
 
 def first_decoder(
     activations: Activations,
-    image_N: Int64[np.ndarray, "n"],
+    image_N: Int64[np.ndarray, " n"],
     settings: SaeSettings,
     scaling: Scaling,
     n_latents: int,

@@ -173,7 +173,7 @@ def join_logs(
 def train(
     learners: Mapping[str, Learner],
     activations: Activations,
-    image_N: Int64[np.ndarray, "n"],
+    image_N: Int64[np.ndarray, " n"],
     settings: SaeSettings,
     *,
     states: States,
