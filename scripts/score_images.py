@@ -65,7 +65,7 @@ def score_images(
                 f"{shards[0]} have {acts.width}: fit and score with the same encoder"
             )
     with (
-        whole_file(out) as partial,
+        whole_file(out, shared=True) as partial,
         h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
         progress_bar(acts.n_images * acts.n_patches, "patches") as progress,
     ):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from vitproto.cli import PROJECT
+from vitproto.study.fingerprint import fingerprint
 
 STAGES = sorted((PROJECT / "scripts").glob("*.py"), key=lambda file: file.stem)
 
@@ -35,6 +36,19 @@ def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
     assert shown.returncode == 1
     assert len(shown.stderr.strip().splitlines()) == 1
     assert shown.stderr.startswith("list_cub200: ")
+
+
+def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkeypatch):
+    """A checkpoint would be stored as that of code that did not make it."""
+    stage = PROJECT / "scripts/list_cub200.py"
+    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
+    monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", "another")
+    shown = python(str(stage), *args.split())
+    assert shown.returncode == 1
+    expected = "list_cub200: its code changed while it started: run the command again\n"
+    assert shown.stderr == expected
+    monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", fingerprint("list_cub200"))
+    assert "gone" in python(str(stage), *args.split()).stderr
 
 
 def test_our_own_bug_keeps_its_traceback(tmp_path):

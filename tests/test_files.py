@@ -1,5 +1,9 @@
 """Outputs appear whole or not at all."""
 
+import os
+import socket
+import subprocess
+
 import pytest
 
 from vitproto.files import whole_file
@@ -62,3 +66,19 @@ def test_two_jobs_may_write_a_shared_file_at_once(tmp_path, monkeypatch):
         first.write_text("whole too")
     assert path.read_text() == "whole too"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_jobs_left_of_a_shared_file_is_deleted(tmp_path):
+    """Not what another job is just writing, here or elsewhere."""
+    path, host = tmp_path / "shard.h5", socket.gethostname()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here, elsewhere = f"{host}-{os.getppid()}", "another-host-7"
+    names = [f"{host}-{ended.pid}", "an-old-host-7", here, elsewhere]
+    left, old, *others = (tmp_path / f".partial-{name}-shard.h5" for name in names)
+    for file in (left, old, *others):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    with whole_file(path, shared=True) as partial:
+        partial.write_text("whole")
+    assert {*tmp_path.iterdir()} == {path, *others}

@@ -1,6 +1,7 @@
 """How every stage in `scripts/` becomes a command line."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from pathlib import Path
 import tyro
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+EXPECTED_CODE = "VITPROTO_CODE_OF_"
+"""With a stage's name: the environment variable in which the workflow says what code it
+is to run."""
 
 
 def run(stage: Callable[..., None]) -> None:
@@ -19,6 +24,7 @@ def run(stage: Callable[..., None]) -> None:
     status 1. Anything else is our bug and keeps its traceback.
     """
     _check_library(stage.__name__)
+    _check_code(stage.__name__)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
@@ -40,6 +46,19 @@ def _check_library(name: str) -> None:
             f"{name}: {script} would run the library in {PROJECT}, which Python finds "
             f"first: set PYTHONPATH={checkout}"
         )
+
+
+def _check_code(name: str) -> None:
+    """Refuse to run code that changed after the workflow looked at it.
+
+    Results would be noted as those of other code.
+    """
+    # Imported here: it has no place in what a stage can reach.
+    from vitproto.study.fingerprint import fingerprint
+
+    expected = os.environ.get(EXPECTED_CODE + name)
+    if expected and fingerprint(name) != expected:
+        sys.exit(f"{name}: its code changed while it started: run the command again")
 
 
 def _is_ours(file: Path) -> bool:

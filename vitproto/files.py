@@ -1,11 +1,17 @@
 """Outputs that appear whole or not at all."""
 
+import glob
 import hashlib
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LEFT_OVER_AFTER_S = 86_400
+"""Of a job on another machine nobody can tell whether it was killed, but by its age."""
 
 
 @contextmanager
@@ -20,13 +26,40 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     Yields:
         Where to write. The suffix is that of `path`, since some writers choose
         their format by it. Left alone when the body raises; a second try
-        overwrites it.
+        overwrites or deletes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = f"{socket.gethostname()}-{os.getpid()}-" if shared else ""
     partial = path.with_name(f".partial-{owner}{path.name}")
+    if shared:
+        _drop_left_over(path)
     yield partial
     os.replace(partial, path)
+
+
+def _drop_left_over(path: Path) -> None:
+    """Delete what killed jobs have written of a file, which may be large."""
+    host = socket.gethostname()
+    pattern = re.compile(rf"\.partial-(.+)-(\d+)-{re.escape(path.name)}")
+    for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        if found := pattern.fullmatch(partial.name):
+            try:
+                age_s = time.time() - partial.stat().st_mtime
+                is_left = found[1] == host and not _runs(int(found[2]))
+                if is_left or age_s > LEFT_OVER_AFTER_S:
+                    partial.unlink()
+            except FileNotFoundError:
+                continue  # its job has just ended
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sha256_of(path: Path) -> bytes:

@@ -65,7 +65,7 @@ def test_a_file_that_was_just_written_is_read_again(file, tmp_path):
     assert known.of(file) == hashlib.sha256(b"abd").hexdigest()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "same": {}}', "{}"])
+@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "alike": {}}', "{}"])
 def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
     (tmp_path / "d").write_text(text)
     assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
@@ -73,8 +73,25 @@ def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
 
 def test_images_of_the_same_content_are_remembered(tmp_path):
     known = Digests(tmp_path / "d")
-    known.note_same("sum:2", "sum:1")
+    for earlier in ("sum:0", "sum:1"):  # two encoders recorded them at other times
+        known.note_alike("sum:2", earlier)
     known.save()
     again = Digests(tmp_path / "d")
-    assert again.earlier("sum:2") == "sum:1"
-    assert again.earlier("sum:3") == "sum:3"
+    assert again.are_alike("sum:2", "sum:0")
+    assert again.are_alike("sum:2", "sum:1")
+    assert not again.are_alike("sum:3", "sum:1")
+
+
+def test_a_file_that_is_changed_and_changed_back_meanwhile_is_found(file, tmp_path):
+    known = Digests(tmp_path / "d")
+    other, text = tmp_path / "other", file.read_bytes()
+    other.write_text("as it was")
+    with known.watched() as changed:
+        known.of(file)
+        known.of(other)
+        file.write_bytes(b"something else")
+        file.write_bytes(text)
+    assert changed == [file]
+    with known.watched() as changed:
+        known.of(file)
+    assert changed == []

@@ -201,6 +201,36 @@ def test_a_data_file_that_a_stage_reads_counts(project):
     assert changed == {"draw_demo_birds", "train_demo_encoder"}
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["levels.py", "helpers/levels.py", "scripts/helpers/__init__.py"],
+    ids=["beside the package", "in a folder of its own", "a package of stages"],
+)
+def test_code_counts_wherever_it_lies(project, place):
+    module = place.removeprefix("scripts/").removesuffix("/__init__.py")
+    module = module.removesuffix(".py").replace("/", ".")
+    file = project / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("PROBABLY = 3\n")
+    loader = project / "vitproto/data/cub200_traits.py"
+    replace(loader, "PROBABLY = 3", f"from {module} import PROBABLY")
+    before = fingerprint("read_traits", project)
+    file.write_text("PROBABLY = 4\n")
+    assert fingerprint("read_traits", project) != before
+
+
+@pytest.mark.parametrize("name", ["levels.json", "_levels.json", ".levels.json"])
+def test_a_data_file_counts_whatever_it_is_called(project, name):
+    file = project / "vitproto/data" / name
+    file.write_text("3")
+    loader = project / "vitproto/data/cub200_traits.py"
+    reads = f'PROBABLY = int(Path(__file__).with_name("{name}").read_text())'
+    replace(loader, "PROBABLY = 3", reads)
+    before = fingerprint("read_traits", project)
+    file.write_text("4")
+    assert fingerprint("read_traits", project) != before
+
+
 def stage_function(name):
     return runpy.run_path(str(PROJECT / "scripts" / f"{name}.py"))[name]
 

@@ -19,6 +19,7 @@ from vitproto.study.origins import (
     name_of,
     note,
     read,
+    seen_below,
     take_back,
     unknown_above,
 )
@@ -189,12 +190,48 @@ def test_how_a_data_set_is_cut_does_not_count():
 
 def test_what_two_inputs_share_counts_once():
     both = above([KMEANS, replace(KMEANS, rule="fit_pca", files={})], {})
-    assert both.files == {**KMEANS.files_above, "weights.pt": "bb"}
+    own = {"weights.pt (fit_kmeans encoder=clip layer=3)": "bb"}
+    assert both.files == {**KMEANS.files_above, **own}
     assert sorted(both.jobs) == [
         "fit_kmeans encoder=clip layer=3",
         "fit_pca encoder=clip layer=3",
         "record_activations encoder=clip",
     ]
+
+
+def test_files_of_one_name_that_change_places_are_a_change():
+    """Else weights of two encoders could be exchanged, and a table stay as it is."""
+
+    def encoder(name: str, weights: str) -> Origin:
+        wildcards = {"dataset": "birds", "encoder": name}
+        return replace(shard(0, 1, "1"), wildcards=wildcards, files={"w.pt": weights})
+
+    def table(first: str, second: str) -> Origin:
+        jobs, files = above([encoder("a", first), encoder("b", second)], {})
+        return replace(KMEANS, jobs_above=jobs, files_above=files)
+
+    assert differences_above(table("1", "2"), table("2", "1")) == [
+        "w.pt (record dataset=birds encoder=a) changed",
+        "w.pt (record dataset=birds encoder=b) changed",
+    ]
+    # One is not here: the other counts all the same.
+    assert differences_above(table("1", "2"), table(ABSENT, "3")) == [
+        "w.pt (record dataset=birds encoder=b) changed"
+    ]
+    _, files = above([replace(encoder("a", "1"), files={ANY: ABSENT})], {})
+    now = replace(KMEANS, jobs_above=table("1", "2").jobs_above, files_above=files)
+    assert differences_above(table("1", "2"), now) == [
+        "w.pt (record dataset=birds encoder=b) is no longer read"
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", ["w.pt changed", "w.pt is gone", "w.pt is no longer read"]
+)
+def test_a_change_is_told_below_as_it_is_found_there(change):
+    assert seen_below(change, "fit a=1") == change.replace("w.pt", "w.pt (fit a=1)")
+    assert seen_below("it did not read w.pt", "f") == "it did not read w.pt (f)"
+    assert seen_below("n_iters: 5 → 4", "f") == "n_iters: 5 → 4"
 
 
 def test_small_inputs_count_by_content(tmp_path):

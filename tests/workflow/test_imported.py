@@ -77,3 +77,32 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     shown = snakemake(workdir, *AP, "-n")
     stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
     assert stale == ["import_sae", "score_images", "select_prototypes"]
+
+
+def test_two_autoencoders_of_one_file_name_that_change_places_change_the_table(
+    tmp_path,
+):
+    workdir = copy_project(tmp_path)
+    config = workdir / "tiny.yaml"
+    study = yaml.safe_load(config.read_text())
+    study["methods"]["imported"] = {"first": "a/sae.pt", "second": "b/sae.pt"}
+    row = {"encoder": "tiny-vit", "layer": 3, "seed": 0, "n_prototypes": N_LATENTS}
+    study["runs"] = [{**row, "method": ["first", "second"]}]
+    study["features"]["runs"] = []
+    for seed, folder in enumerate(("a", "b")):
+        (workdir / folder).mkdir()
+        write_theirs(workdir / folder / "sae.pt", seed)
+
+    def table() -> dict[str, float]:
+        config.write_text(yaml.safe_dump(study))
+        target = ("results/tiny/map_table.csv", "--configfile", "tiny.yaml")
+        shown = snakemake(workdir, *target)
+        assert shown.returncode == 0, shown.stdout
+        rows = pd.read_csv(workdir / "results/tiny/map_table.csv")
+        return {method: rows["map"][rows.method == method].max() for method in methods}
+
+    methods = ("first", "second")
+    before = table()
+    assert before["first"] != before["second"]
+    study["methods"]["imported"] = {"first": "b/sae.pt", "second": "a/sae.pt"}
+    assert table() == {"first": before["second"], "second": before["first"]}

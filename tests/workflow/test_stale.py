@@ -177,6 +177,44 @@ def test_a_run_that_ends_well_but_leaves_something_stale_fails(workdir):
     assert "tabulate_map" in shown.stdout
 
 
+def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
+    """Its results are right, but not those that the file asks for now."""
+    stage = workdir / "scripts/plot_map.py"
+    edit = (
+        "from pathlib import Path as P\n"
+        'study = P("tiny.yaml")\n'
+        'study.write_text(study.read_text().replace("n_iters: 5", "n_iters: 4"))\n'
+    )
+    stage.write_text(
+        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
+    )
+    shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
+    assert shown.returncode != 0
+    assert "tiny.yaml changed while this run went on, so its results" in shown.stdout
+    shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
+    assert shown.returncode == 0, shown.stdout
+    assert "fit_kmeans" in shown.stdout
+
+
+def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir):
+    stage = workdir / "scripts/record_activations.py"
+    edit = (
+        "from pathlib import Path as P\n"
+        'file = P("encoders/demo/open_clip_config.json")\n'
+        "text = file.read_text()\n"
+        "file.write_text('{}')\n"
+        "file.write_text(text)\n"
+    )
+    stage.write_text(
+        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
+    )
+    (shard,) = workdir.glob("results/activations/tiny_corpus/*/*/shard-*.h5")
+    shown = snakemake(workdir, str(shard.relative_to(workdir)), *EVERYTHING)
+    assert shown.returncode != 0
+    assert "open_clip_config.json changed meanwhile, so it stays due" in shown.stdout
+    assert "1 job is still due" in shown.stdout
+
+
 def test_touch_is_refused_and_changes_nothing(workdir):
     change_a_chart_and_the_features(workdir)
     before = in_dry_run(workdir)
@@ -184,6 +222,16 @@ def test_touch_is_refused_and_changes_nothing(workdir):
     assert shown.returncode != 0
     assert "--touch would call results fresh that today's code" in shown.stdout
     assert in_dry_run(workdir) == before
+
+
+def exchange_two_charts(workdir):
+    rules = workdir / "workflow/rules/report.smk"
+    chart, layers = (
+        'chart=f"{STUDY}/map_chart.svg"',
+        'layers=f"{STUDY}/layer_chart.svg"',
+    )
+    replace(rules, chart, chart.replace("map", "layer"))
+    replace(rules, layers, layers.replace("layer_", "map_"))
 
 
 @pytest.mark.parametrize(
@@ -204,8 +252,13 @@ def test_touch_is_refused_and_changes_nothing(workdir):
             ["record_activations"],
             "open_clip_config.json changed",
         ),
+        (
+            exchange_two_charts,
+            ["write_map_page"],
+            "input.chart: map_chart.svg → layer_chart.svg",
+        ),
     ],
-    ids=["a definition", "a setting", "a file of the encoder"],
+    ids=["a definition", "a setting", "a file of the encoder", "parts of inputs"],
 )
 def test_what_changed_is_named(workdir, edit, stale, why):
     edit(workdir)

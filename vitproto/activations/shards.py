@@ -201,7 +201,7 @@ def write_shard(
     }
     assert "encoder" in attributes, "the attributes must name the encoder"
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
-    with whole_file(path) as partial:
+    with whole_file(path, shared=True) as partial:
         with h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file:
             for name, value in sorted({**attributes, **place}.items()):
                 file.attrs[name] = value

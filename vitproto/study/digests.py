@@ -2,7 +2,10 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from vitproto.files import sha256_of, whole_file
 
@@ -22,12 +25,13 @@ class Digests:
         """Start with what `path` remembers; nothing where it is not there."""
         self._path = path
         self._found: dict[str, tuple[_Stat, str]] = {}
-        self._same: dict[str, str] = {}
+        self._alike: dict[str, list[str]] = {}
         self._changed = False
+        self._watched: dict[int, dict[Path, _Stat]] = {}  # by thread
         try:
             text = json.loads(path.read_text(encoding="utf-8"))
             found = {name: (stat, digest) for name, (stat, digest) in text["files"]}
-            self._found, self._same = found, dict(text["same"])
+            self._found, self._alike = found, dict(text["alike"])
         except (OSError, ValueError, TypeError, KeyError):
             pass  # all it costs is to read the files again
 
@@ -35,6 +39,8 @@ class Digests:
         """The SHA-256 of a file, 64 hexadecimal digits."""
         name = str(file.absolute())
         stat = _stat(file)
+        if (watched := self._watched.get(get_ident())) is not None:
+            watched.setdefault(file, stat)
         known = self._found.get(name)
         if known is not None and known[0] == stat:
             return known[1]
@@ -45,13 +51,29 @@ class Digests:
             self._changed = True
         return digest
 
-    def earlier(self, digest: str) -> str:
-        """The digest of the same images with their dates of before, if known."""
-        return self._same.get(digest, digest)
+    @contextmanager
+    def watched(self) -> Iterator[list[Path]]:
+        """Which of the files that this thread looks at change before the block ends?
 
-    def note_same(self, digest: str, earlier: str) -> None:
+        Yields:
+            These files, once the block has ended; one that was changed and changed
+            back is among them.
+        """
+        watched = self._watched[get_ident()] = {}
+        changed: list[Path] = []
+        try:
+            yield changed
+        finally:
+            del self._watched[get_ident()]
+        changed += [file for file, stat in watched.items() if _now(file) != stat]
+
+    def are_alike(self, digest: str, earlier: str) -> bool:
+        """Are the images of two digests known to differ in their dates alone?"""
+        return earlier in self._alike.get(digest, ())
+
+    def note_alike(self, digest: str, earlier: str) -> None:
         """Remember that the images of two digests differ in their dates alone."""
-        self._same[digest] = earlier
+        self._alike.setdefault(digest, []).append(earlier)
         self._changed = True
 
     def save(self) -> None:
@@ -59,9 +81,16 @@ class Digests:
         if self._changed and self._path.parent.is_dir():
             files = [[name, known] for name, known in sorted(self._found.items())]
             with whole_file(self._path, shared=True) as partial:
-                text = json.dumps({"files": files, "same": self._same})
+                text = json.dumps({"files": files, "alike": self._alike})
                 partial.write_text(text, encoding="utf-8")
             self._changed = False
+
+
+def _now(file: Path) -> _Stat | None:
+    try:
+        return _stat(file)
+    except OSError:
+        return None
 
 
 def _stat(file: Path) -> _Stat:

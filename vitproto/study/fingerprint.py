@@ -169,7 +169,8 @@ class _Search:
                 is_package = file.name == "__init__.py"
                 package = name if is_package else name.rpartition(".")[0]
                 place = _place(file, self.project)
-                source = file.read_bytes()
+                # A folder may be a package without that file.
+                source = file.read_bytes() if file.is_file() else b""
                 self._files[name] = file
                 self._modules[name] = read_module(source, place, package, self._ours)
         return self._modules[name]
@@ -386,8 +387,9 @@ class _Search:
 
     def _reach_everything(self, statement: Statement) -> None:
         behind = self._behind.setdefault(statement, [])
-        for package in sorted(self.project.glob("*/__init__.py")):
-            name = package.parent.name
+        packages = [file.parent for file in self.project.glob("*/__init__.py")]
+        alone = [*self.project.glob("*.py"), *self.project.glob("scripts/*.py")]
+        for name in sorted({path.stem for path in (*packages, *alone)}):
             self._reach_all(name)
             behind.append((name, name))
 
@@ -404,8 +406,8 @@ class _Search:
         folders = [file.parent for file in self.project.glob("*/__init__.py")]
         for folder in sorted({*folders, self.project / "scripts"}):
             for file in sorted(folder.rglob("*")):
-                is_hidden = any(part[0] in "._" for part in file.parts[-2:])
-                if not is_hidden and file.suffix != ".py" and file.is_file():
+                is_kept = "__pycache__" in file.parts
+                if not is_kept and file.suffix != ".py" and file.is_file():
                     found.setdefault(file.name, []).append(file)
         return found
 
@@ -537,9 +539,12 @@ def _is_ourselves(name: str) -> bool:
 
 def _top_modules(project: Path) -> frozenset[str]:
     """The names of the stages, and of the packages and modules beside them."""
-    packages = {file.parent.name for file in project.glob("*/__init__.py")}
-    files = [*project.glob("*.py"), *project.glob("scripts/*.py")]
-    return frozenset(packages | {file.stem for file in files})
+    # A folder may be a package without a file that says so.
+    levels = (project, project / "scripts")
+    within = [file for level in levels for file in level.glob("*/*.py")]
+    within += [file.parent for level in levels for file in level.glob("*/*/*.py")]
+    files = [file for level in levels for file in level.glob("*.py")]
+    return frozenset(file.parent.name for file in within) | {f.stem for f in files}
 
 
 def _find(name: str, project: Path) -> Path | None:
@@ -549,6 +554,10 @@ def _find(name: str, project: Path) -> Path | None:
         for file in (os.path.join(path, "__init__.py"), f"{path}.py"):
             if os.path.isfile(file):
                 return Path(file)
+    for folder in (project / "scripts", project):
+        path = folder.joinpath(*name.split("."))
+        if path.is_dir() and any(path.rglob("*.py")):
+            return path / "__init__.py"
     return None
 
 

@@ -6,12 +6,14 @@ lines of a traceback to whatever these raise.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from snakemake.exceptions import CliException
 from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
-from vitproto.study import failures
+from vitproto.study import bytecode, failures
 from vitproto.study.stale_text import describe_still_due
 
 
@@ -24,6 +26,7 @@ def check_before_first_job(
     """
 
     def on_start(log: Sequence[str]) -> None:
+        bytecode.check_by_content(Path(workflow.basedir))
         problems = [problem for check in checks for problem in check()]
         if workflow.touch:
             problems.append(
@@ -45,10 +48,11 @@ def check_before_first_job(
 def end_with_failures(workflow: Workflow) -> None:
     """Let the last words of a run be those of the jobs that failed.
 
-    A run whose jobs all ended well fails too if it leaves something due: files or code
-    changed while it went on.
+    A run whose jobs all ended well fails too if it leaves something due: files, code or
+    settings changed while it went on.
     """
     errors = failures.Errors()
+    configured = _read_configs(workflow)
 
     def on_error(log: Sequence[str]) -> None:
         if failed := errors.failures(workflow.scheduler.failed):
@@ -59,7 +63,24 @@ def end_with_failures(workflow: Workflow) -> None:
         is_part = dag.untilrules or dag.untilfiles or dag.omitrules or dag.omitfiles
         if not is_part and (due := dag.still_due()):
             raise CliException(describe_still_due(due))
+        if _read_configs(workflow) != configured:
+            files = ", ".join(map(str, workflow.configfiles))
+            raise CliException(
+                f"{files} changed while this run went on, so its results are those of "
+                "the settings of before.\nRun the same command again."
+            )
 
     logger.addHandler(errors)
     workflow.onerror(on_error)
     workflow.onsuccess(on_success)
+
+
+def _read_configs(workflow: Workflow) -> list[Any]:
+    """What the files of the configuration say now; None of one that cannot be read."""
+    found = []
+    for file in workflow.configfiles:
+        try:
+            found.append(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+        except (OSError, ValueError, yaml.YAMLError):
+            found.append(None)
+    return found

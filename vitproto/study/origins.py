@@ -18,7 +18,7 @@ from vitproto.study.code_graph import changes_of_code
 
 FOLDER = ".origins"
 
-FORMAT = 2
+FORMAT = 3
 """Notes of other formats vouch for nothing."""
 
 UNKNOWN = "unknown"
@@ -63,7 +63,8 @@ class Origin:
     jobs_above: Mapping[str, str]
     """The `digest` of each job that its inputs were made by, directly or not."""
     files_above: Mapping[str, str]
-    """What these jobs read: digests of files, and of small inputs by content."""
+    """What these jobs read: digests of files, by name and job, and of small inputs by
+    content."""
     by_content: bool
     """Whether what is made of it counts its content, and not how it was made."""
 
@@ -123,8 +124,14 @@ def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
     for name, alike in parts.items():
         jobs += [{**part.jobs_above, name: part.digest()} for part in alike]
         files += [part.files_above for part in alike]
-        files.append(_add_up([part.files for part in alike]))
+        own = _add_up([part.files for part in alike])
+        # Two encoders may have weights of the same name.
+        files.append({_read_by(name, file): digest for file, digest in own.items()})
     return Above(_join(jobs), _join(files))
+
+
+def _read_by(job: str, file: str) -> str:
+    return f"{file} ({job})"
 
 
 def image_sum(digests: Iterable[bytes]) -> str:
@@ -240,21 +247,34 @@ def unknown_above(now: Origin) -> list[str]:
     return sorted(name for name, d in now.files_above.items() if d == UNKNOWN)
 
 
+def seen_below(change: str, job: str) -> str:
+    """How a change of what a job reads is told of what is made of the job's results."""
+    if change.startswith(_NOT_READ):
+        return _NOT_READ + _read_by(job, change.removeprefix(_NOT_READ))
+    for ending in (_CHANGED, _IS_GONE, _NO_LONGER_READ):
+        if change.endswith(ending):
+            return _read_by(job, change.removesuffix(ending)) + ending
+    return change
+
+
+_NOT_READ = "it did not read "
+_CHANGED, _IS_GONE, _NO_LONGER_READ = " changed", " is gone", " is no longer read"
+
+
 def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changes = []
     for name, digest in sorted(now.items()):
-        is_unknown = digest == UNKNOWN or name == ANY
+        is_unknown = digest == UNKNOWN or name.startswith(ANY)
         # One that was read may be as it was; one that was not makes a difference.
         is_away = digest == ABSENT and name in then
         if is_unknown or is_away or digest == then.get(name, GONE):
             continue
-        changed = "is gone" if digest == GONE else "changed"
-        read = name in then
-        changes.append(f"{name} {changed}" if read else f"it did not read {name}")
-    if ANY not in now:
-        gone = sorted(then.keys() - now.keys())
-        changes += [f"{name} is no longer read" for name in gone]
-    return changes
+        changed = _IS_GONE if digest == GONE else _CHANGED
+        changes.append(name + changed if name in then else _NOT_READ + name)
+    # Of what is missing here nobody knows what a job would read.
+    away = tuple(name.removeprefix(ANY) for name in now if name.startswith(ANY))
+    gone = [name for name in then.keys() - now.keys() if not name.endswith(away)]
+    return changes + [name + _NO_LONGER_READ for name in sorted(gone)]
 
 
 def _noted_at(result: Path) -> Path:

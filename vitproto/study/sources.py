@@ -107,12 +107,25 @@ def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
     missing: list[RawFiles] = []
     if model.startswith("local-dir:"):
         folder = model.removeprefix("local-dir:")
-        if not any(Path(folder).glob("open_clip_*")):
+        if not files_of_encoder(Path(folder)):
             missing.append(Absent(f"the encoder {name} (model: {model})"))
     if checkpoint not in (HUB, RANDOM) and not Path(checkpoint).is_file():
         what = f"the weights of {name} (checkpoint: {checkpoint})"
         missing.append(Absent(what, Path(checkpoint).name))
     return missing
+
+
+def files_of_encoder(folder: Path) -> list[Path]:
+    """What open_clip may read of the folder of `local-dir:`, sorted.
+
+    That is its configuration, and weights by suffix, whatever they are called.
+    """
+    suffixes = {".safetensors", ".bin", ".pth"}
+    return sorted(
+        file
+        for file in folder.glob("*")
+        if file.name.startswith("open_clip_") or file.suffix in suffixes
+    )
 
 
 def of_imported(name: str, file: Path) -> list[RawFiles]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from vitproto.study.origins import earlier
+from vitproto.study.origins import earlier, seen_below
 from vitproto.study.staleness import Due, Job, Verdict
 
 N_CHANGES = 10
@@ -41,7 +41,11 @@ def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:
     for places, changes in _alike(jobs, verdict.changed):
         lines += ["", _name(jobs, places), *_some(changes)]
     # What is made of these needs no reasons of its own.
-    said = {change for changes in verdict.changed.values() for change in changes}
+    said = {
+        seen_below(change, jobs[i].name)
+        for i, changes in verdict.changed.items()
+        for change in changes
+    }
     said |= {earlier(jobs[i].name) for i in verdict.changed}
     alone = {
         i: tuple(change for change in changes if change not in said)

@@ -231,7 +231,11 @@ class _Code(NamedTuple):
 
 def _own_origin(job: Job, code: _Code, digests: Digests) -> Origin:
     """What a job would add today; nothing is said of its inputs yet."""
-    files = {file.name: digests.of(file) for file in job.files if file.is_file()}
+    files: dict[str, str] = {}
+    for file in filter(Path.is_file, job.files):
+        # Of two of the same name, which comes first can make a difference.
+        before = files.get(file.name)
+        files[file.name] = " ".join(filter(None, [before, digests.of(file)]))
     for raw in job.raw or ():
         files |= raw.digests(digests)
     return Origin(
@@ -253,15 +257,18 @@ def _with_known_images(
 ) -> Origin:
     """Look into images that differ from those recorded, perhaps only in their dates."""
     noted = state.origin.files if state.origin else {}
-    files = {name: digests.earlier(digest) for name, digest in own.files.items()}
+    files = dict(own.files)
     for images in job.raw or ():
-        today = files.get(images.what) if isinstance(images, Images) else None
-        then = noted.get(images.what) if isinstance(images, Images) else None
-        if today in (None, ABSENT) or then in (None, today) or state.missing:
+        if not isinstance(images, Images) or state.missing:
             continue
-        if images.are_those_of(job.outputs[0]):
-            digests.note_same(own.files[images.what], then)
-            files[images.what] = then
+        today, then = files.get(images.what), noted.get(images.what)
+        if today in (None, ABSENT) or then in (None, today):
+            continue
+        if not digests.are_alike(today, then):
+            if not images.are_those_of(job.outputs[0]):
+                continue
+            digests.note_alike(today, then)
+        files[images.what] = then
     return replace(own, files=files)
 
 

@@ -1,12 +1,16 @@
 """The jobs of a study as Snakemake sees them, and the notes that they leave."""
 
 import inspect
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
+from vitproto.cli import EXPECTED_CODE
 from vitproto.study import origins
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import PROJECT
@@ -56,7 +60,10 @@ def _job(
         room=Path(job.rule.snakefile).stem.partition("_")[0],
         wildcards=dict(job.wildcards.items()),
         command=job.rule.shellcmd,
-        settings=settings_of(job.rule, job.params),
+        settings={
+            **settings_of(job.rule, job.params),
+            **parts_of(job.input, lambda file: file in made),
+        },
         files=tuple(Path(file) for file in job.input if Path(file) not in made),
         raw=raw_files_of(job.rule, job.params),
         outputs=tuple(map(Path, job.output)),
@@ -76,6 +83,24 @@ def settings_of(rule: Any, params: Any) -> dict[str, Any]:
     return {name: params.get(name) for name in settings if name != READS}
 
 
+def parts_of(inputs: Any, is_made: Callable[[Path], bool]) -> dict[str, str]:
+    """Which of the files that other jobs made play which part: `input.chart`.
+
+    Files are told apart by their names, but for numbers, such as those of shards.
+
+    Args:
+        inputs: those of a job, by name.
+        is_made: whether another job makes a file.
+    """
+    found = {}
+    for part, files in inputs.items():
+        paths = map(Path, [files] if isinstance(files, str) else files)
+        names = [re.sub(r"\d+", "#", path.name) for path in paths if is_made(path)]
+        if names:
+            found[f"input.{part}"] = " ".join(dict.fromkeys(names))
+    return found
+
+
 def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
     """What a job reads besides its inputs, if its rule has the parameter `reads`."""
     names = [name for name, _ in rule.params.items()]
@@ -88,7 +113,8 @@ def note_origins(
     """Let every job note beside its results what they were made of.
 
     This happens in the process that runs the job's command, on a cluster too: what is
-    noted is looked up before the command starts, and written once it has succeeded.
+    noted is looked up before the command starts, and written once it has succeeded, if
+    it is still the same.
 
     Args:
         workflow: that of Snakemake.
@@ -110,17 +136,21 @@ def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
         inputs, results = ([*map(Path, files)] for files in (input, output))
         notes = {file: origins.read(file) for file in inputs}
         makers = rule.workflow.rules
+        made = {
+            file
+            for file, noted in notes.items()
+            if noted or any(maker.is_producer(str(file)) for maker in makers)
+        }
         job = Job(
             rule=rule.name,
             room="",
             wildcards=dict(wildcards.items()),
             command=rule.shellcmd,
-            settings=settings_of(rule, params),
-            files=tuple(
-                file
-                for file, noted in notes.items()
-                if not noted and not any(m.is_producer(str(file)) for m in makers)
-            ),
+            settings={
+                **settings_of(rule, params),
+                **parts_of(input, made.__contains__),
+            },
+            files=tuple(file for file in inputs if file not in made),
             raw=raw_files_of(rule, params),
             outputs=tuple(results),
             needs={},
@@ -130,9 +160,16 @@ def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
         )
         made_of = {file: noted and noted.origin for file, noted in notes.items()}
         look_again()
-        origin = origin_of_job(job, made_of, PROJECT, digests)
-        origins.take_back(results)
-        run_command(input, output, params, wildcards, *others)
+        with digests.watched() as changed:
+            origin = origin_of_job(job, made_of, PROJECT, digests)
+            origins.take_back(results)
+            os.environ[EXPECTED_CODE + rule.name] = origin.fingerprint
+            run_command(input, output, params, wildcards, *others)
+        look_again()
+        if changed or origin_of_job(job, made_of, PROJECT, digests) != origin:
+            what = ", ".join(map(str, changed)) or "code or files"
+            logger.warning(f"{job.name}: {what} changed meanwhile, so it stays due")
+            return
         origins.note(origin, {file: content_of(file, digests) for file in results})
 
     return run_and_note

@@ -27,7 +27,7 @@ from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.families import write_families
 from vitproto.runs import Run
 from vitproto.study import config as study_config
-from vitproto.study import addresses, disk, sources
+from vitproto.study import addresses, bytecode, disk, sources
 from vitproto.study.digests import Digests
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
@@ -35,6 +35,8 @@ from vitproto.study.plan import Written, written_by
 from vitproto.study.runs import Family, expand_runs, families
 from vitproto.study.study_dag import decide_by_origins
 from vitproto.study.workflow_jobs import note_origins
+
+os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 
 try:
     study_config.check(
@@ -70,9 +72,8 @@ SHARD = (
     + "/{dataset}/{encoder}/{address}/shard-{i_shard}-of-{n_shards}.h5"
 )
 WEIGHTS = "results/weights/{encoder}.json"
-CHECKPOINTS, EVALUATED_CHECKPOINTS = (
-    f"{config['storage']['checkpoints']}/{dataset}/{{encoder}}/layer{{layer}}/{{method}}"
-    for dataset in (FITTED, EVALUATED)
+CHECKPOINTS = (
+    config["storage"]["checkpoints"] + "/{dataset}/{encoder}/layer{layer}/{method}"
 )
 IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
 SPLITS, FITTED_SPLITS = (
@@ -174,7 +175,7 @@ def encoder_files(wildcards):
     files = []
     if encoder["model"].startswith("local-dir:"):
         folder = Path(encoder["model"].removeprefix("local-dir:"))
-        files += sorted(map(str, folder.glob("open_clip_*")))
+        files += map(str, sources.files_of_encoder(folder))
     # Where it is missing, `missing_inputs` says so in a sentence.
     weights = encoder["checkpoint"]
     if weights not in ("hub", "random") and Path(weights).is_file():
@@ -354,6 +355,17 @@ def training_flags(wildcards, threads):
     """Device, how often a training's state is kept, and for whom it logs."""
     keys = ("device", "save_every_s", "tensorboard")
     return flags({key: config["how"][key] for key in keys})
+
+
+def checkpoint_store(wildcards, threads):
+    """Where a family's checkpoints lie, which studies share."""
+    return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **wildcards)
+
+
+def centre_store(wildcards, threads):
+    """Where those of k-means lie, whatever they are to score."""
+    found = {**wildcards, "method": "kmeans"}
+    return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **found)
 
 
 def recording_speed(wildcards, threads):

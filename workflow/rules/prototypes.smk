@@ -24,7 +24,7 @@ rule fit_random:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=CHECKPOINTS,
+        store=checkpoint_store,
     shell:
         "python scripts/fit_random.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output}"
@@ -51,7 +51,7 @@ rule fit_randomtrain:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=EVALUATED_CHECKPOINTS,
+        store=checkpoint_store,
     shell:
         "python scripts/fit_randomtrain.py --shards {input.shards}"
         " --splits {input.splits} --layer {wildcards.layer} --runs {params.runs}"
@@ -81,8 +81,8 @@ rule fit_kmeans:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        centres=CHECKPOINTS.replace("{method}", "kmeans"),
-        store=CHECKPOINTS,
+        centres=centre_store,
+        store=checkpoint_store,
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
     shell:
@@ -113,7 +113,7 @@ rule fit_pca:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=CHECKPOINTS,
+        store=checkpoint_store,
     shell:
         "python scripts/fit_pca.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
         " --runs {params.runs} --store {params.store} --manifest {output}"
@@ -143,7 +143,7 @@ rule fit_sae:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=CHECKPOINTS,
+        store=checkpoint_store,
         unfinished=f"{FAMILY}/unfinished",
         settings=sae_flags,
         held_out_every=config["held_out"]["every"],
@@ -176,7 +176,7 @@ rule fit_gaussian:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=CHECKPOINTS,
+        store=checkpoint_store,
     shell:
         "python scripts/fit_gaussian.py --shards {input.shards}"
         " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
@@ -204,7 +204,7 @@ rule import_sae:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        store=CHECKPOINTS,
+        store=checkpoint_store,
         reads=imported_sources,
     shell:
         "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
