@@ -13,6 +13,7 @@ import torch
 from vitproto.activations.sharding import shard_range
 from vitproto.activations.shards import (
     LayerShape,
+    ShardWriter,
     image_ids_digest,
     read_shard,
     write_shard,
@@ -45,6 +46,37 @@ def write(path, *, dtype="float32", batch=3, order=(3, 11), attributes=None):
                 shard.write(
                     i, layer, values(layer, N, P, D)[i : i + batch].clone(), cls_BD
                 )
+
+
+def test_two_checkouts_may_write_one_shard_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "shard.h5"
+    write(path)
+    alone = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr("vitproto.activations.shards.ShardWriter", Interrupted)
+    Interrupted.between = lambda: (monkeypatch.undo(), write_as(4321, path))
+    write(path)
+    assert path.read_bytes() == alone
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class Interrupted(ShardWriter):
+    """Lets another process write the same shard when a tenth is written."""
+
+    between = None
+
+    def write(self, *args, **kwargs):
+        if (between := Interrupted.between) is not None:
+            Interrupted.between = None
+            between()
+        super().write(*args, **kwargs)
+
+
+def write_as(pid, path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.getpid", lambda: pid)
+        write(path)
+    assert path.is_file()
 
 
 def test_shards_split_seven_images_into_two_two_and_three():

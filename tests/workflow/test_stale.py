@@ -215,6 +215,13 @@ def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir
     assert "1 job is still due" in shown.stdout
 
 
+def test_checkpoints_that_move_rerun_nothing(workdir):
+    before = in_dry_run(workdir)
+    set_key(workdir, "storage", "checkpoints", to="elsewhere")
+    shutil.move(workdir / "results/checkpoints", workdir / "elsewhere")
+    assert in_dry_run(workdir) == before
+
+
 def test_touch_is_refused_and_changes_nothing(workdir):
     change_a_chart_and_the_features(workdir)
     before = in_dry_run(workdir)

@@ -23,7 +23,8 @@ N_DIGITS = 8
 def of_activations(config: Config, dataset: str, encoder: str) -> str:
     """What the configuration says of a data set's activations, in a few digits.
 
-    Not where data and weights lie: moving them moves no activations.
+    Not where data and weights lie: moving them moves no activations. The folder of
+    `local-dir:` is part of the model's name.
     """
     images = config["datasets"][dataset]
     model = dict(config["encoders"][encoder])
