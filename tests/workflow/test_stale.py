@@ -196,6 +196,26 @@ def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
     assert "fit_kmeans" in shown.stdout
 
 
+def test_code_that_changes_while_a_stage_starts_is_not_run(workdir):
+    """Results would be noted as those of the code of before."""
+    stage = workdir / "scripts/plot_map.py"
+    edit = (
+        "from pathlib import Path as P\n"
+        'chart = P("vitproto/report/map_chart.py")\n'
+        'if "new = print()" not in chart.read_text():\n'
+        "    chart.write_text(chart.read_text() + '\\n\\nnew = print()\\n')\n"
+    )
+    stage.write_text(
+        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
+    )
+    chart = ("results/tiny/map_chart.png", *EVERYTHING)
+    shown = snakemake(workdir, *chart)
+    assert shown.returncode != 0
+    said = "plot_map: its code changed while it started: run the command again"
+    assert said in shown.stdout
+    assert snakemake(workdir, *chart).returncode == 0
+
+
 def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir):
     stage = workdir / "scripts/record_activations.py"
     edit = (

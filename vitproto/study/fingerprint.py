@@ -537,6 +537,7 @@ def _is_ourselves(name: str) -> bool:
     return name.rpartition(".")[2] == _OURSELVES
 
 
+@cache
 def _top_modules(project: Path) -> frozenset[str]:
     """The names of the stages, and of the packages and modules beside them."""
     # A folder may be a package without a file that says so.
