@@ -142,7 +142,7 @@ def test_the_rule_graph_in_the_docs_is_that_of_the_real_study(project, tmp_path)
 
 
 def test_a_real_run_without_data_stops_before_the_first_job(project):
-    shown = snakemake(project, "--profile", "profiles/default", *REAL)
+    shown = snakemake(project, "--profile", "profiles/local", *REAL)
     assert shown.returncode != 0
     assert "set datasets: cub200: root to its folder" in shown.stdout
     assert "set datasets: inat21: root to its folder" in shown.stdout

@@ -12,6 +12,7 @@ from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.study import failures
+from vitproto.study.on_slurm import tell_why_jobs_wait
 from vitproto.study.stale_text import describe_still_due
 
 
@@ -38,17 +39,21 @@ def check_before_first_job(
         if problems:
             raise CliException("\n".join(problems))
         workflow.dag.take_back_notes()
+        tell_why_jobs_wait(workflow)
 
     workflow.onstart(on_start)
 
 
-def end_with_failures(workflow: Workflow) -> None:
+def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
     """Let the last words of a run be those of the jobs that failed.
 
     A run whose jobs all ended well fails too if it leaves something due: files or code
     changed while it went on.
+
+    Args:
+        workflow: that of Snakemake.
+        errors: what is said when a job fails.
     """
-    errors = failures.Errors()
 
     def on_error(log: Sequence[str]) -> None:
         if failed := errors.failures(workflow.scheduler.failed):

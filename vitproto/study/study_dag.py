@@ -66,6 +66,7 @@ class _StudyDag(DAG):
         """Find out which jobs are due, and how many others each has to wait for."""
         if not self.workflow.is_main_process:  # this one is to run, whatever it says
             await super().update_needrun(create_inventory)
+            self._leave_out_what_is_made()
             return
         self.judge()
         running = {job for found in self._running for job in _members(found)}
@@ -93,6 +94,37 @@ class _StudyDag(DAG):
             waits = due[job] == Due.WAITS and not self.workflow.dryrun
             self._n_until_ready[job] = n_needs + waits + (job in failed)
         self._len = len(self._finished | self._needrun)
+
+    def _leave_out_what_is_made(self) -> None:
+        """In a job of several: those that an earlier try of it has made already.
+
+        The main process took their notes back before it began.
+        """
+        jobs = jobs_in(self, self.by_content)
+        if len(jobs) < 2:
+            return
+        verdict = judge([*jobs.values()], PROJECT, self.digests)
+        doubtful = verdict.changed.keys() | verdict.unknown.keys() | verdict.missing
+        made = {job for i, job in enumerate(jobs) if i not in doubtful}
+        self._needrun -= made
+        self._n_until_ready.clear()
+        for job in self._needrun:
+            needs = self.dependencies[job]
+            self._n_until_ready[job] = sum(need in self._needrun for need in needs)
+
+    def update_groups(self) -> None:
+        """Put jobs into groups; groups that have been submitted stay as they are."""
+        running = {
+            job: found
+            for found in self._running
+            if found.is_group()
+            for job in found.jobs
+        }
+        needrun = self._needrun
+        self._needrun = needrun - running.keys()
+        super().update_groups()
+        self._needrun = needrun
+        self._group.update(running)
 
     def judge(self) -> None:
         """Look at the results of all jobs, and say of each whether it is due."""

@@ -27,11 +27,13 @@ from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.families import write_families
 from vitproto.runs import Run
 from vitproto.study import config as study_config
-from vitproto.study import addresses, disk, sources
+from vitproto.study import addresses, disk, on_slurm, sources
 from vitproto.study.digests import Digests
+from vitproto.study.failures import Errors
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
+from vitproto.study.resource_requests import Requests, group_sizes
 from vitproto.study.runs import Family, expand_runs, families
 from vitproto.study.study_dag import decide_by_origins
 from vitproto.study.workflow_jobs import note_origins
@@ -60,6 +62,13 @@ BY_CONTENT = frozenset(
     }
 )
 DIGESTS = Digests(Path("results/data/.digests.json"))
+ERRORS = Errors()
+REQUESTS = Requests(config)
+# Groups, which a profile names, have the size that the plan says, unless it says one.
+workflow.group_settings.group_components = {
+    **group_sizes(config, workflow.group_settings.overwrite_groups),
+    **workflow.group_settings.group_components,
+}
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
 STUDY = f"results/{config['study']}"
@@ -361,6 +370,16 @@ def recording_speed(wildcards, threads):
     return flags({key: config["how"][key] for key in ("device", "batch_size")})
 
 
+def minutes(wildcards, attempt, rulename):
+    """The time that a job asks a cluster for; more once it has run out of it."""
+    return REQUESTS.minutes(rulename, wildcards)
+
+
+def memory_mb(wildcards, attempt, rulename):
+    """The memory that a job asks a cluster for; more once it has run out of it."""
+    return REQUESTS.memory_mb(rulename, wildcards)
+
+
 # What is checked before the first job --------------------------------------------
 
 
@@ -423,11 +442,12 @@ def refusals_of_slurm():
     """Why would SLURM not take the jobs, if it is to run them?"""
     if workflow.executor_plugin.name != "slurm":
         return []
-    from vitproto.study import cluster
+    return on_slurm.refusals(jobs_due(), workflow, REQUESTS)
 
-    return cluster.refusals(
-        jobs_due(), workflow, profiles=Path(workflow.basedir) / "profiles"
-    )
+
+def jobs_left_on_slurm():
+    """Which jobs of SLURM, left by an earlier run, make what this run is to make?"""
+    return on_slurm.jobs_left(jobs_due(), workflow, config["study"])
 
 
 def bytes_there(job):
