@@ -31,7 +31,7 @@ include: "workflow/rules/cost.smk"
 
 
 # What results were made of decides which jobs run; each job notes it beside them.
-decide_by_origins(workflow, BY_CONTENT, DIGESTS)
+decide_by_origins(workflow, config, BY_CONTENT, DIGESTS)
 note_origins(workflow, BY_CONTENT, DIGESTS)
 check_before_first_job(
     workflow,

@@ -35,7 +35,9 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill,UsePss
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
@@ -46,6 +48,8 @@ GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=64 RealMemory=1000000 Gres=gpu:2
 PartitionName=cpu Nodes=localhost Default=YES
 PartitionName=nextgen Nodes=localhost
+PartitionName=short Nodes=localhost MaxTime=2
+PartitionName=broken Nodes=localhost State=DOWN
 """
 
 

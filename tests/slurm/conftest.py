@@ -1,7 +1,8 @@
-"""A cluster, and a study that ran on it although much went wrong."""
+"""A cluster, and studies that ran on it although much went wrong."""
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,22 @@ import pytest
 from slurm.cluster import all_jobs, ask, cluster, why_not
 from slurm.study import (
     AP,
+    QUICK,
+    SCENES,
     TARGETS,
     UNFINISHED,
+    ask_for,
     copy_study,
-    limit_training_to_a_minute,
     main_process,
+    on_cluster,
     processes,
-    recording,
+    recorders,
     wait_for,
 )
-from study_copy import snakemake
+from study_copy import copy_project, snakemake
+
+Job = dict[str, str]
+"""What SLURM says of a job, by key."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,12 @@ class Outcome:
     workdir: Path
     cancelled: str
     """The ID of the job that was cancelled."""
-    tried_again: str
-    """The ID of the job that took its place, and ran when the main process was killed.
-    """
-    jobs: list[dict[str, str]]
+    running: str
+    """The ID of the job that ran when the main process was killed."""
+    waiting: str
+    """The ID of the job that waited then."""
+    jobs: dict[str, Job]
+    """By ID."""
 
 
 @pytest.fixture(scope="session")
@@ -59,27 +68,44 @@ def local(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def local_scenes(tmp_path_factory) -> Path:
+    """The segmentation study, run to the end on this machine without SLURM."""
+    workdir = copy_project(tmp_path_factory.mktemp("local_scenes"))
+    shown = snakemake(workdir, *SCENES)
+    assert shown.returncode == 0, shown.stdout
+    return workdir
+
+
+@pytest.fixture(scope="session")
 def outcome(slurm, tmp_path_factory) -> Outcome:
     """The study, run to the end on the cluster: a job is cancelled, then the main
-    process is killed, started too early, and again; then a training runs out of time.
+    process is killed, started too early, on the cluster and locally, and again; then a
+    training runs out of time.
     """
     workdir = copy_study(tmp_path_factory.mktemp("slurm"))
-    limit_training_to_a_minute(workdir)
+    # Nor send the signal early that comes two minutes before the end.
+    ask_for(workdir, "fit_sae", runtime=1, slurm_extra="''")
+    # One of the two GPUs is taken, so one of two jobs waits.
+    asked = ("--partition=nextgen", "--gres=gpu:1", "--mem=100", "--output=/dev/null")
+    other = ask(slurm, "sbatch", "--parsable", *asked, "--wrap=sleep 600").strip()
     with main_process(workdir, slurm, "first.out", (AP,)) as first:
-        (cancelled, *_) = wait_for(first, lambda: recording(slurm))
+        (cancelled,) = wait_for(first, lambda: recorders(slurm, "running"))
+        wait_for(first, lambda: recorders(slurm, "pending"))
         ask(slurm, "scancel", cancelled)
-        (tried_again, *_) = wait_for(
-            first, lambda: [job for job in recording(slurm) if job != cancelled]
-        )
+        (recorder,) = processes_of_another(workdir, slurm, cancelled)
+        # Long enough that it still runs when the study is started again.
+        os.kill(recorder, signal.SIGSTOP)
+        (running,) = recorders(slurm, "running")
+        (waiting,) = wait_for(first, lambda: recorders(slurm, "pending"))
         first.kill()
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
-    # Long enough that it still runs when the study is started again.
-    (recorder,) = processes(workdir, "scripts/record_activations.py", "tiny_birds")
-    os.kill(recorder, signal.SIGSTOP)
-    with main_process(workdir, slurm, "refused.out", TARGETS) as refused:
-        refused.wait(timeout=60)
+    here = ("--profile", "profiles/local", "--configfile", "tiny.yaml")
+    for said, how in {"refused.out": (), "refused_here.out": (here,)}.items():
+        with main_process(workdir, slurm, said, TARGETS, *how) as refused:
+            refused.wait(timeout=60)
+        assert refused.returncode == 1
     os.kill(recorder, signal.SIGCONT)
-    assert refused.returncode == 1
+    ask(slurm, "scancel", other)
     wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     with main_process(workdir, slurm, "second.out", TARGETS) as second:
         wait_for(second, (workdir / UNFINISHED).is_file)
@@ -88,4 +114,32 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
             os.kill(training, signal.SIGSTOP)
         second.wait(timeout=900)
     assert second.returncode == 0, (workdir / "second.out").read_text()
-    return Outcome(workdir, cancelled, tried_again, all_jobs(slurm))
+    jobs = {job["JobId"]: job for job in all_jobs(slurm)}
+    return Outcome(workdir, cancelled, running, waiting, jobs)
+
+
+def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:
+    """The recording process of a job that took a cancelled one's place."""
+    wait_for(None, lambda: {*recorders(slurm, "running")} - {cancelled})
+    return processes(workdir, "scripts/record_activations.py")
+
+
+@pytest.fixture(scope="session")
+def scenes(slurm, outcome, tmp_path_factory) -> tuple[Path, list[Job]]:
+    """The segmentation study, started by a job with one core, and its jobs."""
+    workdir = copy_project(tmp_path_factory.mktemp("scenes"))
+    shown = subprocess.run(
+        [
+            *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),
+            *("profiles/slurm/start.sh", *SCENES, *QUICK),
+        ],
+        cwd=workdir,
+        env=on_cluster(workdir, slurm),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    (said,) = workdir.glob("vitproto-*.log")
+    assert shown.returncode == 0, shown.stdout + said.read_text()
+    jobs = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
+    return workdir, jobs

@@ -1,4 +1,4 @@
-"""A small study with every kind of job, and how to run it on the cluster."""
+"""Small studies with every kind of job, and how to run them on the cluster."""
 
 import os
 import re
@@ -18,13 +18,17 @@ TARGETS = (
     "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0",
 )
 AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
+SCENES = ("results/tinyscenes/index.html", "--configfile", "tiny_scenes.yaml")
 UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
 EVENT_WITHIN_S = 300
 # This cluster has no accounting, and answers at once.
-ON_SLURM = (
-    *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
+QUICK = (
     *("--slurm-status-command", "squeue", "--latency-wait", "5"),
     *("--slurm-init-seconds-before-status-checks", "2"),
+)
+ON_SLURM = (
+    *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
+    *("--group-components", "record=2", *QUICK),
 )
 
 
@@ -32,7 +36,6 @@ def copy_study(folder: Path) -> Path:
     """The tiny study, with fewer runs, and a training that takes some seconds."""
     workdir = copy_project(folder)
     study = yaml.safe_load((workdir / "tiny.yaml").read_text())
-    study["datasets"]["tiny_birds"]["n_shards"] = 1
     study["encoders"]["tiny-vit"]["layers"] = [3]
     study["methods"]["saes"]["topk"]["n_patches"] = 400_000
     study["how"]["save_every_s"] = 1
@@ -48,23 +51,27 @@ def copy_study(folder: Path) -> Path:
     return workdir
 
 
-def limit_training_to_a_minute(workdir: Path) -> None:
-    """Nor send the signal early that comes two minutes before the end."""
+def ask_for(workdir: Path, rule: str, **resources: int | str) -> None:
+    """Write into the profile what the jobs of a rule ask for."""
     path = workdir / "profiles/slurm/config.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["set-resources"]["fit_sae"].update(runtime=1, slurm_extra="''")
+    profile["set-resources"].setdefault(rule, {}).update(resources)
     path.write_text(yaml.safe_dump(profile))
 
 
 @contextmanager
 def main_process(
-    workdir: Path, slurm: dict[str, str], said: str, targets: tuple[str, ...]
+    workdir: Path,
+    slurm: dict[str, str],
+    said: str,
+    targets: tuple[str, ...],
+    how: tuple[str, ...] = ON_SLURM,
 ) -> Iterator[subprocess.Popen]:
     """Run the study on the cluster, or a part of it."""
     with (
         (workdir / said).open("w") as file,
         subprocess.Popen(
-            ["snakemake", *targets, *ON_SLURM],
+            ["snakemake", *targets, *how],
             cwd=workdir,
             env=on_cluster(workdir, slurm),
             stdout=file,
@@ -94,11 +101,10 @@ def wait_for(process: subprocess.Popen | None, event: Callable[[], object]):
     return found
 
 
-def recording(slurm: dict[str, str]) -> list[str]:
-    """The IDs of jobs that record activations of the evaluated images just now."""
-    running = ask(slurm, "squeue", "--noheader", "--states=running", "--format=%i %k")
-    rule = "rule_record_activations_wildcards_tiny_birds"
-    return re.findall(rf"(\d+) {rule}", running)
+def recorders(slurm: dict[str, str], state: str) -> list[str]:
+    """The IDs of jobs in a state that record activations."""
+    asked = ("--noheader", f"--states={state}", "--format=%i %k")
+    return re.findall(r"(\d+) rule_record_record", ask(slurm, "squeue", *asked))
 
 
 def processes(workdir: Path, *words: str) -> list[int]:

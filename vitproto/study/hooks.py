@@ -39,6 +39,9 @@ def check_before_first_job(
         if problems:
             raise CliException("\n".join(problems))
         workflow.dag.take_back_notes()
+        # A group of jobs that fails would lose what it has made. Nothing vouches for
+        # what the failed one of them leaves.
+        workflow.execution_settings.keep_incomplete = True
         tell_why_jobs_wait(workflow)
 
     workflow.onstart(on_start)

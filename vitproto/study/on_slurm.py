@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.logging import logger
+from snakemake.resources import Resource
 
 from vitproto.study import cluster, running_elsewhere, waiting
 from vitproto.study.failures import Errors
@@ -37,6 +38,27 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
         report(executor, submitted, msg, **options)
 
     Executor.report_job_error = report_job_error
+
+
+def take_numbers_of_profile(requests: Requests, settings: Any) -> None:
+    """Let what a profile gives a rule stand for the plan's, and grow as that does.
+
+    Only numbers: an expression such as `480 * attempt` stays what it is.
+
+    Args:
+        requests: what jobs ask for.
+        settings: of Snakemake, what a profile says of resources.
+    """
+    asked = {
+        "runtime": (Lack.TIME, requests.minutes),
+        "mem_mb": (Lack.MEMORY, requests.memory_mb),
+    }
+    for rule, found in settings._parsed_overwrite_resources.items():
+        for key in asked.keys() & found.keys():
+            raw, (lack, evaluator) = str(found[key].raw), asked[key]
+            if raw.isdigit():
+                requests.given[lack][rule] = int(raw)
+                found[key] = Resource(key, evaluator, raw=raw)
 
 
 def run_name(workflow: Any) -> str | None:

@@ -47,31 +47,34 @@ class Lack(Enum):
 class Requests:
     """What each job of a study asks for, given how its earlier tries failed."""
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         """Ask by the plan of a checked study."""
         self._plan = estimator(config)
         self._lacked: dict[tuple[str, str], Counter[Lack]] = {}
+        self.given: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
+        """The minutes and megabytes that a profile gives a rule's jobs, at first."""
         self.most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
         """The minutes and megabytes that a rule's jobs may ask for, where known."""
 
-    def minutes(self, rule: str, wildcards: Mapping[str, str]) -> int:
+    def minutes(self, wildcards: Mapping[str, str], rulename: str) -> int:
         """Minutes that a job asks for now, at most those that its partition allows."""
-        planned = TIMES_PLANNED * self._cost(rule, wildcards).seconds / 60
-        asked = math.ceil(planned + START_MINUTES)
-        asked *= self._growth(rule, wildcards, Lack.TIME)
-        return min(asked, self.most[Lack.TIME].get(rule, asked))
+        asked = self.given[Lack.TIME].get(rulename)
+        if asked is None:
+            planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
+            asked = math.ceil(planned + START_MINUTES)
+        asked *= self._growth(rulename, wildcards, Lack.TIME)
+        return min(asked, self.most[Lack.TIME].get(rulename, asked))
 
-    def memory_mb(self, rule: str, wildcards: Mapping[str, str]) -> int:
-        """Megabytes of memory that a job asks for now."""
-        planned = TIMES_MEMORY * self._cost(rule, wildcards).memory / 1e6
-        if rule in GPU_STAGES:
-            planned += CUDA_MB
-        asked = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
-        asked *= self._growth(rule, wildcards, Lack.MEMORY)
-        return min(asked, self.most[Lack.MEMORY].get(rule, asked))
+    def memory_mb(self, wildcards: Mapping[str, str], rulename: str) -> int:
+        """Megabytes that a job asks for now, at most those of its partition's nodes."""
+        asked = self.given[Lack.MEMORY].get(rulename)
+        if asked is None:
+            planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
+            if rulename in GPU_STAGES:
+                planned += CUDA_MB
+            asked = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
+        asked *= self._growth(rulename, wildcards, Lack.MEMORY)
+        return min(asked, self.most[Lack.MEMORY].get(rulename, asked))
 
     def note_failure(self, rule: str, wildcards: Mapping[str, str], lack: Lack) -> None:
         """Remember what a job had too little of when it failed."""

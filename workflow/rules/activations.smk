@@ -44,8 +44,8 @@ rule record_activations:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=memory_mb,
-        runtime=minutes,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         encoder=encoder_flags,
         is_random=is_random,

@@ -33,7 +33,7 @@ from vitproto.study.failures import Errors
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
-from vitproto.study.resource_requests import Requests, group_sizes
+from vitproto.study.resource_requests import Requests
 from vitproto.study.runs import Family, expand_runs, families
 from vitproto.study.study_dag import decide_by_origins
 from vitproto.study.workflow_jobs import note_origins
@@ -64,11 +64,7 @@ BY_CONTENT = frozenset(
 DIGESTS = Digests(Path("results/data/.digests.json"))
 ERRORS = Errors()
 REQUESTS = Requests(config)
-# Groups, which a profile names, have the size that the plan says, unless it says one.
-workflow.group_settings.group_components = {
-    **group_sizes(config, workflow.group_settings.overwrite_groups),
-    **workflow.group_settings.group_components,
-}
+on_slurm.take_numbers_of_profile(REQUESTS, workflow.resource_settings)
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
 STUDY = f"results/{config['study']}"
@@ -368,16 +364,6 @@ def training_flags(wildcards, threads):
 def recording_speed(wildcards, threads):
     """Device and batch size."""
     return flags({key: config["how"][key] for key in ("device", "batch_size")})
-
-
-def minutes(wildcards, attempt, rulename):
-    """The time that a job asks a cluster for; more once it has run out of it."""
-    return REQUESTS.minutes(rulename, wildcards)
-
-
-def memory_mb(wildcards, attempt, rulename):
-    """The memory that a job asks a cluster for; more once it has run out of it."""
-    return REQUESTS.memory_mb(rulename, wildcards)
 
 
 # What is checked before the first job --------------------------------------------

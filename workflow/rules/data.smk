@@ -21,8 +21,8 @@ rule draw_demo_birds:
         dataset=with_layout("cub200", drawn=True),
     threads: 4
     resources:
-        mem_mb=memory_mb,
-        runtime=minutes,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
@@ -42,8 +42,8 @@ rule draw_demo_corpus:
         dataset=with_layout("image_folder", drawn=True),
     threads: 4
     resources:
-        mem_mb=memory_mb,
-        runtime=minutes,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
@@ -63,8 +63,8 @@ rule draw_demo_scenes:
         dataset=with_layout("ade20k", drawn=True),
     threads: 4
     resources:
-        mem_mb=memory_mb,
-        runtime=minutes,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
