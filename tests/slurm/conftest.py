@@ -16,6 +16,7 @@ from slurm.study import (
     TARGETS,
     UNFINISHED,
     ask_for,
+    copy_for_cluster,
     copy_study,
     main_process,
     on_cluster,
@@ -114,7 +115,8 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
             os.kill(training, signal.SIGSTOP)
         second.wait(timeout=900)
     assert second.returncode == 0, (workdir / "second.out").read_text()
-    jobs = {job["JobId"]: job for job in all_jobs(slurm)}
+    mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
+    jobs = {job["JobId"]: job for job in mine}
     return Outcome(workdir, cancelled, running, waiting, jobs)
 
 
@@ -127,7 +129,7 @@ def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:
 @pytest.fixture(scope="session")
 def scenes(slurm, outcome, tmp_path_factory) -> tuple[Path, list[Job]]:
     """The segmentation study, started by a job with one core, and its jobs."""
-    workdir = copy_project(tmp_path_factory.mktemp("scenes"))
+    workdir = copy_for_cluster(tmp_path_factory.mktemp("scenes"))
     shown = subprocess.run(
         [
             *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),

@@ -32,9 +32,25 @@ ON_SLURM = (
 )
 
 
+# The plugin looks at its jobs less and less often while none ends.
+LOOKS_OFTEN = """
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda _: 2, lambda _, s: None)
+"""
+
+
+def copy_for_cluster(folder: Path) -> Path:
+    """The project, which looks every two seconds what became of its jobs."""
+    workdir = copy_project(folder)
+    with (workdir / "Snakefile").open("a") as file:
+        file.write(LOOKS_OFTEN)
+    return workdir
+
+
 def copy_study(folder: Path) -> Path:
     """The tiny study, with fewer runs, and a training that takes some seconds."""
-    workdir = copy_project(folder)
+    workdir = copy_for_cluster(folder)
     study = yaml.safe_load((workdir / "tiny.yaml").read_text())
     study["encoders"]["tiny-vit"]["layers"] = [3]
     study["methods"]["saes"]["topk"]["n_patches"] = 400_000

@@ -79,9 +79,8 @@ def workdir(outcome, tmp_path):
 def test_rules_that_use_a_gpu_run_in_its_partition_with_one_each(outcome):
     places = {}
     for job in outcome.jobs.values():
-        if job["WorkDir"] == str(outcome.workdir):
-            place = (job["Partition"], job.get("TresPerJob"))
-            places.setdefault(what(job), set()).add(place)
+        place = (job["Partition"], job.get("TresPerJob"))
+        places.setdefault(what(job), set()).add(place)
     on_gpu = {name: {("nextgen", "gres:gpu:1")} for name in ON_GPU}
     on_cpu = {name: {("cpu", None)} for name in ON_CPU}
     assert places == {**on_gpu, **on_cpu}
@@ -198,7 +197,8 @@ def test_a_job_that_ran_out_of_memory_has_twice_as_much_then(slurm, workdir):
     before = last_job(slurm)
     run_on(slurm, workdir, checkpoints, "--force", ends_well=True)
     jobs = jobs_since(slurm, before)
-    assert [job["JobState"] for job in jobs] == ["OUT_OF_MEMORY", "COMPLETED"]
+    assert jobs[0]["JobState"] in ("OUT_OF_MEMORY", "FAILED")  # by what watches it
+    assert jobs[-1]["JobState"] == "COMPLETED"
     assert [job["MinMemoryNode"] for job in jobs] == ["1000M", "2000M"]
     assert jobs[0]["TimeLimit"] == jobs[1]["TimeLimit"]
 
@@ -239,9 +239,10 @@ def profile_with(workdir, old: str, new: str) -> int:
             "change slurm_partition in",
         ),
         (
-            "  # qos: normal",
-            "  runtime: 3\n  slurm_partition: short",
-            "",
+            "  evaluate_saes: *gpu",
+            "  fit_random: {slurm_partition: short, runtime: 3}",
+            "jobs of fit_random ask for 3 minutes, but the partition short allows 2: "
+            "change runtime in",
         ),
         (
             "  # slurm_account: your_account",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from snakemake_executor_plugin_slurm.accounts import get_account, validate_account
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
@@ -45,7 +46,7 @@ _ABOUT = {
 }
 # These pass: a node that is down, or taken by others, may be free when it is its turn.
 _PASSES = re.compile(
-    r"down, drained|partition configuration not available now|nodes are busy", re.I
+    r"down(,| or) drained|partition configuration not available now|nodes are busy", re.I
 )
 
 
@@ -53,6 +54,7 @@ class Request(NamedTuple):
     """What a job asks SLURM for."""
 
     rule: str
+    """Whose jobs ask so, or `fit_pca and fit_random` if several do."""
     partition: str | None
     """A name, or several with commas; SLURM has a default."""
     account: str | None
@@ -71,14 +73,13 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
         retries: how often they are tried again.
     """
     others = ("cluster", "clusters", "slurm_cluster")
-    found = {}
+    found: dict[tuple, set[str]] = {}
     for item in _at_each_try(items, retries):
         resources = item.resources
         # What another cluster has cannot be asked here.
         if any(resources.get(key) for key in others):
             continue
         members = item.jobs if item.is_group() else [item]
-        rule = " and ".join(sorted({job.rule.name for job in members}))
         partition = resources.get("slurm_partition")
         account = resources.get("slurm_account")
         keys = (*_ABOUT.values(), *IGNORED_KEYS)
@@ -88,9 +89,12 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
             **{"workdir": None, "partition": "", "account": ""},
         }
         command = get_submit_command(item, params) + set_gres_string(item)
-        about = (partition, account, tuple(sorted(settings.items())))
-        found[about] = Request(rule, *about, command)
-    return [found[about] for about in sorted(found, key=str)]
+        about = (partition, account, tuple(sorted(settings.items())), command)
+        found.setdefault(about, set()).update(job.rule.name for job in members)
+    requests = [
+        Request(" and ".join(sorted(rules)), *about) for about, rules in found.items()
+    ]
+    return sorted(requests, key=str)
 
 
 def _at_each_try(items: Iterable[Any], retries: int) -> Iterator[Any]:
@@ -146,7 +150,8 @@ def warnings(requests: Sequence[Request]) -> list[str]:
     names = {name for r in requests for name in _names(r.partition) or defaults(known)}
     found = []
     for name in sorted(names & known.keys()):
-        rules = sorted({r.rule for r in requests if name in _names(r.partition)})
+        asking = [r.rule for r in requests if name in _names(r.partition)]
+        rules = sorted({rule for both in asking for rule in both.split(" and ")})
         jobs = f"jobs of {', '.join(rules)}" if rules else "jobs"
         if known[name].state == "DOWN":
             found.append(f"the partition {name} is down: {jobs} wait until it is up")
@@ -182,8 +187,10 @@ def _refusal(request: Request, profiles: Path) -> str | None:
                 f"change {_where(profiles, 'slurm_partition', request.partition)}"
             )
     settings = dict(request.settings)
+    rules = request.rule.split(" and ")
     if said := _too_long(request, settings.get("runtime")):
-        return f"{said}: change {_where(profiles, 'runtime', settings['runtime'])}"
+        where = _where(profiles, "runtime", settings["runtime"], rules)
+        return f"{said}: change {where}"
     account = next(iter(_names(request.account)), None) or _guessed_account()
     said = _why_not(request, account)
     for name in _names(request.account):
@@ -202,7 +209,7 @@ def _refusal(request: Request, profiles: Path) -> str | None:
         takes = f"SLURM takes no job{here}"
         return f"{takes} ({said}): change {_where(profiles, key, request.partition)}"
     if key in settings:
-        where = _where(profiles, key, settings[key])
+        where = _where(profiles, key, settings[key], rules)
         return f"{takes} with {key} {settings[key]} ({said}): change {where}"
     asked = ", ".join(f"{key} {value}" for key, value in request.settings)
     return f"{takes} ({said}); it asks for {asked}"
@@ -260,22 +267,51 @@ def _guessed_account() -> str | None:
         return None
 
 
-def _where(profiles: Path, key: str, value: str | None) -> str:
-    """`slurm_partition in profiles/slurm/config.yaml, lines 33, 41`."""
-    if value:
-        setting = re.compile(
-            rf"^[^#]*\b{key}:[\s'\"]*(&\w+\s+)?{re.escape(str(value))}(?![\w-])"
-        )
-        for file in sorted(profiles.glob("*/*.yaml")):
-            lines = [
-                str(i)
-                for i, line in enumerate(file.read_text().splitlines(), start=1)
-                if setting.match(line)
-            ]
-            if lines:
-                word = "line" if len(lines) == 1 else "lines"
-                return f"{key} in {_shown(file, profiles)}, {word} {', '.join(lines)}"
+def _where(
+    profiles: Path, key: str, value: str | None, rules: Sequence[str] = ()
+) -> str:
+    """`slurm_partition in profiles/slurm/config.yaml, lines 33, 41`.
+
+    Where no line gives the value, those that give the key to the rules, in whatever
+    words: `480 * attempt`.
+    """
+    setting = re.compile(
+        rf"^[^#]*\b{key}:[\s'\"]*(&\w+\s+)?{re.escape(str(value))}(?![\w-])"
+    )
+    files = sorted(profiles.glob("*/*.yaml")) if value else []
+    found = {file: _lines_with(setting, file) for file in files}
+    if not any(found.values()):
+        found = {file: _lines_of_rules(file, key, rules) for file in files}
+    for file, lines in found.items():
+        if lines:
+            word = "line" if len(lines) == 1 else "lines"
+            numbers = ", ".join(map(str, lines))
+            return f"{key} in {_shown(file, profiles)}, {word} {numbers}"
     return f"{key} under default-resources and set-resources of your profile"
+
+
+def _lines_with(setting: re.Pattern[str], file: Path) -> list[int]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [i for i, line in enumerate(lines, start=1) if setting.match(line)]
+
+
+def _lines_of_rules(file: Path, key: str, rules: Sequence[str]) -> list[int]:
+    """Where a profile of Snakemake gives a key to rules, also by an alias."""
+    lines = set()
+    for name, of_rules in _entries(yaml.compose(file.read_text(encoding="utf-8"))):
+        if name == "set-resources":
+            for rule, settings in _entries(of_rules):
+                given = [value for k, value in _entries(settings) if k == key]
+                if rule in rules:
+                    lines |= {value.start_mark.line + 1 for value in given}
+    return sorted(lines)
+
+
+def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
+    """Of YAML's mappings what they hold; of all else nothing."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [(str(key.value), value) for key, value in node.value]
 
 
 def _shown(file: Path, profiles: Path) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,11 @@ N_LINES = 30
 N_SHOWN = 5
 _READ_BYTES = 65_536
 _STATUS = re.compile(r"SLURM-job '(\S+)' failed.*?SLURM status is: '(\w+)'", re.DOTALL)
-_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'", re.DOTALL)
+_REFUSED = re.compile(
+    r"SLURM sbatch failed\. The error message was '(.*)'\.?$", re.DOTALL
+)
+# What Snakemake writes of a command that a signal ended, itself or inside a shell.
+_SIGNAL = re.compile(r"died with <Signals\.(\w+)|non-zero exit status (1[2-9]\d)\b")
 _CHANGE = (
     "write {{rule}}: {{{{{key}: {more}}}}} under set-resources in "
     "profiles/slurm/config.yaml"
@@ -52,18 +57,25 @@ class Errors(logging.Handler):
         super().__init__()
         self._said: dict[int, logging.LogRecord] = {}
         self._reasons: dict[int, str] = {}
+        self._short_of_memory: set[int] = set()
         self._logs: dict[int, Sequence[str]] = {}
         self._began = time.time() - _CLOCKS_DIFFER_BY_S
 
-    def note(self, job: Any, reason: str, logs: Sequence[str]) -> None:
+    def note(
+        self, job: Any, reason: str, logs: Sequence[str], short_of_memory: bool = False
+    ) -> None:
         """Remember what an executor says of a job; of groups Snakemake passes on none.
 
         Args:
             job: one of Snakemake's.
             reason: why it failed.
             logs: of the executor.
+            short_of_memory: was it stopped for its memory? SLURM may not say so.
         """
         self._reasons[job.jobid], self._logs[job.jobid] = reason, logs
+        self._short_of_memory.discard(job.jobid)
+        if short_of_memory:
+            self._short_of_memory.add(job.jobid)
 
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "event", None) == LogEvent.JOB_ERROR:
@@ -88,10 +100,15 @@ class Errors(logging.Handler):
         if said is None:  # it ended well, but an output is missing
             return Failure(name, self._written(job.log))
         reason = _in_a_sentence(
-            self._reasons.get(job.jobid) or said.rule_msg or "", job
+            self._reasons.get(job.jobid) or said.rule_msg or "",
+            job.rule.name,
+            short_of_memory=job.jobid in self._short_of_memory,
         )
         logs = [*filter(None, said.log), *self._logs.get(job.jobid, ())]
-        return Failure(name, self._written(dict.fromkeys(logs)), reason)
+        written = self._written(dict.fromkeys(logs))
+        if reason.endswith("FAILED") and (by := _signal_in(written)):
+            reason += f": {by} ended its command"
+        return Failure(name, written, reason)
 
     def _written(self, logs: Iterable[str]) -> tuple[Path, ...]:
         """Logs without those that an earlier run has left."""
@@ -107,19 +124,32 @@ def _failed_of(job: Any) -> Sequence[Any]:
     return [j for j, found in notes.items() if None in found] or [*job.jobs]
 
 
-def _in_a_sentence(said: str, job: Any) -> str:
+def _in_a_sentence(said: str, rule: str, short_of_memory: bool) -> str:
     """Why a job failed, and what to change, from what an executor says."""
     # Executors add where else to look, and SLURM's the command that submits.
     said = said.split("For further error details")[0]
     said = said.split("\n    sbatch call:")[0].strip()
     if refused := _REFUSED.search(said):
-        return f"SLURM did not take it: {refused[1]}"
+        return f"SLURM did not take it: {' '.join(refused[1].split())}"
     found = _STATUS.search(said)
     if found is None:
         return said
     number, status = found.groups()
-    means = _MEANS.get(status, "").format(rule=job.rule.name)
+    key = "OUT_OF_MEMORY" if short_of_memory else status
+    means = _MEANS.get(key, "").format(rule=rule)
     return f"SLURM's job {number} ended with {status}{': ' if means else ''}{means}"
+
+
+def _signal_in(logs: Iterable[Path]) -> str | None:
+    """The signal that ended a command, by the logs of its job: `SIGSEGV`."""
+    ends = "\n".join(line for log in logs for line in last_lines(log))
+    found = [*_SIGNAL.finditer(ends)]
+    if not found:
+        return None
+    name, status = found[-1].groups()
+    # A shell adds 128 to the number of the signal that ended a command of its.
+    known = {128 + each: each.name for each in signal.Signals}
+    return name or known.get(int(status))
 
 
 def describe(failures: Sequence[Failure], complete_logs: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
         lack = lack_of(said, [Path(log) for log in (*own_logs, *aux_logs)])
         for member in members:
             requests.note_failure(member.rule.name, member.wildcards_dict, lack)
-            errors.note(member, said, aux_logs)
+            errors.note(member, said, aux_logs, short_of_memory=lack is Lack.MEMORY)
         report(executor, submitted, msg, **options)
 
     Executor.report_job_error = report_job_error

@@ -33,7 +33,12 @@ GROUP_MINUTES = 20
 """What the short jobs that are submitted as one are planned to take together."""
 
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
-_KILLED = re.compile(r"SIGKILL|exit (status|code) 137|MemoryError|oom[-_ ]?kill", re.I)
+# What is said of a job that the system, SLURM, or Python itself stopped for its memory.
+_KILLED = re.compile(
+    r"SIGKILL|exit (status|code) 137|MemoryError|oom[-_ ]?kill|out of memory|"
+    r"exceeded (job |step )?memory limit|: +\d+ Killed ",
+    re.I,
+)
 
 
 class Lack(Enum):
@@ -58,23 +63,17 @@ class Requests:
 
     def minutes(self, wildcards: Mapping[str, str], rulename: str) -> int:
         """Minutes that a job asks for now, at most those that its partition allows."""
-        asked = self.given[Lack.TIME].get(rulename)
-        if asked is None:
-            planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
-            asked = math.ceil(planned + START_MINUTES)
-        asked *= self._growth(rulename, wildcards, Lack.TIME)
-        return min(asked, self.most[Lack.TIME].get(rulename, asked))
+        planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
+        planned_minutes = math.ceil(planned + START_MINUTES)
+        return self._grown(Lack.TIME, rulename, wildcards, planned_minutes)
 
     def memory_mb(self, wildcards: Mapping[str, str], rulename: str) -> int:
         """Megabytes that a job asks for now, at most those of its partition's nodes."""
-        asked = self.given[Lack.MEMORY].get(rulename)
-        if asked is None:
-            planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
-            if rulename in GPU_STAGES:
-                planned += CUDA_MB
-            asked = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
-        asked *= self._growth(rulename, wildcards, Lack.MEMORY)
-        return min(asked, self.most[Lack.MEMORY].get(rulename, asked))
+        planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
+        if rulename in GPU_STAGES:
+            planned += CUDA_MB
+        planned_mb = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
+        return self._grown(Lack.MEMORY, rulename, wildcards, planned_mb)
 
     def note_failure(self, rule: str, wildcards: Mapping[str, str], lack: Lack) -> None:
         """Remember what a job had too little of when it failed."""
@@ -83,9 +82,16 @@ class Requests:
     def _cost(self, rule: str, wildcards: Mapping[str, str]) -> Cost:
         return self._plan(Job(rule, dict(wildcards)))
 
-    def _growth(self, rule: str, wildcards: Mapping[str, str], lack: Lack) -> int:
+    def _grown(
+        self, lack: Lack, rule: str, wildcards: Mapping[str, str], planned: int
+    ) -> int:
+        """What a profile gives, or the plan, and more after failures for lack of it."""
+        given = self.given[lack].get(rule)
         lacked = self._lacked.get(_key(rule, wildcards), Counter())
-        return GROWTH ** lacked[lack]
+        asked = (planned if given is None else given) * GROWTH ** lacked[lack]
+        # What a profile gives is not cut: if it is too much, SLURM or a check says so.
+        most = max(self.most[lack].get(rule, asked), given or 0)
+        return min(asked, most)
 
 
 def group_sizes(config: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, int]:
