@@ -103,12 +103,11 @@ def test_jobs_that_run_or_wait_end_although_the_main_process_was_killed(outcome)
 def test_what_such_jobs_make_is_not_made_twice_at_once(outcome, said):
     last = (outcome.workdir / said).read_text().splitlines()[-1]
     assert last.startswith("Error: jobs of an earlier run still make the same files: ")
-    for job, dataset in {
-        outcome.running: "tiny_corpus",
-        outcome.waiting: "tiny_birds",
-    }.items():
-        assert f"{job} (record_activations dataset={dataset} encoder=tiny-vit" in last
-        assert job in last.split("or cancel them: scancel ")[1].split()
+    makes = dict(re.findall(r"(\d+) \(record_activations dataset=(\w+)", last))
+    left = {outcome.running, outcome.waiting}
+    assert makes.keys() == left
+    assert {*makes.values()} == {"tiny_corpus", "tiny_birds"}
+    assert {*last.split("or cancel them: scancel ")[1].split()} == left
 
 
 def test_a_training_that_ran_out_of_time_goes_on_with_twice_as_much(outcome):

@@ -33,10 +33,11 @@ GROUP_MINUTES = 20
 """What the short jobs that are submitted as one are planned to take together."""
 
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
-# What is said of a job that the system, SLURM, or Python itself stopped for its memory.
+# What is said of a job that the system, SLURM or Python stopped for its memory; that
+# of a GPU is another matter.
 _KILLED = re.compile(
-    r"SIGKILL|exit (status|code) 137|MemoryError|oom[-_ ]?kill|out of memory|"
-    r"exceeded (job |step )?memory limit|: +\d+ Killed ",
+    r"SIGKILL|exit (status|code) 137|(?<!OutOf)MemoryError|oom[-_ ]?kill|"
+    r"task \d+: out of memory|exceeded (job |step )?memory limit|: +\d+ Killed ",
     re.I,
 )
 
@@ -61,30 +62,38 @@ class Requests:
         self.most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
         """The minutes and megabytes that a rule's jobs may ask for, where known."""
 
-    def minutes(self, wildcards: Mapping[str, str], rulename: str) -> int:
-        """Minutes that a job asks for now, at most those that its partition allows."""
+    def minutes(self, wildcards: Any, rulename: str) -> int:
+        """Minutes that a job asks for now, at most those that its partition allows.
+
+        Args:
+            wildcards: Snakemake's, or a dictionary.
+            rulename: the name that Snakemake gives this argument.
+        """
         planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
         planned_minutes = math.ceil(planned + START_MINUTES)
         return self._grown(Lack.TIME, rulename, wildcards, planned_minutes)
 
-    def memory_mb(self, wildcards: Mapping[str, str], rulename: str) -> int:
-        """Megabytes that a job asks for now, at most those of its partition's nodes."""
+    def memory_mb(self, wildcards: Any, rulename: str) -> int:
+        """Megabytes that a job asks for now, at most those of its partition's nodes.
+
+        Args:
+            wildcards: Snakemake's, or a dictionary.
+            rulename: the name that Snakemake gives this argument.
+        """
         planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
         if rulename in GPU_STAGES:
             planned += CUDA_MB
         planned_mb = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
         return self._grown(Lack.MEMORY, rulename, wildcards, planned_mb)
 
-    def note_failure(self, rule: str, wildcards: Mapping[str, str], lack: Lack) -> None:
+    def note_failure(self, rule: str, wildcards: Any, lack: Lack) -> None:
         """Remember what a job had too little of when it failed."""
         self._lacked.setdefault(_key(rule, wildcards), Counter())[lack] += 1
 
-    def _cost(self, rule: str, wildcards: Mapping[str, str]) -> Cost:
+    def _cost(self, rule: str, wildcards: Any) -> Cost:
         return self._plan(Job(rule, dict(wildcards)))
 
-    def _grown(
-        self, lack: Lack, rule: str, wildcards: Mapping[str, str], planned: int
-    ) -> int:
+    def _grown(self, lack: Lack, rule: str, wildcards: Any, planned: int) -> int:
         """What a profile gives, or the plan, and more after failures for lack of it."""
         given = self.given[lack].get(rule)
         lacked = self._lacked.get(_key(rule, wildcards), Counter())
@@ -133,5 +142,5 @@ def lack_of(said: str, logs: Sequence[Path]) -> Lack:
     return Lack.NOTHING
 
 
-def _key(rule: str, wildcards: Mapping[str, str]) -> tuple[str, str]:
+def _key(rule: str, wildcards: Any) -> tuple[str, str]:
     return rule, repr(sorted(wildcards.items()))
