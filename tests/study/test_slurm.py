@@ -58,13 +58,15 @@ def test_live_jobs_are_the_user_s_and_an_array_is_one(programs):
         programs,
         "squeue",
         f'case "$*" in *"--user={getpass.getuser()} "*) ;; *) exit 1;; esac\n'
-        "echo '11|PENDING|Priority|rule_fit_pca|/a|b'\n"
-        "echo '12|RUNNING|None|(null)|/home'\n"
-        "echo '12|PENDING|Resources|(null)|/home'",
+        "echo '11|PENDING|Priority|0:00|rule_fit_pca|/a|b'\n"
+        "echo '12|RUNNING|None|1-02:03:04|(null)|/home'\n"
+        "echo '13|RUNNING|None|9:59|(null)|/home'\n"
+        "echo '13|PENDING|Resources|INVALID|(null)|/home'",
     )
     assert slurm.live_jobs() == [
         LiveJob("11", "PENDING", "Priority", "rule_fit_pca", Path("/a|b")),
-        LiveJob("12", "PENDING", "Resources", "(null)", Path("/home")),
+        LiveJob("12", "RUNNING", "None", "(null)", Path("/home"), 26 * 60 + 3),
+        LiveJob("13", "PENDING", "Resources", "(null)", Path("/home")),
     ]
 
 

@@ -109,6 +109,8 @@ class LiveJob(NamedTuple):
     comment: str
     folder: Path
     """Where it was submitted, or told to run."""
+    minutes: int = 0
+    """For which it has run."""
 
 
 def live_jobs(*, name: str | None = None) -> list[LiveJob]:
@@ -118,12 +120,13 @@ def live_jobs(*, name: str | None = None) -> list[LiveJob]:
         name: only those of this name.
     """
     only = [f"--name={name}"] if name else []
-    asked = "--format=%F|%T|%r|%k|%Z"
+    asked = "--format=%F|%T|%r|%M|%k|%Z"
     user = f"--user={getpass.getuser()}"
     found = {}
     for line in ask("squeue", "--noheader", user, *only, asked).splitlines():
-        job, state, reason, comment, folder = line.split("|", 4)
-        found[job] = LiveJob(job, state, reason, comment, Path(folder))
+        job, state, reason, time, comment, folder = line.split("|", 5)
+        minutes = _minutes(time) or 0
+        found[job] = LiveJob(job, state, reason, comment, Path(folder), minutes)
     return [*found.values()]
 
 
