@@ -16,8 +16,8 @@ def show_queue() -> None:
     """
     if missing := missing_program():
         sys.exit(
-            f"SLURM is not installed on this machine, there is no {missing}: ask on the "
-            "cluster"
+            f"SLURM is not installed on this machine, there is no {missing}: log in to "
+            "the cluster"
         )
     try:
         print(write_queue(live_jobs(), Path.cwd()))

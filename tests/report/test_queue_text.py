@@ -92,7 +92,8 @@ def test_without_slurm_a_sentence_says_so(programs, tmp_path):
     found = shown(programs, tmp_path)
     assert found.returncode == 1
     assert found.stderr == (
-        "SLURM is not installed on this machine, there is no sinfo: ask on the cluster\n"
+        "SLURM is not installed on this machine, there is no sinfo: log in to the "
+        "cluster\n"
     )
     (programs / "sinfo").touch(0o755)
     (programs / "squeue").write_text("#!/bin/bash\necho 'no controller' >&2; exit 1\n")

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,12 @@ from slurm.study import (
     recorders,
     wait_for,
 )
-from study_copy import copy_project, snakemake
+from study_copy import copy_project, environment, snakemake
 
 Job = dict[str, str]
 """What SLURM says of a job, by key."""
+Run = tuple[subprocess.Popen, Path]
+"""A run of a study, and its folder."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,56 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory) -> Path:
-    """The study, run to the end on this machine without SLURM."""
+def local_runs(tmp_path_factory) -> Iterator[dict[str, Run]]:
+    """Both studies without SLURM, on what the cluster leaves of this machine, by name.
+
+    They run while the cluster does.
+    """
     workdir = copy_study(tmp_path_factory.mktemp("local"))
-    shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml")
-    assert shown.returncode == 0, shown.stdout
-    return workdir
+    other = copy_project(tmp_path_factory.mktemp("local_scenes"))
+    here = ("nice", "snakemake", "--cores", "1")
+    commands = {
+        "tiny": (workdir, [*here, *TARGETS, "--configfile", "tiny.yaml"]),
+        "tinyscenes": (other, [*here, *SCENES]),
+    }
+    runs = {}
+    try:
+        for name, (folder, command) in commands.items():
+            with (folder / "said.out").open("w") as said:
+                runs[name] = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=environment(folder),
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                )
+        yield {name: (run, commands[name][0]) for name, run in runs.items()}
+    finally:
+        for run in runs.values():
+            run.terminate()
+            run.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
-def local_scenes(tmp_path_factory) -> Path:
+def local(local_runs) -> Path:
+    """The study, run to the end on this machine without SLURM."""
+    return ended_well(*local_runs["tiny"])
+
+
+@pytest.fixture(scope="session")
+def local_scenes(local_runs) -> Path:
     """The segmentation study, run to the end on this machine without SLURM."""
-    workdir = copy_project(tmp_path_factory.mktemp("local_scenes"))
-    shown = snakemake(workdir, *SCENES)
-    assert shown.returncode == 0, shown.stdout
+    return ended_well(*local_runs["tinyscenes"])
+
+
+def ended_well(run: subprocess.Popen, workdir: Path) -> Path:
+    """The folder of a run, once that has ended."""
+    assert run.wait(timeout=600) == 0, (workdir / "said.out").read_text()
     return workdir
 
 
 @pytest.fixture(scope="session")
-def outcome(slurm, tmp_path_factory) -> Outcome:
+def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
     """The study, run to the end on the cluster: a job is cancelled, then the main
     process is killed, started too early, on the cluster and locally, and again; then a
     training runs out of time.
@@ -126,22 +160,44 @@ def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:
     return processes(workdir, "scripts/record_activations.py")
 
 
+@dataclass(frozen=True)
+class Scenes:
+    """What became of the segmentation study."""
+
+    workdir: Path
+    start: Job
+    """The job that started the others."""
+    jobs: list[Job]
+    planned: str
+    """What `make plan` said before."""
+
+
 @pytest.fixture(scope="session")
-def scenes(slurm, outcome, tmp_path_factory) -> tuple[Path, list[Job]]:
-    """The segmentation study, started by a job with one core, and its jobs."""
+def scenes(slurm, outcome, tmp_path_factory) -> Scenes:
+    """The segmentation study, started by a job with one core."""
     workdir = copy_for_cluster(tmp_path_factory.mktemp("scenes"))
+    plan = ("scripts/plan_study.py", "tiny_scenes.yaml")
+    planned = shown_by([sys.executable, *plan], workdir, slurm)
+    start = [
+        *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),
+        *("profiles/slurm/start.sh", *SCENES, *QUICK),
+    ]
+    number = shown_by(start, workdir, slurm).strip()
+    mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
+    (first,) = (job for job in mine if job["JobId"] == number)
+    return Scenes(workdir, first, [job for job in mine if job != first], planned)
+
+
+def shown_by(command: list[str], workdir: Path, slurm: dict[str, str]) -> str:
+    """What a command shows that ends well."""
     shown = subprocess.run(
-        [
-            *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),
-            *("profiles/slurm/start.sh", *SCENES, *QUICK),
-        ],
+        command,
         cwd=workdir,
         env=on_cluster(workdir, slurm),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    (said,) = workdir.glob("vitproto-*.log")
-    assert shown.returncode == 0, shown.stdout + said.read_text()
-    jobs = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
-    return workdir, jobs
+    logs = [log.read_text() for log in workdir.glob("vitproto-*.log")]
+    assert shown.returncode == 0, "".join([shown.stdout, *logs])
+    return shown.stdout

@@ -8,12 +8,10 @@ import subprocess
 from collections import Counter
 
 import pytest
-import yaml
-from slurm.cluster import all_jobs, ask
+from slurm.cluster import all_jobs
 from slurm.study import (
     ON_SLURM,
     QUICK,
-    SCENES,
     TARGETS,
     ask_for,
     main_process,
@@ -22,9 +20,7 @@ from slurm.study import (
 )
 from study_copy import PROJECT, find
 
-from vitproto.study.dry_run import dry_run
-from vitproto.study.resource_requests import group_sizes
-from vitproto.study.submissions import groups_of, submissions
+from vitproto.study.submissions import groups_of
 
 pytestmark = pytest.mark.slurm
 
@@ -139,27 +135,20 @@ def assert_same_files(workdir, local, study: str) -> None:
 def test_a_study_that_a_job_with_one_core_starts_ends_in_the_same_bytes(
     scenes, local_scenes
 ):
-    workdir, _ = scenes
-    assert_same_files(workdir, local_scenes, "tinyscenes")
+    assert_same_files(scenes.workdir, local_scenes, "tinyscenes")
 
 
 def test_its_jobs_have_the_cores_that_their_rules_say(scenes):
-    (start,) = (job for job in scenes[1] if job["Comment"] == "(null)")
-    assert start["CPUs/Task"] == "1"
-    cores = {what(job): job["CPUs/Task"] for job in scenes[1] if job != start}
+    assert scenes.start["CPUs/Task"] == "1"
+    cores = {what(job): job["CPUs/Task"] for job in scenes.jobs}
     assert cores.pop("draw_demo_scenes") == "4"
     assert {*cores.values()} == {"8"}
 
 
 def test_they_are_as_many_as_the_plan_says(scenes):
-    workdir, jobs = scenes
-    config = workdir / "tiny_scenes.yaml"
-    found = dry_run(config, workdir, ["results/tinyscenes/index.html"])
-    sizes = group_sizes(yaml.safe_load(config.read_text()), GROUPS)
-    places = range(len(found.jobs))
-    planned = submissions(found.jobs, places, found.local, GROUPS, sizes)
-    assert len(jobs) == planned.n_jobs + 1  # the one that started them
-    assert sum(job["Partition"] == "nextgen" for job in jobs) == planned.n_on_gpu
+    n_on_gpu = sum(job["Partition"] == "nextgen" for job in scenes.jobs)
+    said = f"On SLURM that is {len(scenes.jobs)} jobs, {n_on_gpu} of them with a GPU"
+    assert said in scenes.planned
 
 
 def test_of_a_group_that_fails_the_rest_counts_and_holds_nothing_up(slurm, workdir):
@@ -256,7 +245,6 @@ def test_what_slurm_would_not_take_is_named_before_the_first_job(
     line = profile_with(workdir, old, new)
     before = last_job(slurm)
     shown = run_on(slurm, workdir, *TARGETS, "--forcerun", "fit_random")
-    print(shown)
     assert f"\nError: {said}" in shown
     assert f"profiles/slurm/config.yaml, line {line}" in shown.splitlines()[-1]
     assert last_job(slurm) == before
@@ -293,7 +281,7 @@ def test_what_waits_for_a_partition_that_is_down_is_said_and_ctrl_c_cancels_it(
 def test_without_accounts_one_sentence_says_what_to_write(slurm, workdir):
     how = [word for word in ON_SLURM if word not in QUICK[:2]]
     with main_process(
-        workdir, slurm, "accounts.out", TARGETS[:1] + ("--forceall",), how
+        workdir, slurm, "accounts.out", (TARGETS[0], "--forceall"), how
     ) as run:
         run.wait(timeout=60)
     assert run.returncode == 1

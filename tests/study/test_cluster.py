@@ -228,7 +228,9 @@ def test_a_controller_that_does_not_answer_is_no_unknown_partition(programs, pro
 
 def test_a_cluster_without_accounts_is_told_what_to_write(programs, profiles):
     assert without_accounts("squeue", profiles) == []
-    install(programs, "sacct", "echo 'Slurm accounting storage is disabled' >&2\nexit 1")
+    install(
+        programs, "sacct", "echo 'Slurm accounting storage is disabled' >&2\nexit 1"
+    )
     assert without_accounts("sacct", profiles) == [
         "this cluster keeps no accounts of jobs (Slurm accounting storage is disabled)"
         ", so nobody would hear that a job has ended: write slurm-status-command: "

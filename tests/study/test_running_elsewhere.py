@@ -63,7 +63,9 @@ def test_an_array_makes_what_all_its_members_do():
     assert made_by(array(*targets)).targets == targets
 
 
-@pytest.mark.parametrize("text", ["", "#!/bin/bash\nsnakemake --profile profiles/slurm"])
+@pytest.mark.parametrize(
+    "text", ["", "#!/bin/bash\nsnakemake --profile profiles/slurm"]
+)
 def test_a_script_that_snakemake_did_not_write_makes_nothing(text):
     assert made_by(text).targets == frozenset()
 
@@ -100,9 +102,7 @@ def ask(tmp_path, monkeypatch):
     ]
 
     def refused(text: str, folder: Path = tmp_path) -> list[str]:
-        monkeypatch.setattr(
-            running_elsewhere.slurm, "script_of", lambda number: text
-        )
+        monkeypatch.setattr(running_elsewhere.slurm, "script_of", lambda number: text)
         live = [LiveJob("17", "PENDING", "Priority", "rule_fit_pca", folder)]
         return refusals(jobs, "birds", tmp_path, tmp_path / "birds.yaml", live)
 

@@ -91,7 +91,9 @@ def test_every_rule_takes_its_request_from_the_plan_or_is_local(project):
         local = {*re.findall(r"\w+", "".join(listed))}
         rules = re.split(r"^rule (\w+):$", text, flags=re.MULTILINE)[1:]
         for name, body in zip(rules[::2], rules[1::2], strict=True):
-            asks = "mem_mb=REQUESTS.memory_mb,\n        runtime=REQUESTS.minutes," in body
+            asks = (
+                "mem_mb=REQUESTS.memory_mb,\n        runtime=REQUESTS.minutes," in body
+            )
             assert asks != (name in local), name
             assert ("mem_mb=" in body) == ("runtime=" in body) == asks, name
             n_rules += 1

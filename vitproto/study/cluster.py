@@ -46,7 +46,8 @@ _ABOUT = {
 }
 # These pass: a node that is down, or taken by others, may be free when it is its turn.
 _PASSES = re.compile(
-    r"down(,| or) drained|partition configuration not available now|nodes are busy", re.I
+    r"down(,| or) drained|partition configuration not available now|nodes are busy",
+    re.I,
 )
 
 
