@@ -44,6 +44,8 @@ class Outcome:
     """The ID of the job that ran when the main process was killed."""
     waiting: str
     """The ID of the job that waited then."""
+    queue: str
+    """What `make queue` showed then."""
     jobs: dict[str, Job]
     """By ID."""
 
@@ -133,6 +135,7 @@ def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
         (running,) = recorders(slurm, "running")
         (waiting,) = wait_for(first, lambda: recorders(slurm, "pending"))
         first.kill()
+    queue = shown_by([sys.executable, "scripts/show_queue.py"], workdir, slurm)
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
     here = ("--profile", "profiles/local", "--configfile", "tiny.yaml")
     for said, how in {"refused.out": (), "refused_here.out": (here,)}.items():
@@ -151,7 +154,7 @@ def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
     assert second.returncode == 0, (workdir / "second.out").read_text()
     mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
     jobs = {job["JobId"]: job for job in mine}
-    return Outcome(workdir, cancelled, running, waiting, jobs)
+    return Outcome(workdir, cancelled, running, waiting, queue, jobs)
 
 
 def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:

@@ -86,6 +86,8 @@ class _StudyDag(DAG):
         if not self.workflow.is_main_process:  # this one is to run, whatever it says
             await super().update_needrun(create_inventory)
             self._leave_out_what_is_made()
+            # Of several, those that do not need one that fails are made all the same.
+            self.workflow.execution_settings.keep_going = True
             return
         self.judge()
         running = {
