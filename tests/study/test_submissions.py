@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from vitproto.cli import PROJECT
+from vitproto.report.plan_text import write_submissions
 from vitproto.study.dry_run import DryRun, dry_run
 from vitproto.study.resource_requests import group_sizes
 from vitproto.study.staleness import Job
@@ -97,3 +98,23 @@ def test_the_real_table_takes_at_most_60_jobs_and_4_waits(real):
     assert planned.n_waits <= 4
     alone = submissions(found.jobs, everything, found.local, {}, {})
     assert alone.n_jobs > 5 * planned.n_jobs
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Submissions(0, 0, 0), "On SLURM that is no job."),
+        (
+            Submissions(1, 0, 1),
+            "On SLURM that is 1 job, 0 of them with a GPU; at most 1 in a row wait for "
+            "one another.",
+        ),
+        (
+            Submissions(1043, 27, 4),
+            "On SLURM that is 1,043 jobs, 27 of them with a GPU; at most 4 in a row "
+            "wait for one another.",
+        ),
+    ],
+)
+def test_the_plan_ends_with_jobs_and_waits_in_a_sentence(found, said):
+    assert write_submissions(found) == said
