@@ -54,7 +54,7 @@ def copy_study(folder: Path) -> Path:
     workdir = copy_for_cluster(folder)
     study = yaml.safe_load((workdir / "tiny.yaml").read_text())
     study["encoders"]["tiny-vit"]["layers"] = [3]
-    study["methods"]["saes"]["topk"]["n_patches"] = 400_000
+    study["methods"]["saes"]["topk"]["n_patches"] = 250_000
     study["how"]["save_every_s"] = 1
     row = {"encoder": "tiny-vit", "layer": 3, "seed": 0}
     study["runs"] = [

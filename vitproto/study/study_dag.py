@@ -124,14 +124,12 @@ class _StudyDag(DAG):
     def _leave_out_what_is_made(self) -> None:
         """In a job of several: those that an earlier try of it has made already.
 
-        The main process took their notes back before it began.
+        The main process took their notes back before the first try. What they were
+        made of cannot be compared here, where other jobs of the study are not known.
         """
-        jobs = jobs_in(self, self.by_content)
-        if len(jobs) < 2:
+        if len(self._needrun) < 2:
             return
-        verdict = judge([*jobs.values()], PROJECT, self.digests)
-        doubtful = verdict.changed.keys() | verdict.unknown.keys() | verdict.missing
-        made = {job for i, job in enumerate(jobs) if i not in doubtful}
+        made = {job for job in self._needrun if _is_noted(job)}
         self._needrun -= made
         self._n_until_ready.clear()
         for job in self._needrun:
@@ -288,7 +286,8 @@ class _Why(Reason):
 
 
 def _is_noted(job: Any) -> bool:
-    return all(origins.read(Path(file)) is not None for file in job.output)
+    outputs = [Path(file) for file in job.output]
+    return all(file.exists() and origins.read(file) is not None for file in outputs)
 
 
 def _by_outputs(job: Any) -> list[str]:
