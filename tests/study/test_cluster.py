@@ -188,9 +188,7 @@ def test_an_expression_that_grows_beyond_a_limit_is_found_by_its_rule(
     if where:
         assert said.endswith(f"change runtime in profiles/slurm/config.yaml{where}")
     else:
-        assert said.endswith(
-            "runtime under default-resources and set-resources of your profile"
-        )
+        assert said.endswith("change runtime under set-resources of your profile")
 
 
 def test_what_slurm_says_of_a_setting_names_the_setting(programs, profiles):

@@ -288,7 +288,9 @@ def _where(
             word = "line" if len(lines) == 1 else "lines"
             numbers = ", ".join(map(str, lines))
             return f"{key} in {_shown(file, profiles)}, {word} {numbers}"
-    return f"{key} under default-resources and set-resources of your profile"
+    # Every rule asks for its own time and memory, so defaults of these do nothing.
+    also = "" if key in ("runtime", "mem_mb") else "default-resources and "
+    return f"{key} under {also}set-resources of your profile"
 
 
 def _lines_with(setting: re.Pattern[str], file: Path) -> list[int]:
