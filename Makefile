@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: demo test slurm-test reliability check bench runs plan stale graph demo-encoder help
+.PHONY: demo test slurm-test reliability check bench runs plan stale queue graph demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -67,6 +67,9 @@ plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml:
 
 stale: .venv/ready ## name results that today's code or settings would not make so (CONFIG=…)
 	@$(BIN)/python scripts/find_stale.py $(or $(CONFIG),config/config.yaml)
+
+queue: .venv/ready ## show which jobs of this folder SLURM has, and what each of them makes
+	@$(BIN)/python scripts/show_queue.py
 
 graph: .venv/ready ## draw which rules and jobs wait for which: docs/*_graph.md, results/graphs/
 	$(BIN)/python scripts/draw_graphs.py --config config/config.yaml \

@@ -31,12 +31,15 @@ include: "workflow/rules/cost.smk"
 
 
 # What results were made of decides which jobs run; each job notes it beside them.
-decide_by_origins(workflow, BY_CONTENT, DIGESTS)
+decide_by_origins(workflow, config, BY_CONTENT, DIGESTS)
 note_origins(workflow, BY_CONTENT, DIGESTS)
 check_before_first_job(
-    workflow, missing_inputs, missing_weights, small_disks, refusals_of_slurm
+    workflow,
+    *(missing_inputs, missing_weights, small_disks),
+    *(refusals_of_slurm, jobs_left_on_slurm),
 )
-end_with_failures(workflow)
+end_with_failures(workflow, ERRORS)
+on_slurm.learn_from_failures(REQUESTS, ERRORS)
 
 
 rule all:

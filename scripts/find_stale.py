@@ -30,7 +30,7 @@ def find_stale(config: Positional[Path]) -> None:
     """
     study = yaml.safe_load(config.read_text())
     check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
-    jobs, verdict = dry_run(config, PROJECT)
+    jobs, verdict, _ = dry_run(config, PROJECT)
     print(describe_stale(jobs, verdict))
     if verdict.unknown:
         print(f"\n{describe_unknown(jobs, verdict)}")

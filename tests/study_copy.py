@@ -51,9 +51,12 @@ def environment(workdir: Path) -> dict[str, str]:
 
 
 def snakemake(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in a copy; its whole output is in `stdout`."""
+    """Run Snakemake in a copy, on this machine unless a profile or a number of cores
+    is given; its whole output is in `stdout`."""
+    says_where = {"--profile", "--cores"} & {*args}
+    here = () if says_where else ("--profile", "profiles/local")
     return subprocess.run(
-        ["snakemake", *args],
+        ["snakemake", *args, *here],
         cwd=workdir,
         env=environment(workdir),
         stdout=subprocess.PIPE,

@@ -157,7 +157,7 @@ def test_a_list_that_is_none_says_how_to_make_it_again(tmp_path):
     (tmp_path / "clip.json").write_text("{}")
     with pytest.raises(ValueError, match="is no list of fetched files") as caught:
         read_fetched(tmp_path / "clip.json")
-    assert f"`snakemake --force {tmp_path}/clip.json`" in str(caught.value)
+    assert f"`snakemake --cores 1 --force {tmp_path}/clip.json`" in str(caught.value)
 
 
 def test_names_of_open_clip_and_timm_are_found_on_the_hub():

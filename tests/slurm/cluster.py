@@ -13,6 +13,10 @@ from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "setpriv")
+COMMANDS = (
+    *("sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel", "sacct"),
+    *("sacctmgr",),
+)
 STARTS_WITHIN_S = 60
 
 # The node says that it has many CPUs, so that several jobs run side by side.
@@ -35,17 +39,21 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill,UsePss
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=30
+KillWait=2
 MinJobAge=3600
 GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=64 RealMemory=1000000 Gres=gpu:2
 PartitionName=cpu Nodes=localhost Default=YES
 PartitionName=nextgen Nodes=localhost
+PartitionName=short Nodes=localhost MaxTime=2
+PartitionName=broken Nodes=localhost State=DOWN
 """
 
 
@@ -119,10 +127,13 @@ def write_configuration(folder: Path) -> dict[str, str]:
     for i_gpu in range(2):
         make_device(folder / f"nvidia{i_gpu}", i_gpu)
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/nvidia[0-1]\n")
-    # The plugin drops SLURM_CONF from the environment of its job steps.
-    srun = folder / "bin/srun"
-    srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
-    srun.chmod(0o755)
+    # The plugin drops SLURM_CONF from the environment of job steps, and of all that a
+    # main process asks which a job of SLURM started.
+    for name in COMMANDS:
+        command = folder / "bin" / name
+        starts = f'SLURM_CONF={conf} exec {shutil.which(name)} "$@"'
+        command.write_text(f"#!/bin/sh\n{starts}\n")
+        command.chmod(0o755)
     path = f"{folder}/bin{os.pathsep}{os.environ['PATH']}"
     return {"SLURM_CONF": str(conf), "PATH": path}
 

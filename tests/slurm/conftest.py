@@ -1,7 +1,9 @@
-"""A cluster, and a study that ran on it although much went wrong."""
+"""A cluster, and studies that ran on it although much went wrong."""
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +12,25 @@ import pytest
 from slurm.cluster import all_jobs, ask, cluster, why_not
 from slurm.study import (
     AP,
+    QUICK,
+    SCENES,
     TARGETS,
     UNFINISHED,
+    ask_for,
+    copy_for_cluster,
     copy_study,
-    limit_training_to_a_minute,
     main_process,
+    on_cluster,
     processes,
-    recording,
+    recorders,
     wait_for,
 )
-from study_copy import snakemake
+from study_copy import copy_project, environment, snakemake
+
+Job = dict[str, str]
+"""What SLURM says of a job, by key."""
+Run = tuple[subprocess.Popen, Path]
+"""A run of a study, and its folder."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +40,14 @@ class Outcome:
     workdir: Path
     cancelled: str
     """The ID of the job that was cancelled."""
-    tried_again: str
-    """The ID of the job that took its place, and ran when the main process was killed.
-    """
-    jobs: list[dict[str, str]]
+    running: str
+    """The ID of the job that ran when the main process was killed."""
+    waiting: str
+    """The ID of the job that waited then."""
+    queue: str
+    """What `make queue` showed then."""
+    jobs: dict[str, Job]
+    """By ID."""
 
 
 @pytest.fixture(scope="session")
@@ -50,36 +65,85 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory) -> Path:
-    """The study, run to the end on this machine without SLURM."""
+def local_runs(tmp_path_factory) -> Iterator[dict[str, Run]]:
+    """Both studies without SLURM, on what the cluster leaves of this machine, by name.
+
+    They run while the cluster does.
+    """
     workdir = copy_study(tmp_path_factory.mktemp("local"))
-    shown = snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml")
-    assert shown.returncode == 0, shown.stdout
+    other = copy_project(tmp_path_factory.mktemp("local_scenes"))
+    here = ("nice", "snakemake", "--cores", "1")
+    commands = {
+        "tiny": (workdir, [*here, *TARGETS, "--configfile", "tiny.yaml"]),
+        "tinyscenes": (other, [*here, *SCENES]),
+    }
+    runs = {}
+    try:
+        for name, (folder, command) in commands.items():
+            with (folder / "said.out").open("w") as said:
+                runs[name] = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=environment(folder),
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                )
+        yield {name: (run, commands[name][0]) for name, run in runs.items()}
+    finally:
+        for run in runs.values():
+            run.terminate()
+            run.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def local(local_runs) -> Path:
+    """The study, run to the end on this machine without SLURM."""
+    return ended_well(*local_runs["tiny"])
+
+
+@pytest.fixture(scope="session")
+def local_scenes(local_runs) -> Path:
+    """The segmentation study, run to the end on this machine without SLURM."""
+    return ended_well(*local_runs["tinyscenes"])
+
+
+def ended_well(run: subprocess.Popen, workdir: Path) -> Path:
+    """The folder of a run, once that has ended."""
+    assert run.wait(timeout=600) == 0, (workdir / "said.out").read_text()
     return workdir
 
 
 @pytest.fixture(scope="session")
-def outcome(slurm, tmp_path_factory) -> Outcome:
+def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
     """The study, run to the end on the cluster: a job is cancelled, then the main
-    process is killed, started too early, and again; then a training runs out of time.
+    process is killed, started too early, on the cluster and locally, and again; then a
+    training runs out of time.
     """
     workdir = copy_study(tmp_path_factory.mktemp("slurm"))
-    limit_training_to_a_minute(workdir)
+    # Nor send the signal early that comes two minutes before the end.
+    ask_for(workdir, "fit_sae", runtime=1, slurm_extra="''")
+    # One of the two GPUs is taken, so one of two jobs waits.
+    asked = ("--partition=nextgen", "--gres=gpu:1", "--mem=100", "--output=/dev/null")
+    other = ask(slurm, "sbatch", "--parsable", *asked, "--wrap=sleep 600").strip()
     with main_process(workdir, slurm, "first.out", (AP,)) as first:
-        (cancelled, *_) = wait_for(first, lambda: recording(slurm))
+        (cancelled,) = wait_for(first, lambda: recorders(slurm, "running"))
+        wait_for(first, lambda: recorders(slurm, "pending"))
         ask(slurm, "scancel", cancelled)
-        (tried_again, *_) = wait_for(
-            first, lambda: [job for job in recording(slurm) if job != cancelled]
-        )
+        (recorder,) = processes_of_another(workdir, slurm, cancelled)
+        # Long enough that it still runs when the study is started again.
+        os.kill(recorder, signal.SIGSTOP)
+        (running,) = recorders(slurm, "running")
+        (waiting,) = wait_for(first, lambda: recorders(slurm, "pending"))
         first.kill()
+    queue = shown_by([sys.executable, "scripts/show_queue.py"], workdir, slurm)
     snakemake(workdir, *TARGETS, "--configfile", "tiny.yaml", "--unlock")
-    # Long enough that it still runs when the study is started again.
-    (recorder,) = processes(workdir, "scripts/record_activations.py", "tiny_birds")
-    os.kill(recorder, signal.SIGSTOP)
-    with main_process(workdir, slurm, "refused.out", TARGETS) as refused:
-        refused.wait(timeout=60)
+    here = ("--profile", "profiles/local", "--configfile", "tiny.yaml")
+    for said, how in {"refused.out": (), "refused_here.out": (here,)}.items():
+        with main_process(workdir, slurm, said, TARGETS, *how) as refused:
+            refused.wait(timeout=60)
+        assert refused.returncode == 1
     os.kill(recorder, signal.SIGCONT)
-    assert refused.returncode == 1
+    ask(slurm, "scancel", other)
     wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     with main_process(workdir, slurm, "second.out", TARGETS) as second:
         wait_for(second, (workdir / UNFINISHED).is_file)
@@ -88,4 +152,55 @@ def outcome(slurm, tmp_path_factory) -> Outcome:
             os.kill(training, signal.SIGSTOP)
         second.wait(timeout=900)
     assert second.returncode == 0, (workdir / "second.out").read_text()
-    return Outcome(workdir, cancelled, tried_again, all_jobs(slurm))
+    mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
+    jobs = {job["JobId"]: job for job in mine}
+    return Outcome(workdir, cancelled, running, waiting, queue, jobs)
+
+
+def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:
+    """The recording process of a job that took a cancelled one's place."""
+    wait_for(None, lambda: {*recorders(slurm, "running")} - {cancelled})
+    return processes(workdir, "scripts/record_activations.py")
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What became of the segmentation study."""
+
+    workdir: Path
+    start: Job
+    """The job that started the others."""
+    jobs: list[Job]
+    planned: str
+    """What `make plan` said before."""
+
+
+@pytest.fixture(scope="session")
+def scenes(slurm, outcome, tmp_path_factory) -> Scenes:
+    """The segmentation study, started by a job with one core."""
+    workdir = copy_for_cluster(tmp_path_factory.mktemp("scenes"))
+    plan = ("scripts/plan_study.py", "tiny_scenes.yaml")
+    planned = shown_by([sys.executable, *plan], workdir, slurm)
+    start = [
+        *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),
+        *("profiles/slurm/start.sh", *SCENES, *QUICK),
+    ]
+    number = shown_by(start, workdir, slurm).strip()
+    mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]
+    (first,) = (job for job in mine if job["JobId"] == number)
+    return Scenes(workdir, first, [job for job in mine if job != first], planned)
+
+
+def shown_by(command: list[str], workdir: Path, slurm: dict[str, str]) -> str:
+    """What a command shows that ends well."""
+    shown = subprocess.run(
+        command,
+        cwd=workdir,
+        env=on_cluster(workdir, slurm),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    logs = [log.read_text() for log in workdir.glob("vitproto-*.log")]
+    assert shown.returncode == 0, "".join([shown.stdout, *logs])
+    return shown.stdout

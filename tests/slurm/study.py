@@ -1,7 +1,8 @@
-"""A small study with every kind of job, and how to run it on the cluster."""
+"""Small studies with every kind of job, and how to run them on the cluster."""
 
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,23 +19,42 @@ TARGETS = (
     "results/tiny/tiny-vit/layer3/kmeans/features/k4-seed0",
 )
 AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
+SCENES = ("--configfile", "tiny_scenes.yaml")
 UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
 EVENT_WITHIN_S = 300
 # This cluster has no accounting, and answers at once.
-ON_SLURM = (
-    *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
+QUICK = (
     *("--slurm-status-command", "squeue", "--latency-wait", "5"),
     *("--slurm-init-seconds-before-status-checks", "2"),
 )
+ON_SLURM = (
+    *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
+    *("--group-components", "record=2", *QUICK),
+)
+
+
+# The plugin looks at its jobs less and less often while none ends.
+LOOKS_OFTEN = """
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda _: 2, lambda _, s: None)
+"""
+
+
+def copy_for_cluster(folder: Path) -> Path:
+    """The project, which looks every two seconds what became of its jobs."""
+    workdir = copy_project(folder)
+    with (workdir / "Snakefile").open("a") as file:
+        file.write(LOOKS_OFTEN)
+    return workdir
 
 
 def copy_study(folder: Path) -> Path:
     """The tiny study, with fewer runs, and a training that takes some seconds."""
-    workdir = copy_project(folder)
+    workdir = copy_for_cluster(folder)
     study = yaml.safe_load((workdir / "tiny.yaml").read_text())
-    study["datasets"]["tiny_birds"]["n_shards"] = 1
     study["encoders"]["tiny-vit"]["layers"] = [3]
-    study["methods"]["saes"]["topk"]["n_patches"] = 400_000
+    study["methods"]["saes"]["topk"]["n_patches"] = 250_000
     study["how"]["save_every_s"] = 1
     row = {"encoder": "tiny-vit", "layer": 3, "seed": 0}
     study["runs"] = [
@@ -48,27 +68,33 @@ def copy_study(folder: Path) -> Path:
     return workdir
 
 
-def limit_training_to_a_minute(workdir: Path) -> None:
-    """Nor send the signal early that comes two minutes before the end."""
+def ask_for(workdir: Path, rule: str, **resources: int | str) -> None:
+    """Write into the profile what the jobs of a rule ask for."""
     path = workdir / "profiles/slurm/config.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["set-resources"]["fit_sae"].update(runtime=1, slurm_extra="''")
+    profile["set-resources"].setdefault(rule, {}).update(resources)
     path.write_text(yaml.safe_dump(profile))
 
 
 @contextmanager
 def main_process(
-    workdir: Path, slurm: dict[str, str], said: str, targets: tuple[str, ...]
+    workdir: Path,
+    slurm: dict[str, str],
+    said: str,
+    targets: tuple[str, ...],
+    how: tuple[str, ...] = ON_SLURM,
 ) -> Iterator[subprocess.Popen]:
     """Run the study on the cluster, or a part of it."""
     with (
         (workdir / said).open("w") as file,
         subprocess.Popen(
-            ["snakemake", *targets, *ON_SLURM],
+            ["snakemake", *targets, *how],
             cwd=workdir,
             env=on_cluster(workdir, slurm),
             stdout=file,
             stderr=subprocess.STDOUT,
+            # Also where the tests run in the background, and so ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
     ):
         try:
@@ -94,11 +120,10 @@ def wait_for(process: subprocess.Popen | None, event: Callable[[], object]):
     return found
 
 
-def recording(slurm: dict[str, str]) -> list[str]:
-    """The IDs of jobs that record activations of the evaluated images just now."""
-    running = ask(slurm, "squeue", "--noheader", "--states=running", "--format=%i %k")
-    rule = "rule_record_activations_wildcards_tiny_birds"
-    return re.findall(rf"(\d+) {rule}", running)
+def recorders(slurm: dict[str, str], state: str) -> list[str]:
+    """The IDs of jobs in a state that record activations."""
+    asked = ("--noheader", f"--states={state}", "--format=%i %k")
+    return re.findall(r"(\d+) rule_record_record", ask(slurm, "squeue", *asked))
 
 
 def processes(workdir: Path, *words: str) -> list[int]:

@@ -1,14 +1,18 @@
 """Before jobs are submitted, SLURM is asked whether it will take them."""
 
-import getpass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from vitproto.study import cluster
-from vitproto.study.cluster import Place, problems
+from vitproto.study import cluster, slurm
+from vitproto.study.cluster import Request, refusals, requests_of, without_accounts
 
 SBATCH = """
+case "$*" in
+*--test-only*) ;;
+*) echo "a job was submitted" >&2; exit 2;;
+esac
 case "$*" in
 *--account=poor*)
   echo "allocation failure: Invalid account or account/partition combination" >&2
@@ -20,9 +24,27 @@ case "$*" in
 *--partition=down*)
   echo "allocation failure: Required node not available (down or drained)" >&2
   exit 1;;
-*--test-only*) exit 0;;
-*) echo "a job was submitted" >&2; exit 2;;
+*--qos=golden*)
+  echo "allocation failure: Invalid qos specification" >&2
+  exit 1;;
+*--gres=gpu:9*)
+  echo "allocation failure: Requested node configuration is not available" >&2
+  exit 1;;
 esac
+"""
+SINFO = """
+case "$*" in
+*%R*) echo "small 64000"; echo "small 512000+"; echo "large 512000";;
+*--partition=down*) echo drained; echo "down*";;
+*) echo idle; echo drained;;
+esac
+"""
+PARTITIONS = """
+echo "PartitionName=small Default=YES MaxTime=UNLIMITED State=UP Nodes=a[1-3]"
+echo "PartitionName=large Default=NO MaxTime=12:00:00 State=UP"
+echo "PartitionName=staff Default=NO MaxTime=1-00:00:00 State=UP"
+echo "PartitionName=down Default=NO MaxTime=UNLIMITED State=UP"
+echo "PartitionName=closed Default=NO MaxTime=UNLIMITED State=DOWN"
 """
 
 
@@ -32,8 +54,10 @@ def programs(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
+    slurm.partitions.cache_clear()
     install(folder, "sbatch", SBATCH)
-    install(folder, "sinfo", "echo small; echo large; echo staff; echo down")
+    install(folder, "sinfo", SINFO)
+    install(folder, "scontrol", PARTITIONS)
     install(folder, "squeue", "")
     install(folder, "sacct", "exit 1")
     install(folder, "sacctmgr", "echo rich; echo poor; echo")
@@ -54,48 +78,59 @@ def profiles(tmp_path) -> Path:
         "default-resources:\n"
         "  slurm_partition: huge    # of CPU nodes\n"
         "  slurm_account: nobody\n"
+        "  slurm_qos: normal\n"
         "set-resources:\n"
-        "  fit_sae: {slurm_partition: huge, mem_mb: 1}\n"
-        "  fit_pca: {slurm_partition: huge-2}\n"
+        "  fit_sae: {slurm_partition: huge, mem_mb: 1, runtime: 900}\n"
+        "  fit_pca: {slurm_partition: huge-2, runtime: 9000}\n"
+        "  fit_kmeans: &long\n"
+        "    runtime: 480 * attempt\n"
+        "  fit_random: *long\n"
+        "  score_images: {runtime: 240 * attempt}\n"
     )
     return folder
 
 
-def ask(profiles: Path, *places: Place, begun: tuple[str, ...] = ()) -> list[str]:
-    return problems(places, set(begun), profiles.parent, profiles)
+def request(
+    partition: str | None = "small",
+    account: str | None = None,
+    rule: str = "fit_sae",
+    command: str = "sbatch",
+    **settings: str,
+) -> Request:
+    return Request(rule, partition, account, tuple(settings.items()), command)
 
 
 def test_partitions_and_accounts_that_are_there_are_no_problem(programs, profiles):
-    places = [Place("small", "rich"), Place("small,large", None), Place(None, None)]
-    assert ask(profiles, *places) == []
+    requests = [request("small", "rich"), request("small,large"), request(None)]
+    assert refusals(requests, profiles) == []
 
 
 def test_an_unknown_partition_is_named_once_with_the_lines_to_change(
     programs, profiles
 ):
-    places = [Place("huge", None), Place("huge", "rich"), Place("small", None)]
-    assert ask(profiles, *places) == [
-        "this cluster has no partition huge, but small, large, staff, down: change "
-        "slurm_partition in profiles/slurm/config.yaml, lines 3, 6"
+    requests = [request("huge"), request("huge", "rich"), request("small")]
+    assert refusals(requests, profiles) == [
+        "this cluster has no partition huge, but small, large, staff, down, closed: "
+        "change slurm_partition in profiles/slurm/config.yaml, lines 3, 7"
     ]
 
 
 def test_an_unknown_account_is_named_with_the_line_to_change(programs, profiles):
-    (said,) = ask(profiles, Place("small", "nobody"))
+    (said,) = refusals([request("small", "nobody")], profiles)
     assert said.startswith("SLURM takes no job of the account nobody in the partition ")
     assert "The given account nobody appears to be invalid" in said
     assert said.endswith("change slurm_account in profiles/slurm/config.yaml, line 4")
 
 
 def test_an_account_that_must_not_use_a_partition_is_named(programs, profiles):
-    (said,) = ask(profiles, Place("large", "poor"))
+    (said,) = refusals([request("large", "poor")], profiles)
     assert "no job of the account poor in the partition large" in said
     assert "(allocation failure: Invalid account or account/partition" in said
     assert "slurm_account under default-resources" in said
 
 
 def test_a_partition_for_others_is_named(programs, profiles):
-    (said,) = ask(profiles, Place("staff", None))
+    (said,) = refusals([request("staff")], profiles)
     assert "no job in the partition staff (allocation failure: User's group" in said
 
 
@@ -105,53 +140,155 @@ def test_an_account_that_is_needed_but_not_named_is_asked_for(programs, profiles
         "sbatch",
         'case "$*" in *--account*) exit 0;; esac\necho "Invalid account" >&2\nexit 1',
     )
-    (said,) = ask(profiles, Place("small", None))
+    (said,) = refusals([request()], profiles)
     assert said == (
         "SLURM takes no job without an account in the partition small (Invalid "
         "account): change slurm_account under default-resources and set-resources of "
         "your profile"
     )
     install(programs, "sacct", "echo rich")  # the account of the last job
-    assert ask(profiles, Place("small", None)) == []
+    assert refusals([request()], profiles) == []
 
 
-def test_nodes_that_are_down_now_are_no_problem(programs, profiles):
-    assert ask(profiles, Place("down", None)) == []
-
-
-@pytest.mark.parametrize("name", ["sbatch", "sinfo"])
-def test_a_machine_without_slurm_is_told_from_one(programs, profiles, name):
-    (programs / name).unlink()
-    (said,) = ask(profiles, Place("small", None))
-    assert f"not installed on this machine, there is no {name}: log in to the" in said
-
-
-def test_a_controller_that_does_not_answer_is_no_unknown_partition(
-    programs, profiles, monkeypatch
+def test_a_key_that_the_plugin_ignores_is_refused_with_the_right_one(
+    programs, profiles
 ):
-    install(programs, "sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
-    expected = ["SLURM does not answer: Unable to contact slurm controller"]
-    assert ask(profiles, Place("small", None)) == expected
-    monkeypatch.setattr(cluster, "ANSWERS_WITHIN_S", 0.2)
-    install(programs, "sinfo", "while :; do :; done")
-    (said,) = ask(profiles, Place("small", None))
-    assert said == "SLURM does not answer: sinfo said nothing for 0.2 seconds"
+    assert refusals([request(slurm_qos="normal")], profiles) == [
+        "slurm_qos in profiles/slurm/config.yaml, line 5 does nothing: the key is qos"
+    ]
 
 
-def test_jobs_of_an_earlier_run_are_told_from_others(programs, profiles):
-    here = profiles.parent
-    install(
-        programs,
-        "squeue",
-        f'[ "$2" = "--user={getpass.getuser()}" ] || exit 1\n'
-        f"echo '11|rule_fit_pca_wildcards_a|{here}'\n"
-        f"echo '12|rule_fit_pca_wildcards_b|{here}'\n"
-        "echo '13|rule_fit_pca_wildcards_a|/another/folder'\n"
-        f"echo '14|(null)|{here}'\n"
-        f"echo '15|rule_fit_sae|{here}/bin/..'",
+def test_more_time_than_a_partition_allows_is_refused_with_the_line(programs, profiles):
+    """SLURM would let such a job wait for ever, so it is not asked."""
+    assert refusals([request("large", runtime="900")], profiles) == [
+        "jobs of fit_sae ask for 900 minutes, but the partition large allows 720: "
+        "change runtime in profiles/slurm/config.yaml, line 7"
+    ]
+    for fits in (
+        request("large", runtime="720"),
+        request("small,large", runtime="900"),
+        request(None, runtime="900"),  # the default partition has no limit
+    ):
+        assert refusals([fits], profiles) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "where"),
+    [
+        ("fit_random", ", line 10"),
+        ("score_images and select_prototypes", ", line 12"),
+        ("fit_gaussian", None),
+    ],
+)
+def test_an_expression_that_grows_beyond_a_limit_is_found_by_its_rule(
+    programs, profiles, rule, where
+):
+    (said,) = refusals([request("large", rule=rule, runtime="960")], profiles)
+    assert f"jobs of {rule} ask for 960 minutes" in said
+    if where:
+        assert said.endswith(f"change runtime in profiles/slurm/config.yaml{where}")
+    else:
+        assert said.endswith("change runtime under set-resources of your profile")
+
+
+def test_what_slurm_says_of_a_setting_names_the_setting(programs, profiles):
+    golden = request(command="sbatch --qos=golden", qos="golden")
+    (said,) = refusals([golden], profiles)
+    assert said.startswith("SLURM takes no job of fit_sae in the partition small with ")
+    assert "qos golden (allocation failure: Invalid qos specification): change" in said
+
+
+def test_where_slurm_does_not_say_which_setting_all_are_named(programs, profiles):
+    many = request(command="sbatch --gres=gpu:9", gpu="9", mem_mb="1")
+    (said,) = refusals([many], profiles)
+    assert said.endswith(
+        "(allocation failure: Requested node configuration is not available); it asks "
+        "for gpu 9, mem_mb 1"
     )
-    begun = ("rule_fit_pca_wildcards_a", "rule_fit_sae")
-    (said,) = ask(profiles, Place("small", None), begun=begun)
-    assert "11 (rule_fit_pca_wildcards_a), 15 (rule_fit_sae): wait until" in said
-    assert said.endswith("or cancel them: scancel 11 15")
-    assert ask(profiles, Place("small", None)) == []
+
+
+def test_nodes_that_are_down_now_are_no_problem_but_said(programs, profiles):
+    requests = [request("down"), request("closed", rule="fit_pca"), request("small")]
+    assert refusals(requests, profiles) == []
+    assert cluster.warnings(requests) == [
+        "the partition closed is down: jobs of fit_pca wait until it is up",
+        "all nodes of the partition down are down or drained: jobs of fit_sae wait "
+        "until one works",
+    ]
+    assert cluster.warnings([request("large")]) == []
+
+
+def test_a_controller_that_does_not_answer_is_no_unknown_partition(programs, profiles):
+    install(programs, "sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(slurm.NoAnswerError, match="Unable to contact slurm controller"):
+        refusals([request()], profiles)
+
+
+def test_a_cluster_without_accounts_is_told_what_to_write(programs, profiles):
+    assert without_accounts("squeue", profiles) == []
+    install(
+        programs, "sacct", "echo 'Slurm accounting storage is disabled' >&2\nexit 1"
+    )
+    assert without_accounts("sacct", profiles) == [
+        "this cluster keeps no accounts of jobs (Slurm accounting storage is disabled)"
+        ", so nobody would hear that a job has ended: write slurm-status-command: "
+        "squeue in profiles/slurm/config.yaml"
+    ]
+    install(programs, "sacct", "")
+    assert without_accounts("sacct", profiles) == []
+
+
+class Item(SimpleNamespace):
+    """As much of a job or a group of Snakemake as is asked for."""
+
+    minutes: int
+    attempt = 1
+
+    def is_group(self) -> bool:
+        return hasattr(self, "jobs")
+
+    @property
+    def resources(self) -> SimpleNamespace:
+        asks = {"mem_mb": 2000, "runtime": self.minutes * self.attempt, **self.others}
+        return Resources(**asks)
+
+
+class Resources(SimpleNamespace):
+    """Named, and with a method of dictionaries."""
+
+    def get(self, key, default=None):
+        return getattr(self, key, default)
+
+    def __getitem__(self, key):
+        return getattr(self, key)
+
+
+def item(rule: str, minutes: int = 10, **others) -> Item:
+    return Item(
+        **{"rule": SimpleNamespace(name=rule), "minutes": minutes, "others": others},
+        **{"threads": 8, "name": rule},
+    )
+
+
+def test_each_kind_of_job_is_asked_for_once_at_each_try():
+    jobs = [item("fit_pca"), item("fit_pca"), item("fit_sae", gpu=2, qos="long")]
+    found = requests_of(jobs, retries=1)
+    assert [(r.rule, dict(r.settings)) for r in found] == [
+        ("fit_pca", {"mem_mb": "2000", "runtime": "10"}),
+        ("fit_pca", {"mem_mb": "2000", "runtime": "20"}),
+        *(
+            ("fit_sae", {"gpu": "2", "mem_mb": "2000", "qos": "long", "runtime": n})
+            for n in ("10", "20")
+        ),
+    ]
+    assert "--gpus=2" in found[2].command or "--gres=gpu:2" in found[2].command
+    assert "--cpus-per-task=8" in found[0].command
+    assert [job.attempt for job in jobs] == [1, 1, 1]
+
+
+def test_a_group_is_named_by_its_rules_and_another_cluster_is_not_asked():
+    group = item("", slurm_partition="large", slurm_account="rich")
+    group.jobs = [item("score_images"), item("fit_pca"), item("fit_pca")]
+    elsewhere = item("fit_sae", clusters="far")
+    (found,) = requests_of([group, elsewhere], retries=0)
+    assert found[:3] == ("fit_pca and score_images", "large", "rich")

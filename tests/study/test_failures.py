@@ -8,11 +8,22 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from vitproto.study import origins
 from vitproto.study.failures import Errors, Failure, describe, last_lines
 
-SLURM_SAYS = (
-    "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. For further error details see "
-    "the cluster/cloud log and the log files of the involved rule(s)."
+FURTHER = (
+    " For further error details see the cluster/cloud log and the log files of the "
+    "involved rule(s)."
+)
+SLURM_SAYS = f"SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.{FURTHER}"
+TIMEOUT = (
+    "SLURM's job 7 ended with TIMEOUT: it ran out of time. If it makes headway, run "
+    "the same command again; else write fit_sae: {runtime: MINUTES} under "
+    "set-resources in profiles/slurm/config.yaml"
+)
+OUT_OF_MEMORY = (
+    "it ran out of memory: write fit_sae: {mem_mb: MEGABYTES} under set-resources in "
+    "profiles/slurm/config.yaml"
 )
 
 
@@ -28,6 +39,7 @@ def job(jobid: int, *logs: Path) -> Job:
         jobid=jobid,
         rule=SimpleNamespace(name="fit_sae"),
         wildcards={"layer": str(jobid)},
+        output=[f"fit_sae-{jobid}.h5"],
         log=[str(log) for log in logs],
         is_group=lambda: False,
     )
@@ -80,7 +92,7 @@ def test_the_sentence_of_a_stage_comes_last_and_slurm_s_reason_before(log, tmp_p
         "1 job failed. All that was said: all.log",
         "",
         "fit_sae layer=3 failed.",
-        "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.",
+        TIMEOUT,
         f"See also {slurm}",
         f"The last lines of {log}:",
     ]
@@ -131,3 +143,96 @@ def test_of_many_failures_the_last_are_shown_and_the_others_named(log):
         assert f"\njob{i}: {log}\n" in text
     assert text.count("The last lines of") == 5
     assert text.index("job3 failed.") < text.index("job7 failed.")
+
+
+def reason(said: str, **noted) -> str:
+    """The sentence about a job of which SLURM's executor says this."""
+    errors, failed = Errors(), job(3)
+    fail(errors, failed, None)
+    errors.note(failed, said, [], **noted)
+    (failure,) = errors.failures({failed})
+    return failure.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("TIMEOUT", TIMEOUT),
+        ("OUT_OF_MEMORY", f"SLURM's job 7 ended with OUT_OF_MEMORY: {OUT_OF_MEMORY}"),
+        (
+            "CANCELLED",
+            "SLURM's job 7 ended with CANCELLED: somebody cancelled it. Run the same "
+            "command again",
+        ),
+        ("FAILED", "SLURM's job 7 ended with FAILED"),
+    ],
+)
+def test_each_of_slurm_s_states_has_a_sentence_that_says_what_to_do(status, sentence):
+    said = f"SLURM-job '7' failed, SLURM status is: '{status}'. Reason: Unknown."
+    assert reason(said) == reason(said + FURTHER) == sentence
+
+
+def test_a_node_that_failed_has_a_sentence_too():
+    said = (
+        "SLURM-job '7' failed due to a node failure, SLURM status is: 'NODE_FAIL'. "
+        "Failed nodes will be excluded from future job submissions."
+    )
+    assert reason(said) == (
+        "SLURM's job 7 ended with NODE_FAIL: its node failed. Run the same command "
+        "again"
+    )
+
+
+def test_a_job_that_was_killed_for_its_memory_is_told_so_if_slurm_does_not():
+    said = "SLURM-job '7' failed, SLURM status is: 'FAILED'. Reason: Unknown."
+    expected = f"SLURM's job 7 ended with FAILED: {OUT_OF_MEMORY}"
+    assert reason(said, short_of_memory=True) == expected
+
+
+def test_a_refused_submission_says_what_slurm_said_and_not_the_command():
+    said = (
+        "SLURM sbatch failed. The error message was 'sbatch: error: Invalid account "
+        "'poor'\nsbatch: error: no'.\n    sbatch call:\n        sbatch --parsable -x\n"
+    )
+    assert reason(said + FURTHER) == (
+        "SLURM did not take it: sbatch: error: Invalid account 'poor' sbatch: error: no"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Command 'python a.py' died with <Signals.SIGSEGV: 11>.",
+        "Command 'set -e; python a.py' returned non-zero exit status 139.",
+    ],
+)
+def test_a_signal_is_named(tmp_path, words):
+    slurm_log = tmp_path / "7.log"
+    slurm_log.write_text(f"much\n{words}\nmore\n")
+    errors, failed = Errors(), job(3)
+    fail(errors, failed, None)
+    said = "SLURM-job '7' failed, SLURM status is: 'FAILED'."
+    errors.note(failed, said, [str(slurm_log)])
+    (failure,) = errors.failures({failed})
+    assert failure.reason == (
+        "SLURM's job 7 ended with FAILED: SIGSEGV ended its command"
+    )
+
+
+def test_of_a_group_the_member_that_failed_is_named(monkeypatch):
+    """Nothing vouches for what it was to make; what the others made is noted."""
+    noted = {Path("fit_sae-1.h5")}
+    monkeypatch.setattr(origins, "read", lambda file: file in noted or None)
+    first, second = job(1), job(2)
+    second.rule = SimpleNamespace(name="fit_pca")
+    group = Job(jobs=[first, second], is_group=lambda: True)
+    errors = Errors()
+    for member in group.jobs:
+        fail(errors, member, None)
+        errors.note(member, SLURM_SAYS, [])
+    (failure,) = errors.failures({group})
+    assert failure.name == "fit_pca layer=2"
+    assert "write fit_pca: {runtime: MINUTES} under set-resources" in failure.reason
+    # Where all have notes, none is left out.
+    noted.add(Path("fit_sae-2.h5"))
+    assert len(errors.failures({group})) == 2

@@ -24,15 +24,12 @@ def workdir(tmp_path):
     return workdir
 
 
-@pytest.mark.parametrize("profile", ["default", "none"])
-def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(
-    workdir, profile
-):
+@pytest.mark.parametrize("how", [(), ("--cores", "1")], ids=["profile", "none"])
+def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(workdir, how):
     stage = workdir / "scripts/list_cub200.py"
     talk = 'for i in range(100):\n    print("word", i, flush=True)\n'
     stage.write_text(stage.read_text().replace("if __name__", f"{talk}\nif __name__"))
-    cores = ("--cores", "1", "--workflow-profile", "none")
-    shown = snakemake(workdir, *LIST, *(cores if profile == "none" else ()))
+    shown = snakemake(workdir, *LIST, *how)
     assert shown.returncode != 0
     log = "results/logs/list_cub200/tiny_birds.log"
     _, words = shown.stdout.split(f"\nThe last lines of {log}:\n")
@@ -47,28 +44,74 @@ def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(
     assert last in (workdir / complete).read_text()
 
 
-def test_a_partition_that_the_cluster_lacks_stops_a_run_before_its_first_job(
-    workdir, monkeypatch
-):
+@pytest.fixture
+def cluster(workdir, monkeypatch):
+    """Programs of SLURM that know of one partition, `cpu`, of at most 12 hours."""
     folder = workdir / "bin"
     folder.mkdir()
-    for name in ("sbatch", "sinfo", "squeue", "sacct", "scontrol"):
-        (folder / name).write_text("#!/bin/sh\necho elsewhere\n")
+    answers = {
+        "sbatch": 'case "$*" in *--test-only*) ;; *) exit 1;; esac',
+        "sinfo": 'case "$*" in *%R*) echo "cpu 1000000";; *) echo idle;; esac',
+        "scontrol": "echo PartitionName=cpu Default=YES MaxTime=12:00:00 State=UP",
+        **{"squeue": "", "sacct": "", "sacctmgr": "", "sshare": ""},
+    }
+    for name, answer in answers.items():
+        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    shown = snakemake(workdir, *ON_SLURM)
+
+
+def edit_profile(workdir, old: str, new: str) -> int:
+    """Change a line of the profile for SLURM; its number."""
+    path = workdir / "profiles/slurm/config.yaml"
+    lines = path.read_text().splitlines()
+    (i_line,) = (i for i, line in enumerate(lines) if line.startswith(old))
+    lines[i_line] = new
+    path.write_text("\n".join(lines))
+    return i_line + 1
+
+
+DRAW = ("results/data/tiny_corpus", "--configfile", "tiny.yaml")
+
+
+def test_a_partition_that_the_cluster_lacks_stops_a_run_before_its_first_job(
+    workdir, cluster
+):
+    line = edit_profile(workdir, "  slurm_partition: cpu", "  slurm_partition: other")
+    on_slurm = (*DRAW, "--profile", "profiles/slurm")
+    shown = snakemake(workdir, *on_slurm)
     assert shown.returncode != 0
-    profile = (workdir / "profiles/slurm/config.yaml").read_text().splitlines()
-    (line,) = (
-        i for i, line in enumerate(profile, 1) if line.startswith("  slurm_partition")
-    )
     assert shown.stdout.endswith(
-        "\nError: this cluster has no partition cpu, but elsewhere: change "
+        "\nError: this cluster has no partition other, but cpu: change "
         f"slurm_partition in profiles/slurm/config.yaml, line {line}\n"
     )
     assert "Error in rule" not in shown.stdout
     assert "File " not in shown.stdout.rsplit("Job stats:", 1)[1]
-    assert snakemake(workdir, *ON_SLURM, "-n").returncode == 0
+    assert snakemake(workdir, *on_slurm, "-n").returncode == 0
+
+
+def test_an_expression_is_asked_for_at_each_try_and_named_with_its_line(
+    workdir, cluster
+):
+    line = edit_profile(
+        workdir,
+        "  record_activations: &gpu",
+        "  draw_demo_corpus: {runtime: 300 * attempt}\n  record_activations: &gpu",
+    )
+    shown = snakemake(workdir, *DRAW, "--profile", "profiles/slurm")
+    assert shown.stdout.endswith(
+        "\nError: jobs of draw_demo_corpus ask for 900 minutes, but the partition cpu "
+        f"allows 720: change runtime in profiles/slurm/config.yaml, line {line}\n"
+    )
+
+
+def test_arrays_are_refused_because_their_members_wait_for_one_another(
+    workdir, cluster
+):
+    arrays = ("--slurm-array-jobs", "record_activations")
+    shown = snakemake(workdir, *DRAW, "--profile", "profiles/slurm", *arrays)
+    assert "Error: slurm-array-jobs does not work" in shown.stdout
+    assert "Groups do the same" in shown.stdout.splitlines()[-1]
 
 
 def test_a_missing_plugin_is_named(workdir):

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from study_copy import PROJECT, copy_project, environment, snakemake
 
 REAL = [
@@ -30,7 +29,7 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
 
 
-@pytest.mark.parametrize("profile", ["default", "slurm"])
+@pytest.mark.parametrize("profile", ["local", "slurm"])
 def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     shown = snakemake(project, "--profile", f"profiles/{profile}", *REAL, "-n")
     assert shown.returncode == 0, shown.stdout
@@ -65,7 +64,7 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project, study):
         targets = ["all", "--configfile", "config/ade20k.yaml"]
     shown = snakemake(project, *targets, "--profile", "profiles/slurm", "-n")
     blocks = re.findall(
-        r"^rule (\w+):\n(.*?)resources: ([^\n]*)", shown.stdout, re.M | re.S
+        r"^ *rule (\w+):\n(.*?)resources: ([^\n]*)", shown.stdout, re.M | re.S
     )
     seen = {}
     for rule, _, resources in blocks:
@@ -84,14 +83,22 @@ def test_on_slurm_rules_that_use_a_gpu_go_to_its_partition(project, study):
         assert place == (("nextgen", True) if rule in on_gpu else ("cpu", False))
 
 
-def test_on_slurm_every_rule_has_memory_and_time_that_grow_with_the_attempt(project):
-    profile = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())
+def test_every_rule_takes_its_request_from_the_plan_or_is_local(project):
+    n_rules = 0
     for file in (project / "workflow/rules").glob("*.smk"):
-        for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE):
-            resources = profile["set-resources"].get(name, {})
-            for key in ("mem_mb", "runtime"):
-                grows = re.fullmatch(r"\d+ \* attempt", str(resources.get(key)))
-                assert grows, f"profiles/slurm says no {key} of {name}"
+        text = file.read_text()
+        listed = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)
+        local = {*re.findall(r"\w+", "".join(listed))}
+        rules = re.split(r"^rule (\w+):$", text, flags=re.MULTILINE)[1:]
+        for name, body in zip(rules[::2], rules[1::2], strict=True):
+            asks = (
+                "mem_mb=REQUESTS.memory_mb,\n        runtime=REQUESTS.minutes," in body
+            )
+            assert asks != (name in local), name
+            assert ("mem_mb=" in body) == ("runtime=" in body) == asks, name
+            n_rules += 1
+        assert local <= {*rules[::2]}
+    assert n_rules > 30
 
 
 def test_the_rule_graph_of_the_demo_has_every_stage(project):
@@ -142,7 +149,7 @@ def test_the_rule_graph_in_the_docs_is_that_of_the_real_study(project, tmp_path)
 
 
 def test_a_real_run_without_data_stops_before_the_first_job(project):
-    shown = snakemake(project, "--profile", "profiles/default", *REAL)
+    shown = snakemake(project, "--profile", "profiles/local", *REAL)
     assert shown.returncode != 0
     assert "set datasets: cub200: root to its folder" in shown.stdout
     assert "set datasets: inat21: root to its folder" in shown.stdout

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from vitproto.report.markdown import TextTable, align
 from vitproto.study.disk import size
 from vitproto.study.plan import StageCost
+from vitproto.study.submissions import Submissions
 
 COLUMNS = {
     "stage": "<",
@@ -63,3 +64,14 @@ def write_total(costs: Sequence[StageCost]) -> str:
     )
     written = size(sum(cost.written for cost in costs))
     return f"{hours:,.2f} hours, {on_gpu:,.2f} of them on a GPU, {written} written"
+
+
+def write_submissions(found: Submissions) -> str:
+    """What a cluster gets: `On SLURM that is 43 jobs, 27 of them with a GPU, …`."""
+    if not found.n_jobs:
+        return "On SLURM that is no job."
+    jobs = "1 job" if found.n_jobs == 1 else f"{found.n_jobs:,} jobs"
+    return (
+        f"On SLURM that is {jobs}, {found.n_on_gpu:,} of them with a GPU; at most "
+        f"{found.n_waits:,} in a row wait for one another."
+    )

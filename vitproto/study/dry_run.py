@@ -24,6 +24,8 @@ class DryRun(NamedTuple):
     jobs: list[Job]
     """Each after those that it needs."""
     verdict: Verdict
+    local: frozenset[str]
+    """The rules whose jobs run where Snakemake was started, also on a cluster."""
 
 
 def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
@@ -44,5 +46,9 @@ def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
         dag_api = workflow.dag(DAGSettings(targets=set(targets)))
         with contextlib.redirect_stdout(None):
             dag_api.printdag()  # what builds the graph
-        dag = workflow._workflow.dag
-        return DryRun([*dag.jobs_judged.values()], dag.verdict)
+        found = workflow._workflow
+        return DryRun(
+            jobs=[*found.dag.jobs_judged.values()],
+            verdict=found.dag.verdict,
+            local=frozenset(found._localrules),
+        )

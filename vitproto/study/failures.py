@@ -1,6 +1,8 @@
 """What a run says last where jobs failed: which ones, and how their logs end."""
 
 import logging
+import re
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +11,31 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from vitproto.study import origins
+
 N_LINES = 30
 N_SHOWN = 5
 _READ_BYTES = 65_536
+_STATUS = re.compile(r"SLURM-job '(\S+)' failed.*?SLURM status is: '(\w+)'", re.DOTALL)
+_REFUSED = re.compile(
+    r"SLURM sbatch failed\. The error message was '(.*)'\.?$", re.DOTALL
+)
+# What Snakemake writes of a command that a signal ended, itself or inside a shell.
+_SIGNAL = re.compile(r"died with <Signals\.(\w+)|non-zero exit status (1[2-9]\d)\b")
+_CHANGE = (
+    "write {{rule}}: {{{{{key}: {more}}}}} under set-resources in "
+    "profiles/slurm/config.yaml"
+)
+_MEANS = {
+    "TIMEOUT": "it ran out of time. If it makes headway, run the same command again; "
+    "else " + _CHANGE.format(key="runtime", more="MINUTES"),
+    "OUT_OF_MEMORY": "it ran out of memory: "
+    + _CHANGE.format(key="mem_mb", more="MEGABYTES"),
+    "CANCELLED": "somebody cancelled it. Run the same command again",
+    "NODE_FAIL": "its node failed. Run the same command again",
+    "PREEMPTED": "a job of more importance took its place. Run the same command again",
+}
+"""What SLURM's states of jobs that failed mean, and what to do."""
 _CLOCKS_DIFFER_BY_S = 60  # this machine's and the disk's, at most
 
 
@@ -32,7 +56,26 @@ class Errors(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[int, logging.LogRecord] = {}
+        self._reasons: dict[int, str] = {}
+        self._short_of_memory: set[int] = set()
+        self._logs: dict[int, Sequence[str]] = {}
         self._began = time.time() - _CLOCKS_DIFFER_BY_S
+
+    def note(
+        self, job: Any, reason: str, logs: Sequence[str], short_of_memory: bool = False
+    ) -> None:
+        """Remember what an executor says of a job; of groups Snakemake passes on none.
+
+        Args:
+            job: one of Snakemake's.
+            reason: why it failed.
+            logs: of the executor.
+            short_of_memory: was it stopped for its memory? SLURM may not say so.
+        """
+        self._reasons[job.jobid], self._logs[job.jobid] = reason, logs
+        self._short_of_memory.discard(job.jobid)
+        if short_of_memory:
+            self._short_of_memory.add(job.jobid)
 
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "event", None) == LogEvent.JOB_ERROR:
@@ -45,11 +88,7 @@ class Errors(logging.Handler):
         Args:
             failed: those that the scheduler has given up.
         """
-        jobs = [
-            member
-            for job in failed
-            for member in (job.jobs if job.is_group() else [job])
-        ]
+        jobs = [member for job in failed for member in _failed_of(job)]
         when = {jobid: i for i, jobid in enumerate(self._said)}
         jobs.sort(key=lambda job: (when.get(job.jobid, -1), job.jobid))
         return [self._failure(job) for job in jobs]
@@ -60,15 +99,57 @@ class Errors(logging.Handler):
         said = self._said.get(job.jobid)
         if said is None:  # it ended well, but an output is missing
             return Failure(name, self._written(job.log))
-        # Executors add where else to look, and SLURM's the command that submits.
-        reason = (said.rule_msg or "").split("For further error details")[0]
-        reason = reason.split("\n    sbatch call:")[0].strip()
-        return Failure(name, self._written(filter(None, said.log)), reason)
+        reason = _in_a_sentence(
+            self._reasons.get(job.jobid) or said.rule_msg or "",
+            job.rule.name,
+            short_of_memory=job.jobid in self._short_of_memory,
+        )
+        logs = [*filter(None, said.log), *self._logs.get(job.jobid, ())]
+        written = self._written(dict.fromkeys(logs))
+        if reason.endswith("FAILED") and (by := _signal_in(written)):
+            reason += f": {by} ended its command"
+        return Failure(name, written, reason)
 
     def _written(self, logs: Iterable[str]) -> tuple[Path, ...]:
         """Logs without those that an earlier run has left."""
         files = [Path(log) for log in logs if Path(log).is_file()]
         return tuple(file for file in files if file.stat().st_mtime > self._began)
+
+
+def _failed_of(job: Any) -> Sequence[Any]:
+    """A job; of a group those whose results nothing vouches for."""
+    if not job.is_group():
+        return [job]
+    notes = {j: [origins.read(Path(file)) for file in j.output] for j in job.jobs}
+    return [j for j, found in notes.items() if None in found] or [*job.jobs]
+
+
+def _in_a_sentence(said: str, rule: str, short_of_memory: bool) -> str:
+    """Why a job failed, and what to change, from what an executor says."""
+    # Executors add where else to look, and SLURM's the command that submits.
+    said = said.split("For further error details")[0]
+    said = said.split("\n    sbatch call:")[0].strip()
+    if refused := _REFUSED.search(said):
+        return f"SLURM did not take it: {' '.join(refused[1].split())}"
+    found = _STATUS.search(said)
+    if found is None:
+        return said
+    number, status = found.groups()
+    key = "OUT_OF_MEMORY" if short_of_memory else status
+    means = _MEANS.get(key, "").format(rule=rule)
+    return f"SLURM's job {number} ended with {status}{': ' if means else ''}{means}"
+
+
+def _signal_in(logs: Iterable[Path]) -> str | None:
+    """The signal that ended a command, by the logs of its job: `SIGSEGV`."""
+    ends = "\n".join(line for log in logs for line in last_lines(log))
+    found = [*_SIGNAL.finditer(ends)]
+    if not found:
+        return None
+    name, status = found[-1].groups()
+    # A shell adds 128 to the number of the signal that ended a command of its.
+    known = {128 + each: each.name for each in signal.Signals}
+    return name or known.get(int(status))
 
 
 def describe(failures: Sequence[Failure], complete_logs: Sequence[str]) -> str:

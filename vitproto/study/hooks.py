@@ -14,6 +14,7 @@ from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.study import bytecode, failures
+from vitproto.study.on_slurm import tell_why_jobs_wait
 from vitproto.study.stale_text import describe_still_due
 
 
@@ -41,17 +42,24 @@ def check_before_first_job(
         if problems:
             raise CliException("\n".join(problems))
         workflow.dag.take_back_notes()
+        # A group of jobs that fails would lose what it has made. Nothing vouches for
+        # what the failed one of them leaves.
+        workflow.execution_settings.keep_incomplete = True
+        tell_why_jobs_wait(workflow)
 
     workflow.onstart(on_start)
 
 
-def end_with_failures(workflow: Workflow) -> None:
+def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
     """Let the last words of a run be those of the jobs that failed.
 
     A run whose jobs all ended well fails too if it leaves something due: files, code or
     settings changed while it went on.
+
+    Args:
+        workflow: that of Snakemake.
+        errors: what is said when a job fails.
     """
-    errors = failures.Errors()
     configured = _read_configs(workflow)
 
     def on_error(log: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ the configuration's `throughput`. N images, P patches, D width, K prototypes, S 
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,6 +149,11 @@ def written_by(jobs: Iterable[Job], config: Config) -> list[Written]:
     """What does each of some jobs write?"""
     study = _Study(config)
     return [study.estimate(job).written for job in jobs]
+
+
+def estimator(config: Config) -> Callable[[Job], Cost]:
+    """What tells what a job of a study takes."""
+    return _Study(config).estimate
 
 
 def _add_up(stage: str, costs: list[Cost], study: "_Study") -> StageCost:

@@ -16,9 +16,6 @@ rule fetch_weights:
         f"{LOGS}/fetch_weights/{{encoder}}.log",
     benchmark:
         f"{LOGS}/fetch_weights/{{encoder}}.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         what=fetching_flags,
         title=encoder_title,
@@ -47,8 +44,8 @@ rule record_activations:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         encoder=encoder_flags,
         is_random=is_random,

@@ -27,11 +27,13 @@ from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.families import write_families
 from vitproto.runs import Run
 from vitproto.study import config as study_config
-from vitproto.study import addresses, bytecode, disk, sources
+from vitproto.study import addresses, bytecode, disk, on_slurm, sources
 from vitproto.study.digests import Digests
+from vitproto.study.failures import Errors
 from vitproto.study.hooks import check_before_first_job, end_with_failures
 from vitproto.study.jobs import Job, study_jobs
 from vitproto.study.plan import Written, written_by
+from vitproto.study.resource_requests import Requests
 from vitproto.study.runs import Family, expand_runs, families
 from vitproto.study.study_dag import decide_by_origins
 from vitproto.study.workflow_jobs import note_origins
@@ -62,6 +64,9 @@ BY_CONTENT = frozenset(
     }
 )
 DIGESTS = Digests(Path("results/data/.digests.json"))
+ERRORS = Errors()
+REQUESTS = Requests(config)
+on_slurm.take_numbers_of_profile(REQUESTS, workflow.resource_settings)
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
 STUDY = f"results/{config['study']}"
@@ -435,11 +440,12 @@ def refusals_of_slurm():
     """Why would SLURM not take the jobs, if it is to run them?"""
     if workflow.executor_plugin.name != "slurm":
         return []
-    from vitproto.study import cluster
+    return on_slurm.refusals(jobs_due(), workflow, REQUESTS)
 
-    return cluster.refusals(
-        jobs_due(), workflow, profiles=Path(workflow.basedir) / "profiles"
-    )
+
+def jobs_left_on_slurm():
+    """Which jobs of SLURM, left by an earlier run, make what this run is to make?"""
+    return on_slurm.jobs_left(jobs_due(), workflow, config["study"])
 
 
 def bytes_there(job):

@@ -13,6 +13,11 @@ def record(job):
     return str(getattr(rules, job.stage).benchmark).format(**job.wildcards)
 
 
+# Made where Snakemake was started, also if a cluster has the other jobs.
+localrules:
+    tabulate_cost,
+
+
 rule tabulate_cost:
     """Tabulate what the jobs of the study took, those that other studies share too.
 
@@ -25,9 +30,6 @@ rule tabulate_cost:
         csv=f"{STUDY}/cost_table.csv",
     log:
         f"{STUDY_LOGS}/tabulate_cost.log",
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         stages=[job.stage for job in JOBS],
         records=[record(job) for job in JOBS],

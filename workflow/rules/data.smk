@@ -1,6 +1,14 @@
 """From folders of images to lists of images and traits."""
 
 
+# Made where Snakemake was started, also if a cluster has the other jobs.
+localrules:
+    list_cub200,
+    list_image_folder,
+    list_ade20k,
+    read_traits,
+
+
 rule draw_demo_birds:
     """Draw birds with known traits, laid out as CUB-200-2011."""
     output:
@@ -13,8 +21,8 @@ rule draw_demo_birds:
         dataset=with_layout("cub200", drawn=True),
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
@@ -34,8 +42,8 @@ rule draw_demo_corpus:
         dataset=with_layout("image_folder", drawn=True),
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
@@ -55,8 +63,8 @@ rule draw_demo_scenes:
         dataset=with_layout("ade20k", drawn=True),
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         flags=drawing_flags,
     shell:
@@ -77,9 +85,6 @@ rule list_cub200:
         f"{LOGS}/list_cub200/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("cub200"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         root=data_root,
         reads=list_sources,
@@ -101,9 +106,6 @@ rule list_image_folder:
         f"{LOGS}/list_image_folder/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("image_folder"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         root=data_root,
         reads=list_sources,
@@ -125,9 +127,6 @@ rule list_ade20k:
         f"{LOGS}/list_ade20k/{{dataset}}.tsv"
     wildcard_constraints:
         dataset=with_layout("ade20k"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         root=data_root,
         reads=list_sources,
@@ -147,9 +146,6 @@ rule read_traits:
         f"{LOGS}/read_traits/{{dataset}}.log",
     benchmark:
         f"{LOGS}/read_traits/{{dataset}}.tsv"
-    resources:
-        mem_mb=8000,
-        runtime=30,
     params:
         root=data_root,
         reads=trait_sources,

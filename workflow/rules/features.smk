@@ -19,8 +19,8 @@ rule show_features:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         root=evaluated_root,
         fit_dataset=fit_dataset,

@@ -19,8 +19,8 @@ rule fit_random:
     wildcard_constraints:
         method="random",
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -46,8 +46,8 @@ rule fit_randomtrain:
     wildcard_constraints:
         method="randomtrain",
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -76,8 +76,8 @@ rule fit_kmeans:
         method="kmeans|kmeansdistance",
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -108,8 +108,8 @@ rule fit_pca:
         method="pca",
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -138,8 +138,8 @@ rule fit_sae:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=64000,
-        runtime=720,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -171,8 +171,8 @@ rule fit_gaussian:
     wildcard_constraints:
         method="gaussian",
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -199,8 +199,8 @@ rule import_sae:
     wildcard_constraints:
         method=imported_methods(),
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -232,8 +232,8 @@ rule evaluate_saes:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,

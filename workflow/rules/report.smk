@@ -20,6 +20,16 @@ REPORT = [
 ]
 
 
+# Made where Snakemake was started, also if a cluster has the other jobs.
+localrules:
+    tabulate_map,
+    plot_map,
+    compare_layers,
+    compare_encoders,
+    compare_groups,
+    write_map_page,
+
+
 rule tabulate_map:
     """Tabulate mAP, its spread over traits and chance."""
     input:
@@ -33,9 +43,6 @@ rule tabulate_map:
         f"{STUDY_LOGS}/tabulate_map.log",
     benchmark:
         f"{STUDY_LOGS}/tabulate_map.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         expected=EXPECTED_AP,
     shell:
@@ -57,9 +64,6 @@ rule plot_map:
         f"{STUDY_LOGS}/plot_map.log",
     benchmark:
         f"{STUDY_LOGS}/plot_map.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         expected=EXPECTED_AP,
     shell:
@@ -83,9 +87,6 @@ rule compare_layers:
         f"{STUDY_LOGS}/compare_layers.log",
     benchmark:
         f"{STUDY_LOGS}/compare_layers.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         expected=EXPECTED_AP,
     shell:
@@ -109,9 +110,6 @@ rule compare_encoders:
         f"{STUDY_LOGS}/compare_encoders.log",
     benchmark:
         f"{STUDY_LOGS}/compare_encoders.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         expected=EXPECTED_AP,
     shell:
@@ -135,9 +133,6 @@ rule compare_groups:
         f"{STUDY_LOGS}/compare_groups.log",
     benchmark:
         f"{STUDY_LOGS}/compare_groups.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         expected=EXPECTED_AP,
     shell:
@@ -165,9 +160,6 @@ rule write_map_page:
         f"{STUDY_LOGS}/write_map_page.log",
     benchmark:
         f"{STUDY_LOGS}/write_map_page.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         n_correlated=config["held_out"]["n_correlated"],
         sae_runs=flags({"sae_runs": SAE_RUNS}),

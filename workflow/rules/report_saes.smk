@@ -17,6 +17,14 @@ SAE_REPORT = [
 ]
 
 
+# Made where Snakemake was started, also if a cluster has the other jobs.
+localrules:
+    tabulate_saes,
+    plot_sae_training,
+    plot_sae_front,
+    plot_sae_frequencies,
+
+
 rule tabulate_saes:
     """Tabulate what the autoencoders are like on held-out images."""
     input:
@@ -28,9 +36,6 @@ rule tabulate_saes:
         f"{STUDY_LOGS}/tabulate_saes.log",
     benchmark:
         f"{STUDY_LOGS}/tabulate_saes.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         n_correlated=config["held_out"]["n_correlated"],
         runs=flags({"runs": SAE_RUNS}),
@@ -51,9 +56,6 @@ rule plot_sae_training:
         f"{STUDY_LOGS}/plot_sae_training.log",
     benchmark:
         f"{STUDY_LOGS}/plot_sae_training.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         runs=flags({"runs": TRAINED_RUNS}),
     shell:
@@ -72,9 +74,6 @@ rule plot_sae_front:
         f"{STUDY_LOGS}/plot_sae_front.log",
     benchmark:
         f"{STUDY_LOGS}/plot_sae_front.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         runs=flags({"runs": SAE_RUNS}),
     shell:
@@ -93,9 +92,6 @@ rule plot_sae_frequencies:
         f"{STUDY_LOGS}/plot_sae_frequencies.log",
     benchmark:
         f"{STUDY_LOGS}/plot_sae_frequencies.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         runs=flags({"runs": SAE_RUNS}),
     shell:

@@ -15,6 +15,14 @@ REPORT = [
 ]
 
 
+# Made where Snakemake was started, also if a cluster has the other jobs.
+localrules:
+    tabulate_probes,
+    plot_suppression,
+    tabulate_suppression,
+    write_suppression_page,
+
+
 rule tabulate_probes:
     """Tabulate how well the heads segment, and the chosen one each class."""
     input:
@@ -27,9 +35,6 @@ rule tabulate_probes:
         f"{STUDY_LOGS}/tabulate_probes.log",
     benchmark:
         f"{STUDY_LOGS}/tabulate_probes.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     shell:
         "python scripts/tabulate_probes.py --probes {input.probes}"
         " --baseline {input.baseline} --table {output.table} --csv {output.csv}"
@@ -51,9 +56,6 @@ rule plot_suppression:
         f"{STUDY_LOGS}/plot_suppression.log",
     benchmark:
         f"{STUDY_LOGS}/plot_suppression.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,
@@ -82,9 +84,6 @@ rule tabulate_suppression:
         f"{STUDY_LOGS}/tabulate_suppression.log",
     benchmark:
         f"{STUDY_LOGS}/tabulate_suppression.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,
@@ -114,9 +113,6 @@ rule write_suppression_page:
         f"{STUDY_LOGS}/write_suppression_page.log",
     benchmark:
         f"{STUDY_LOGS}/write_suppression_page.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=10,
     params:
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,

@@ -62,8 +62,8 @@ rule label_patches:
         f"{STUDY_LOGS}/{SEGMENTED['encoder']}/label_patches.tsv"
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         root=evaluated_root,
         layer=SEGMENTED["layer"],
@@ -89,8 +89,8 @@ rule train_probes:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         layer=SEGMENTED["layer"],
         settings=flags(SEGMENTED["probes"]),
@@ -118,8 +118,8 @@ rule evaluate_probes:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         layer=SEGMENTED["layer"],
         device=device,
@@ -147,8 +147,8 @@ rule find_class_directions:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
         root=evaluated_root,
@@ -184,8 +184,8 @@ rule find_class_latents:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=64000,
-        runtime=240,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         fit_dataset=fit_dataset,
         settings=flags(SEGMENTED["ranking"]),
@@ -225,8 +225,8 @@ rule suppress_latents:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=32000,
-        runtime=480,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
         root=evaluated_root,
@@ -278,8 +278,8 @@ rule show_suppression:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
         root=evaluated_root,

@@ -29,8 +29,8 @@ rule score_images:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=32000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
@@ -58,8 +58,8 @@ rule select_prototypes:
         f"{FAMILY_LOGS}/select_prototypes.tsv"
     threads: 8
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
     params:
         selection=flags(
             {

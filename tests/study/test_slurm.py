@@ -1,0 +1,96 @@
+"""What SLURM answers is read right, and a silent SLURM is told from an empty one."""
+
+import getpass
+from pathlib import Path
+
+import pytest
+
+from vitproto.study import slurm
+from vitproto.study.slurm import LiveJob, NoAnswerError, Partition
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch) -> Path:
+    """The folder in which all programs are looked for."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    slurm.partitions.cache_clear()
+    return tmp_path
+
+
+def install(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_partitions_have_limits_of_time_and_the_memory_of_their_largest_node(programs):
+    install(programs, "sinfo", 'echo "cpu 64000"; echo "cpu 512000+"; echo "gpu 9"')
+    install(
+        programs,
+        "scontrol",
+        'echo "PartitionName=cpu AllowGroups=ALL Default=YES MaxTime=1-12:00:00 '
+        'State=UP TRES=cpu=64,mem=1000G"\n'
+        'echo "PartitionName=gpu Default=NO MaxTime=UNLIMITED State=DOWN"\n'
+        'echo "PartitionName=odd Default=NO MaxTime=30:00 State=DRAIN"',
+    )
+    assert slurm.partitions() == {
+        "cpu": Partition("cpu", "UP", 36 * 60, 512_000, is_default=True),
+        "gpu": Partition("gpu", "DOWN", None, 9, is_default=False),
+        "odd": Partition("odd", "DRAIN", 30, None, is_default=False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("states", "works"),
+    [
+        ("idle\ndown*", True),
+        ("drained", False),
+        ("down*\ndrained\nfail", False),
+        ("mixed", True),
+    ],
+)
+def test_a_partition_works_if_one_of_its_nodes_does(programs, states, works):
+    install(programs, "sinfo", f"echo '{states}'")
+    assert slurm.nodes_that_work("cpu") == works
+
+
+def test_live_jobs_are_the_user_s_and_an_array_is_one(programs):
+    install(
+        programs,
+        "squeue",
+        f'case "$*" in *"--user={getpass.getuser()} "*) ;; *) exit 1;; esac\n'
+        "echo '11|PENDING|Priority|0:00|rule_fit_pca|/a|b'\n"
+        "echo '12|RUNNING|None|1-02:03:04|(null)|/home'\n"
+        "echo '13|RUNNING|None|9:59|(null)|/home'\n"
+        "echo '13|PENDING|Resources|INVALID|(null)|/home'",
+    )
+    assert slurm.live_jobs() == [
+        LiveJob("11", "PENDING", "Priority", "rule_fit_pca", Path("/a|b")),
+        LiveJob("12", "RUNNING", "None", "(null)", Path("/home"), 26 * 60 + 3),
+        LiveJob("13", "PENDING", "Resources", "(null)", Path("/home")),
+    ]
+
+
+def test_what_slurm_says_last_is_why_it_gave_no_answer(programs):
+    install(programs, "squeue", "echo warning >&2; echo 'it is gone' >&2; exit 1")
+    with pytest.raises(NoAnswerError, match="^it is gone$"):
+        slurm.live_jobs()
+    install(programs, "squeue", "exit 1")
+    with pytest.raises(NoAnswerError, match="^squeue failed$"):
+        slurm.live_jobs()
+    (programs / "squeue").unlink()
+    with pytest.raises(NoAnswerError, match="squeue"):
+        slurm.live_jobs()
+
+
+def test_a_program_that_says_nothing_is_not_waited_for(programs, monkeypatch):
+    monkeypatch.setattr(slurm, "ANSWERS_WITHIN_S", 0.2)
+    install(programs, "sinfo", "while :; do :; done")
+    with pytest.raises(NoAnswerError, match="sinfo said nothing for 0.2 seconds"):
+        slurm.partitions()
+
+
+def test_a_machine_without_slurm_is_told_from_one(programs):
+    for name in slurm.PROGRAMS:
+        assert slurm.missing_program() == name
+        install(programs, name, "")
+    assert slurm.missing_program() is None
