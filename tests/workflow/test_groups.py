@@ -1,4 +1,4 @@
-"""Jobs that a cluster gets as one: what one lacks is no matter of the others."""
+"""Jobs that a cluster gets as one: those of them that can be made are, and once."""
 
 import re
 import subprocess
