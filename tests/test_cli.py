@@ -22,7 +22,8 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
     shown = python(str(stage), "--help")
     assert shown.returncode == 0, shown.stderr
     blocks = shown.stdout.split("│ --")[1:]
-    assert blocks or "positional arguments" in shown.stdout
+    takes_none = f"def {stage.stem}() -> None:" in stage.read_text()
+    assert blocks or takes_none or "positional arguments" in shown.stdout
     for block in blocks:
         words = block.replace("│", " ").replace("(required)", " ").split()
         prose = [w for w in words if w.strip(".,;:").isalpha() and not w.isupper()]

@@ -41,7 +41,7 @@ def _check_library(name: str) -> None:
     """Refuse to run a stage of one checkout with the library of another."""
     script = Path(sys.argv[0])
     checkout = script.resolve().parent.parent
-    if (checkout / "vitproto").is_dir() and checkout != PROJECT:
+    if (checkout / "vitproto/__init__.py").is_file() and checkout != PROJECT:
         sys.exit(
             f"{name}: {script} would run the library in {PROJECT}, which Python finds "
             f"first: set PYTHONPATH={checkout}"
