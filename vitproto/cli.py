@@ -12,8 +12,8 @@ import tyro
 PROJECT = Path(__file__).resolve().parent.parent
 
 EXPECTED_CODE = "VITPROTO_CODE_OF_"
-"""With a stage's name: the environment variable in which the workflow says what code it
-is to run."""
+"""Prefix of the environment variable, completed by a stage's name, that holds the
+fingerprint of the code the stage must run."""
 
 
 def run(stage: Callable[..., None]) -> None:

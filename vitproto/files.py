@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LEFT_OVER_AFTER_S = 86_400
-"""Of a job on another machine nobody can tell whether it was killed, but by its age."""
+"""How old a partial file of another machine must be to count as left over: whether its
+writer still runs cannot be checked from here."""
 
 
 @contextmanager

@@ -54,3 +54,15 @@ def test_a_file_that_cannot_be_compiled_is_left_to_python(project):
     check_by_content(project)
     with pytest.raises(subprocess.CalledProcessError):
         level(project)
+
+
+def test_a_disk_that_is_only_readable_is_no_failure(project, monkeypatch):
+    level(project)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("py_compile.compile", refuse)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    check_by_content(project)
+    assert level(project) == "3"

@@ -31,7 +31,7 @@ def count(
     groups: dict[str, str] | None = None,
     sizes: dict[str, int] | None = None,
 ) -> Submissions:
-    """Of jobs, each a rule and the places of the jobs that it needs."""
+    """Count for a graph given as `(rule, places of the jobs that it needs)`."""
     graph = [job(rule, needs) for rule, needs in jobs]
     places = range(len(jobs)) if places is None else places
     return submissions(graph, places, local, groups or {}, sizes or {})
@@ -106,13 +106,13 @@ def test_the_real_table_takes_at_most_60_jobs_and_4_waits(real):
         (Submissions(0, 0, 0), "On SLURM that is no job."),
         (
             Submissions(1, 0, 1),
-            "On SLURM that is 1 job, 0 of them with a GPU; at most 1 in a row wait for "
-            "one another.",
+            "On SLURM that is 1 job, 0 of them with a GPU; the longest chain of jobs "
+            "is 1.",
         ),
         (
             Submissions(1043, 27, 4),
-            "On SLURM that is 1,043 jobs, 27 of them with a GPU; at most 4 in a row "
-            "wait for one another.",
+            "On SLURM that is 1,043 jobs, 27 of them with a GPU; the longest chain of "
+            "jobs is 4.",
         ),
     ],
 )

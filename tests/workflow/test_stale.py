@@ -155,6 +155,11 @@ def test_a_job_that_failed_leaves_no_result_and_stays_due(workdir):
     assert called_due(said).keys() >= {"plot_map", "write_map_page"}
 
 
+def run_before(stage: Path, code: str) -> None:
+    """Let a stage run some code first, as somebody who edits while it starts."""
+    replace(stage, "\nif __name__", f"\n{code}\nif __name__")
+
+
 def test_a_run_that_ends_well_but_leaves_something_stale_fails(workdir):
     """Somebody edits code while it goes on."""
     stage = workdir / "scripts/plot_map.py"
@@ -163,9 +168,7 @@ def test_a_run_that_ends_well_but_leaves_something_stale_fails(workdir):
         'table = P("vitproto/report/map_markdown.py")\n'
         "table.write_text(table.read_text() + '\\n\\nnew = print()\\n')\n"
     )
-    stage.write_text(
-        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
-    )
+    run_before(stage, edit)
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
     stage.write_text(stage.read_text().replace("new = print()", "other = print()"))
@@ -185,9 +188,7 @@ def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
         'study = P("tiny.yaml")\n'
         'study.write_text(study.read_text().replace("n_iters: 5", "n_iters: 4"))\n'
     )
-    stage.write_text(
-        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
-    )
+    run_before(stage, edit)
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode != 0
     assert "tiny.yaml changed while this run went on, so its results" in shown.stdout
@@ -205,9 +206,7 @@ def test_code_that_changes_while_a_stage_starts_is_not_run(workdir):
         'if "new = print()" not in chart.read_text():\n'
         "    chart.write_text(chart.read_text() + '\\n\\nnew = print()\\n')\n"
     )
-    stage.write_text(
-        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
-    )
+    run_before(stage, edit)
     chart = ("results/tiny/map_chart.png", *EVERYTHING)
     shown = snakemake(workdir, *chart)
     assert shown.returncode != 0
@@ -225,9 +224,7 @@ def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir
         "file.write_text('{}')\n"
         "file.write_text(text)\n"
     )
-    stage.write_text(
-        stage.read_text().replace("\nif __name__", f"\n{edit}\nif __name__")
-    )
+    run_before(stage, edit)
     (shard,) = workdir.glob("results/activations/tiny_corpus/*/*/shard-*.h5")
     shown = snakemake(workdir, str(shard.relative_to(workdir)), *EVERYTHING)
     assert shown.returncode != 0

@@ -72,6 +72,6 @@ def write_submissions(found: Submissions) -> str:
         return "On SLURM that is no job."
     jobs = "1 job" if found.n_jobs == 1 else f"{found.n_jobs:,} jobs"
     return (
-        f"On SLURM that is {jobs}, {found.n_on_gpu:,} of them with a GPU; at most "
-        f"{found.n_waits:,} in a row wait for one another."
+        f"On SLURM that is {jobs}, {found.n_on_gpu:,} of them with a GPU; the longest "
+        f"chain of jobs is {found.n_waits:,}."
     )

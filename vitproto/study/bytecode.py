@@ -6,6 +6,7 @@ numba keeps is another matter: `kernel_cache.py`.
 
 import importlib.util
 import py_compile
+from contextlib import suppress
 from pathlib import Path
 
 KERNEL_LOCATORS = ",".join(
@@ -38,8 +39,10 @@ def check_by_content(project: Path) -> None:
         except FileNotFoundError:
             continue
         except (OSError, py_compile.PyCompileError):
-            # Python says what is wrong when it imports the file.
-            kept.unlink(missing_ok=True)
+            # Importing a broken source must fail, not fall back on old bytecode. On a
+            # disk that is only readable the bytecode stays.
+            with suppress(OSError):
+                kept.unlink()
 
 
 def _sources(project: Path) -> list[Path]:
