@@ -83,6 +83,21 @@ def copy_images_without_dates(workdir: Path) -> None:
             copy.replace(path)
 
 
+def delete_shards(workdir: Path) -> None:
+    """With their notes; a study that has not run yet has none."""
+    shutil.rmtree(workdir / "results/activations", ignore_errors=True)
+
+
+def free_the_disk_and_copy_images(workdir: Path) -> None:
+    delete_shards(workdir)
+    copy_images_without_dates(workdir)
+
+
+def cut_into_three_shards(workdir: Path) -> None:
+    delete_shards(workdir)
+    replace("micro.yaml", "n_shards: 2", "n_shards: 3")(workdir)
+
+
 def train_the_encoder_further(workdir: Path) -> None:
     train_further(workdir / "encoders/demo/open_clip_model.safetensors")
 
@@ -184,6 +199,10 @@ EDITS = {
     ),
     "module that moves": Edit(move_a_module, []),
     "data: copied without dates": Edit(copy_images_without_dates, []),
+    "data: copied without dates, shards deleted": Edit(
+        free_the_disk_and_copy_images, []
+    ),
+    "setting: number of shards": Edit(cut_into_three_shards, []),
     "Snakemake's memory deleted": Edit(forget_what_snakemake_knows, []),
 }
 

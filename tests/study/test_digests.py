@@ -65,21 +65,24 @@ def test_a_file_that_was_just_written_is_read_again(file, tmp_path):
     assert known.of(file) == hashlib.sha256(b"abd").hexdigest()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "alike": {}}', "{}"])
+@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "images": {}}', "{}"])
 def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
     (tmp_path / "d").write_text(text)
     assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_images_of_the_same_content_are_remembered(tmp_path):
+def test_what_images_hold_is_remembered_until_it_is_in_doubt(tmp_path):
     known = Digests(tmp_path / "d")
-    for earlier in ("sum:0", "sum:1"):  # two encoders recorded them at other times
-        known.note_alike("sum:2", earlier)
+    known.note_images("sum:1:2", "sum:1:3")
+    known.note_images("sum:1:4", "sum:1:3")
     known.save()
     again = Digests(tmp_path / "d")
-    assert again.are_alike("sum:2", "sum:0")
-    assert again.are_alike("sum:2", "sum:1")
-    assert not again.are_alike("sum:3", "sum:1")
+    assert again.of_images("sum:1:2") == again.of_images("sum:1:4") == "sum:1:3"
+    assert again.of_images("sum:1:3") is None
+    again.note_images("sum:1:2", None)
+    again.note_images("sum:1:2", None)
+    again.save()
+    assert Digests(tmp_path / "d").of_images("sum:1:2") is None
 
 
 def test_a_file_that_is_changed_and_changed_back_meanwhile_is_found(file, tmp_path):

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vitproto.study.origins import (
     ABSENT,
@@ -12,9 +14,11 @@ from vitproto.study.origins import (
     Note,
     Origin,
     above,
+    add_images,
     content_name,
     differences,
     differences_above,
+    have_same_sizes,
     image_sum,
     name_of,
     note,
@@ -40,9 +44,10 @@ KMEANS = Origin(
 
 def test_a_note_reads_as_it_was_written(tmp_path):
     results = [tmp_path / "centres.csv", tmp_path / "folder"]
-    note(KMEANS, {results[0]: "12", results[1]: ""})
-    assert read(results[0]) == Note(KMEANS, "12")
-    assert read(results[1]) == Note(KMEANS, "")
+    looks = {"an image of birds": "sum:1:2"}
+    note(KMEANS, {results[0]: "12", results[1]: ""}, looks)
+    assert read(results[0]) == Note(KMEANS, "12", looks)
+    assert read(results[1]) == Note(KMEANS, "", looks)
     take_back(results[:1])
     assert read(results[0]) is None
     assert read(results[1]) is not None
@@ -50,7 +55,7 @@ def test_a_note_reads_as_it_was_written(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"rule": "fit"}', '{"format": 1}'])
 def test_a_note_that_cannot_be_read_vouches_for_nothing(tmp_path, text):
-    note(KMEANS, {tmp_path / "a.csv": ""})
+    note(KMEANS, {tmp_path / "a.csv": ""}, {})
     (tmp_path / ".origins/a.csv.json").write_text(text)
     assert read(tmp_path / "a.csv") is None
 
@@ -151,7 +156,7 @@ def test_a_file_that_is_missing_here_counts_if_it_was_not_read():
 )
 def test_a_damaged_note_is_none(tmp_path, damage):
     result = tmp_path / "ap.csv"
-    note(KMEANS, {result: "1"})
+    note(KMEANS, {result: "1"}, {})
     assert read(result) is not None
     (tmp_path / ".origins/ap.csv.json").write_text(damage)
     assert read(result) is None
@@ -175,7 +180,7 @@ def shard(i: int, n: int, images: str) -> Origin:
 
 
 def test_how_a_data_set_is_cut_does_not_count():
-    one, two, three = (bytes([i]) * 32 for i in (1, 2, 255))
+    one, two, three = ((bytes([i]) * 32, bytes([i + 1]) * 32) for i in (1, 2, 254))
     whole = above([shard(0, 1, image_sum([one, two, three]))], {})
     parts = [shard(0, 2, image_sum([one, two])), shard(1, 2, image_sum([three]))]
     assert above(parts, {}) == whole
@@ -183,9 +188,37 @@ def test_how_a_data_set_is_cut_does_not_count():
     others = above([parts[0], shard(1, 2, image_sum([two]))], {})
     assert others.jobs == whole.jobs
     assert others.files != whole.files
+    assert (
+        add_images(part.files["images"] for part in parts)
+        == (whole.files["images (record dataset=birds)"])
+    )
     assert name_of("record", {"dataset": "a", "i_shard": "0", "address": "1f"}) == (
         "record dataset=a"
     )
+
+
+DIGESTS = st.binary(min_size=32, max_size=32)
+SETS = st.lists(st.tuples(DIGESTS, DIGESTS), max_size=5)
+
+
+@given(SETS, SETS)
+def test_a_part_of_a_set_of_images_can_be_taken_away(some, others):
+    whole = image_sum([*some, *others])
+    assert add_images([image_sum(some), image_sum(others)]) == whole
+    assert add_images([whole], without=[image_sum(others)]) == image_sum(some)
+    assert add_images([]) == image_sum([])
+
+
+def test_sizes_tell_sets_of_images_apart_without_a_look_inside():
+    one, two = bytes([1]) * 32, bytes([2]) * 32
+    small, other, large = (
+        image_sum([pair]) for pair in ((one, one), (one, two), (two, two))
+    )
+    assert small != other
+    assert have_same_sizes(small, other)
+    assert not have_same_sizes(small, large)
+    for no_set in (ABSENT, GONE, UNKNOWN, f"{small} {large}"):
+        assert not have_same_sizes(small, no_set)
 
 
 def test_what_two_inputs_share_counts_once():

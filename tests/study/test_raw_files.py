@@ -4,12 +4,12 @@ import os
 import shutil
 
 import h5py
-import numpy as np
 import pytest
 
+from vitproto.activations.image_digests import write_image_digests
 from vitproto.files import sha256_of
 from vitproto.study.digests import Digests
-from vitproto.study.origins import ABSENT, GONE
+from vitproto.study.origins import ABSENT, GONE, have_same_sizes
 from vitproto.study.raw_files import Contents, Files, Images, Names, look_again
 
 
@@ -80,32 +80,71 @@ def test_an_image_that_is_gone_counts(root, known):
     assert after[1] == before[1]
 
 
-def record(root, path, n=1):
+def record(root, path):
     """What a shard says of its images."""
     names = sorted(str(file.relative_to(root)) for file in root.rglob("*.jpg"))
-    sums = [np.frombuffer(sha256_of(root / name), np.uint8) for name in names]
     with h5py.File(path, "w") as file:
-        file["image_sha256"] = np.stack(sums)
+        write_image_digests(file, [sha256_of(root / name) for name in names])
 
 
-def test_a_shard_was_recorded_from_these_images_whatever_their_dates(root, tmp_path):
+def test_a_shard_says_what_images_held_whatever_their_dates(root, tmp_path, known):
     record(root, tmp_path / "shard.h5")
-    for file in root.rglob("*.jpg"):
-        os.utime(file, (1e9, 1e9))
     (images,) = shards(root, 1)
     look_again()
-    assert images.are_those_of(tmp_path / "shard.h5")
+    look = images.look()
+    for file in root.rglob("*.jpg"):
+        os.utime(file, (1e9, 1e9))
+    look_again()
+    assert images.look() != look
+    recorded = images.recorded_in(tmp_path / "shard.h5")
+    assert recorded == images.read(known)
+    assert have_same_sizes(recorded, look)
     (root / "b/0.jpg").write_text("IMAGE b/0.jpg")
     look_again()
-    assert not images.are_those_of(tmp_path / "shard.h5")
+    assert images.recorded_in(tmp_path / "shard.h5") == recorded
+    assert images.read(known) != recorded
+    assert have_same_sizes(images.read(known), recorded)
+
+
+def test_what_was_read_once_counts_by_content(root, known):
+    (images,) = shards(root, 1)
+    look_again()
+    assert images.digests(known) == {"images": images.look()}
+    content = images.read(known)
+    assert images.digests(known) == {"images": content}
+    os.utime(root / "a/0.jpg", (1e9, 1e9))
+    look_again()
+    assert images.digests(known) == {"images": images.look()}
+    assert images.read(known) == content
+
+
+def test_images_that_changed_places_are_others(root, known):
+    (images,) = shards(root, 1)
+    look_again()
+    before = images.read(known)
+    first, second = root / "a/0.jpg", root / "a/1.jpg"
+    texts = first.read_text(), second.read_text()
+    assert len(texts[0]) == len(texts[1])
+    first.write_text(texts[1])
+    second.write_text(texts[0])
+    os.utime(first, (1e9, 1e9))
+    look_again()
+    assert images.read(known) != before
+
+
+def test_one_that_is_gone_cannot_be_read(root, known):
+    (root / "a/0.jpg").unlink()
+    (images,) = shards(root, 1)
+    look_again()
+    assert images.read(known) is None
 
 
 def test_a_shard_that_says_nothing_of_its_images_does_not_vouch(root, tmp_path):
     (images,) = shards(root, 1)
     look_again()
-    assert not images.are_those_of(tmp_path / "nothing.h5")
+    assert images.recorded_in(tmp_path / "nothing.h5") is None
     h5py.File(tmp_path / "shard.h5", "w").close()
-    assert not images.are_those_of(tmp_path / "shard.h5")
+    assert images.recorded_in(tmp_path / "shard.h5") is None
 
 
 def test_names_count_by_name_alone(root, known):

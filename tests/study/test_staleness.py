@@ -65,7 +65,7 @@ class Study:
             for output in job.outputs:
                 output.write_text(content or f"made by {job.rule}")
             contents = {o: content_of(o, self.digests) for o in job.outputs}
-            note(origin, contents)
+            note(origin, contents, {})
 
     def change(self, i: int, **settings: object) -> None:
         self.jobs[i] = replace(self.jobs[i], **settings)

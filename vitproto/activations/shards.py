@@ -29,6 +29,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vitproto.activations.image_digests import (
+    image_digests_in,
+    write_image_digests,
+)
 from vitproto.activations.sharding import shard_range
 from vitproto.files import whole_file
 
@@ -39,8 +43,6 @@ LIBVER = ("v110", "v110")
 """HDF5 1.10 puts checksums on all metadata: a damaged chunk table cannot be read."""
 
 Attribute = str | int | float
-
-_IMAGE_DIGESTS = "image_sha256"
 
 
 class _Damaged(Exception):
@@ -132,8 +134,7 @@ class ShardWriter:
     def write_image_digests(self, sha256_N: Sequence[bytes]) -> None:
         """Say which files the images were read from: 32 bytes for each."""
         assert len(sha256_N) == len(self._image_ids), len(sha256_N)
-        digests_N32 = np.frombuffer(b"".join(sha256_N), np.uint8).reshape(-1, 32)
-        self._file.create_dataset(_IMAGE_DIGESTS, data=digests_N32)
+        write_image_digests(self._file, sha256_N)
 
     def _fitted(self, values: Tensor, layer: int, rows: slice) -> np.ndarray:
         """The values in the shard's type, if they all fit into it."""
@@ -246,21 +247,6 @@ def read_shard(path: Path, layer: int) -> Shard:
         ) from error
 
 
-def read_image_digests(path: Path) -> list[bytes] | None:
-    """The SHA-256 of each image file of a shard; None where that cannot be read."""
-    try:
-        with h5py.File(path, locking=False) as file:
-            return _image_digests(file)
-    except (OSError, RuntimeError):
-        return None
-
-
-def _image_digests(file: h5py.File) -> list[bytes] | None:
-    if _IMAGE_DIGESTS not in file:
-        return None
-    return [digest.tobytes() for digest in file[_IMAGE_DIGESTS][:]]
-
-
 def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
     attributes = {
         name: value.item() if isinstance(value, np.generic) else value
@@ -298,7 +284,7 @@ def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
         width=patches.shape[2],
         dtype=patches.dtype,
         offset_N=_chunk_offsets(patches, stat.st_size),
-        image_sha256_N=_image_digests(file),
+        image_sha256_N=image_digests_in(file),
     )
 
 

@@ -25,13 +25,13 @@ class Digests:
         """Start with what `path` remembers; nothing where it is not there."""
         self._path = path
         self._found: dict[str, tuple[_Stat, str]] = {}
-        self._alike: dict[str, list[str]] = {}
+        self._images: dict[str, str] = {}
         self._changed = False
         self._watched: dict[int, dict[Path, _Stat]] = {}  # by thread
         try:
             text = json.loads(path.read_text(encoding="utf-8"))
             found = {name: (stat, digest) for name, (stat, digest) in text["files"]}
-            self._found, self._alike = found, dict(text["alike"])
+            self._found, self._images = found, dict(text["images"])
         except (OSError, ValueError, TypeError, KeyError):
             pass  # all it costs is to read the files again
 
@@ -67,21 +67,30 @@ class Digests:
             del self._watched[get_ident()]
         changed += [file for file, stat in watched.items() if _now(file) != stat]
 
-    def are_alike(self, digest: str, earlier: str) -> bool:
-        """Are the images of two digests known to differ in their dates alone?"""
-        return earlier in self._alike.get(digest, ())
+    def of_images(self, look: str) -> str | None:
+        """What images of this look are known to hold.
 
-    def note_alike(self, digest: str, earlier: str) -> None:
-        """Remember that the images of two digests differ in their dates alone."""
-        self._alike.setdefault(digest, []).append(earlier)
+        Args:
+            look: a digest of their paths, sizes and dates.
+        """
+        return self._images.get(look)
+
+    def note_images(self, look: str, content: str | None) -> None:
+        """Remember what images of this look hold; with None, forget it."""
+        if self._images.get(look) == content:
+            return
         self._changed = True
+        if content is None:
+            del self._images[look]
+        else:
+            self._images[look] = content
 
     def save(self) -> None:
         """Remember what was found, if anything is new, beside results that exist."""
         if self._changed and self._path.parent.is_dir():
             files = [[name, known] for name, known in sorted(self._found.items())]
             with whole_file(self._path, shared=True) as partial:
-                text = json.dumps({"files": files, "alike": self._alike})
+                text = json.dumps({"files": files, "images": self._images})
                 partial.write_text(text, encoding="utf-8")
             self._changed = False
 

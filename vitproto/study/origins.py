@@ -18,7 +18,7 @@ from vitproto.study.code_graph import changes_of_code
 
 FOLDER = ".origins"
 
-FORMAT = 3
+FORMAT = 4
 """Notes of other formats vouch for nothing."""
 
 UNKNOWN = "unknown"
@@ -37,7 +37,8 @@ ANY = "*"
 # made of all parts depends on how they were cut, so their origins must not either.
 _PARTS = {"i_shard", "n_shards", "address"}
 
-# A digest of a set of images: those of two parts add up to that of the whole.
+# A digest of a set of images: those of two parts add up to that of the whole. It has
+# one sum of what their sizes are, and one of what they hold.
 _SUM = "sum:"
 _SUM_BITS = 256
 
@@ -92,6 +93,8 @@ class Note:
     origin: Origin
     content: str
     """The result as it was written: see `content_of`."""
+    looks: Mapping[str, str]
+    """How images looked whose content is among its origin's files, by the same name."""
 
 
 def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
@@ -126,17 +129,51 @@ def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
         files += [part.files_above for part in alike]
         own = _add_up([part.files for part in alike])
         # Two encoders may have weights of the same name.
-        files.append({_read_by(name, file): digest for file, digest in own.items()})
+        files.append({read_by(name, file): digest for file, digest in own.items()})
     return Above(_join(jobs), _join(files))
 
 
-def _read_by(job: str, file: str) -> str:
+def read_by(job: str, file: str) -> str:
+    """What a file that a job read is called by what is made of the job's results."""
     return f"{file} ({job})"
 
 
-def image_sum(digests: Iterable[bytes]) -> str:
-    """The digest of a set of images, from a digest of 32 bytes for each."""
-    return _sum(sum(int.from_bytes(digest) for digest in digests))
+def image_sum(images: Iterable[tuple[bytes, bytes]]) -> str:
+    """The digest of a set of images.
+
+    Args:
+        images: of each, two digests of 32 bytes: of its size and of what it holds.
+    """
+    sizes, contents = 0, 0
+    for size, content in images:
+        sizes += int.from_bytes(size)
+        contents += int.from_bytes(content)
+    return _sum(sizes, contents)
+
+
+def add_images(parts: Iterable[str], without: Iterable[str] = ()) -> str:
+    """The digest of a set of images, from those of its parts.
+
+    Args:
+        parts: the digest of each.
+        without: of parts that are to be taken away from these.
+    """
+    sums = [
+        (sign * int(sizes, 16), sign * int(contents, 16))
+        for sign, digests in ((1, parts), (-1, without))
+        for _, sizes, contents in (digest.split(":") for digest in digests)
+    ]
+    return _sum(sum(sizes for sizes, _ in sums), sum(found for _, found in sums))
+
+
+def have_same_sizes(images: str, others: str) -> bool:
+    """Can two sets of images be the same, as far as one can tell without a look inside?
+
+    Args:
+        images: the digest of a set.
+        others: that of another, or whatever stands in its place.
+    """
+    return images.rpartition(":")[0] == others.rpartition(":")[0]
 
 
 def _add_up(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -145,12 +182,13 @@ def _add_up(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
     for name in found:
         digests = [part[name] for part in parts if name in part]
         if all(digest.startswith(_SUM) for digest in digests):
-            found[name] = _sum(sum(int(d.removeprefix(_SUM), 16) for d in digests))
+            found[name] = add_images(digests)
     return found
 
 
-def _sum(number: int) -> str:
-    return f"{_SUM}{number % 2**_SUM_BITS:064x}"
+def _sum(sizes: int, contents: int) -> str:
+    numbers = [f"{number % 2**_SUM_BITS:064x}" for number in (sizes, contents)]
+    return _SUM + ":".join(numbers)
 
 
 def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -165,16 +203,20 @@ def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def note(origin: Origin, contents: Mapping[Path, str]) -> None:
+def note(
+    origin: Origin, contents: Mapping[Path, str], looks: Mapping[str, str]
+) -> None:
     """Write beside each result where it comes from.
 
     Args:
         origin: the same for all results of a job.
         contents: each result's `content_of`.
+        looks: see `Note`.
     """
     for result, content in contents.items():
         with whole_file(_noted_at(result), shared=True) as partial:
-            text = {"format": FORMAT, "content": content, **asdict(origin)}
+            about = {"format": FORMAT, "content": content, "looks": {**looks}}
+            text = {**about, **asdict(origin)}
             partial.write_text(
                 json.dumps(text, indent=1, sort_keys=True), encoding="utf-8"
             )
@@ -196,13 +238,13 @@ def read(result: Path) -> Note | None:
         return None
     if not isinstance(text, dict) or text.pop("format", None) != FORMAT:
         return None
-    if text.keys() != {"content", *(field.name for field in fields(Origin))}:
+    if text.keys() != {"content", "looks", *(field.name for field in fields(Origin))}:
         return None
     maps = ("wildcards", "settings", "code", "files", "jobs_above", "files_above")
-    if not all(isinstance(text[name], dict) for name in maps):
+    if not all(isinstance(text[name], dict) for name in (*maps, "looks")):
         return None
-    content = text.pop("content")
-    return Note(Origin(**text), content)
+    content, looks = text.pop("content"), text.pop("looks")
+    return Note(Origin(**text), content, looks)
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
@@ -250,10 +292,10 @@ def unknown_above(now: Origin) -> list[str]:
 def seen_below(change: str, job: str) -> str:
     """How a change of what a job reads is told of what is made of the job's results."""
     if change.startswith(_NOT_READ):
-        return _NOT_READ + _read_by(job, change.removeprefix(_NOT_READ))
+        return _NOT_READ + read_by(job, change.removeprefix(_NOT_READ))
     for ending in (_CHANGED, _IS_GONE, _NO_LONGER_READ):
         if change.endswith(ending):
-            return _read_by(job, change.removesuffix(ending)) + ending
+            return read_by(job, change.removesuffix(ending)) + ending
     return change
 
 

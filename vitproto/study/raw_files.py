@@ -1,19 +1,19 @@
 """What jobs read that the workflow does not make, beside the inputs that rules list.
 
-Images count by path, size and date, so that looking at half a million takes seconds.
-Where only a date differs, content decides: shards hold the digest of each image that
-they were recorded from.
+Images count by content too, but half a million are not read for every dry run: how
+they look from outside, by path, size and date, says whether to read them.
 """
 
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from vitproto.activations.image_digests import read_image_digests
 from vitproto.activations.sharding import shard_range
 from vitproto.files import sha256_of
 from vitproto.progress import progress_bar
@@ -102,7 +102,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one shard of a data set, by path, size and date."""
+    """The images of one shard of a data set, by content as far as it is known."""
 
     what: str
     root: Path
@@ -112,40 +112,74 @@ class Images:
     n_shards: int
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """A sum over images; `ABSENT` without the list or the whole data set."""
-        digest = _digest_of_images(self.root, self.images, self.i_shard, self.n_shards)
-        return {self.what: digest or ABSENT}
+        """A sum over images; `ABSENT` without the list or the whole data set.
 
-    def are_those_of(self, shard: Path) -> bool:
-        """Was a shard recorded from images of this content, whatever their dates?"""
-        # Imported here: most runs never ask, and torch takes seconds to load.
-        from vitproto.activations.shards import read_image_digests
+        Where nobody has read images that look like these, their look stands in.
+        """
+        look = self.look()
+        return {self.what: (look and known.of_images(look)) or look or ABSENT}
 
-        found = _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
-        recorded = read_image_digests(shard)
-        if found is None or recorded is None or len(recorded) != len(found):
-            return False
-        if None in found.values():
-            return False
+    def look(self) -> str | None:
+        """A digest of path, size and date of each; None where they are not here."""
+        return _look_of_images(self.root, self.images, self.i_shard, self.n_shards)
+
+    def read(self, known: Digests) -> str | None:
+        """The digest of what they hold, known from now on; None if one is gone."""
+        found, look = self._stats(), self.look()
+        if found is None or look is None or None in found.values():
+            return None
         with progress_bar(len(found), "images compared") as progress:
-            for path, digest in zip(found, recorded, strict=True):
-                if sha256_of(self.root / path) != digest:
-                    return False
+            contents = []
+            for path, stat in found.items():
+                contents.append(_content(self.root / path, stat))
                 progress.update()
-        return True
+        content = _sum_of_contents(found, contents)
+        known.note_images(look, content)
+        return content
+
+    def recorded_in(self, shard: Path) -> str | None:
+        """The same of what a shard was recorded from; None if it does not say."""
+        found, recorded = self._stats(), read_image_digests(shard)
+        if found is None or recorded is None or len(recorded) != len(found):
+            return None
+        return None if None in found.values() else _sum_of_contents(found, recorded)
+
+    def _stats(self) -> "_Stats | None":
+        return _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
+
+
+_Stats = Mapping[str, Stat | None]
 
 
 @cache
-def _digest_of_images(
+def _content(image: Path, stat: Stat) -> bytes:
+    """Encoders often share images, but not how these are cut into shards."""
+    return sha256_of(image)
+
+
+def _sum_of_contents(found: _Stats, contents: Iterable[bytes]) -> str:
+    return image_sum(
+        (_size_of(path, stat), _sha256(f"{path}\0{content.hex()}"))
+        for (path, stat), content in zip(found.items(), contents, strict=True)
+    )
+
+
+@cache
+def _look_of_images(
     root: Path, images: Path, i_shard: int, n_shards: int
 ) -> str | None:
     found = _stats_of_images(root, images, i_shard, n_shards)
-    return None if found is None else image_sum(map(_of_image, found.items()))
+    if found is None:
+        return None
+    return image_sum(
+        (_size_of(path, stat), _sha256(f"{path}\0{stat.mtime_ns if stat else GONE}"))
+        for path, stat in found.items()
+    )
 
 
 def _stats_of_images(
     root: Path, images: Path, i_shard: int, n_shards: int
-) -> dict[str, Stat | None] | None:
+) -> _Stats | None:
     if not root.is_dir() or not any(root.iterdir()) or not images.is_file():
         return None
     paths = _listed_paths(images)
@@ -158,10 +192,12 @@ def _stats_of_images(
     return found
 
 
-def _of_image(image: tuple[str, Stat | None]) -> bytes:
-    path, stat = image
-    text = f"{path}\0{stat.size}\0{stat.mtime_ns}" if stat else f"{path}\0{GONE}"
-    return hashlib.sha256(text.encode()).digest()
+def _size_of(path: str, stat: Stat | None) -> bytes:
+    return _sha256(f"{path}\0{stat.size if stat else GONE}")
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(os.fsencode(text)).digest()
 
 
 @cache
@@ -215,5 +251,5 @@ def _walk(root: str, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str,
 
 def look_again() -> None:
     """Forget what the disk looked like, since it may have changed."""
-    for looked in (_listed_paths, _list, _digest_of_images):
+    for looked in (_listed_paths, _list, _look_of_images):
         looked.cache_clear()

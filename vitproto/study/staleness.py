@@ -8,17 +8,24 @@ found again.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vitproto.study import origins
+from vitproto.study import image_contents, origins
 from vitproto.study.code_graph import digest_of_code
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import reached
-from vitproto.study.origins import ABSENT, GONE, UNKNOWN, Origin, content_name
+from vitproto.study.origins import (
+    ABSENT,
+    GONE,
+    UNKNOWN,
+    Note,
+    Origin,
+    content_name,
+)
 from vitproto.study.raw_files import Absent, Images, RawFiles
 
 MANIFEST = "checkpoints.json"
@@ -101,12 +108,11 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
     """
     code = {rule: _Code.read(rule, project) for rule in {job.rule for job in jobs}}
     states = [_State.look(job, digests) for job in jobs]
-    today = [
-        _with_known_images(
-            job, _own_origin(job, code[job.rule], digests), state, digests
-        )
-        for job, state in zip(jobs, states, strict=True)
-    ]
+    images = [images_of(job) for job in jobs]
+    image_contents.remember(_notes_of_shards(jobs, images), digests)
+    own = [_own_origin(job, code[job.rule], digests) for job in jobs]
+    noted = [state.origin for state in states]
+    today = image_contents.look_into(own, images, noted, digests)
     # Jobs whose results count by content, and are due. Without such a result nothing
     # says whether what is made of it is fresh, so it is made if its sources are here.
     remade = {
@@ -127,6 +133,20 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         if found <= remade:
             return verdict
         remade |= found
+
+
+def images_of(job: Job) -> list[Images]:
+    """The images that a job records."""
+    return [each for each in job.raw or () if isinstance(each, Images)]
+
+
+def _notes_of_shards(
+    jobs: Sequence[Job], images: Sequence[Sequence[Images]]
+) -> Iterator[Note]:
+    """Also those of shards that were deleted."""
+    for job, some in zip(jobs, images, strict=True):
+        if some:
+            yield from filter(None, map(origins.read, job.outputs))
 
 
 def _has_sources(i: int, jobs: Sequence[Job], today: Origin) -> bool:
@@ -250,26 +270,6 @@ def _own_origin(job: Job, code: _Code, digests: Digests) -> Origin:
         files_above={},
         by_content=job.by_content,
     )
-
-
-def _with_known_images(
-    job: Job, own: Origin, state: _State, digests: Digests
-) -> Origin:
-    """Look into images that differ from those recorded, perhaps only in their dates."""
-    noted = state.origin.files if state.origin else {}
-    files = dict(own.files)
-    for images in job.raw or ():
-        if not isinstance(images, Images) or state.missing:
-            continue
-        today, then = files.get(images.what), noted.get(images.what)
-        if today in (None, ABSENT) or then in (None, today):
-            continue
-        if not digests.are_alike(today, then):
-            if not images.are_those_of(job.outputs[0]):
-                continue
-            digests.note_alike(today, then)
-        files[images.what] = then
-    return replace(own, files=files)
 
 
 def _compare(

@@ -14,8 +14,14 @@ from vitproto.cli import EXPECTED_CODE
 from vitproto.study import origins
 from vitproto.study.digests import Digests
 from vitproto.study.fingerprint import PROJECT
+from vitproto.study.image_contents import with_recorded
 from vitproto.study.raw_files import RawFiles, look_again
-from vitproto.study.staleness import Job, content_of, origin_of_job
+from vitproto.study.staleness import (
+    Job,
+    content_of,
+    images_of,
+    origin_of_job,
+)
 
 READS = "reads"
 """The parameter in which a rule lists what its jobs read besides their inputs."""
@@ -170,7 +176,9 @@ def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
             what = ", ".join(map(str, changed)) or "code or files"
             logger.warning(f"{job.name}: {what} changed meanwhile, so it stays due")
             return
-        origins.note(origin, {file: content_of(file, digests) for file in results})
+        origin, looks = with_recorded(images_of(job), results[0], origin)
+        contents = {file: content_of(file, digests) for file in results}
+        origins.note(origin, contents, looks)
 
     return run_and_note
 
