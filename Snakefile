@@ -40,6 +40,7 @@ check_before_first_job(
 )
 end_with_failures(workflow, ERRORS)
 on_slurm.learn_from_failures(REQUESTS, ERRORS)
+on_slurm.read_states(lambda: workflow.executor_settings)
 
 
 rule all:

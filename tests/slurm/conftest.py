@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from slurm.cluster import all_jobs, ask, cluster, why_not
+from slurm.cluster import all_jobs, ask, cluster, why_not, with_accounting
 from slurm.study import (
     AP,
+    BY_SACCT,
+    BY_SQUEUE,
     QUICK,
     SCENES,
     TARGETS,
@@ -115,9 +117,9 @@ def ended_well(run: subprocess.Popen, workdir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
-    """The study, run to the end on the cluster: a job is cancelled, then the main
-    process is killed, started too early, on the cluster and locally, and again; then a
-    training runs out of time.
+    """The study, run to the end on the cluster: a job is cancelled, which accounting
+    tells in its own words; then the main process is killed, started too early, on the
+    cluster and locally, and again; then a training runs out of time.
     """
     workdir = copy_study(tmp_path_factory.mktemp("slurm"))
     # Nor send the signal early that comes two minutes before the end.
@@ -125,7 +127,8 @@ def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
     # One of the two GPUs is taken, so one of two jobs waits.
     asked = ("--partition=nextgen", "--gres=gpu:1", "--mem=100", "--output=/dev/null")
     other = ask(slurm, "sbatch", "--parsable", *asked, "--wrap=sleep 600").strip()
-    with main_process(workdir, slurm, "first.out", (AP,)) as first:
+    counted = with_accounting(slurm)
+    with main_process(workdir, counted, "first.out", (AP,), BY_SACCT) as first:
         (cancelled,) = wait_for(first, lambda: recorders(slurm, "running"))
         wait_for(first, lambda: recorders(slurm, "pending"))
         ask(slurm, "scancel", cancelled)
@@ -183,7 +186,7 @@ def scenes(slurm, outcome, tmp_path_factory) -> Scenes:
     planned = shown_by([sys.executable, *plan], workdir, slurm)
     start = [
         *("sbatch", "--wait", "--parsable", "--cpus-per-task=1", "--mem=2G"),
-        *("profiles/slurm/start.sh", *SCENES, *QUICK),
+        *("profiles/slurm/start.sh", *SCENES, *QUICK, *BY_SQUEUE),
     ]
     number = shown_by(start, workdir, slurm).strip()
     mine = [job for job in all_jobs(slurm) if job["WorkDir"] == str(workdir)]

@@ -22,15 +22,15 @@ AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
 SCENES = ("--configfile", "tiny_scenes.yaml")
 UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
 EVENT_WITHIN_S = 300
-# This cluster has no accounting, and answers at once.
-QUICK = (
-    *("--slurm-status-command", "squeue", "--latency-wait", "5"),
-    *("--slurm-init-seconds-before-status-checks", "2"),
-)
-ON_SLURM = (
+# This cluster has no accounting.
+BY_SQUEUE = ("--slurm-status-command", "squeue")
+# It answers at once.
+QUICK = ("--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "2")
+BY_SACCT = (
     *("--profile", "profiles/slurm", "--configfile", "tiny.yaml", "--jobs", "4"),
     *("--group-components", "record=2", *QUICK),
 )
+ON_SLURM = (*BY_SACCT, *BY_SQUEUE)
 
 
 # The plugin looks at its jobs less and less often while none ends.

@@ -12,8 +12,8 @@ import pytest
 from slurm.cluster import all_jobs
 from slurm.study import (
     AP,
+    BY_SACCT,
     ON_SLURM,
-    QUICK,
     TARGETS,
     ask_for,
     main_process,
@@ -87,6 +87,7 @@ def test_rules_that_use_a_gpu_run_in_its_partition_with_one_each(outcome):
 def test_a_cancelled_job_is_tried_again_with_the_same_request(outcome):
     cancelled, again = outcome.jobs[outcome.cancelled], outcome.jobs[outcome.waiting]
     assert cancelled["JobState"] == "CANCELLED"
+    assert cancelled["Requeue"] == "0"  # else SLURM itself might try it again too
     for key in ("MinMemoryNode", "TimeLimit", "CPUs/Task", "Comment"):
         assert again[key] == cancelled[key]
 
@@ -225,6 +226,20 @@ def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
     assert os.path.isfile(slurm_log)
 
 
+def test_a_signal_that_ended_a_job_is_named_last(slurm, workdir):
+    stage = workdir / "scripts/fit_random.py"
+    text = stage.read_text()
+    stage.write_text(f"import os\nos.kill(os.getpid(), 11)\n{text}")
+    checkpoints = "results/tiny/tiny-vit/layer3/random/checkpoints.json"
+    shown = run_on(slurm, workdir, checkpoints, "--force", "--retries", "0")
+    *_, reason, own_log, slurm_log = shown.splitlines()
+    assert re.fullmatch(
+        r"SLURM's job \d+ ended with FAILED: SIGSEGV ended its command", reason
+    )
+    assert own_log.startswith("There is nothing in results/logs/")
+    assert slurm_log.startswith("See also ")
+
+
 def profile_with(workdir, old: str, new: str) -> int:
     """Change a line of the profile, and say which."""
     path = workdir / "profiles/slurm/config.yaml"
@@ -298,9 +313,8 @@ def test_what_waits_for_a_partition_that_is_down_is_said_and_ctrl_c_cancels_it(
 
 
 def test_without_accounts_one_sentence_says_what_to_write(slurm, workdir):
-    how = [word for word in ON_SLURM if word not in QUICK[:2]]
     with main_process(
-        workdir, slurm, "accounts.out", (TARGETS[0], "--forceall"), how
+        workdir, slurm, "accounts.out", (TARGETS[0], "--forceall"), BY_SACCT
     ) as run:
         run.wait(timeout=60)
     assert run.returncode == 1

@@ -55,6 +55,7 @@ def programs(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     slurm.partitions.cache_clear()
+    slurm.minutes_of_qos.cache_clear()
     install(folder, "sbatch", SBATCH)
     install(folder, "sinfo", SINFO)
     install(folder, "scontrol", PARTITIONS)
@@ -117,21 +118,21 @@ def test_an_unknown_partition_is_named_once_with_the_lines_to_change(
 
 def test_an_unknown_account_is_named_with_the_line_to_change(programs, profiles):
     (said,) = refusals([request("small", "nobody")], profiles)
-    assert said.startswith("SLURM takes no job of the account nobody in the partition ")
+    assert said.startswith("SLURM rejects jobs of the account nobody in the partition ")
     assert "The given account nobody appears to be invalid" in said
     assert said.endswith("change slurm_account in profiles/slurm/config.yaml, line 4")
 
 
 def test_an_account_that_must_not_use_a_partition_is_named(programs, profiles):
     (said,) = refusals([request("large", "poor")], profiles)
-    assert "no job of the account poor in the partition large" in said
+    assert "jobs of the account poor in the partition large" in said
     assert "(allocation failure: Invalid account or account/partition" in said
     assert "slurm_account under default-resources" in said
 
 
 def test_a_partition_for_others_is_named(programs, profiles):
     (said,) = refusals([request("staff")], profiles)
-    assert "no job in the partition staff (allocation failure: User's group" in said
+    assert "jobs in the partition staff (allocation failure: User's group" in said
 
 
 def test_an_account_that_is_needed_but_not_named_is_asked_for(programs, profiles):
@@ -142,7 +143,7 @@ def test_an_account_that_is_needed_but_not_named_is_asked_for(programs, profiles
     )
     (said,) = refusals([request()], profiles)
     assert said == (
-        "SLURM takes no job without an account in the partition small (Invalid "
+        "SLURM rejects jobs without an account in the partition small (Invalid "
         "account): change slurm_account under default-resources and set-resources of "
         "your profile"
     )
@@ -194,17 +195,103 @@ def test_an_expression_that_grows_beyond_a_limit_is_found_by_its_rule(
 def test_what_slurm_says_of_a_setting_names_the_setting(programs, profiles):
     golden = request(command="sbatch --qos=golden", qos="golden")
     (said,) = refusals([golden], profiles)
-    assert said.startswith("SLURM takes no job of fit_sae in the partition small with ")
+    assert said.startswith("SLURM rejects jobs of fit_sae in the partition small with ")
     assert "qos golden (allocation failure: Invalid qos specification): change" in said
 
 
 def test_where_slurm_does_not_say_which_setting_all_are_named(programs, profiles):
-    many = request(command="sbatch --gres=gpu:9", gpu="9", mem_mb="1")
+    many = request(command="sbatch --gres=gpu:9", gpu="9", mem_mb="1", threads="8")
     (said,) = refusals([many], profiles)
     assert said.endswith(
-        "(allocation failure: Requested node configuration is not available); it asks "
-        "for gpu 9, mem_mb 1"
+        "(allocation failure: Requested node configuration is not available), which "
+        "ask for: gpu 9; mem_mb 1 (profiles/slurm/config.yaml, line 7); threads 8"
     )
+
+
+def test_one_mistake_is_one_sentence_for_all_rules_and_tries(programs, profiles):
+    golden = [
+        request(rule=rule, command="sbatch --qos=golden", qos="golden", runtime=minutes)
+        for rule in ("fit_sae", "fit_pca and fit_random", "fit_kmeans")
+        for minutes in ("10", "20")
+    ]
+    (said,) = refusals(golden, profiles)
+    assert "jobs of fit_kmeans, fit_pca, fit_random and fit_sae in the part" in said
+    growing = [
+        request("large", rule="fit_random", runtime=str(480 * n)) for n in (3, 2, 1)
+    ]
+    (said,) = refusals(growing, profiles)
+    assert said.startswith("jobs of fit_random ask for 960 minutes, but the partition")
+
+
+LIMITS = """
+echo "PartitionName=small Default=YES MaxTime=1-00:00:00 State=UP MaxMemPerNode=8000"
+echo "PartitionName=mine Default=NO MaxTime=UNLIMITED State=UP AllowAccounts=rich"
+echo "PartitionName=own Default=NO MaxTime=UNLIMITED State=UP QoS=hour DenyQos=slow"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asks", "said"),
+    [
+        (
+            {"partition": "small", "qos": "hour", "runtime": "61"},
+            "jobs of fit_sae ask for 61 minutes, but the QOS hour allows 60: change "
+            "runtime in profiles/slurm/config.yaml, line 7, or qos under default-"
+            "resources and set-resources of your profile",
+        ),
+        (
+            {"partition": "own", "qos": "day", "runtime": "61"},
+            "jobs of fit_sae ask for 61 minutes, but the partition own allows 60: "
+            "change runtime in profiles/slurm/config.yaml, line 7",
+        ),
+        (
+            {"partition": "small", "mem_mb": "8001"},
+            "jobs of fit_sae ask for 8001 MB of memory, but the partition small allows "
+            "8000: change mem_mb in profiles/slurm/config.yaml, line 7",
+        ),
+        (
+            {"partition": "mine", "account": "nobody"},
+            "the partition mine takes no jobs of the account nobody: change "
+            "slurm_account in profiles/slurm/config.yaml, line 4, or slurm_partition "
+            "under default-resources and set-resources of your profile",
+        ),
+        (
+            {"partition": "own", "qos": "slow"},
+            "the partition own takes no jobs of the qos slow: change qos under default-"
+            "resources and set-resources of your profile, or slurm_partition under "
+            "default-resources and set-resources of your profile",
+        ),
+        ({"partition": "small", "qos": "hour", "runtime": "60"}, None),
+        ({"partition": "small", "qos": "day", "runtime": "1440"}, None),
+        ({"partition": "mine,small", "account": "poor"}, None),
+        ({"partition": "mine", "account": "rich", "mem_mb": "9000"}, None),
+    ],
+)
+def test_limits_of_which_a_test_of_sbatch_says_nothing_are_read(
+    programs, profiles, asks, said
+):
+    """SLURM takes such jobs, and never starts them."""
+    install(programs, "scontrol", LIMITS)
+    install(
+        programs,
+        "sacctmgr",
+        'case "$*" in *qos*) echo "hour|01:00:00"; echo "day|1-00:00:00"; '
+        'echo "slow|";; *) echo rich; echo poor; echo nobody;; esac',
+    )
+    install(programs, "sbatch", "exit 0")
+    assert refusals([request(**asks)], profiles) == ([said] if said else [])
+
+
+def test_a_limit_of_a_qos_is_not_taken_for_one_of_a_partition(programs, profiles):
+    install(
+        programs,
+        "sbatch",
+        'echo "allocation failure: Job violates accounting/QOS policy (job submit '
+        "limit, user's size and/or time limits)\" >&2; exit 1",
+    )
+    (said,) = refusals([request(qos="small", runtime="4")], profiles)
+    assert "jobs of fit_sae in the partition small with qos small (allocation " in said
+    assert "change qos under default-resources and" in said
 
 
 def test_nodes_that_are_down_now_are_no_problem_but_said(programs, profiles):
@@ -230,9 +317,9 @@ def test_a_cluster_without_accounts_is_told_what_to_write(programs, profiles):
         programs, "sacct", "echo 'Slurm accounting storage is disabled' >&2\nexit 1"
     )
     assert without_accounts("sacct", profiles) == [
-        "this cluster keeps no accounts of jobs (Slurm accounting storage is disabled)"
-        ", so nobody would hear that a job has ended: write slurm-status-command: "
-        "squeue in profiles/slurm/config.yaml"
+        "sacct does not answer (Slurm accounting storage is disabled), so Snakemake "
+        "could not tell when a job ends: if this cluster has no job accounting, write "
+        "slurm-status-command: squeue in profiles/slurm/config.yaml"
     ]
     install(programs, "sacct", "")
     assert without_accounts("sacct", profiles) == []
@@ -271,13 +358,14 @@ def item(rule: str, minutes: int = 10, **others) -> Item:
 
 
 def test_each_kind_of_job_is_asked_for_once_at_each_try():
-    jobs = [item("fit_pca"), item("fit_pca"), item("fit_sae", gpu=2, qos="long")]
+    others = {"gpu": "2", "qos": "long"}
+    jobs = [item("fit_pca"), item("fit_pca"), item("fit_sae", **others)]
     found = requests_of(jobs, retries=1)
     assert [(r.rule, dict(r.settings)) for r in found] == [
-        ("fit_pca", {"mem_mb": "2000", "runtime": "10"}),
-        ("fit_pca", {"mem_mb": "2000", "runtime": "20"}),
+        ("fit_pca", {"mem_mb": "2000", "runtime": "10", "threads": "8"}),
+        ("fit_pca", {"mem_mb": "2000", "runtime": "20", "threads": "8"}),
         *(
-            ("fit_sae", {"gpu": "2", "mem_mb": "2000", "qos": "long", "runtime": n})
+            ("fit_sae", {**others, "mem_mb": "2000", "runtime": n, "threads": "8"})
             for n in ("10", "20")
         ),
     ]

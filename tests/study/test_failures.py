@@ -89,7 +89,7 @@ def test_the_sentence_of_a_stage_comes_last_and_slurm_s_reason_before(log, tmp_p
     fail(errors, failed, SLURM_SAYS, slurm)
     lines = describe(errors.failures({failed}), ["all.log"]).splitlines()
     assert lines[:6] == [
-        "1 job failed. All that was said: all.log",
+        "1 job failed. Full log: all.log",
         "",
         "fit_sae layer=3 failed.",
         TIMEOUT,
@@ -100,18 +100,29 @@ def test_the_sentence_of_a_stage_comes_last_and_slurm_s_reason_before(log, tmp_p
     assert len(lines) == 6 + 30
 
 
-def test_where_a_stage_said_nothing_the_log_of_slurm_is_shown(log, tmp_path):
+def test_where_nothing_says_why_the_log_of_slurm_is_shown(log, tmp_path):
     slurm = tmp_path / "7.log"
-    slurm.write_text("slurmstepd: error: Detected 1 oom-kill event\n")
+    slurm.write_text("slurmstepd: error: no space left\n")
+    log.write_text("")
+    errors, failed = Errors(), job(3, log)
+    fail(errors, failed, "SLURM-job '7' failed, SLURM status is: 'FAILED'.", slurm)
+    lines = describe(errors.failures({failed}), ["all.log"]).splitlines()
+    assert lines[3:] == [
+        "SLURM's job 7 ended with FAILED",
+        f"There is nothing in {log}",
+        f"The last lines of {slurm}:",
+        "slurmstepd: error: no space left",
+    ]
+
+
+def test_where_slurm_says_why_its_log_is_only_named(log, tmp_path):
+    slurm = tmp_path / "7.log"
+    slurm.write_text("much that Snakemake said\n")
     log.write_text("")
     errors, failed = Errors(), job(3, log)
     fail(errors, failed, SLURM_SAYS, slurm)
     lines = describe(errors.failures({failed}), ["all.log"]).splitlines()
-    assert lines[4:] == [
-        f"There is nothing in {log}",
-        f"The last lines of {slurm}:",
-        "slurmstepd: error: Detected 1 oom-kill event",
-    ]
+    assert lines[3:] == [TIMEOUT, f"There is nothing in {log}", f"See also {slurm}"]
 
 
 def test_the_log_of_an_earlier_run_is_not_shown(log):
@@ -161,8 +172,8 @@ def reason(said: str, **noted) -> str:
         ("OUT_OF_MEMORY", f"SLURM's job 7 ended with OUT_OF_MEMORY: {OUT_OF_MEMORY}"),
         (
             "CANCELLED",
-            "SLURM's job 7 ended with CANCELLED: somebody cancelled it. Run the same "
-            "command again",
+            "SLURM's job 7 ended with CANCELLED: it was cancelled or preempted. Run "
+            "the same command again",
         ),
         ("FAILED", "SLURM's job 7 ended with FAILED"),
     ],
@@ -195,7 +206,19 @@ def test_a_refused_submission_says_what_slurm_said_and_not_the_command():
         "'poor'\nsbatch: error: no'.\n    sbatch call:\n        sbatch --parsable -x\n"
     )
     assert reason(said + FURTHER) == (
-        "SLURM did not take it: sbatch: error: Invalid account 'poor' sbatch: error: no"
+        "SLURM rejected it: sbatch: error: Invalid account 'poor' sbatch: error: no"
+    )
+
+
+def test_of_a_limit_of_submissions_it_is_said_what_to_lower():
+    said = (
+        "SLURM sbatch failed. The error message was 'sbatch: error: QOSMaxSubmitJob"
+        "PerUserLimit'.\n    sbatch call:\n        sbatch --parsable -x\n"
+    )
+    assert reason(said) == (
+        "SLURM rejected it: sbatch: error: QOSMaxSubmitJobPerUserLimit: lower `jobs` "
+        "in profiles/slurm/config.yaml to what you may submit at once, and run the "
+        "same command again"
     )
 
 
@@ -208,7 +231,8 @@ def test_a_refused_submission_says_what_slurm_said_and_not_the_command():
 )
 def test_a_signal_is_named(tmp_path, words):
     slurm_log = tmp_path / "7.log"
-    slurm_log.write_text(f"much\n{words}\nmore\n")
+    after = "What Snakemake adds\n" * 50
+    slurm_log.write_text(f"much\n{words}\n{after}")
     errors, failed = Errors(), job(3)
     fail(errors, failed, None)
     said = "SLURM-job '7' failed, SLURM status is: 'FAILED'."

@@ -1,5 +1,6 @@
 """What jobs may ask for is what their partitions allow."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -16,14 +17,15 @@ def known(monkeypatch):
         "cpu": Partition("cpu", "UP", 120, 64_000, is_default=True),
         "long": Partition("long", "UP", None, 64_000, is_default=False),
     }
-    monkeypatch.setattr(on_slurm, "partitions", lambda: found)
     monkeypatch.setattr(on_slurm.cluster, "partitions", lambda: found)
+    of_qos = {"brief": 60, "endless": 9000}
+    monkeypatch.setattr(on_slurm.cluster, "minutes_of_qos", lambda: of_qos)
 
 
-def job(rule, partition=""):
+def job(rule, partition="", **others):
     return SimpleNamespace(
         rule=SimpleNamespace(name=rule),
-        resources={"slurm_partition": partition},
+        resources={"slurm_partition": partition, **others},
         is_local=rule == "tabulate_map",
     )
 
@@ -45,9 +47,50 @@ def test_time_and_memory_are_those_of_the_partition():
     }
 
 
+def test_a_quality_of_service_may_allow_less_than_the_partition():
+    found = most([job("fit_pca", qos="brief")], [job("fit_sae", qos="endless")])
+    assert found[Lack.TIME] == {"fit_pca": 60, "fit_sae": 120}
+    assert most([job("fit_pca", "long", qos="brief")])[Lack.TIME] == {"fit_pca": 60}
+
+
 def test_jobs_of_a_group_share_the_time_that_its_partition_allows():
     """SLURM would refuse the group, which asks for the sum."""
     three, one = [job("fit_random") for _ in range(3)], [job("fit_random")]
     assert most(three, one)[Lack.TIME] == {"fit_random": 40}
     many = [job("fit_random") for _ in range(500)]
     assert most(many)[Lack.TIME] == {"fit_random": 1}
+
+
+@pytest.mark.parametrize("no_requeue", [True, False])
+def test_the_executor_learns_states_in_words_that_it_knows(monkeypatch, no_requeue):
+    said = {
+        **{"1": "CANCELLED by 1000", "2": "CANCELLED+", "3": "COMPLETED"},
+        **{"4": "PREEMPTED", "5": "REVOKED", "6": ""},
+    }
+
+    async def query(command, logger):
+        return (said, 0.1) if command == "sacct" else (None, None)
+
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
+    monkeypatch.setattr(plugin, "query_job_status", query)
+    on_slurm.read_states(lambda: SimpleNamespace(no_requeue=no_requeue))
+    states, _ = asyncio.run(plugin.query_job_status("sacct", None))
+    assert states == {
+        **{"1": "CANCELLED", "2": "CANCELLED", "3": "COMPLETED"},
+        # SLURM starts a preempted job again, unless it is told not to.
+        **{"4": "CANCELLED" if no_requeue else "PREEMPTED", "5": "CANCELLED", "6": ""},
+    }
+    assert asyncio.run(plugin.query_job_status("squeue", None)) == (None, None)
+
+
+def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
+    given = {"fit_pca": {}, "fit_kmean": {}, "zzz": {}}
+    workflow = SimpleNamespace(
+        rules=[SimpleNamespace(name=name) for name in ("fit_pca", "fit_kmeans")],
+        resource_settings=SimpleNamespace(_parsed_overwrite_resources=given),
+    )
+    assert on_slurm._unknown_rules(workflow) == [
+        "set-resources of the profile names no rule: fit_kmean: did you mean "
+        "fit_kmeans?",
+        "set-resources of the profile names no rule: zzz",
+    ]

@@ -108,11 +108,18 @@ def test_numbers_of_a_profile_grow_and_expressions_stay_what_they_are(requests):
             "mem_mb": given("mem_mb", "1000 * attempt"),
             "gpu": given("gpu", "1"),
         },
+        "fit_pca": {
+            "runtime": Resource("runtime", "2h"),
+            "mem_mb": Resource("mem_mb", 9),
+        },
     }
     settings = SimpleNamespace(_parsed_overwrite_resources=of_profile)
     take_numbers_of_profile(requests, settings)
     found = of_profile["fit_kmeans"]
-    assert requests.given == {Lack.TIME: {"fit_kmeans": 600}, Lack.MEMORY: {}}
+    assert requests.given == {
+        Lack.TIME: {"fit_kmeans": 600, "fit_pca": 120},
+        Lack.MEMORY: {"fit_pca": 9},
+    }
     assert found["runtime"]._evaluator == requests.minutes
     assert found["mem_mb"].raw == "1000 * attempt"
     assert found["mem_mb"]._evaluator != requests.memory_mb

@@ -28,15 +28,37 @@ def test_partitions_have_limits_of_time_and_the_memory_of_their_largest_node(pro
         programs,
         "scontrol",
         'echo "PartitionName=cpu AllowGroups=ALL Default=YES MaxTime=1-12:00:00 '
-        'State=UP TRES=cpu=64,mem=1000G"\n'
-        'echo "PartitionName=gpu Default=NO MaxTime=UNLIMITED State=DOWN"\n'
+        "State=UP TRES=cpu=64,mem=1000G QoS=N/A MaxMemPerNode=100000 "
+        'AllowAccounts=ALL AllowQos=ALL"\n'
+        'echo "PartitionName=gpu Default=NO MaxTime=UNLIMITED State=DOWN QoS=gpus '
+        'MaxMemPerNode=UNLIMITED DenyAccounts=poor AllowQos=high,low"\n'
         'echo "PartitionName=odd Default=NO MaxTime=30:00 State=DRAIN"',
     )
-    assert slurm.partitions() == {
-        "cpu": Partition("cpu", "UP", 36 * 60, 512_000, is_default=True),
-        "gpu": Partition("gpu", "DOWN", None, 9, is_default=False),
-        "odd": Partition("odd", "DRAIN", 30, None, is_default=False),
+    found = slurm.partitions()
+    assert found == {
+        "cpu": Partition("cpu", "UP", 36 * 60, 100_000, is_default=True),
+        "gpu": Partition(
+            *("gpu", "DOWN", None, 9),
+            qos="gpus",
+            allowed={"qos": frozenset({"high", "low"})},
+            denied={"account": frozenset({"poor"})},
+        ),
+        "odd": Partition("odd", "DRAIN", 30, None),
     }
+    assert found["cpu"].takes("account", "poor")
+    assert not found["gpu"].takes("account", "poor")
+    assert found["gpu"].takes("account", "rich")
+    assert found["gpu"].takes("qos", "low")
+    assert not found["gpu"].takes("qos", "lowest")
+
+
+def test_a_quality_of_service_may_have_a_limit_of_time(programs):
+    slurm.minutes_of_qos.cache_clear()
+    install(programs, "sacctmgr", 'echo "normal|"; echo "brief|01:00:00"; echo welcome')
+    assert slurm.minutes_of_qos() == {"brief": 60}
+    slurm.minutes_of_qos.cache_clear()
+    install(programs, "sacctmgr", "exit 1")  # no accounting
+    assert slurm.minutes_of_qos() == {}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,30 @@ def test_nothing_is_said_while_a_job_runs_or_none_is_there():
     assert describe([job("Priority"), job("None", "RUNNING")]) is None
 
 
-def watched(monkeypatch, answers, name="run", **often) -> list[str]:
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("QOSMaxWallDurationPerJobLimit", "(for ever: each asks for more than this"),
+        ("AssocMaxWallDurationPerJobLimit", "(for ever: each asks for more than this"),
+        ("QOSMaxMemoryPerJob", "(for ever: each asks for more than this limit"),
+        ("MaxMemPerLimit", "(for ever: each asks for more than this limit"),
+        ("QOSMaxGRESPerUser", "(until other jobs have ended)"),
+        ("AssocGrpCpuLimit", "(until other jobs have ended)"),
+        (
+            "Job's account not permitted to use this partition (a allows b not c)",
+            "(for ever: choose another)",
+        ),
+    ],
+)
+def test_limits_that_no_job_can_meet_are_told_from_those_that_others_use_up(
+    reason, said
+):
+    assert said in describe([job(reason)])
+
+
+def watched(
+    monkeypatch, answers, name="run", n_awaited=lambda: 0, **often
+) -> list[str]:
     """What is said while SLURM gives these answers, one after the other."""
     left, said = [*answers], []
     all_given = threading.Event()
@@ -57,7 +80,7 @@ def watched(monkeypatch, answers, name="run", **often) -> list[str]:
         return answer
 
     monkeypatch.setattr(waiting, "live_jobs", live_jobs)
-    ended = watch(lambda: name, said.append, looks_every_s=0.01, **often)
+    ended = watch(lambda: name, n_awaited, said.append, looks_every_s=0.01, **often)
     all_given.wait(timeout=2 if name else 0.2)
     ended.set()
     return said
@@ -79,9 +102,24 @@ def test_no_answer_is_no_end_and_without_a_name_nobody_is_asked(monkeypatch):
     assert watched(monkeypatch, [[job("Priority")], []], name=None) == []
 
 
+def test_jobs_of_whose_end_slurm_says_nothing_are_told(monkeypatch):
+    """Once may be a moment between their end and the executor's next question."""
+    runs = [job("None", "RUNNING")]
+
+    def awaits(*counts):
+        left = iter(counts)
+        return lambda: next(left, 0)
+
+    assert watched(monkeypatch, [runs, [], runs, []], n_awaited=awaits(2)) == []
+    (said,) = watched(monkeypatch, [runs, [], [], []], n_awaited=awaits(2, 2))
+    assert said.startswith("squeue no longer lists any of the 2 jobs that this run ")
+    assert "sacct --name=run" in said
+    assert watched(monkeypatch, [runs, [], [], []]) == []
+
+
 def test_it_ends_when_it_is_told_to(monkeypatch):
     monkeypatch.setattr(waiting, "live_jobs", lambda name: [])
-    ended = watch(lambda: "run", print, looks_every_s=0.01)
+    ended = watch(lambda: "run", lambda: 0, print, looks_every_s=0.01)
     ended.set()
     time.sleep(0.1)
     assert not [t for t in threading.enumerate() if t.name == "waiting"]

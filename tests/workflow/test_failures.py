@@ -40,7 +40,7 @@ def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(workdir,
     assert "word 70" not in shown.stdout
     assert "list_cub200 dataset=tiny_birds failed." in shown.stdout
     assert "Traceback" not in shown.stdout
-    (complete,) = re.findall(r"All that was said: (.*)", shown.stdout)
+    (complete,) = re.findall(r"Full log: (.*)", shown.stdout)
     assert last in (workdir / complete).read_text()
 
 

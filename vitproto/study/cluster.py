@@ -17,6 +17,7 @@ from vitproto.study.slurm import (
     NoAnswerError,
     Partition,
     ask,
+    minutes_of_qos,
     nodes_that_work,
     partitions,
 )
@@ -35,10 +36,12 @@ IGNORED_KEYS = {
 
 # What SLURM says, and which key it is about. The first that is found counts.
 _ABOUT = {
+    "qos policy": "qos",  # "job submit limit, user's size and/or time limits"
     "time limit": "runtime",
     "qos": "qos",
     "feature": "constraint",
     "constraint": "constraint",
+    "gpu_model": "gpu_model",
     "gres": "gpu",
     "memory": "mem_mb",
     "account": "slurm_account",
@@ -61,7 +64,7 @@ class Request(NamedTuple):
     account: str | None
     """The same; without one, the account of the last job is guessed."""
     settings: tuple[tuple[str, str], ...]
-    """What the profile says of it, by key: time, memory, GPUs and the like."""
+    """What it asks for, by key of a profile: time, memory, GPUs, cores and the like."""
     command: str
     """With which it would be submitted, but for what it runs."""
 
@@ -83,8 +86,9 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
         members = item.jobs if item.is_group() else [item]
         partition = resources.get("slurm_partition")
         account = resources.get("slurm_account")
-        keys = (*_ABOUT.values(), *IGNORED_KEYS)
+        keys = dict.fromkeys([*_ABOUT.values(), *IGNORED_KEYS])
         settings = {key: str(resources[key]) for key in keys if resources.get(key)}
+        settings["threads"] = str(item.threads)
         params = {
             **{"run_uuid": "test", "slurm_logfile": "/dev/null", "comment_str": "test"},
             **{"workdir": None, "partition": "", "account": ""},
@@ -117,12 +121,42 @@ def refusals(requests: Sequence[Request], profiles: Path) -> list[str]:
     Raises:
         NoAnswerError: SLURM does not say.
     """
-    said = (_ignored(r, profiles) or _refusal(r, profiles) for r in requests)
-    return [*dict.fromkeys(filter(None, said))]
+    told: set[tuple[str, str]] = set()
+    found: dict[str, set[str]] = {}
+    for request in sorted(requests, key=lambda r: int(_setting(r, "runtime") or 0)):
+        refusal = _ignored(request, profiles) or _refusal(request, profiles)
+        rules = request.rule.split(" and ")
+        # A later try only asks for more of the same.
+        if refusal and not told.issuperset((refusal.about, rule) for rule in rules):
+            told |= {(refusal.about, rule) for rule in rules}
+            found.setdefault(refusal.text, set()).update(rules)
+    return [text.replace(_RULES, _listed(rules)) for text, rules in found.items()]
+
+
+class _Refusal(NamedTuple):
+    """Why SLURM would not take a job."""
+
+    about: str
+    """The key of the profile that is to change, or a part of what SLURM says."""
+    text: str
+    """A sentence with `_RULES` where it names the rules of all such jobs."""
+
+
+_RULES = "{rules}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *first, last = sorted(names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _setting(request: Request, key: str) -> str | None:
+    return dict(request.settings).get(key)
 
 
 def without_accounts(status_command: str | None, profiles: Path) -> list[str]:
-    """Why would a run never hear that a job has ended?
+    """Why could a run not tell when a job ends?
 
     Args:
         status_command: the program that is asked for the states of jobs.
@@ -134,9 +168,9 @@ def without_accounts(status_command: str | None, profiles: Path) -> list[str]:
         ask("sacct", "--noheader", "--allocations", "--starttime=now-1minutes")
     except NoAnswerError as error:
         return [
-            f"this cluster keeps no accounts of jobs ({error}), so nobody would hear "
-            "that a job has ended: write slurm-status-command: squeue in "
-            f"{_shown(profiles / 'slurm/config.yaml', profiles)}"
+            f"sacct does not answer ({error}), so Snakemake could not tell when a job "
+            "ends: if this cluster has no job accounting, write slurm-status-command: "
+            f"squeue in {_shown(profiles / 'slurm/config.yaml', profiles)}"
         ]
     return []
 
@@ -169,67 +203,142 @@ def defaults(known: Mapping[str, Partition]) -> list[str]:
     return [name for name, partition in known.items() if partition.is_default]
 
 
-def _ignored(request: Request, profiles: Path) -> str | None:
+def most_minutes(partition: str | None, qos: str | None) -> int | None:
+    """The longest time that a job may ask for; None if there is no limit.
+
+    Args:
+        partition: the partition that it asks for, several with commas, or none.
+        qos: the quality of service.
+    """
+    of_qos = minutes_of_qos()
+    found = []
+    for each in _partitions(partition):
+        # SLURM goes by the partition's own QOS before that of the job.
+        limits = [each.max_minutes, of_qos.get(each.qos, of_qos.get(qos))]
+        found.append(min((n for n in limits if n is not None), default=None))
+    return None if None in found else max(found, default=None)
+
+
+def most_memory_mb(partition: str | None) -> int | None:
+    """The memory that a job may ask for, likewise."""
+    found = [each.max_memory_mb for each in _partitions(partition)]
+    return None if None in found else max(found, default=None)
+
+
+def _partitions(names: str | None) -> list[Partition]:
+    """Those in which a job may run."""
+    known = partitions()
+    return [known[n] for n in _names(names) or defaults(known) if n in known]
+
+
+def _ignored(request: Request, profiles: Path) -> _Refusal | None:
     """A key that would do nothing."""
     for key, value in request.settings:
         if key in IGNORED_KEYS:
             where = _where(profiles, key, value)
-            return f"{where} does nothing: the key is {IGNORED_KEYS[key]}"
+            said = f"{where} does nothing: the key is {IGNORED_KEYS[key]}"
+            return _Refusal(key, said)
     return None
 
 
-def _refusal(request: Request, profiles: Path) -> str | None:
+def _refusal(request: Request, profiles: Path) -> _Refusal | None:
     """Why SLURM would not take a job, or never start it; nothing if it would."""
     known = partitions()
     for name in _names(request.partition):
         if name not in known:
-            return (
+            return _Refusal(
+                "slurm_partition",
                 f"this cluster has no partition {name}, but {', '.join(known)}: "
-                f"change {_where(profiles, 'slurm_partition', request.partition)}"
+                f"change {_where(profiles, 'slurm_partition', request.partition)}",
             )
-    settings = dict(request.settings)
-    rules = request.rule.split(" and ")
-    if said := _too_long(request, settings.get("runtime")):
-        where = _where(profiles, "runtime", settings["runtime"], rules)
-        return f"{said}: change {where}"
     account = next(iter(_names(request.account)), None) or _guessed_account()
+    return (
+        _too_much(request, profiles)
+        or _unwelcome(request, account, profiles)
+        or _refused(request, account, profiles)
+    )
+
+
+def _too_much(request: Request, profiles: Path) -> _Refusal | None:
+    """Does a job ask for more time or memory than it may have?
+
+    SLURM takes such a job on most clusters, and never starts it.
+    """
+    names = " or ".join(each.name for each in _partitions(request.partition))
+    qos = _setting(request, "qos")
+    limits = (
+        ("runtime", "minutes", most_minutes(request.partition, qos)),
+        ("mem_mb", "MB of memory", most_memory_mb(request.partition)),
+    )
+    for key, unit, most in limits:
+        asked = _setting(request, key)
+        if asked is None or most is None or int(asked) <= most:
+            continue
+        rules = request.rule.split(" and ")
+        where = _where(profiles, key, asked, rules)
+        allows = f"the partition {names} allows {most}"
+        if key == "runtime" and most != most_minutes(request.partition, None):
+            allows = f"the QOS {qos} allows {most}"
+            where += f", or {_where(profiles, 'qos', qos)}"
+        said = f"jobs of {_RULES} ask for {asked} {unit}, but {allows}: change {where}"
+        return _Refusal(key, said)
+    return None
+
+
+def _unwelcome(
+    request: Request, account: str | None, profiles: Path
+) -> _Refusal | None:
+    """Do a job's partitions take none of its account, or quality of service?
+
+    SLURM takes such a job on many clusters, and never starts it.
+    """
+    found = _partitions(request.partition)
+    for kind, name in (("account", account), ("qos", _setting(request, "qos"))):
+        if name and found and not any(each.takes(kind, name) for each in found):
+            key = "slurm_account" if kind == "account" else kind
+            names = " or ".join(each.name for each in found)
+            where = _where(profiles, key, name)
+            return _Refusal(
+                key,
+                f"the partition {names} takes no jobs of the {kind} {name}: change "
+                f"{where}, or {_where(profiles, 'slurm_partition', request.partition)}",
+            )
+    return None
+
+
+def _refused(request: Request, account: str | None, profiles: Path) -> _Refusal | None:
+    """Would SLURM refuse a job when it is submitted?"""
     said = _why_not(request, account)
     for name in _names(request.account):
         said = _why_invalid(name) or said
     if said is None:
         return None
+    settings = dict(request.settings)
+    rules = request.rule.split(" and ")
     here = f" in the partition {request.partition}" if request.partition else ""
     key = next((k for word, k in _ABOUT.items() if word in said.lower()), None)
-    takes = f"SLURM takes no job of {request.rule}{here}"
+    jobs, value = f"jobs of {_RULES}{here}", None
     if key == "slurm_account":
-        takes = f"SLURM takes no job of the account {request.account}{here}"
+        jobs, value = f"jobs of the account {request.account}{here}", request.account
         if not request.account:
-            takes = f"SLURM takes no job without an account{here}"
-        return f"{takes} ({said}): change {_where(profiles, key, request.account)}"
-    if key == "slurm_partition":
-        takes = f"SLURM takes no job{here}"
-        return f"{takes} ({said}): change {_where(profiles, key, request.partition)}"
-    if key in settings:
-        where = _where(profiles, key, settings[key], rules)
-        return f"{takes} with {key} {settings[key]} ({said}): change {where}"
-    asked = ", ".join(f"{key} {value}" for key, value in request.settings)
-    return f"{takes} ({said}); it asks for {asked}"
+            jobs = f"jobs without an account{here}"
+    elif key == "slurm_partition":
+        jobs, value = f"jobs{here}", request.partition
+    elif key in settings:
+        value = settings[key]
+        jobs += f" with {key} {value}"
+    else:
+        asked = "; ".join(_asked(key, settings[key], profiles) for key in settings)
+        return _Refusal(said, f"SLURM rejects {jobs} ({said}), which ask for: {asked}")
+    where = _where(profiles, key, value, rules)
+    return _Refusal(key, f"SLURM rejects {jobs} ({said}): change {where}")
 
 
-def _too_long(request: Request, minutes: str | None) -> str | None:
-    """Does a job ask for more time than any of its partitions allows?
-
-    SLURM takes such a job on most clusters, and never starts it.
-    """
-    known = partitions()
-    names = _names(request.partition) or defaults(known)
-    limits = [known[name].max_minutes for name in names]
-    if not minutes or not limits or None in limits or int(minutes) <= max(limits):
-        return None
-    return (
-        f"jobs of {request.rule} ask for {minutes} minutes, but the partition "
-        f"{' or '.join(names)} allows {max(limits)}"
-    )
+def _asked(key: str, value: str, profiles: Path) -> str:
+    """`gpu_model h100 (profiles/slurm/config.yaml, line 57)`."""
+    where = _where(profiles, key, value)
+    stands = where.removeprefix(f"{key} in ")
+    return f"{key} {value}" + (f" ({stands})" if stands != where else "")
 
 
 def _names(several: str | None) -> list[str]:

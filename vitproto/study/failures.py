@@ -31,11 +31,15 @@ _MEANS = {
     "else " + _CHANGE.format(key="runtime", more="MINUTES"),
     "OUT_OF_MEMORY": "it ran out of memory: "
     + _CHANGE.format(key="mem_mb", more="MEGABYTES"),
-    "CANCELLED": "somebody cancelled it. Run the same command again",
+    "CANCELLED": "it was cancelled or preempted. Run the same command again",
     "NODE_FAIL": "its node failed. Run the same command again",
-    "PREEMPTED": "a job of more importance took its place. Run the same command again",
 }
 """What SLURM's states of jobs that failed mean, and what to do."""
+_REFUSES = {
+    "Submit": "lower `jobs` in profiles/slurm/config.yaml to what you may submit at "
+    "once, and run the same command again",
+}
+"""The same of submissions that SLURM refused, by a part of what it says."""
 _CLOCKS_DIFFER_BY_S = 60  # this machine's and the disk's, at most
 
 
@@ -45,9 +49,13 @@ class Failure:
 
     name: str
     logs: tuple[Path, ...]
-    """Its own, and then SLURM's, if it ran there; none that an earlier run has left."""
+    """Its own; none that an earlier run has left."""
     reason: str = ""
     """What SLURM says, if anything."""
+    slurm_logs: tuple[Path, ...] = ()
+    """SLURM's, likewise, if it ran there."""
+    is_clear: bool = False
+    """Whether the reason says it all, without the lines of SLURM's logs."""
 
 
 class Errors(logging.Handler):
@@ -104,11 +112,14 @@ class Errors(logging.Handler):
             job.rule.name,
             short_of_memory=job.jobid in self._short_of_memory,
         )
-        logs = [*filter(None, said.log), *self._logs.get(job.jobid, ())]
-        written = self._written(dict.fromkeys(logs))
-        if reason.endswith("FAILED") and (by := _signal_in(written)):
+        own = {*map(str, job.log)}
+        logs = dict.fromkeys([*filter(None, said.log), *self._logs.get(job.jobid, ())])
+        of_job = self._written(log for log in logs if log in own)
+        of_slurm = self._written(log for log in logs if log not in own)
+        if reason.endswith("FAILED") and (by := _signal_in([*of_job, *of_slurm])):
             reason += f": {by} ended its command"
-        return Failure(name, written, reason)
+        is_clear = re.search(r"ended with \w+: ", reason) is not None
+        return Failure(name, of_job, reason, of_slurm, is_clear)
 
     def _written(self, logs: Iterable[str]) -> tuple[Path, ...]:
         """Logs without those that an earlier run has left."""
@@ -130,7 +141,9 @@ def _in_a_sentence(said: str, rule: str, short_of_memory: bool) -> str:
     said = said.split("For further error details")[0]
     said = said.split("\n    sbatch call:")[0].strip()
     if refused := _REFUSED.search(said):
-        return f"SLURM did not take it: {' '.join(refused[1].split())}"
+        said = " ".join(refused[1].split())
+        means = next((do for word, do in _REFUSES.items() if word in said), "")
+        return f"SLURM rejected it: {said}{': ' if means else ''}{means}"
     found = _STATUS.search(said)
     if found is None:
         return said
@@ -142,8 +155,7 @@ def _in_a_sentence(said: str, rule: str, short_of_memory: bool) -> str:
 
 def _signal_in(logs: Iterable[Path]) -> str | None:
     """The signal that ended a command, by the logs of its job: `SIGSEGV`."""
-    ends = "\n".join(line for log in logs for line in last_lines(log))
-    found = [*_SIGNAL.finditer(ends)]
+    found = [*_SIGNAL.finditer("\n".join(map(ending, logs)))]
     if not found:
         return None
     name, status = found[-1].groups()
@@ -162,18 +174,21 @@ def describe(failures: Sequence[Failure], complete_logs: Sequence[str]) -> str:
         complete_logs: where all is that Snakemake said.
     """
     jobs = "1 job" if len(failures) == 1 else f"{len(failures)} jobs"
-    first = f"{jobs} failed. All that was said: {', '.join(complete_logs)}"
+    first = f"{jobs} failed. Full log: {', '.join(complete_logs)}"
     others, shown = failures[:-N_SHOWN], failures[-N_SHOWN:]
-    named = [f"{job.name}: {' '.join(map(str, job.logs))}" for job in others]
+    logs = {job: [*job.logs, *job.slurm_logs] for job in others}
+    named = [f"{job.name}: {' '.join(map(str, logs[job]))}" for job in others]
     return "\n\n".join(["\n".join([first, *named]), *map(_describe, shown)])
 
 
 def _describe(job: Failure) -> str:
     lines = [f"{job.name} failed.", *filter(None, [job.reason])]
-    endings = {log: last_lines(log) for log in job.logs}
-    # Another log is worth its lines only if the job's own has none.
-    told = next((log for log in job.logs if endings[log]), None)
-    lines += [_elsewhere(log, endings[log]) for log in job.logs if log != told]
+    logs = [*job.logs, *job.slurm_logs]
+    endings = {log: last_lines(log) for log in logs}
+    # SLURM's logs are worth their lines only if nothing else says why.
+    candidates = job.logs if job.is_clear else logs
+    told = next((log for log in candidates if endings[log]), None)
+    lines += [_elsewhere(log, endings[log]) for log in logs if log != told]
     if told is not None:
         lines += [f"The last lines of {told}:", *endings[told]]
     return "\n".join(lines)
@@ -185,12 +200,17 @@ def _elsewhere(log: Path, ending: Sequence[str]) -> str:
 
 def last_lines(log: Path, n: int = N_LINES) -> list[str]:
     """How a log ends; nothing if it is empty or not there."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _READ_BYTES))
-            text = file.read().decode(errors="replace").rstrip()
-    except OSError:
-        return []
+    text = ending(log)
     # What was written over in a terminal, such as a bar, does not count.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return lines[-n:] if text else []
+
+
+def ending(log: Path) -> str:
+    """The last 64 KB of a log: after a failure Snakemake adds dozens of lines."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _READ_BYTES))
+            return file.read().decode(errors="replace").rstrip()
+    except OSError:
+        return ""

@@ -1,6 +1,7 @@
 """What we add to the executor of SLURM's jobs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from snakemake.resources import Resource
 from vitproto.study import cluster, running_elsewhere, waiting
 from vitproto.study.failures import Errors
 from vitproto.study.resource_requests import Lack, Requests, lack_of
-from vitproto.study.slurm import NoAnswerError, missing_program, partitions
+from vitproto.study.slurm import NoAnswerError, missing_program
 
 
 def learn_from_failures(requests: Requests, errors: Errors) -> None:
@@ -35,15 +36,49 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
         for member in members:
             requests.note_failure(member.rule.name, member.wildcards_dict, lack)
             errors.note(member, said, aux_logs, short_of_memory=lack is Lack.MEMORY)
+        # SLURM uses no node that failed until it is well again. To leave it out for
+        # good, as the executor would, can leave out the only one with a GPU.
+        executor._failed_nodes.clear()
         report(executor, submitted, msg, **options)
 
     Executor.report_job_error = report_job_error
 
 
+def read_states(settings: Callable[[], Any]) -> None:
+    """Let the executor understand all states in which a job may end.
+
+    It waits for ever for one that ended as `CANCELLED by 1000`, which is what `sacct`
+    says, or as `PREEMPTED`, unless SLURM starts that again.
+
+    Args:
+        settings: those of the executor, once it has begun.
+    """
+    import snakemake_executor_plugin_slurm as plugin
+
+    query = plugin.query_job_status
+
+    async def query_job_status(*arguments: Any) -> tuple[dict[str, str] | None, Any]:
+        states, seconds = await query(*arguments)
+        if states is not None:
+            starts_again = not settings().no_requeue
+            states = {job: _known(said, starts_again) for job, said in states.items()}
+        return states, seconds
+
+    plugin.query_job_status = query_job_status
+
+
+def _known(state: str, starts_again: bool) -> str:
+    """A state as the executor knows it: `CANCELLED`."""
+    word = state.split()[0].rstrip("+") if state.strip() else state
+    if word == "REVOKED" or (word == "PREEMPTED" and not starts_again):
+        return "CANCELLED"
+    return word
+
+
 def take_numbers_of_profile(requests: Requests, settings: Any) -> None:
     """Let what a profile gives a rule stand for the plan's, and grow as that does.
 
-    Only numbers: an expression such as `480 * attempt` stays what it is.
+    Only values such as `480` and `8h`: an expression (`480 * attempt`) stays as it is.
 
     Args:
         requests: what jobs ask for.
@@ -55,10 +90,13 @@ def take_numbers_of_profile(requests: Requests, settings: Any) -> None:
     }
     for rule, found in settings._parsed_overwrite_resources.items():
         for key in asked.keys() & found.keys():
-            raw, (lack, evaluator) = str(found[key].raw), asked[key]
-            if raw.isdigit():
-                requests.given[lack][rule] = int(raw)
-                found[key] = Resource(key, evaluator, raw=raw)
+            (lack, evaluator), given = asked[key], found[key]
+            value = None if given.is_evaluable() else given.value
+            if str(given.raw).isdigit():  # which Snakemake takes for an expression
+                value = int(given.raw)
+            if isinstance(value, int):
+                requests.given[lack][rule] = value
+                found[key] = Resource(key, evaluator, raw=given.raw)
 
 
 def run_name(workflow: Any) -> str | None:
@@ -96,6 +134,8 @@ def refusals(jobs: Sequence[Any], workflow: Any, requests: Requests) -> list[str
             "slurm-array-jobs does not work: members of an array wait for the first "
             "one's output. Groups do the same, see profiles/slurm/config.yaml"
         ]
+    if unknown := _unknown_rules(workflow):
+        return unknown
     try:
         requests.most = _most(jobs, workflow.dag)
         items = submitted(jobs, workflow.dag)
@@ -112,33 +152,37 @@ def refusals(jobs: Sequence[Any], workflow: Any, requests: Requests) -> list[str
     return found
 
 
+def _unknown_rules(workflow: Any) -> list[str]:
+    """Rules that a profile gives resources, and that are none: perhaps misspelt."""
+    rules = [rule.name for rule in workflow.rules]
+    found = []
+    for name in workflow.resource_settings._parsed_overwrite_resources:
+        if name not in rules:
+            alike = get_close_matches(name, rules, n=1)
+            meant = f": did you mean {alike[0]}?" if alike else ""
+            found.append(f"set-resources of the profile names no rule: {name}{meant}")
+    return found
+
+
 def _most(jobs: Sequence[Any], dag: Any) -> dict[Lack, dict[str, int]]:
     """The minutes and megabytes that each rule's jobs may ask for, where known.
 
     Jobs of a group ask for the sum of their minutes, so each has a share.
     """
-    known = partitions()
     n_together: dict[str, int] = {}
     for job in jobs:
         group = dag.get_job_group(job)
         n_members = len(group.jobs) if group else 1
         name = job.rule.name
         n_together[name] = max(n_members, n_together.get(name, 1))
-    asked = {
-        job.rule.name: str(job.resources.get("slurm_partition") or "")
-        for job in jobs
-        if not job.is_local
-    }
+    asked = {job.rule.name: job.resources for job in jobs if not job.is_local}
     found: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
-    for rule, partition in asked.items():
-        names = partition.split(",") if partition else cluster.defaults(known)
-        takes = [known[name] for name in names if name in known]
-        minutes = [each.max_minutes for each in takes]
-        memory = [each.max_memory_mb for each in takes]
-        for lack, limits in ((Lack.TIME, minutes), (Lack.MEMORY, memory)):
-            if limits and None not in limits:
-                share = n_together[rule] if lack is Lack.TIME else 1
-                found[lack][rule] = max(1, max(limits) // share)
+    for rule, resources in asked.items():
+        partition, qos = resources.get("slurm_partition"), resources.get("qos")
+        if minutes := cluster.most_minutes(partition, qos):
+            found[Lack.TIME][rule] = max(1, minutes // n_together[rule])
+        if memory_mb := cluster.most_memory_mb(partition):
+            found[Lack.MEMORY][rule] = memory_mb
     return found
 
 
@@ -172,4 +216,11 @@ def jobs_left(jobs: Sequence[Any], workflow: Any, study: str) -> list[str]:
 def tell_why_jobs_wait(workflow: Any) -> None:
     """While all jobs only wait in SLURM's queue, say so now and then."""
     if workflow.executor_plugin.name == "slurm":
-        waiting.watch(lambda: run_name(workflow), logger.warning)
+        waiting.watch(
+            lambda: run_name(workflow), lambda: _awaited(workflow), logger.warning
+        )
+
+
+def _awaited(workflow: Any) -> int:
+    """How many jobs and groups of SLURM does a run wait for?"""
+    return sum(not job.is_local for job in [*workflow.scheduler.running])

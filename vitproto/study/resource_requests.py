@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from vitproto.study.failures import last_lines
+from vitproto.study.failures import ending
 from vitproto.study.jobs import GPU_STAGES, Job, study_jobs
 from vitproto.study.plan import Cost, estimator
 
@@ -137,7 +137,7 @@ def lack_of(said: str, logs: Sequence[Path]) -> Lack:
         case "OUT_OF_MEMORY":
             return Lack.MEMORY
         case "FAILED":
-            ends = "\n".join(line for log in logs for line in last_lines(log))
+            ends = "\n".join(map(ending, logs))
             return Lack.MEMORY if _KILLED.search(ends) else Lack.NOTHING
     return Lack.NOTHING
 

@@ -84,7 +84,7 @@ def refusals(
     named = ", ".join(f"{job} ({makes})" for job, makes in found)
     return [
         f"jobs of an earlier run still make the same files: {named}: wait until "
-        "squeue shows them no more, or cancel them: "
+        "squeue no longer lists them, or cancel them: "
         f"scancel {' '.join(job for job, _ in found)}"
     ]
 

@@ -4,7 +4,8 @@ import getpass
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -55,8 +56,21 @@ class Partition:
     max_minutes: int | None
     """The longest time that a job may ask for; None if there is no limit."""
     max_memory_mb: int | None
-    """The memory of its largest node; None if SLURM does not know."""
-    is_default: bool
+    """What a job may ask for on one node: of the largest, or less by a limit; None if
+    SLURM does not know."""
+    is_default: bool = False
+    qos: str | None = None
+    """The quality of service whose limits all its jobs have."""
+    allowed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Which alone it takes, by what: `account`, `qos`. Nothing for what it does not
+    choose by."""
+    denied: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Likewise, which it does not take."""
+
+    def takes(self, kind: str, name: str) -> bool:
+        """Does it take jobs of an account or a quality of service?"""
+        is_allowed = kind not in self.allowed or name in self.allowed[kind]
+        return is_allowed and name not in self.denied.get(kind, ())
 
 
 @cache
@@ -72,14 +86,44 @@ def partitions() -> dict[str, Partition]:
     for line in lines:
         said = dict(word.split("=", 1) for word in line.split() if "=" in word)
         if name := said.get("PartitionName"):
+            limits = [memory.get(name), _number(said.get("MaxMemPerNode", ""))]
             found[name] = Partition(
                 name=name,
                 state=said.get("State", "UP"),
                 max_minutes=_minutes(said.get("MaxTime", "UNLIMITED")),
-                max_memory_mb=memory.get(name),
+                max_memory_mb=min(filter(None, limits), default=None),
                 is_default=said.get("Default") == "YES",
+                qos=None if said.get("QoS", "N/A") == "N/A" else said["QoS"],
+                allowed=_chosen(said, "Allow"),
+                denied=_chosen(said, "Deny"),
             )
     return found
+
+
+def _chosen(said: Mapping[str, str], word: str) -> dict[str, frozenset[str]]:
+    """`AllowAccounts=a,b AllowQos=ALL` as a mapping."""
+    keys = {"account": f"{word}Accounts", "qos": f"{word}Qos"}
+    return {
+        kind: frozenset(said[key].split(","))
+        for kind, key in keys.items()
+        if said.get(key, "ALL") not in ("ALL", "(null)", "")
+    }
+
+
+@cache
+def minutes_of_qos() -> dict[str, int]:
+    """The longest time of a job by quality of service, where it has a limit."""
+    try:
+        said = ask("sacctmgr", "-nP", "show", "qos", "format=Name,MaxWall")
+    except NoAnswerError:  # without accounting there are none
+        return {}
+    rows = [line.split("|") for line in said.splitlines() if "|" in line]
+    limits = {name: _minutes(limit) for name, limit, *_ in rows}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def _minutes(duration: str) -> int | None:
