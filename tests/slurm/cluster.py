@@ -56,8 +56,8 @@ PartitionName=short Nodes=localhost MaxTime=2
 PartitionName=broken Nodes=localhost State=DOWN
 """
 
-# What `sacct` says where there is accounting, which wants a data base: it adds by whom a
-# job was cancelled.
+# What `sacct` says where there is accounting, which wants a data base: it adds by whom
+# a job was cancelled.
 SACCT = """#!/bin/sh
 case "$*" in
 *JobIdRaw*) ;;
