@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vitproto.cli import PROJECT
 from vitproto.study import on_slurm
 from vitproto.study.resource_requests import Lack
 from vitproto.study.slurm import Partition
@@ -84,9 +85,10 @@ def test_the_executor_learns_states_in_words_that_it_knows(monkeypatch, no_reque
 
 
 def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
-    given = {"fit_pca": {}, "fit_kmean": {}, "zzz": {}}
+    """Those of the other kind of study are no mistakes."""
+    given = {"fit_pca": {}, "train_probes": {}, "fit_kmean": {}, "zzz": {}}
     workflow = SimpleNamespace(
-        rules=[SimpleNamespace(name=name) for name in ("fit_pca", "fit_kmeans")],
+        basedir=PROJECT,
         resource_settings=SimpleNamespace(_parsed_overwrite_resources=given),
     )
     assert on_slurm._unknown_rules(workflow) == [
