@@ -56,6 +56,7 @@ def programs(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PATH", str(folder))
     slurm.partitions.cache_clear()
     slurm.minutes_of_qos.cache_clear()
+    slurm.defaults_of_user.cache_clear()
     install(folder, "sbatch", SBATCH)
     install(folder, "sinfo", SINFO)
     install(folder, "scontrol", PARTITIONS)
@@ -280,6 +281,23 @@ def test_limits_of_which_a_test_of_sbatch_says_nothing_are_read(
     )
     install(programs, "sbatch", "exit 0")
     assert refusals([request(**asks)], profiles) == ([said] if said else [])
+
+
+def test_what_slurm_takes_for_jobs_that_do_not_say_counts_too(programs, profiles):
+    install(programs, "scontrol", LIMITS)
+    install(
+        programs,
+        "sacctmgr",
+        'case "$*" in *"show qos"*) echo "hour|01:00:00";; '
+        '*withassoc*|*-s*) echo "poor|rich|"; echo "poor|poor|hour";; esac',
+    )
+    install(programs, "sbatch", "exit 0")
+    assert slurm.defaults_of_user() == ("poor", "hour")
+    (said,) = refusals([request("mine")], profiles)
+    assert said.startswith("the partition mine takes no jobs of the account poor: ")
+    (said,) = refusals([request("small", runtime="61")], profiles)
+    assert "ask for 61 minutes, but the QOS hour allows 60: " in said
+    assert refusals([request("small", runtime="60")], profiles) == []
 
 
 def test_a_limit_of_a_qos_is_not_taken_for_one_of_a_partition(programs, profiles):

@@ -71,6 +71,14 @@ def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
     assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
 
 
+def test_a_memory_that_cannot_be_written_is_no_more_than_forgotten(file, tmp_path):
+    (tmp_path / "d").mkdir()
+    known = Digests(tmp_path / "d")
+    known.note_images("sum:1:2", "sum:1:3")
+    known.save()
+    assert Digests(tmp_path / "d").of_images("sum:1:2") is None
+
+
 def test_what_images_hold_is_remembered_until_it_is_in_doubt(tmp_path):
     known = Digests(tmp_path / "d")
     known.note_images("sum:1:2", "sum:1:3")

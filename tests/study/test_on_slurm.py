@@ -8,7 +8,7 @@ import pytest
 from vitproto.cli import PROJECT
 from vitproto.study import on_slurm
 from vitproto.study.resource_requests import Lack
-from vitproto.study.slurm import Partition
+from vitproto.study.slurm import Partition, UserDefaults
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,8 @@ def known(monkeypatch):
     monkeypatch.setattr(on_slurm.cluster, "partitions", lambda: found)
     of_qos = {"brief": 60, "endless": 9000}
     monkeypatch.setattr(on_slurm.cluster, "minutes_of_qos", lambda: of_qos)
+    of_user = UserDefaults("poor", None)
+    monkeypatch.setattr(on_slurm.cluster, "defaults_of_user", lambda: of_user)
 
 
 def job(rule, partition="", **others):

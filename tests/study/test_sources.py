@@ -1,10 +1,13 @@
-"""Which files decide what a stage reads of an encoder."""
+"""Which files decide what a stage reads of an encoder or a data set."""
+
+import shutil
 
 import pytest
 
 from vitproto.study.digests import Digests
 from vitproto.study.origins import ABSENT
-from vitproto.study.sources import files_of_encoder, of_encoder
+from vitproto.study.raw_files import Places
+from vitproto.study.sources import files_of_encoder, of_encoder, of_list
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,52 @@ def test_an_encoder_that_is_not_here_is_said(tmp_path):
     folder, weights = of_encoder("clip", encoder)
     assert folder.what == f"the encoder clip (model: local-dir:{tmp_path})"
     assert weights.digests(Digests(tmp_path / "d")) == {"w.pt": ABSENT}
+
+
+def make_birds(folder):
+    """A data set in the layout of CUB-200-2011, as far as lists are made of it."""
+    (folder / "images").mkdir(parents=True)
+    for text in ("images.txt", "train_test_split.txt"):
+        (folder / text).write_text("1 a.jpg")
+
+
+def digests(root, known):
+    dataset = {"layout": "cub200", "root": str(root)}
+    return {
+        name: digest
+        for each in of_list("birds", dataset)
+        for name, digest in each.digests(known).items()
+    }
+
+
+WHERE = "where the images of birds lie in its root"
+
+
+def test_a_list_counts_where_in_its_root_images_lie_and_not_where_the_root_is(tmp_path):
+    """Its paths are below the root."""
+    known = Digests(tmp_path / "digests.json")
+    make_birds(tmp_path / "birds/CUB_200_2011")
+    before = digests(tmp_path / "birds", known)
+    assert {"images.txt of birds", "train_test_split.txt of birds", WHERE} == {*before}
+    shutil.move(tmp_path / "birds", tmp_path / "elsewhere")
+    assert digests(tmp_path / "elsewhere", known) == before
+    inner = digests(tmp_path / "elsewhere/CUB_200_2011", known)
+    assert {name for name in before if before[name] != inner[name]} == {WHERE}
+    make_birds(tmp_path / "elsewhere")  # beside the other, and it comes first
+    assert digests(tmp_path / "elsewhere", known) == inner
+
+
+def test_a_list_of_scenes_counts_where_in_its_root_they_lie(tmp_path):
+    known = Digests(tmp_path / "digests.json")
+    top = tmp_path / "scenes/ADEChallengeData2016"
+    for part in ("images", "annotations"):
+        for split in ("training", "validation"):
+            (top / part / split).mkdir(parents=True)
+    (top / "sceneCategories.txt").write_text("a b")
+
+    def where(root):
+        found = of_list("scenes", {"layout": "ade20k", "root": str(root)})
+        (place,) = (each for each in found if isinstance(each, Places))
+        return place.digests(known)
+
+    assert where(top) != where(top.parent)

@@ -248,6 +248,45 @@ def test_touch_is_refused_and_changes_nothing(workdir):
     assert in_dry_run(workdir) == before
 
 
+def test_leaving_out_rules_is_refused_and_changes_nothing(workdir):
+    before = in_dry_run(workdir)
+    only = ("results/tiny/map_table.md", "--allowed-rules", "tabulate_map")
+    shown = snakemake(workdir, *only, *EVERYTHING)
+    assert shown.returncode != 0
+    assert "--allowed-rules leaves out jobs without which nobody" in shown.stdout
+    assert in_dry_run(workdir) == before
+
+
+def remove_a_picture(workdir):
+    next((workdir / FEATURES).rglob("*.png")).unlink()
+
+
+def change_a_drawn_label(workdir):
+    labels = "results/data/tiny_birds/**/image_attribute_labels.txt"
+    (file,) = workdir.glob(labels)
+    first, *others = file.read_text().splitlines()
+    words = first.split()
+    words[2] = "1" if words[2] == "0" else "0"
+    file.write_text("\n".join([" ".join(words), *others, ""]))
+
+
+def test_what_lies_in_a_folder_that_a_job_made_counts(workdir):
+    before = in_dry_run(workdir)
+    change_a_drawn_label(workdir)
+    status, said = find_stale(workdir)
+    assert status == 1
+    assert "draw_demo_birds 1: results/data/tiny_birds is not as it was made" in said
+    assert in_dry_run(workdir) == before  # tables are those of what was drawn
+    remove_a_picture(workdir)
+    said = find_stale(workdir)[1]
+    assert f"show_features 1: {FEATURES} is not as it was made" in said
+    # What needs the drawing again has it drawn again.
+    both = Counter(["show_features", "draw_demo_birds"])
+    assert in_dry_run(workdir) == before + both
+    fix_the_label_loader(workdir)
+    assert in_dry_run(workdir).keys() >= {"draw_demo_birds", "read_traits"}
+
+
 def exchange_two_charts(workdir):
     rules = workdir / "workflow/rules/report.smk"
     chart, layers = (

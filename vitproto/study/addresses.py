@@ -41,6 +41,7 @@ def of_activations(config: Config, dataset: str, encoder: str) -> str:
 def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
     """What the configuration says of a family's scores, in a few digits."""
     methods = config["methods"]
+    is_trained = family.method in methods["saes"]
     said = {
         "scored": of_activations(config, config["dataset"], family.encoder),
         "fitted": of_activations(config, config["fit_dataset"], family.encoder),
@@ -49,7 +50,7 @@ def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
         "kmeans": methods["kmeans"] if family.method.startswith("kmeans") else None,
         "sae": methods["saes"].get(family.method),
         "imported": Path(methods["imported"].get(family.method, "")).name,
-        "held_out": config["held_out"],
+        "held_out_every": config["held_out"]["every"] if is_trained else None,
     }
     return _digits(said)
 

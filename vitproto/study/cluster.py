@@ -17,6 +17,7 @@ from vitproto.study.slurm import (
     NoAnswerError,
     Partition,
     ask,
+    defaults_of_user,
     minutes_of_qos,
     nodes_that_work,
     partitions,
@@ -210,7 +211,7 @@ def most_minutes(partition: str | None, qos: str | None) -> int | None:
         partition: the partition that it asks for, several with commas, or none.
         qos: the quality of service.
     """
-    of_qos = minutes_of_qos()
+    of_qos, qos = minutes_of_qos(), qos or defaults_of_user().qos
     found = []
     for each in _partitions(partition):
         # SLURM goes by the partition's own QOS before that of the job.
@@ -254,7 +255,7 @@ def _refusal(request: Request, profiles: Path) -> _Refusal | None:
     account = next(iter(_names(request.account)), None) or _guessed_account()
     return (
         _too_much(request, profiles)
-        or _unwelcome(request, account, profiles)
+        or _unwelcome(request, account or defaults_of_user().account, profiles)
         or _refused(request, account, profiles)
     )
 
@@ -265,7 +266,7 @@ def _too_much(request: Request, profiles: Path) -> _Refusal | None:
     SLURM takes such a job on most clusters, and never starts it.
     """
     names = " or ".join(each.name for each in _partitions(request.partition))
-    qos = _setting(request, "qos")
+    qos = _setting(request, "qos") or defaults_of_user().qos
     limits = (
         ("runtime", "minutes", most_minutes(request.partition, qos)),
         ("mem_mb", "MB of memory", most_memory_mb(request.partition)),
@@ -277,7 +278,9 @@ def _too_much(request: Request, profiles: Path) -> _Refusal | None:
         rules = request.rule.split(" and ")
         where = _where(profiles, key, asked, rules)
         allows = f"the partition {names} allows {most}"
-        if key == "runtime" and most != most_minutes(request.partition, None):
+        of_qos = minutes_of_qos().get(qos) if key == "runtime" else None
+        of_partitions = [each.max_minutes for each in _partitions(request.partition)]
+        if most == of_qos and of_qos not in of_partitions:
             allows = f"the QOS {qos} allows {most}"
             where += f", or {_where(profiles, 'qos', qos)}"
         said = f"jobs of {_RULES} ask for {asked} {unit}, but {allows}: change {where}"
@@ -293,7 +296,8 @@ def _unwelcome(
     SLURM takes such a job on many clusters, and never starts it.
     """
     found = _partitions(request.partition)
-    for kind, name in (("account", account), ("qos", _setting(request, "qos"))):
+    qos = _setting(request, "qos") or defaults_of_user().qos
+    for kind, name in (("account", account), ("qos", qos)):
         if name and found and not any(each.takes(kind, name) for each in found):
             key = "slurm_account" if kind == "account" else kind
             names = " or ".join(each.name for each in found)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 
@@ -86,13 +86,17 @@ class Digests:
             self._images[look] = content
 
     def save(self) -> None:
-        """Remember what was found, if anything is new, beside results that exist."""
-        if self._changed and self._path.parent.is_dir():
-            files = [[name, known] for name, known in sorted(self._found.items())]
-            with whole_file(self._path, shared=True) as partial:
-                text = json.dumps({"files": files, "images": self._images})
-                partial.write_text(text, encoding="utf-8")
-            self._changed = False
+        """Remember what was found, if anything is new, beside results that exist.
+
+        Where that cannot be written, files are read again another time.
+        """
+        if not self._changed or not self._path.parent.is_dir():
+            return
+        files = [[name, known] for name, known in sorted(self._found.items())]
+        text = json.dumps({"files": files, "images": self._images})
+        with suppress(OSError), whole_file(self._path, shared=True) as partial:
+            partial.write_text(text, encoding="utf-8")
+        self._changed = False
 
 
 def _now(file: Path) -> _Stat | None:

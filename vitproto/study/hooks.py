@@ -34,6 +34,11 @@ def check_before_first_job(
                 "--touch would call results fresh that today's code and settings did "
                 "not make: run without it"
             )
+        if workflow.dag_settings.allowed_rules:
+            problems.append(
+                "--allowed-rules leaves out jobs without which nobody can tell what is "
+                "due: name the results that you want, or use --until"
+            )
         if not Path("scripts").is_dir():
             problems.append(
                 f"{Path.cwd()} holds no scripts/: run where the Snakefile lies, "

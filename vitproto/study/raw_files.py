@@ -83,6 +83,21 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where parts of a data set lie below its root, wherever that is."""
+
+    what: str
+    """What messages call them: `where the images of birds lie in its root`."""
+    root: Path
+    parts: tuple[Path, ...]
+
+    def digests(self, known: Digests) -> dict[str, str]:
+        """One digest of their paths relative to the root."""
+        places = "\n".join(os.path.relpath(part, self.root) for part in self.parts)
+        return {self.what: hashlib.sha256(os.fsencode(places)).hexdigest()}
+
+
+@dataclass(frozen=True)
 class Contents:
     """Every file below a folder, by content."""
 

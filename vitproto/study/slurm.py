@@ -122,6 +122,28 @@ def minutes_of_qos() -> dict[str, int]:
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
+class UserDefaults(NamedTuple):
+    """What SLURM takes for a job that does not say; None where it does not know."""
+
+    account: str | None
+    qos: str | None
+
+
+@cache
+def defaults_of_user() -> UserDefaults:
+    """The account and the quality of service of the user's jobs that name none."""
+    asked = "format=DefaultAccount,Account,DefaultQOS"
+    try:
+        said = ask("sacctmgr", "-nP", "show", "user", getpass.getuser(), asked, "-s")
+    except NoAnswerError:  # without accounting there are none
+        return UserDefaults(None, None)
+    for line in said.splitlines():
+        default, account, qos, *_ = [*line.split("|"), "", ""]
+        if default and default == account:
+            return UserDefaults(default, qos or None)
+    return UserDefaults(None, None)
+
+
 def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 

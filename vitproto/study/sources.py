@@ -10,7 +10,15 @@ from typing import Any
 
 from vitproto.activations.fetched import HUB, RANDOM
 from vitproto.data import ade20k_layout, cub200_layout
-from vitproto.study.raw_files import Absent, Contents, Files, Images, Names, RawFiles
+from vitproto.study.raw_files import (
+    Absent,
+    Contents,
+    Files,
+    Images,
+    Names,
+    Places,
+    RawFiles,
+)
 
 Dataset = Mapping[str, Any]
 
@@ -31,8 +39,14 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
         return [_absent(name, dataset)]
     if dataset["layout"] == "image_folder":
         return [Names(f"the names in {name}", root)]
+    # Lists hold paths below the root.
+    where = f"where the images of {name} lie in its root"
     if dataset["layout"] == "cub200":
-        return _cub200_files(name, root, "images.txt", "train_test_split.txt")
+        texts = _cub200_files(name, root, "images.txt", "train_test_split.txt")
+        if not texts:
+            return []
+        images = cub200_layout.find_layout(root).images
+        return [*texts, Places(where, root, tuple(images.values()))]
     top = _ade20k_top(root)
     if top is None:
         return []
@@ -40,7 +54,7 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
         Names(f"the names in {name}/{part}", top / part) for part in _ADE20K_FOLDERS
     ]
     scenes = ("sceneCategories.txt of " + name, top / "sceneCategories.txt")
-    return [*folders, Files((scenes,))]
+    return [*folders, Files((scenes,)), Places(where, root, (top,))]
 
 
 def of_traits(name: str, dataset: Dataset) -> list[RawFiles]:

@@ -7,7 +7,9 @@ own job and of every job above it. So whatever happens to a run, what it left un
 found again.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -203,14 +205,28 @@ def _is_whole(result: Path) -> bool:
 
 
 def content_of(result: Path, digests: Digests) -> str:
-    """What a result holds: a digest; of a large file its size, of a folder nothing."""
+    """What a result holds: a digest; of a large file its size."""
     try:
         size = result.stat().st_size
         if result.is_dir():
-            return ""
+            return _content_of_folder(result, digests)
         return digests.of(result) if size <= READ_WHOLE_BYTES else f"{size} bytes"
     except FileNotFoundError:  # since it was looked for, while a run goes on
         return "nothing"
+
+
+def _content_of_folder(folder: Path, digests: Digests) -> str:
+    """Names and contents of the files of a result, but for what is hidden."""
+    names = {
+        os.path.join(os.path.relpath(at, folder), name)
+        for at, _, names in os.walk(folder)
+        for name in names
+    }
+    text = hashlib.sha256()
+    for name in sorted(names):
+        if not any(part.startswith(".") and part != "." for part in Path(name).parts):
+            text.update(os.fsencode(f"{name}\0{digests.of(folder / name)}\n"))
+    return text.hexdigest()
 
 
 def origin_of_job(
