@@ -84,6 +84,7 @@ def record(root, path):
     """What a shard says of its images."""
     names = sorted(str(file.relative_to(root)) for file in root.rglob("*.jpg"))
     with h5py.File(path, "w") as file:
+        file["image_ids"] = [str(i) for i in range(len(names))]
         write_image_digests(file, [sha256_of(root / name) for name in names])
 
 
@@ -145,6 +146,25 @@ def test_a_shard_that_says_nothing_of_its_images_does_not_vouch(root, tmp_path):
     assert images.recorded_in(tmp_path / "nothing.h5") is None
     h5py.File(tmp_path / "shard.h5", "w").close()
     assert images.recorded_in(tmp_path / "shard.h5") is None
+
+
+def test_images_that_changed_are_named(root, tmp_path):
+    shard = tmp_path / "shard.h5"
+    record(root, shard)
+    (images,) = shards(root, 1)
+    look_again()
+    assert images.unlike(shard) == []
+    os.utime(root / "a/0.jpg", (1e9, 1e9))
+    (root / "a/1.jpg").unlink()
+    (root / "b/0.jpg").write_text("another, longer one")
+    look_again()
+    assert images.unlike(shard) == ["a/1.jpg (gone)", "b/0.jpg"]
+    # A shard of other images cannot tell.
+    listed = images.images.read_text().splitlines()
+    images.images.write_text("\n".join([*listed[:-2], listed[-1], ""]))
+    look_again()
+    assert images.unlike(shard) == []
+    assert images.unlike(tmp_path / "none.h5") == []
 
 
 def test_names_count_by_name_alone(root, known):

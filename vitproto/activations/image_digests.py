@@ -32,3 +32,12 @@ def read_image_digests(path: Path) -> list[bytes] | None:
             return image_digests_in(file)
     except (OSError, RuntimeError):
         return None
+
+
+def read_image_ids(path: Path) -> list[str]:
+    """The images of a shard, in its order; none where it cannot be read."""
+    try:
+        with h5py.File(path, locking=False) as file:
+            return file["image_ids"].asstr()[:].tolist()
+    except (OSError, RuntimeError, KeyError):
+        return []

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from vitproto.activations.image_digests import read_image_digests
+from vitproto.activations.image_digests import read_image_digests, read_image_ids
 from vitproto.activations.sharding import shard_range
 from vitproto.files import sha256_of
 from vitproto.progress import progress_bar
@@ -159,6 +159,28 @@ class Images:
             return None
         return None if None in found.values() else _sum_of_contents(found, recorded)
 
+    def unlike(self, shard: Path) -> list[str]:
+        """The images, by path, that hold something else than a shard was recorded from.
+
+        All are read. Nothing is said if the shard does not tell, or has other images.
+        """
+        found, recorded = self._stats(), read_image_digests(shard)
+        if found is None or recorded is None or read_image_ids(shard) != self._ids():
+            return []
+        names = []
+        with progress_bar(len(found), "images compared") as progress:
+            for (path, stat), digest in zip(found.items(), recorded, strict=True):
+                if stat is None:
+                    names.append(f"{path} (gone)")
+                elif _content(self.root / path, stat) != digest:
+                    names.append(path)
+                progress.update()
+        return names
+
+    def _ids(self) -> list[str]:
+        ids = _listed(self.images, "image_id")
+        return [ids[i] for i in shard_range(len(ids), self.i_shard, self.n_shards)]
+
     def _stats(self) -> "_Stats | None":
         return _stats_of_images(self.root, self.images, self.i_shard, self.n_shards)
 
@@ -197,7 +219,7 @@ def _stats_of_images(
 ) -> _Stats | None:
     if not root.is_dir() or not any(root.iterdir()) or not images.is_file():
         return None
-    paths = _listed_paths(images)
+    paths = _listed(images, "path")
     if len(paths) < n_shards:
         return None
     found = {}
@@ -216,10 +238,10 @@ def _sha256(text: str) -> bytes:
 
 
 @cache
-def _listed_paths(images: Path) -> Sequence[str]:
-    """The column `path` of a list of images."""
+def _listed(images: Path, column: str) -> Sequence[str]:
+    """A column of a list of images."""
     with images.open(encoding="utf-8", newline="") as file:
-        return [row["path"] for row in csv.DictReader(file)]
+        return [row[column] for row in csv.DictReader(file)]
 
 
 class _Listing(NamedTuple):
@@ -266,5 +288,5 @@ def _walk(root: str, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str,
 
 def look_again() -> None:
     """Forget what the disk looked like, since it may have changed."""
-    for looked in (_listed_paths, _list, _look_of_images):
+    for looked in (_listed, _list, _look_of_images):
         looked.cache_clear()

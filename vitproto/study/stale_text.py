@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from vitproto.study.origins import earlier, seen_below
-from vitproto.study.staleness import Due, Job, Verdict
+from vitproto.study.staleness import Due, Job, Verdict, images_of
 
 N_CHANGES = 10
 """How many are shown of a result: another version of a package can change many."""
@@ -39,7 +39,8 @@ def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:
     n_made = _n_files(jobs, {*range(len(jobs))} - verdict.missing)
     lines = [f"{_n_files(jobs, stale)} of {n_made} results are stale."]
     for places, changes in _alike(jobs, verdict.changed):
-        lines += ["", _name(jobs, places), *_some(changes)]
+        names = [name for i in places for name in _unlike(jobs[i], changes)]
+        lines += ["", _name(jobs, places), *_some(changes), *_some(names, indent=8)]
     # What is made of these needs no reasons of its own.
     said = {
         seen_below(change, jobs[i].name)
@@ -127,10 +128,17 @@ def _alike(
     return [(places, sentences) for (_, sentences), places in found.items()]
 
 
-def _some(changes: Sequence[str]) -> list[str]:
-    lines = [f"    {change}" for change in changes[:N_CHANGES]]
-    if len(changes) > N_CHANGES:
-        lines.append(f"    and {len(changes) - N_CHANGES} more")
+def _unlike(job: Job, changes: Sequence[str]) -> Iterable[str]:
+    """The names of images that changed, if any did since a job recorded them."""
+    for images in images_of(job):
+        if any(change.startswith(f"{images.what} ") for change in changes):
+            yield from images.unlike(job.outputs[0])
+
+
+def _some(sentences: Sequence[str], indent: int = 4) -> list[str]:
+    lines = [" " * indent + sentence for sentence in sentences[:N_CHANGES]]
+    if len(sentences) > N_CHANGES:
+        lines.append(" " * indent + f"and {len(sentences) - N_CHANGES} more")
     return lines
 
 
