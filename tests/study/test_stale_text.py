@@ -47,7 +47,7 @@ def recorded(tmp_path) -> Job:
 def names_said(job: Job, change: str) -> list[str]:
     look_again()
     said = describe_stale([job], Verdict(changed={0: (change,)}))
-    _, rule, sentence, *names = said.splitlines()[1:]
+    _, _rule, sentence, *names = said.splitlines()[1:]
     assert sentence == f"    {change}"
     return [name.removeprefix("        ") for name in names]
 
