@@ -126,6 +126,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
                 *("evaluate_saes", "score_images", "show_features"),
                 *("label_patches", "train_probes", "evaluate_probes"),
                 *("find_class_directions", "find_class_latents"),
+                "find_stale",  # no stage: it reads images to name those that changed
                 "suppress_latents",
             },
         ),
