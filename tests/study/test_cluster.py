@@ -88,6 +88,7 @@ def profiles(tmp_path) -> Path:
         "    runtime: 480 * attempt\n"
         "  fit_random: *long\n"
         "  score_images: {runtime: 240 * attempt}\n"
+        "  show_features: {mem: 30G}\n"
     )
     return folder
 
@@ -249,6 +250,11 @@ echo "PartitionName=own Default=NO MaxTime=UNLIMITED State=UP QoS=hour DenyQos=s
             {"partition": "small", "mem_mb": "8001"},
             "jobs of fit_sae ask for 8001 MB of memory, but the partition small allows "
             "8000: change mem_mb in profiles/slurm/config.yaml, line 7",
+        ),
+        (
+            {"partition": "small", "rule": "show_features", "mem_mb": "30000"},
+            "jobs of show_features ask for 30000 MB of memory, but the partition small "
+            "allows 8000: change mem_mb in profiles/slurm/config.yaml, line 13",
         ),
         (
             {"partition": "mine", "account": "nobody"},

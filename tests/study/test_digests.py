@@ -11,6 +11,9 @@ from vitproto.study.digests import Digests
 
 OLD_NS = time.time_ns() - 10**12
 
+LOOK, OTHER_LOOK, CONTENT = (f"sum:{'a' * 64}:{n * 64}" for n in "012")
+BAD_SUM = f'{{"files": [], "images": {{"{LOOK}": "gone"}}}}'
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -65,32 +68,36 @@ def test_a_file_that_was_just_written_is_read_again(file, tmp_path):
     assert known.of(file) == hashlib.sha256(b"abd").hexdigest()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": [[1]], "images": {}}', "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"files": [[1]], "images": {}}', "{}", BAD_SUM]
+)
 def test_a_damaged_memory_is_no_more_than_forgotten(file, tmp_path, text):
     (tmp_path / "d").write_text(text)
-    assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()
+    known = Digests(tmp_path / "d")
+    assert known.of(file) == hashlib.sha256(b"abc").hexdigest()
+    assert known.of_images(LOOK) is None
 
 
 def test_a_memory_that_cannot_be_written_is_no_more_than_forgotten(file, tmp_path):
     (tmp_path / "d").mkdir()
     known = Digests(tmp_path / "d")
-    known.note_images("sum:1:2", "sum:1:3")
+    known.note_images(LOOK, CONTENT)
     known.save()
-    assert Digests(tmp_path / "d").of_images("sum:1:2") is None
+    assert Digests(tmp_path / "d").of_images(LOOK) is None
 
 
 def test_what_images_hold_is_remembered_until_it_is_in_doubt(tmp_path):
     known = Digests(tmp_path / "d")
-    known.note_images("sum:1:2", "sum:1:3")
-    known.note_images("sum:1:4", "sum:1:3")
+    known.note_images(LOOK, CONTENT)
+    known.note_images(OTHER_LOOK, CONTENT)
     known.save()
     again = Digests(tmp_path / "d")
-    assert again.of_images("sum:1:2") == again.of_images("sum:1:4") == "sum:1:3"
-    assert again.of_images("sum:1:3") is None
-    again.note_images("sum:1:2", None)
-    again.note_images("sum:1:2", None)
+    assert again.of_images(LOOK) == again.of_images(OTHER_LOOK) == CONTENT
+    assert again.of_images(CONTENT) is None
+    again.note_images(LOOK, None)
+    again.note_images(LOOK, None)
     again.save()
-    assert Digests(tmp_path / "d").of_images("sum:1:2") is None
+    assert Digests(tmp_path / "d").of_images(LOOK) is None
 
 
 def test_a_file_that_is_changed_and_changed_back_meanwhile_is_found(file, tmp_path):

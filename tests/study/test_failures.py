@@ -217,8 +217,8 @@ def test_of_a_limit_of_submissions_it_is_said_what_to_lower():
     )
     assert reason(said) == (
         "SLURM rejected it: sbatch: error: QOSMaxSubmitJobPerUserLimit: lower `jobs` "
-        "in profiles/slurm/config.yaml to what you may submit at once, and run the "
-        "same command again"
+        "in profiles/slurm/config.yaml below your submission limit, and run the same "
+        "command again"
     )
 
 

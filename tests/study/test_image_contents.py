@@ -198,3 +198,12 @@ def test_notes_that_contradict_each_other_send_to_the_images(birds, reads):
         assert images.read(birds.digests) == after[0].origin.files[WHAT]
     remember(before, birds.digests)
     assert birds.digests.of_images(images.look()) == before[0].origin.files[WHAT]
+
+
+def test_a_note_that_says_no_digest_of_images_is_not_believed(birds, reads):
+    (note,) = birds.record(n_shards=1)
+    (images,) = birds.images(1)
+    for damaged in ("gone", "sum:1:2", 7):
+        origin = replace(note.origin, files={WHAT: damaged})
+        remember([replace(note, origin=origin)], birds.digests)
+        assert birds.digests.of_images(images.look()) is None

@@ -7,7 +7,8 @@ import pytest
 
 from vitproto.cli import PROJECT
 from vitproto.study import on_slurm
-from vitproto.study.resource_requests import Lack
+from vitproto.study.failures import Errors
+from vitproto.study.resource_requests import Lack, Requests
 from vitproto.study.slurm import Partition, UserDefaults
 
 
@@ -98,3 +99,35 @@ def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
         "fit_kmeans?",
         "set-resources of the profile names no rule: zzz",
     ]
+
+
+@pytest.mark.parametrize(("asked", "left"), [(None, set()), ("n7", {"n1", "n7"})])
+def test_a_node_that_failed_is_not_left_out_unless_the_user_leaves_some_out(
+    monkeypatch, asked, left
+):
+    """It may be the only one with a GPU, and SLURM knows when it is back."""
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
+    reported = []
+    monkeypatch.setattr(
+        plugin.Executor, "report_job_error", lambda *arguments: reported.append(1)
+    )
+    requests = object.__new__(Requests)
+    requests._lacked = {}
+    on_slurm.learn_from_failures(requests, Errors())
+    settings = SimpleNamespace(exclude_failed_nodes=asked)
+    executor = SimpleNamespace(
+        workflow=SimpleNamespace(executor_settings=settings),
+        _failed_nodes={"n1", *([asked] if asked else [])},
+    )
+    failed = job("fit_pca")
+    failed.jobid, failed.log, failed.wildcards_dict = 1, [], {}
+    failed.is_group = lambda: False
+    said = "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'"
+    plugin.Executor.report_job_error(executor, SimpleNamespace(job=failed), said)
+    assert (executor._failed_nodes, reported) == (left, [1])
+
+
+def test_jobs_of_another_cluster_are_not_looked_for_in_this_one_s_queue():
+    jobs = [job("fit_pca"), job("tabulate_map"), job("fit_sae", clusters="far")]
+    running = SimpleNamespace(scheduler=SimpleNamespace(running=jobs))
+    assert on_slurm._awaited(running) == 1

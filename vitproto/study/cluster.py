@@ -77,12 +77,10 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
         items: jobs and groups of Snakemake, of which none has begun.
         retries: how often they are tried again.
     """
-    others = ("cluster", "clusters", "slurm_cluster")
     found: dict[tuple, set[str]] = {}
     for item in _at_each_try(items, retries):
         resources = item.resources
-        # What another cluster has cannot be asked here.
-        if any(resources.get(key) for key in others):
+        if is_elsewhere(item):
             continue
         members = item.jobs if item.is_group() else [item]
         partition = resources.get("slurm_partition")
@@ -101,6 +99,12 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
         Request(" and ".join(sorted(rules)), *about) for about, rules in found.items()
     ]
     return sorted(requests, key=str)
+
+
+def is_elsewhere(item: Any) -> bool:
+    """Does a job go to another cluster, of which nothing can be asked here?"""
+    keys = ("cluster", "clusters", "slurm_cluster")
+    return any(item.resources.get(key) for key in keys)
 
 
 def _at_each_try(items: Iterable[Any], retries: int) -> Iterator[Any]:
@@ -417,7 +421,8 @@ def _lines_of_rules(file: Path, key: str, rules: Sequence[str]) -> list[int]:
     for name, of_rules in _entries(yaml.compose(file.read_text(encoding="utf-8"))):
         if name == "set-resources":
             for rule, settings in _entries(of_rules):
-                given = [value for k, value in _entries(settings) if k == key]
+                keys = (key, key.removesuffix("_mb"))  # `mem: 30G`
+                given = [value for k, value in _entries(settings) if k in keys]
                 if rule in rules:
                     lines |= {value.start_mark.line + 1 for value in given}
     return sorted(lines)

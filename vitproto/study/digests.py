@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import get_ident
 
 from vitproto.files import sha256_of, whole_file
+from vitproto.study.origins import is_image_sum
 
 _FRESH_NS = 2 * 10**9  # a file may change twice within one tick of the disk's clock
 
@@ -31,7 +32,9 @@ class Digests:
         try:
             text = json.loads(path.read_text(encoding="utf-8"))
             found = {name: (stat, digest) for name, (stat, digest) in text["files"]}
-            self._found, self._images = found, dict(text["images"])
+            images = dict(text["images"])
+            if all(map(is_image_sum, (*images, *images.values()))):
+                self._found, self._images = found, images
         except (OSError, ValueError, TypeError, KeyError):
             pass  # all it costs is to read the files again
 

@@ -36,8 +36,8 @@ _MEANS = {
 }
 """What SLURM's states of jobs that failed mean, and what to do."""
 _REFUSES = {
-    "Submit": "lower `jobs` in profiles/slurm/config.yaml to what you may submit at "
-    "once, and run the same command again",
+    "Submit": "lower `jobs` in profiles/slurm/config.yaml below your submission "
+    "limit, and run the same command again",
 }
 """The same of submissions that SLURM refused, by a part of what it says."""
 _CLOCKS_DIFFER_BY_S = 60  # this machine's and the disk's, at most

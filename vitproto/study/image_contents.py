@@ -16,6 +16,7 @@ from vitproto.study.origins import (
     Origin,
     add_images,
     have_same_sizes,
+    is_image_sum,
     read_by,
 )
 from vitproto.study.raw_files import Images
@@ -30,7 +31,9 @@ def remember(notes: Iterable[Note], digests: Digests) -> None:
     found: dict[str, set[str]] = {}
     for note in notes:
         for what, look in note.looks.items():
-            found.setdefault(look, set()).add(note.origin.files.get(what, GONE))
+            content = note.origin.files.get(what)
+            if is_image_sum(look) and is_image_sum(content):
+                found.setdefault(look, set()).add(content)
     for look, contents in found.items():
         digests.note_images(look, contents.pop() if len(contents) == 1 else None)
 

@@ -39,7 +39,8 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
             errors.note(member, said, aux_logs, short_of_memory=lack is Lack.MEMORY)
         # SLURM uses no node that failed until it is well again. To leave it out for
         # good, as the executor would, can leave out the only one with a GPU.
-        executor._failed_nodes.clear()
+        if not executor.workflow.executor_settings.exclude_failed_nodes:
+            executor._failed_nodes.clear()
         report(executor, submitted, msg, **options)
 
     Executor.report_job_error = report_job_error
@@ -227,4 +228,5 @@ def tell_why_jobs_wait(workflow: Any) -> None:
 
 def _awaited(workflow: Any) -> int:
     """How many jobs and groups of SLURM does a run wait for?"""
-    return sum(not job.is_local for job in [*workflow.scheduler.running])
+    running = [*workflow.scheduler.running]
+    return sum(not (job.is_local or cluster.is_elsewhere(job)) for job in running)

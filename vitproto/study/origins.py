@@ -6,6 +6,7 @@ before the result is to be made again, so that a job which fails leaves none.
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -41,6 +42,7 @@ _PARTS = {"i_shard", "n_shards", "address"}
 # one sum of what their sizes are, and one of what they hold.
 _SUM = "sum:"
 _SUM_BITS = 256
+_IMAGE_SUM = re.compile(r"sum:[0-9a-f]{64}:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ def image_sum(images: Iterable[tuple[bytes, bytes]]) -> str:
         sizes += int.from_bytes(size)
         contents += int.from_bytes(content)
     return _sum(sizes, contents)
+
+
+def is_image_sum(text: Any) -> bool:
+    """Is this what `image_sum` gives? A damaged file may say anything."""
+    return isinstance(text, str) and _IMAGE_SUM.fullmatch(text) is not None
 
 
 def add_images(parts: Iterable[str], without: Iterable[str] = ()) -> str:

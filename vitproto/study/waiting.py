@@ -1,4 +1,4 @@
-"""Says now and then why nothing happens: all jobs wait in SLURM's queue, or none is."""
+"""Says now and then why nothing happens: all jobs wait in the queue, or are gone."""
 
 import re
 import threading
