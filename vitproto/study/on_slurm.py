@@ -165,7 +165,7 @@ def _unknown_rules(workflow: Any) -> list[str]:
         if name not in rules:
             alike = get_close_matches(name, rules, n=1)
             meant = f": did you mean {alike[0]}?" if alike else ""
-            found.append(f"set-resources of the profile names no rule: {name}{meant}")
+            found.append(f"set-resources names {name}, which is no rule{meant}")
     return found
 
 
