@@ -39,7 +39,7 @@ test: .venv/ready ## install, then run all tests, side by side on up to four cor
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cluster of one node
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/slurm
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/cluster
 
 reliability: .venv/ready ## try every edit with every failure; write docs/reliability.md
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m reliability tests/workflow/test_reliability.py

@@ -10,6 +10,7 @@ if "study" not in config:  # Snakemake would merge the two studies key by key
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/demo.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/features.smk"
@@ -19,7 +20,7 @@ include: "workflow/rules/report_saes.smk"
 if "selection" in config:  # which prototypes find traits
 
     include: "workflow/rules/traits.smk"
-    include: "workflow/rules/report.smk"
+    include: "workflow/rules/report_traits.smk"
 
 else:  # which latents a segmentation head relies on
 
@@ -27,7 +28,7 @@ else:  # which latents a segmentation head relies on
     include: "workflow/rules/report_segmentation.smk"
 
 
-include: "workflow/rules/cost.smk"
+include: "workflow/rules/planning.smk"
 
 
 # What results were made of decides which jobs run; each job notes it beside them.

@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.activations.stream import Activations
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes.gaussian import draw_directions
 from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.cpu_gradients import Scratch
@@ -25,8 +26,7 @@ from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.learner import Learner, Scaling, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import measure_scaling
-from vitproto.runs import Run
-from vitproto.threads import one_core_each
+from vitproto.study.run import Run
 
 B, D, S = 2048, 768, 8192
 """Patches of a batch, width, latents."""

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from timing import Paired, Row, paired, run_alone
 
-from vitproto.segmentation.detection import Detection, detect
+from vitproto.segmentation.suppression.detection import Detection, detect
 from vitproto.traits.average_precision import average_precision
 
 N, S, C = 100_000, 1024, 150

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from timing import Row, paired, run_alone
 
-from vitproto.study.runs import expand_runs
+from vitproto.study.run_table import expand_runs
 
 PROJECT = Path(__file__).resolve().parents[1]
 MANY = PROJECT / "tests/workflow/many.yaml"

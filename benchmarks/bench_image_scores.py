@@ -6,8 +6,8 @@ from concurrent.futures import Executor
 import torch
 from timing import Row, paired, run_alone
 
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.threads import one_core_each
 from vitproto.traits.image_scores import score_block
 
 B, P, D, K = 64, 256, 1024, 2048

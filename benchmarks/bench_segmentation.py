@@ -17,16 +17,16 @@ from torch.nn.functional import cross_entropy, interpolate
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.activations.stream import Activations
-from vitproto.segmentation.linear_probe import LinearProbe, TrainedProbe
-from vitproto.segmentation.patch_labels import PatchLabels
-from vitproto.segmentation.pixels import PixelCounts, count_pixels
-from vitproto.segmentation.probes import (
+from vitproto.core.threads import one_core_each
+from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
+from vitproto.segmentation.probes.pixels import PixelCounts, count_pixels
+from vitproto.segmentation.probes.training import (
     ProbeSettings,
     Scale,
     measure_scale,
     train_probes,
 )
-from vitproto.threads import one_core_each
 
 GRID, SIDE, C = (16, 16), 16, 150
 """Rows and columns of patches, pixels of a patch's side, classes: as in ADE20K."""

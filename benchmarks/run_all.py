@@ -10,7 +10,7 @@ from pathlib import Path
 
 from timing import Row, machine, markdown_table
 
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "docs" / "benchmarks.md"

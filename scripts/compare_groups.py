@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report.ap_table import Expected, read_ap
-from vitproto.report.drawing import save_chart
-from vitproto.report.group_chart import draw_groups
-from vitproto.report.group_table import describe_groups, tabulate_groups
-from vitproto.report.map_table import write_csv
-from vitproto.report.markdown import write_section
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.shared.markdown import write_section
+from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.group_chart import draw_groups
+from vitproto.report.traits.group_table import describe_groups, tabulate_groups
+from vitproto.report.traits.map_table import write_csv
 
 
 def compare_groups(

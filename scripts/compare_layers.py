@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report.ap_table import Expected, read_ap
-from vitproto.report.drawing import save_chart
-from vitproto.report.layer_chart import draw_layers
-from vitproto.report.layer_table import describe_layers, tabulate_layers
-from vitproto.report.map_table import tabulate, write_csv
-from vitproto.report.markdown import write_section
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.shared.markdown import write_section
+from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.layer_chart import draw_layers
+from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
+from vitproto.report.traits.map_table import tabulate, write_csv
 
 
 def compare_layers(

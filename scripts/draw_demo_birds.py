@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
+from vitproto.demo.write_birds import DemoBirds, write_demo_birds
+from vitproto.launch.cli import run
 
 
 def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int) -> None:

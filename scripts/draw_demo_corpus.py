@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.data.demo.write_corpus import DemoCorpus, write_demo_corpus
+from vitproto.demo.write_corpus import DemoCorpus, write_demo_corpus
+from vitproto.launch.cli import run
 
 
 def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.data.demo.write_scenes import DemoScenes, write_demo_scenes
+from vitproto.demo.write_scenes import DemoScenes, write_demo_scenes
+from vitproto.launch.cli import run
 
 
 def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import yaml
 
-from vitproto.cli import PROJECT, run
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
+from vitproto.core.project import PROJECT
+from vitproto.launch.cli import run
+from vitproto.launch.dry_run import dry_run
+from vitproto.launch.graphs import job_graph, rule_graph
 from vitproto.study.config import check
-from vitproto.study.dry_run import dry_run
-from vitproto.study.graphs import job_graph, rule_graph
 
 WRITTEN = "Written by `make graph`; do not edit."
 

@@ -6,23 +6,23 @@ from pathlib import Path
 import pandas as pd
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.files import whole_file
-from vitproto.segmentation.evaluation import (
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.patch_labels import read_patch_labels
+from vitproto.segmentation.probes.evaluation import (
     evaluate,
     find_best,
     to_class_table,
     to_probe_table,
 )
-from vitproto.segmentation.linear_probe import (
+from vitproto.segmentation.probes.linear_probe import (
     check_trained_on,
     load_probes,
     read_probe_settings,
     save_probe,
 )
-from vitproto.segmentation.patch_labels import read_patch_labels
-from vitproto.study.fingerprint import fingerprint
 
 
 def evaluate_probes(

@@ -10,17 +10,17 @@ import pandas as pd
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
 from vitproto.activations.training_images import open_training_images
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
-from vitproto.files import whole_file
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.evaluation import Evaluation, HeldOut, evaluate
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 PER_LATENT = ("frequency_S", "mean_value_S")
 

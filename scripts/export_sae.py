@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
+from vitproto.launch.cli import run
 from vitproto.prototypes import load
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.saev_format import write_saev
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from vitproto.activations.fetched import Fetched, write_fetched
 from vitproto.activations.fetching import fetch, find_wanted
-from vitproto.cli import run
+from vitproto.launch.cli import run
 
 
 def fetch_weights(

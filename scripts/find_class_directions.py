@@ -8,14 +8,17 @@ import numpy as np
 
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.same_encoder import MadeWith, check_same_encoder
-from vitproto.cli import run
+from vitproto.core.device import pick_device
 from vitproto.data.data_root import check_root
-from vitproto.device import pick_device
-from vitproto.segmentation.class_directions import probe_directions, save_directions
-from vitproto.segmentation.encoder_tail import Tail, mean_class_gradients
-from vitproto.segmentation.linear_probe import load_probe, trained_on
-from vitproto.segmentation.patch_labels import image_files, read_patch_labels
-from vitproto.study.fingerprint import fingerprint
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.patch_labels import image_files, read_patch_labels
+from vitproto.segmentation.probes.linear_probe import load_probe, trained_on
+from vitproto.segmentation.suppression.class_directions import (
+    probe_directions,
+    save_directions,
+)
+from vitproto.segmentation.suppression.encoder_tail import Tail, mean_class_gradients
 
 
 def find_class_directions(

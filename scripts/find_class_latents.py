@@ -7,15 +7,22 @@ import numpy as np
 import pandas as pd
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
-from vitproto.files import whole_file
-from vitproto.segmentation.autoencoders import load_autoencoder
-from vitproto.segmentation.class_directions import check_found_for, load_directions
-from vitproto.segmentation.class_latents import RankingSettings, parse_picked, rank
-from vitproto.segmentation.patch_labels import read_patch_labels
-from vitproto.segmentation.sparse_latents import gather_latents
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.patch_labels import read_patch_labels
+from vitproto.segmentation.suppression.autoencoders import load_autoencoder
+from vitproto.segmentation.suppression.class_directions import (
+    check_found_for,
+    load_directions,
+)
+from vitproto.segmentation.suppression.class_latents import (
+    RankingSettings,
+    parse_picked,
+    rank,
+)
+from vitproto.segmentation.suppression.sparse_latents import gather_latents
+from vitproto.study.family import FittedFamily
 
 
 def find_class_latents(

@@ -6,16 +6,17 @@ from pathlib import Path
 import yaml
 from tyro.conf import Positional
 
-from vitproto.cli import PROJECT, run
-from vitproto.study.config import check
-from vitproto.study.dry_run import dry_run
-from vitproto.study.stale_text import (
+from vitproto.core.project import PROJECT
+from vitproto.freshness.stale_text import (
     describe_absent,
     describe_due,
     describe_missing,
     describe_stale,
     describe_unknown,
 )
+from vitproto.launch.cli import run
+from vitproto.launch.dry_run import dry_run
+from vitproto.study.config import check
 
 
 def find_stale(config: Positional[Path]) -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.families import FittedFamily
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.gaussian import draw_directions
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 
 def fit_gaussian(

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from vitproto.activations.sample import sampled
 from vitproto.activations.stream import Activations
 from vitproto.activations.training_images import open_training_images
-from vitproto.cli import run
-from vitproto.families import FittedFamily
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint, kmeans
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 
 def fit_kmeans(

@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
-from vitproto.cli import run
-from vitproto.families import FittedFamily
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 
 def fit_randomtrain(

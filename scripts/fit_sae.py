@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
-from vitproto.files import whole_file
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.held_out import training_images
@@ -18,8 +18,8 @@ from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import first_decoder, measure_scaling
 from vitproto.prototypes.sae.tensorboard import observer
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 
 def fit_sae(

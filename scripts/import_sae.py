@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.families import FittedFamily
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.saev_format import read_saev
-from vitproto.runs import Run
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 
 def import_sae(

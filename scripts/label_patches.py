@@ -9,7 +9,7 @@ import numpy as np
 from vitproto.activations.ahead import ahead
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
+from vitproto.core.progress import progress_bar
 from vitproto.data.ade20k import mask_path, read_classes
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import (
@@ -18,15 +18,15 @@ from vitproto.data.image_list import (
     read_image_list,
     read_splits,
 )
-from vitproto.progress import progress_bar
-from vitproto.segmentation.masks import check_size, read_mask
-from vitproto.segmentation.patch_labels import (
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.masks import check_size, read_mask
+from vitproto.segmentation.labels.patch_labels import (
     PatchLabels,
     label_window,
     whole_patches,
     write_patch_labels,
 )
-from vitproto.study.fingerprint import fingerprint
 
 
 def label_patches(

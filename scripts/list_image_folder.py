@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
 from vitproto.data.data_root import check_root
 from vitproto.data.image_folder import read_images
 from vitproto.data.image_list import write_image_list, write_splits
+from vitproto.launch.cli import run
 
 
 def list_image_folder(root: Path, images: Path, splits: Path, *, name: str) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import yaml
 from tyro.conf import Positional
 
-from vitproto.cli import PROJECT, run
+from vitproto.core.project import PROJECT
+from vitproto.launch.cli import run
 from vitproto.study.config import check
-from vitproto.study.runs import expand_runs
+from vitproto.study.run_table import expand_runs
 
 COLUMNS = "{:24} {:>5} {:14} {}"
 

@@ -5,17 +5,18 @@ from pathlib import Path
 import yaml
 from tyro.conf import Positional
 
-from vitproto.cli import PROJECT, run
-from vitproto.report.plan_text import write_plan, write_submissions, write_total
+from vitproto.core.project import PROJECT
+from vitproto.freshness.stale_text import describe_due
+from vitproto.freshness.staleness import Due
+from vitproto.launch.cli import run
+from vitproto.launch.dry_run import dry_run
+from vitproto.launch.resource_requests import group_sizes
+from vitproto.planning.disk import Need, describe_needs
+from vitproto.planning.jobs import Job, study_jobs
+from vitproto.planning.plan import by_stage, written_by, wrong_counts
+from vitproto.planning.plan_text import write_plan, write_submissions, write_total
+from vitproto.planning.submissions import groups_of, submissions
 from vitproto.study.config import check
-from vitproto.study.disk import Need, describe_needs
-from vitproto.study.dry_run import dry_run
-from vitproto.study.jobs import Job, study_jobs
-from vitproto.study.plan import by_stage, written_by, wrong_counts
-from vitproto.study.resource_requests import group_sizes
-from vitproto.study.stale_text import describe_due
-from vitproto.study.staleness import Due
-from vitproto.study.submissions import groups_of, submissions
 
 
 def plan_study(config: Positional[Path]) -> None:

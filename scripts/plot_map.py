@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.report.ap_table import Expected, read_ap
-from vitproto.report.drawing import save_chart
-from vitproto.report.map_chart import draw_chart
-from vitproto.report.map_table import tabulate
+from vitproto.launch.cli import run
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.map_chart import draw_chart
+from vitproto.report.traits.map_table import tabulate
 
 
 def plot_map(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.families import Family
-from vitproto.report.drawing import save_chart
-from vitproto.report.expected_runs import check_expected
-from vitproto.report.latent_frequencies import read_frequencies
-from vitproto.report.sae_frequency_chart import draw_frequencies
+from vitproto.launch.cli import run
+from vitproto.report.saes.frequencies import read_frequencies
+from vitproto.report.saes.frequency_chart import draw_frequencies
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.shared.expected_runs import check_expected
+from vitproto.study.family import Family
 
 
 def plot_sae_frequencies(

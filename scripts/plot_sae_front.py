@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.report.drawing import save_chart
-from vitproto.report.expected_runs import check_expected, runs_of
-from vitproto.report.sae_front_chart import draw_front
-from vitproto.report.sae_metrics import read_metrics
+from vitproto.launch.cli import run
+from vitproto.report.saes.front_chart import draw_front
+from vitproto.report.saes.metrics import read_metrics
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.shared.expected_runs import check_expected, runs_of
 
 
 def plot_sae_front(

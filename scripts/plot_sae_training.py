@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.report.drawing import save_chart
-from vitproto.report.expected_runs import check_expected
-from vitproto.report.sae_training import read_training, trained_runs
-from vitproto.report.sae_training_chart import draw_curves
+from vitproto.launch.cli import run
+from vitproto.report.saes.training import read_training, trained_runs
+from vitproto.report.saes.training_chart import draw_curves
+from vitproto.report.shared.drawing import save_chart
+from vitproto.report.shared.expected_runs import check_expected
 
 
 def plot_sae_training(

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.report.drawing import save_chart
-from vitproto.report.suppression_chart import draw_classes, draw_doses
-from vitproto.report.suppression_rows import (
+from vitproto.launch.cli import run
+from vitproto.report.segmentation.suppression_chart import draw_classes, draw_doses
+from vitproto.report.segmentation.suppression_rows import (
     ExpectedSaes,
     check_complete,
     check_dose,
     read_suppression,
 )
-from vitproto.report.suppression_table import summarise
+from vitproto.report.segmentation.suppression_table import summarise
+from vitproto.report.shared.drawing import save_chart
 
 
 def plot_suppression(

@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from vitproto.cli import run
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import check_same_images, read_splits
+from vitproto.launch.cli import run
 from vitproto.traits.guard import check_labels
 
 

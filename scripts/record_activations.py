@@ -11,13 +11,13 @@ from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.recording import encode_files
 from vitproto.activations.sharding import shard_range
 from vitproto.activations.shards import LayerShape, write_shard
-from vitproto.cli import run
+from vitproto.core.device import pick_device
+from vitproto.core.files import sha256_of
+from vitproto.core.progress import progress_bar
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list
-from vitproto.device import pick_device
-from vitproto.files import sha256_of
-from vitproto.progress import progress_bar
-from vitproto.study.fingerprint import fingerprint
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 
 
 def record_activations(

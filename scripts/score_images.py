@@ -10,15 +10,15 @@ import h5py
 
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily, ScoredFamily
-from vitproto.files import whole_file
-from vitproto.progress import progress_bar
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.core.progress import progress_bar
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily, ScoredFamily
 from vitproto.traits.image_scores import score_blocks
 
 

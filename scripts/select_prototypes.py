@@ -6,12 +6,12 @@ from typing import Literal
 
 import pandas as pd
 
-from vitproto.cli import run
+from vitproto.core.files import whole_file
 from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.data.trait_labels import TraitLabels
-from vitproto.families import ScoredFamily
-from vitproto.files import whole_file
-from vitproto.study.fingerprint import fingerprint
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.study.family import ScoredFamily
 from vitproto.traits import selection
 from vitproto.traits.chosen_scores import write_chosen
 from vitproto.traits.guard import check_labels

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
+from vitproto.core.device import pick_device
+from vitproto.core.folders import whole_folder
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import check_same_images, read_image_list
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
 from vitproto.features.choice import Choice, choose
 from vitproto.features.feature import to_feature, to_image
 from vitproto.features.page import Place, describe_ranges, render_page
-from vitproto.features.pictures import color_range, draw_strip, read_shown
 from vitproto.features.top_images import find_top_images, score_patches
-from vitproto.folders import whole_folder
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.pictures.image_sheet import color_range, draw_strip, read_shown
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.study.fingerprint import fingerprint
+from vitproto.study.family import FittedFamily
 
 
 def show_features(

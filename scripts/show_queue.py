@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.report.queue_text import write_queue
-from vitproto.study.slurm import NoAnswerError, live_jobs, missing_program
+from vitproto.launch.cli import run
+from vitproto.slurm.commands import NoAnswerError, live_jobs, missing_program
+from vitproto.slurm.queue_text import write_queue
 
 
 def show_queue() -> None:

@@ -13,30 +13,38 @@ from PIL import Image
 from vitproto.activations.encoder import EncoderSettings
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
+from vitproto.core.device import pick_device
+from vitproto.core.folders import whole_folder
+from vitproto.core.threads import one_core_each
 from vitproto.data.data_root import check_root
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
-from vitproto.features.pictures import color_range
-from vitproto.folders import whole_folder
-from vitproto.segmentation.autoencoders import load_autoencoder
-from vitproto.segmentation.before_after import BeforeAfter, Suppressor, find_images
-from vitproto.segmentation.edited_logits import (
-    AtEarlierLayer,
-    AtProbeLayer,
-    EditedLogits,
-)
-from vitproto.segmentation.encoder_tail import load_tail
-from vitproto.segmentation.latent_tables import ChosenClass, read_activity, read_chosen
-from vitproto.segmentation.linear_probe import check_trained_on, load_probe
-from vitproto.segmentation.patch_labels import (
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.pictures.image_sheet import color_range
+from vitproto.segmentation.labels.patch_labels import (
     PatchLabels,
     image_files,
     read_patch_labels,
 )
-from vitproto.segmentation.pictures import Row, draw_rows, window_heat
-from vitproto.study.fingerprint import fingerprint
-from vitproto.threads import one_core_each
+from vitproto.segmentation.probes.linear_probe import check_trained_on, load_probe
+from vitproto.segmentation.suppression.autoencoders import load_autoencoder
+from vitproto.segmentation.suppression.before_after import (
+    BeforeAfter,
+    Suppressor,
+    find_images,
+)
+from vitproto.segmentation.suppression.edited_logits import (
+    AtEarlierLayer,
+    AtProbeLayer,
+    EditedLogits,
+)
+from vitproto.segmentation.suppression.encoder_tail import load_tail
+from vitproto.segmentation.suppression.latent_tables import (
+    ChosenClass,
+    read_activity,
+    read_chosen,
+)
+from vitproto.segmentation.suppression.pictures import Row, draw_rows, window_heat
+from vitproto.study.family import FittedFamily
 
 
 def show_suppression(

@@ -10,30 +10,33 @@ import torch
 
 from vitproto.activations.encoder import EncoderSettings
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
 from vitproto.data.data_root import check_root
-from vitproto.device import pick_device
-from vitproto.families import FittedFamily
-from vitproto.files import whole_file
-from vitproto.segmentation.autoencoders import load_autoencoder
-from vitproto.segmentation.class_directions import check_found_for, load_directions
-from vitproto.segmentation.edited_logits import (
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.patch_labels import image_files, read_patch_labels
+from vitproto.segmentation.probes.linear_probe import check_trained_on, load_probe
+from vitproto.segmentation.suppression.autoencoders import load_autoencoder
+from vitproto.segmentation.suppression.class_directions import (
+    check_found_for,
+    load_directions,
+)
+from vitproto.segmentation.suppression.edited_logits import (
     AtEarlierLayer,
     AtProbeLayer,
     EditedLogits,
 )
-from vitproto.segmentation.edits import SuppressionSettings
-from vitproto.segmentation.effects import (
+from vitproto.segmentation.suppression.edits import SuppressionSettings
+from vitproto.segmentation.suppression.effects import (
     CHANGE_COLUMNS,
     change_rows,
     class_rows,
     resample,
 )
-from vitproto.segmentation.encoder_tail import load_tail
-from vitproto.segmentation.latent_tables import read_activity, read_chosen
-from vitproto.segmentation.linear_probe import check_trained_on, load_probe
-from vitproto.segmentation.patch_labels import image_files, read_patch_labels
-from vitproto.segmentation.suppression import suppress
+from vitproto.segmentation.suppression.encoder_tail import load_tail
+from vitproto.segmentation.suppression.latent_tables import read_activity, read_chosen
+from vitproto.segmentation.suppression.suppress import suppress
+from vitproto.study.family import FittedFamily
 
 
 def suppress_latents(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report import cost_table
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.planning import cost_table
 
 
 def tabulate_cost(

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
+from vitproto.core.files import whole_file
 from vitproto.data.image_list import read_splits
-from vitproto.files import whole_file
-from vitproto.report import map_table
-from vitproto.report.ap_table import Expected, read_ap
-from vitproto.report.map_markdown import write_markdown
-from vitproto.report.map_text import count_images
-from vitproto.report.winners import compare_methods
+from vitproto.launch.cli import run
+from vitproto.report.traits import map_table
+from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.map_markdown import write_markdown
+from vitproto.report.traits.map_text import count_images
+from vitproto.report.traits.winners import compare_methods
 
 
 def tabulate_map(

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report.probe_markdown import write_markdown
-from vitproto.report.probe_table import check_same_probe, read_baseline, read_probes
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.segmentation.probe_markdown import write_markdown
+from vitproto.report.segmentation.probe_table import (
+    check_same_probe,
+    read_baseline,
+    read_probes,
+)
 
 
 def tabulate_probes(probes: Path, baseline: Path, table: Path, csv: Path) -> None:

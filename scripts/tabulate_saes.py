@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report import sae_table
-from vitproto.report.expected_runs import check_expected, runs_of
-from vitproto.report.sae_markdown import write_markdown
-from vitproto.report.sae_metrics import read_metrics
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.saes.markdown import write_markdown
+from vitproto.report.saes.metrics import read_metrics
+from vitproto.report.saes.table import tabulate
+from vitproto.report.shared.expected_runs import check_expected, runs_of
 
 
 def tabulate_saes(
@@ -29,7 +29,7 @@ def tabulate_saes(
     """
     measured = read_metrics(metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")
-    results = sae_table.tabulate(measured)
+    results = tabulate(measured)
     with whole_file(csv) as partial:
         results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     with whole_file(table) as partial:

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report.suppression_links import find_pictures, link_to
-from vitproto.report.suppression_markdown import write_markdown
-from vitproto.report.suppression_rows import (
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.segmentation.suppression_links import find_pictures, link_to
+from vitproto.report.segmentation.suppression_markdown import write_markdown
+from vitproto.report.segmentation.suppression_rows import (
     ExpectedSaes,
     check_complete,
     check_dose,
     read_suppression,
 )
-from vitproto.report.suppression_table import summarise
+from vitproto.report.segmentation.suppression_table import summarise
 
 
 def tabulate_suppression(

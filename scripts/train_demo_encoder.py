@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from vitproto.activations import demo_encoder
-from vitproto.activations.demo_encoder import Corpus, DemoEncoder
-from vitproto.activations.demo_encoder_corpus import draw_corpus
-from vitproto.cli import run
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
+from vitproto.demo import encoder as demo_encoder
+from vitproto.demo.encoder import Corpus, DemoEncoder
+from vitproto.demo.encoder_corpus import draw_corpus
+from vitproto.launch.cli import run
 from vitproto.traits.average_precision import average_precision
 
 N_PROTOTYPES = 512

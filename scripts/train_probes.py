@@ -4,13 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import run
-from vitproto.device import pick_device
-from vitproto.segmentation import probes
-from vitproto.segmentation.linear_probe import save_probes
-from vitproto.segmentation.patch_labels import read_patch_labels
-from vitproto.segmentation.probes import ProbeSettings
-from vitproto.study.fingerprint import fingerprint
+from vitproto.core.device import pick_device
+from vitproto.freshness.code.fingerprint import fingerprint
+from vitproto.launch.cli import run
+from vitproto.segmentation.labels.patch_labels import read_patch_labels
+from vitproto.segmentation.probes import training
+from vitproto.segmentation.probes.linear_probe import save_probes
+from vitproto.segmentation.probes.training import ProbeSettings
 
 
 def train_probes(
@@ -39,7 +39,7 @@ def train_probes(
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
-    trained = probes.train_probes(acts, labels, cfg, torch_device)
+    trained = training.train_probes(acts, labels, cfg, torch_device)
     settings = {
         **dataclasses.asdict(cfg),
         "layer": layer,

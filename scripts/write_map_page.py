@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
+from vitproto.core.files import whole_file
 from vitproto.data.image_list import read_splits
-from vitproto.files import whole_file
-from vitproto.report.ap_table import Expected, read_ap
-from vitproto.report.expected_runs import check_expected, runs_of
-from vitproto.report.features_links import find_pages
+from vitproto.launch.cli import run
 from vitproto.report.map_page import Autoencoders, Charts, render_page
-from vitproto.report.sae_metrics import read_metrics
+from vitproto.report.saes.metrics import read_metrics
+from vitproto.report.shared.expected_runs import check_expected, runs_of
+from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.features_links import find_pages
 
 
 def write_map_page(

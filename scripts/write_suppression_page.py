@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
-from vitproto.cli import run
-from vitproto.files import whole_file
-from vitproto.report.probe_table import check_same_probe, read_baseline, read_probes
-from vitproto.report.suppression_links import find_pictures
-from vitproto.report.suppression_page import Charts, Probes, render_page
-from vitproto.report.suppression_rows import (
+from vitproto.core.files import whole_file
+from vitproto.launch.cli import run
+from vitproto.report.segmentation.probe_table import (
+    check_same_probe,
+    read_baseline,
+    read_probes,
+)
+from vitproto.report.segmentation.suppression_links import find_pictures
+from vitproto.report.segmentation.suppression_page import Charts, Probes, render_page
+from vitproto.report.segmentation.suppression_rows import (
     ExpectedSaes,
     check_complete,
     check_dose,

@@ -6,7 +6,7 @@ import tomllib
 import yaml
 from rattler import MatchSpec
 
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 
 # What the package index and conda call differently.
 CONDA_NAMES = {

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,6 +18,7 @@ from vitproto.activations.shards import (
     write_shard,
 )
 from vitproto.activations.stream import Activations
+from vitproto.core.project import PROJECT
 
 N, P, D = 7, 5, 6
 LAYERS = {3: LayerShape(P, D, has_cls=True), 11: LayerShape(P, D, has_cls=False)}
@@ -233,7 +233,7 @@ def test_a_writer_killed_midway_leaves_no_shard_and_the_next_one_succeeds(tmp_pa
     killed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
     assert killed.returncode == -signal.SIGKILL
     assert not path.exists()

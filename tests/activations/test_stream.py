@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.shards import LayerShape, write_shard
 from vitproto.activations.stream import Activations, draw_distinct, widened
+from vitproto.core.project import PROJECT
 
 LAYER = 4
 
@@ -426,7 +427,7 @@ def test_a_reader_that_has_read_goes_on_in_a_forked_process(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)],
         check=True,
         timeout=60,
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 from vitproto.data.ade20k import mask_path, read_classes, read_images
 from vitproto.data.ade20k_layout import FOLDER, find_root
-from vitproto.data.demo.write_scenes import CLASSES, DemoScenes, write_demo_scenes
 from vitproto.data.image_list import COLUMNS, read_image_list, read_splits
+from vitproto.demo.write_scenes import CLASSES, DemoScenes, write_demo_scenes
 
 IMAGES = ["training/ADE_b.jpg", "training/a b.v2.PNG", "validation/c.jpg"]
 SCENES = "ADE_b airport_terminal\nnobody bar\n\na b.v2 street\n"

@@ -6,24 +6,24 @@ import runpy
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitproto.core.project import PROJECT
 from vitproto.data.cub200_images import read_images
 from vitproto.data.cub200_traits import (
     read_label_columns,
     read_traits,
     tabulate_labels,
 )
-from vitproto.data.demo.write_birds import DemoBirds, write_demo_birds
 from vitproto.data.image_list import read_image_list, read_splits, write_splits
 from vitproto.data.trait_labels import TraitLabels
+from vitproto.demo.write_birds import DemoBirds, write_demo_birds
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = PROJECT / "scripts"
 
 IMAGES = """\
 1 001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg

@@ -3,7 +3,7 @@ import runpy
 
 import pytest
 
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 from vitproto.data.image_folder import read_images
 from vitproto.data.image_list import COLUMNS, read_image_list, read_splits
 

@@ -15,7 +15,7 @@ from vitproto.data.image_list import (
     write_image_list,
     write_splits,
 )
-from vitproto.study.fingerprint import reached
+from vitproto.freshness.code.fingerprint import reached
 
 IMAGES, SPLITS = "image_id,path\n", "image_id,split,class_name\n"
 

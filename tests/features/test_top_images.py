@@ -9,7 +9,7 @@ from recorded import LAYER, with_threads, write_shards
 
 from vitproto.activations.stream import Activations
 from vitproto.features.top_images import find_top_images, score_patches
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
 
 CPU = torch.device("cpu")

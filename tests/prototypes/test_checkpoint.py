@@ -8,7 +8,6 @@ import torch
 from recorded import IN_FAMILY, LAYER, TOY
 from safetensors.torch import save_file
 
-from vitproto.families import FittedFamily
 from vitproto.prototypes import load
 from vitproto.prototypes.checkpoint import (
     find_run,
@@ -24,7 +23,8 @@ from vitproto.prototypes.scorer import (
     NegativeDistance,
     Scorer,
 )
-from vitproto.runs import Run
+from vitproto.study.family import FittedFamily
+from vitproto.study.run import Run
 
 SETTINGS = {"method": "gaussian", "seed": 3, "n_prototypes": 5}
 

@@ -20,7 +20,7 @@ from recorded import (
 )
 
 from vitproto.activations.sample import PatchSample
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint, kmeans, load
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
 

@@ -15,7 +15,7 @@ from recorded import (
 )
 
 from vitproto.activations.stream import Activations
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint, load, pca
 
 fit_pca = runpy.run_path(str(PROJECT / "scripts/fit_pca.py"))["fit_pca"]

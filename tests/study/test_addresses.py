@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import pytest
 
-from vitproto.families import Family
 from vitproto.study.addresses import of_scores
+from vitproto.study.family import Family
 
 CONFIG = {
     "dataset": "birds",

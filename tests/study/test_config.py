@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vitproto.cli import PROJECT
+from vitproto.core.project import PROJECT
 from vitproto.study.config import check, missing_inputs
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"

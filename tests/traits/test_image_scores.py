@@ -1,6 +1,5 @@
 import runpy
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,16 +10,17 @@ from hypothesis import strategies as st
 from recorded import IN_FAMILY, LAYER, TOY, write_shards
 
 from vitproto.activations.stream import Activations
-from vitproto.device import pick_device
+from vitproto.core.device import pick_device
+from vitproto.core.project import PROJECT
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes import checkpoint
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
     DotProduct,
     NegativeDistance,
 )
-from vitproto.runs import Run
-from vitproto.threads import one_core_each
+from vitproto.study.run import Run
 from vitproto.traits import image_scores as module
 from vitproto.traits.image_scores import (
     GROUP,
@@ -29,7 +29,7 @@ from vitproto.traits.image_scores import (
     score_blocks,
 )
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = PROJECT / "scripts"
 score_images = runpy.run_path(str(SCRIPTS / "score_images.py"))["score_images"]
 
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from study_copy import copy_project, find, snakemake
 
-from vitproto.device_memory import to_line
-from vitproto.study.jobs import study_jobs
-from vitproto.study.plan import by_stage, written_by
+from vitproto.core.device_memory import to_line
+from vitproto.planning.jobs import study_jobs
+from vitproto.planning.plan import by_stage, written_by
 
 TABLE = "results/tiny/cost_table.md"
 STUDIES = [

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from study_copy import PROJECT, copy_project, snakemake
 
-from vitproto.study.runs import expand_runs
+from vitproto.study.run_table import expand_runs
 
 MANY = PROJECT / "tests/workflow/many.yaml"
 # Linux takes no argument above 128 kB, and a shell gets its command as one argument.

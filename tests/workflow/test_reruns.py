@@ -9,7 +9,7 @@ import pytest
 import yaml
 from study_copy import rules_to_run
 
-from vitproto.study.fingerprint import fingerprint
+from vitproto.freshness.code.fingerprint import fingerprint
 
 REPORT = [
     *("compare_layers", "compare_encoders", "compare_groups"),
@@ -115,11 +115,13 @@ EDITS = {
         ],
     ),
     "chart": (
-        replace("vitproto/report/map_chart.py", '"log"', '"linear"'),
+        replace("vitproto/report/traits/map_chart.py", '"log"', '"linear"'),
         ["plot_map", "write_map_page"],
     ),
     "chart of layers": (
-        replace("vitproto/report/layer_chart.py", "n_counts <= 4", "n_counts <= 5"),
+        replace(
+            "vitproto/report/traits/layer_chart.py", "n_counts <= 4", "n_counts <= 5"
+        ),
         ["compare_layers", "write_map_page"],
     ),
     "page template": (
@@ -149,7 +151,7 @@ EDITS = {
     ),
     "drawing": (
         replace(
-            "vitproto/data/demo/bird_painting.py",
+            "vitproto/demo/birds/painting.py",
             "SUPERSAMPLING = 3",
             "SUPERSAMPLING = 2",
         ),

@@ -88,13 +88,13 @@ def test_a_finished_study_has_nothing_to_do(segmented):
     ("file", "old", "new", "stale"),
     [
         (
-            "vitproto/report/suppression_chart.py",
+            "vitproto/report/segmentation/suppression_chart.py",
             "def ",
             "_UNUSED = 1\n\n\ndef ",
             [],
         ),
         (
-            "vitproto/segmentation/edits.py",
+            "vitproto/segmentation/suppression/edits.py",
             '"""',
             '"""In other words: ',
             [],

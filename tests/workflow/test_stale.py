@@ -79,7 +79,7 @@ def fix_the_label_loader(workdir: Path) -> None:
 
 def change_a_chart_and_the_features(workdir: Path) -> None:
     replace(
-        workdir / "vitproto/report/map_chart.py",
+        workdir / "vitproto/report/traits/map_chart.py",
         'axis.set_xscale("log")',
         'axis.set_xscale("linear")',
     )
@@ -128,7 +128,8 @@ def test_a_run_makes_just_what_is_stale(workdir):
     change_a_chart_and_the_features(workdir)
     status, said = find_stale(workdir)
     assert status == 1
-    charts = "results/tiny/map_chart.png and 1 more\n    vitproto/report/map_chart.py: "
+    charts = "results/tiny/map_chart.png and 1 more\n"
+    charts += "    vitproto/report/traits/map_chart.py: "
     assert re.search(rf"^plot_map: {re.escape(charts)}\w+ changed$", said, re.M)
     assert f"show_features: {FEATURES}\n    n_images: 3 → 2\n" in said
     assert "What is made of these is stale too: write_map_page 1\n" in said
@@ -141,7 +142,7 @@ def test_a_run_makes_just_what_is_stale(workdir):
 
 def test_a_job_that_failed_leaves_no_result_and_stays_due(workdir):
     replace(
-        workdir / "vitproto/report/map_chart.py",
+        workdir / "vitproto/report/traits/map_chart.py",
         'axis.set_xscale("log")',
         'raise OSError("the disk is full")',
     )
@@ -165,7 +166,7 @@ def test_a_run_that_ends_well_but_leaves_something_stale_fails(workdir):
     stage = workdir / "scripts/plot_map.py"
     edit = (
         "from pathlib import Path as P\n"
-        'table = P("vitproto/report/map_markdown.py")\n'
+        'table = P("vitproto/report/traits/map_markdown.py")\n'
         "table.write_text(table.read_text() + '\\n\\nnew = print()\\n')\n"
     )
     run_before(stage, edit)
@@ -202,7 +203,7 @@ def test_code_that_changes_while_a_stage_starts_is_not_run(workdir):
     stage = workdir / "scripts/plot_map.py"
     edit = (
         "from pathlib import Path as P\n"
-        'chart = P("vitproto/report/map_chart.py")\n'
+        'chart = P("vitproto/report/traits/map_chart.py")\n'
         'if "new = print()" not in chart.read_text():\n'
         "    chart.write_text(chart.read_text() + '\\n\\nnew = print()\\n')\n"
     )
@@ -288,7 +289,7 @@ def test_what_lies_in_a_folder_that_a_job_made_counts(workdir):
 
 
 def exchange_two_charts(workdir):
-    rules = workdir / "workflow/rules/report.smk"
+    rules = workdir / "workflow/rules/report_traits.smk"
     chart, layers = (
         'chart=f"{STUDY}/map_chart.svg"',
         'layers=f"{STUDY}/layer_chart.svg"',

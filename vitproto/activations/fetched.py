@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
 
 HUB = "hub"
 """The value of `checkpoint` that takes the weights that the hub has."""

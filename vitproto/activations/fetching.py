@@ -17,7 +17,7 @@ from typing import Literal
 
 from vitproto.activations.fetched import NO_NETWORK, HubFile
 from vitproto.activations.tags import tag_of_open_clip, tag_of_timm
-from vitproto.progress import DownloadBar
+from vitproto.core.progress import DownloadBar
 
 CONFIG = ("open_clip_config.json",)
 _OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vitproto.activations.ahead import ahead
 from vitproto.activations.stream import Activations, draw_distinct, widened
-from vitproto.progress import progress_bar
+from vitproto.core.progress import progress_bar
 
 PIECE = 16_384
 """Patches copied at a time: 64 MB at a width of 1,024."""

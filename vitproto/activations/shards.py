@@ -34,7 +34,7 @@ from vitproto.activations.image_digests import (
     write_image_digests,
 )
 from vitproto.activations.sharding import shard_range
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
 
 FORMAT = "vitproto activations 1"
 """Root attribute `format` of every shard; its number grows when the layout changes."""

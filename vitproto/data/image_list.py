@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
 
 COLUMNS = ["image_id", "path", "split", "class_name"]
 """What the list_* stages find of an image: the columns of both lists."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from vitproto.files import whole_file
+from vitproto.core.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jinja2
 
 from vitproto.features.choice import Choice, Reason
 from vitproto.features.feature import Feature
-from vitproto.features.pictures import format_score
 from vitproto.features.top_images import TopImages
+from vitproto.pictures.image_sheet import format_score
 
 TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
 

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
-from vitproto.progress import progress_bar
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes.scorer import Scorer
-from vitproto.threads import one_core_each
 
 IMAGES_PER_CORE = 4
 """Images of a block that each core scores, one after the other. A product always has

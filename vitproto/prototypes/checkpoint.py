@@ -15,9 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from vitproto.families import FittedFamily, check_family, check_runs
-from vitproto.files import whole_file
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.core.files import whole_file
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
     DotProduct,
@@ -25,7 +24,8 @@ from vitproto.prototypes.scorer import (
     Scorer,
     StoredScorer,
 )
-from vitproto.runs import Run
+from vitproto.study.family import FittedFamily, check_family, check_runs
+from vitproto.study.run import Run
 
 # One key: safetensors writes several in an order that changes from run to run, and
 # the same prototypes must give the same bytes.

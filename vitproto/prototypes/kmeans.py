@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitproto.activations.sample import PatchSample
-from vitproto.progress import progress_bar
-from vitproto.threads import one_core_each
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
 
 PIECE = 2048
 """Patches whose nearest centres one core finds in one go. They are always the same

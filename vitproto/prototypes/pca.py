@@ -8,8 +8,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
-from vitproto.progress import progress_bar
-from vitproto.threads import one_core_each
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
 
 GROUP = 8
 """Images whose products are summed in float32 before they join the float64 sums. They

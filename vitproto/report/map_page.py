@@ -7,13 +7,18 @@ from typing import NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from vitproto.report.encoder_table import describe_encoders, tabulate_encoders
-from vitproto.report.features_links import FeaturesLink
-from vitproto.report.group_table import describe_groups, tabulate_groups
-from vitproto.report.layer_table import describe_layers, tabulate_layers
-from vitproto.report.map_markdown import show_table
-from vitproto.report.map_table import tabulate
-from vitproto.report.map_text import (
+from vitproto.report.saes.markdown import describe_saes
+from vitproto.report.saes.markdown import explain_columns as explain_sae_columns
+from vitproto.report.saes.table import tabulate as tabulate_saes
+from vitproto.report.shared.markdown import Section
+from vitproto.report.shared.page import inline, read_template
+from vitproto.report.traits.encoder_table import describe_encoders, tabulate_encoders
+from vitproto.report.traits.features_links import FeaturesLink
+from vitproto.report.traits.group_table import describe_groups, tabulate_groups
+from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
+from vitproto.report.traits.map_markdown import show_table
+from vitproto.report.traits.map_table import tabulate
+from vitproto.report.traits.map_text import (
     count_images,
     describe,
     explain_columns,
@@ -21,14 +26,9 @@ from vitproto.report.map_text import (
     write_chance_note,
     write_headline,
 )
-from vitproto.report.markdown import Section
-from vitproto.report.page import inline, read_template
-from vitproto.report.sae_markdown import describe_saes
-from vitproto.report.sae_markdown import explain_columns as explain_sae_columns
-from vitproto.report.sae_table import tabulate as tabulate_saes
-from vitproto.report.trait_table import tabulate_traits
-from vitproto.report.winner_text import explain_winners, write_winner
-from vitproto.report.winners import compare_methods
+from vitproto.report.traits.trait_table import tabulate_traits
+from vitproto.report.traits.winner_text import explain_winners, write_winner
+from vitproto.report.traits.winners import compare_methods
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitproto.families import Family
+from vitproto.study.family import Family
 
 Config = Mapping[str, Any]
 

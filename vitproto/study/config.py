@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from vitproto.study.runs import Family, StudyRun, expand_runs
+from vitproto.study.run_table import Family, StudyRun, expand_runs
 
 METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
 """Ways of choosing prototypes; the SAEs that a study names or imports come besides."""

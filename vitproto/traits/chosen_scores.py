@@ -14,9 +14,9 @@ import pandas as pd
 from jaxtyping import Float, Float32, Int
 
 from vitproto.activations.shards import LIBVER
-from vitproto.families import ScoredFamily
-from vitproto.files import whole_file
-from vitproto.runs import Run
+from vitproto.core.files import whole_file
+from vitproto.study.family import ScoredFamily
+from vitproto.study.run import Run
 from vitproto.traits.score_file import ScoreFile, open_score_file
 
 _REMEDY = "delete it and select prototypes again"

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.core.threads import one_core_each
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.kernels import select_largest
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
@@ -17,7 +18,6 @@ from vitproto.prototypes.scorer import (
     NegativeDistance,
     Scorer,
 )
-from vitproto.threads import one_core_each
 
 GROUP = 8
 """Images that pass through one matrix product on a CPU. They are always the same ones,

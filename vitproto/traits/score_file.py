@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vitproto.families import ScoredFamily, check_family, check_runs
-from vitproto.runs import Run
+from vitproto.study.family import ScoredFamily, check_family, check_runs
+from vitproto.study.run import Run
 
 # What h5py raises depends on which part of a file is damaged.
 _DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)

@@ -24,19 +24,23 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
     )
 
 from vitproto.activations.fetched import find_fetched, needs_hub
-from vitproto.families import write_families
-from vitproto.runs import Run
+from vitproto.study.family import write_families
+from vitproto.study.run import Run
 from vitproto.study import config as study_config
-from vitproto.study import addresses, bytecode, disk, on_slurm, sources
-from vitproto.study.digests import Digests
-from vitproto.study.failures import Errors
-from vitproto.study.hooks import check_before_first_job, end_with_failures
-from vitproto.study.jobs import Job, study_jobs
-from vitproto.study.plan import Written, written_by
-from vitproto.study.resource_requests import Requests
-from vitproto.study.runs import Family, expand_runs, families
-from vitproto.study.study_dag import decide_by_origins
-from vitproto.study.workflow_jobs import note_origins
+from vitproto.study import addresses
+from vitproto.freshness.code import bytecode
+from vitproto.planning import disk
+from vitproto.launch import on_slurm
+from vitproto.freshness import sources
+from vitproto.freshness.digests import Digests
+from vitproto.launch.failures import Errors
+from vitproto.launch.hooks import check_before_first_job, end_with_failures
+from vitproto.planning.jobs import Job, study_jobs
+from vitproto.planning.plan import Written, written_by
+from vitproto.launch.resource_requests import Requests
+from vitproto.study.run_table import Family, expand_runs, families
+from vitproto.launch.study_dag import decide_by_origins
+from vitproto.launch.workflow_jobs import note_origins
 
 os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes.sae import adam, cpu_gradients, gradients, kernels
 from vitproto.prototypes.sae.gradients import Objective, Weights
-from vitproto.threads import one_core_each
 
 RELU = {"l1_weight": 0.3, "l0": None, "over_batch": False}
 TOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": False}

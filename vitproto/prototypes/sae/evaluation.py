@@ -16,11 +16,11 @@ from torch import Tensor
 
 from vitproto.activations.ahead import ahead
 from vitproto.activations.stream import Activations
-from vitproto.progress import progress_bar
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
 from vitproto.prototypes.sae.held_out import held_out_images
-from vitproto.threads import one_core_each
 
 GROUP = 4
 """Images that pass through an autoencoder together: with 256 patches and 32,768

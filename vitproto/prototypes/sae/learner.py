@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae import adam, cpu_gradients, gradients
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.gradients import Objective, Weights
 from vitproto.prototypes.sae.settings import SaeSettings
-from vitproto.runs import Run
+from vitproto.study.run import Run
 
 THRESHOLD_MOMENTUM = 0.99
 """BatchTopK's threshold follows the smallest active latent of the last hundred

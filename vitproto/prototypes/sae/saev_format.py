@@ -48,8 +48,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vitproto.files import whole_file
-from vitproto.prototypes.sae.autoencoder import SparseAutoencoder
+from vitproto.core.files import whole_file
+from vitproto.prototypes.autoencoder import SparseAutoencoder
 
 NEWEST = 5
 """The schema that is written. All from 1 on are read, and headers without one."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations, draw_distinct
-from vitproto.progress import progress_bar
+from vitproto.core.progress import progress_bar
 from vitproto.prototypes.gaussian import draw_directions
 from vitproto.prototypes.sae.learner import Scaling
 from vitproto.prototypes.sae.settings import SaeSettings

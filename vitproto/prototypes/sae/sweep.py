@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save_file
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
-from vitproto.files import whole_file
-from vitproto.progress import progress_bar
+from vitproto.core.files import whole_file
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
 from vitproto.prototypes.sae.cpu_gradients import Scratch
 from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
-from vitproto.threads import one_core_each
 
 N_LOGGED = 200
 """Steps of a training that its log has, evenly spaced, and the last."""

@@ -1,0 +1,64 @@
+"""A user's mistake is one line; our own bug keeps its traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vitproto.core.project import PROJECT
+from vitproto.freshness.code.fingerprint import fingerprint
+
+STAGES = sorted((PROJECT / "scripts").glob("*.py"), key=lambda file: file.stem)
+
+
+def python(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, cwd=PROJECT
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda file: file.stem)
+def test_the_help_of_every_stage_explains_every_argument(stage):
+    shown = python(str(stage), "--help")
+    assert shown.returncode == 0, shown.stderr
+    blocks = shown.stdout.split("│ --")[1:]
+    takes_none = f"def {stage.stem}() -> None:" in stage.read_text()
+    assert blocks or takes_none or "positional arguments" in shown.stdout
+    for block in blocks:
+        words = block.replace("│", " ").replace("(required)", " ").split()
+        prose = [w for w in words if w.strip(".,;:").isalpha() and not w.isupper()]
+        assert len(prose) >= 2, f"{stage.name}: --{block}"
+
+
+def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
+    stage = PROJECT / "scripts/list_cub200.py"
+    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
+    shown = python(str(stage), *args.split())
+    assert shown.returncode == 1
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert shown.stderr.startswith("list_cub200: ")
+
+
+def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkeypatch):
+    """A checkpoint would be stored as that of code that did not make it."""
+    stage = PROJECT / "scripts/list_cub200.py"
+    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
+    monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", "another")
+    shown = python(str(stage), *args.split())
+    assert shown.returncode == 1
+    expected = "list_cub200: its code changed while it started: run the command again\n"
+    assert shown.stderr == expected
+    monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", fingerprint("list_cub200"))
+    assert "gone" in python(str(stage), *args.split()).stderr
+
+
+def test_our_own_bug_keeps_its_traceback(tmp_path):
+    stage = tmp_path / "break_things.py"
+    stage.write_text(
+        "from vitproto.launch.cli import run\n"
+        "def break_things() -> None:\n"
+        "    int('x')\n"
+        "run(break_things)\n"
+    )
+    shown = python(str(stage))
+    assert "Traceback" in shown.stderr

@@ -1,0 +1,32 @@
+from vitproto.report.shared.markdown import (
+    Section,
+    TextTable,
+    align,
+    widen,
+    write_section,
+)
+
+
+def test_columns_stand_one_below_the_other_and_pipes_are_kept_apart():
+    table = TextTable({"Name": "<", "N|o": ">"}, [["a|b", "1"], ["longer", "20"]])
+    assert align(table) == [
+        "| Name   | N\\|o |",
+        "| ------ | ---: |",
+        "| a\\|b   |    1 |",
+        "| longer |   20 |",
+    ]
+
+
+def test_a_wide_table_leaves_empty_what_was_not_given():
+    cells = [(("x", 1), "a", "10"), (("y", 1), "b", "21"), (("x", 1), "b", "11")]
+    table = widen({"Name": "<", "N": ">"}, ["a", "b"], cells)
+    assert table.columns == {"Name": "<", "N": ">", "a": "<", "b": "<"}
+    assert table.rows == [["x", "1", "10", "11"], ["y", "1", "", "21"]]
+
+
+def test_a_section_is_a_document():
+    table = TextTable({"Name": "<"}, [["a"]])
+    text = write_section(Section("What?", ["This.", "That."], {"Numbers": table}))
+    assert text == (
+        "# What?\n\nThis.\n\nThat.\n\n## Numbers\n\n| Name |\n| ---- |\n| a    |\n"
+    )

@@ -1,0 +1,61 @@
+"""Unlabelled invented birds in folders by species: what prototypes are fitted to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitproto.core.folders import whole_folder
+from vitproto.demo.birds.bird import draw_individual
+from vitproto.demo.birds.traits import Species, species_of
+from vitproto.demo.drawing import check_drawable, in_order, save_jpeg
+
+
+@dataclass(frozen=True)
+class DemoCorpus:
+    """How many birds to draw."""
+
+    n_species: int
+    """Number of invented species (folders)."""
+    n_images_per_species: int
+    """Pictures of each species."""
+    image_size: int
+    """Pixels of each picture's longer side."""
+    seed: int
+    """Give one that the labelled birds do not use, so that the species differ."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    root: Path
+    cfg: DemoCorpus
+    species: Species
+    i_species: int
+    i_individual: int
+
+
+def write_demo_corpus(out: Path, cfg: DemoCorpus, n_workers: int) -> None:
+    """Draw `out/Some_Species/Some_Species_0001.jpg` and so on, without labels.
+
+    The bytes depend on `cfg` alone. The folder appears whole or not at all.
+
+    Raises:
+        ValueError: where `out` already holds files, or the numbers are impossible.
+    """
+    check_drawable(cfg.n_species, cfg.n_images_per_species, cfg.image_size)
+    with whole_folder(out) as partial:
+        species = species_of(cfg.seed, cfg.n_species)
+        for s in species:
+            (partial / s.name).mkdir()
+        jobs = [
+            _Job(partial, cfg, s, i, j)
+            for i, s in enumerate(species)
+            for j in range(cfg.n_images_per_species)
+        ]
+        for _ in in_order(_draw, jobs, n_workers):
+            pass
+
+
+def _draw(job: _Job) -> None:
+    i, j, cfg = job.i_species, job.i_individual, job.cfg
+    picture = draw_individual(cfg.seed, job.species, i, j, cfg.image_size)
+    name = f"{job.species.name}_{j + 1:04d}.jpg"
+    save_jpeg(picture.image_HWC, job.root / job.species.name / name)

@@ -1,0 +1,378 @@
+"""What a result was made of, kept in a small file beside it: the note of its origin.
+
+A note vouches for a result. It is written once the job has succeeded, and taken back
+before the result is to be made again, so that a job which fails leaves none.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vitproto.core.files import whole_file
+from vitproto.freshness.code.code_graph import changes_of_code
+
+FOLDER = ".origins"
+
+FORMAT = 4
+"""Notes of other formats vouch for nothing."""
+
+UNKNOWN = "unknown"
+"""Stands for a digest that only a job which is due can tell."""
+
+ABSENT = "absent"
+"""Stands for the digest of a file of a data set or encoder that is missing here."""
+
+GONE = "gone"
+"""Stands for the digest of a file that is missing from data that are here."""
+
+ANY = "*"
+"""Stands for the names of all files of a data set or encoder that is missing here."""
+
+# Which part of a data set a job worked on, and where its results lie. Nothing that is
+# made of all parts depends on how they were cut, so their origins must not either.
+_PARTS = {"i_shard", "n_shards", "address"}
+
+# A digest of a set of images: those of two parts add up to that of the whole. It has
+# one sum of what their sizes are, and one of what they hold.
+_SUM = "sum:"
+_SUM_BITS = 256
+_IMAGE_SUM = re.compile(r"sum:[0-9a-f]{64}:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What decided what a job wrote. Nothing here depends on the machine."""
+
+    rule: str
+    """Which rule it followed."""
+    wildcards: Mapping[str, str]
+    """For what: encoder, layer, method."""
+    command: str
+    """The rule's command, before anything is filled in."""
+    settings: Mapping[str, Any]
+    """The parameters that can change results."""
+    code: Mapping[str, str]
+    """The digest of each definition that the stage can reach, by where it stands."""
+    fingerprint: str
+    """The same in one digest, wherever the definitions stand."""
+    files: Mapping[str, str]
+    """The digest of each input that the workflow does not make, by its name."""
+    jobs_above: Mapping[str, str]
+    """The `digest` of each job that its inputs were made by, directly or not."""
+    files_above: Mapping[str, str]
+    """What these jobs read: digests of files, by name and job, and of small inputs by
+    content."""
+    by_content: bool
+    """Whether what is made of it counts its content, and not how it was made."""
+
+    @property
+    def name(self) -> str:
+        return name_of(self.rule, self.wildcards)
+
+    def digest(self) -> str:
+        """What the job itself adds to its inputs: command, settings and code."""
+        own = [self.command, self.settings, self.fingerprint]
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+class Above(NamedTuple):
+    """What the inputs of a job were made of."""
+
+    jobs: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What lies beside a result."""
+
+    origin: Origin
+    content: str
+    """The result as it was written: see `content_of`."""
+    looks: Mapping[str, str]
+    """How images looked whose content is among its origin's files, by the same name."""
+
+
+def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
+    """What made a result, and for what: `fit_pca encoder=clip layer=3 method=pca`."""
+    parts = [f"{k}={v}" for k, v in sorted(wildcards.items()) if k not in _PARTS]
+    return " ".join([rule, *parts])
+
+
+def whole_data(wildcards: Mapping[str, str]) -> dict[str, str]:
+    """The wildcards but for those of parts of a data set, and of where results lie."""
+    return {key: value for key, value in wildcards.items() if key not in _PARTS}
+
+
+def content_name(file: Path) -> str:
+    """The name under which the content of a small input counts."""
+    return f"the content of {file}"
+
+
+def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
+    """What a job's inputs were made of.
+
+    Args:
+        inputs: their origins; the parts of a data set count as one.
+        contents: the digest of each input that counts by content, by `content_name`.
+    """
+    parts: dict[str, list[Origin]] = {}
+    for origin in inputs:
+        parts.setdefault(origin.name, []).append(origin)
+    jobs, files = [], [contents]
+    for name, alike in parts.items():
+        jobs += [{**part.jobs_above, name: part.digest()} for part in alike]
+        files += [part.files_above for part in alike]
+        own = _add_up([part.files for part in alike])
+        # Two encoders may have weights of the same name.
+        files.append({read_by(name, file): digest for file, digest in own.items()})
+    return Above(_join(jobs), _join(files))
+
+
+def read_by(job: str, file: str) -> str:
+    """What a file that a job read is called by what is made of the job's results."""
+    return f"{file} ({job})"
+
+
+def image_sum(images: Iterable[tuple[bytes, bytes]]) -> str:
+    """The digest of a set of images.
+
+    Args:
+        images: of each, two digests of 32 bytes: of its size and of what it holds.
+    """
+    sizes, contents = 0, 0
+    for size, content in images:
+        sizes += int.from_bytes(size)
+        contents += int.from_bytes(content)
+    return _sum(sizes, contents)
+
+
+def is_image_sum(text: Any) -> bool:
+    """Is this what `image_sum` gives? A damaged file may say anything."""
+    return isinstance(text, str) and _IMAGE_SUM.fullmatch(text) is not None
+
+
+def add_images(parts: Iterable[str], without: Iterable[str] = ()) -> str:
+    """The digest of a set of images, from those of its parts.
+
+    Args:
+        parts: the digest of each.
+        without: of parts that are to be taken away from these.
+    """
+    sums = [
+        (sign * int(sizes, 16), sign * int(contents, 16))
+        for sign, digests in ((1, parts), (-1, without))
+        for _, sizes, contents in (digest.split(":") for digest in digests)
+    ]
+    return _sum(sum(sizes for sizes, _ in sums), sum(found for _, found in sums))
+
+
+def have_same_sizes(images: str, others: str) -> bool:
+    """Can two sets of images be the same, as far as one can tell without a look inside?
+
+    Args:
+        images: the digest of a set.
+        others: that of another, or whatever stands in its place.
+    """
+    return images.rpartition(":")[0] == others.rpartition(":")[0]
+
+
+def _add_up(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the parts of a data set read together, however it was cut."""
+    found = _join(parts)
+    for name in found:
+        digests = [part[name] for part in parts if name in part]
+        if all(digest.startswith(_SUM) for digest in digests):
+            found[name] = add_images(digests)
+    return found
+
+
+def _sum(sizes: int, contents: int) -> str:
+    numbers = [f"{number % 2**_SUM_BITS:064x}" for number in (sizes, contents)]
+    return _SUM + ":".join(numbers)
+
+
+def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for each in several:
+        for name, digest in each.items():
+            found.setdefault(name, set()).add(digest)
+    return {
+        name: next((d for d in (UNKNOWN, ABSENT) if d in digests), None)
+        or " ".join(sorted(digests))
+        for name, digests in sorted(found.items())
+    }
+
+
+def note(
+    origin: Origin, contents: Mapping[Path, str], looks: Mapping[str, str]
+) -> None:
+    """Write beside each result where it comes from.
+
+    Args:
+        origin: the same for all results of a job.
+        contents: each result's `content_of`.
+        looks: see `Note`.
+    """
+    for result, content in contents.items():
+        with whole_file(_noted_at(result), shared=True) as partial:
+            about = {"format": FORMAT, "content": content, "looks": {**looks}}
+            text = {**about, **asdict(origin)}
+            partial.write_text(
+                json.dumps(text, indent=1, sort_keys=True), encoding="utf-8"
+            )
+
+
+def take_back(results: Iterable[Path]) -> None:
+    """Drop what vouches for results that are to be made again."""
+    for result in results:
+        _noted_at(result).unlink(missing_ok=True)
+
+
+def read(result: Path) -> Note | None:
+    """What lies beside a result; None where nothing does that this version can read."""
+    try:
+        text = json.loads(_noted_at(result).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except ValueError:  # damaged
+        return None
+    if not isinstance(text, dict) or text.pop("format", None) != FORMAT:
+        return None
+    if text.keys() != {"content", "looks", *(field.name for field in fields(Origin))}:
+        return None
+    maps = ("wildcards", "settings", "code", "files", "jobs_above", "files_above")
+    if not all(isinstance(text[name], dict) for name in (*maps, "looks")):
+        return None
+    content, looks = text.pop("content"), text.pop("looks")
+    return Note(Origin(**text), content, looks)
+
+
+def differences(then: Origin, now: Origin) -> list[str]:
+    """What a job would do differently today, one sentence each.
+
+    Files of what is not here today cannot be compared.
+    """
+    same_code = then.fingerprint == now.fingerprint
+    changes = [] if same_code else changes_of_code(then.code, now.code)
+    if then.command != now.command:
+        changes.append(f"its command: {_changed_words(then.command, now.command)}")
+    for key in sorted({*then.settings, *now.settings}):
+        old, new = then.settings.get(key), now.settings.get(key)
+        if old != new:
+            changes += _setting_changes(key, old, new)
+    return changes + _file_changes(then.files, now.files)
+
+
+def differences_above(then: Origin, now: Origin) -> list[str]:
+    """What its inputs would be made of differently today, one sentence each.
+
+    What only a job that is due can tell is not compared: `UNKNOWN`.
+    """
+    changes = []
+    for name in sorted({*then.jobs_above, *now.jobs_above}):
+        if name not in now.jobs_above:
+            changes.append(f"it was also made of {name}")
+        elif name not in then.jobs_above:
+            changes.append(f"it was not made of {name}")
+        elif then.jobs_above[name] != now.jobs_above[name]:
+            changes.append(earlier(name))
+    return changes + _file_changes(then.files_above, now.files_above)
+
+
+def earlier(name: str) -> str:
+    """The change of a result whose input was made by an earlier form of a job."""
+    return f"it was made of an earlier {name}"
+
+
+def unknown_above(now: Origin) -> list[str]:
+    """The inputs, by name, of which only a job that is due can tell what they hold."""
+    return sorted(name for name, d in now.files_above.items() if d == UNKNOWN)
+
+
+def seen_below(change: str, job: str) -> str:
+    """How a change of what a job reads is told of what is made of the job's results."""
+    if change.startswith(_NOT_READ):
+        return _NOT_READ + read_by(job, change.removeprefix(_NOT_READ))
+    for ending in (_CHANGED, _IS_GONE, _NO_LONGER_READ):
+        if change.endswith(ending):
+            return read_by(job, change.removesuffix(ending)) + ending
+    return change
+
+
+_NOT_READ = "it did not read "
+_CHANGED, _IS_GONE, _NO_LONGER_READ = " changed", " is gone", " is no longer read"
+
+
+def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    changes = []
+    for name, digest in sorted(now.items()):
+        is_unknown = digest == UNKNOWN or name.startswith(ANY)
+        # One that was read may be as it was; one that was not makes a difference.
+        is_away = digest == ABSENT and name in then
+        if is_unknown or is_away or digest == then.get(name, GONE):
+            continue
+        changed = _IS_GONE if digest == GONE else _CHANGED
+        changes.append(name + changed if name in then else _NOT_READ + name)
+    # Of what is missing here nobody knows what a job would read.
+    away = tuple(name.removeprefix(ANY) for name in now if name.startswith(ANY))
+    gone = [name for name in then.keys() - now.keys() if not name.endswith(away)]
+    return changes + [name + _NO_LONGER_READ for name in sorted(gone)]
+
+
+def _noted_at(result: Path) -> Path:
+    return result.parent / FOLDER / f"{result.name}.json"
+
+
+def _setting_changes(key: str, old: Any, new: Any) -> Iterator[str]:
+    """Name the flags that changed, where a parameter holds several."""
+    flags_then, flags_now = _flags(old), _flags(new)
+    if flags_then is None or flags_now is None:
+        yield f"{key}: {_in_words(old)} → {_in_words(new)}"
+        return
+    for flag in sorted({*flags_then, *flags_now}):
+        if flags_then.get(flag) != flags_now.get(flag):
+            values = [_in_words(found.get(flag)) for found in (flags_then, flags_now)]
+            yield f"{flag}: {' → '.join(values)}"
+
+
+def _flags(setting: Any) -> dict[str, list[str]] | None:
+    """`--n_iters 5 --tol 0.1` taken apart; None for what is no such text."""
+    if not isinstance(setting, str) or not setting.startswith("--"):
+        return None
+    flags: dict[str, list[str]] = {}
+    for word in shlex.split(setting):
+        if word.startswith("--"):
+            flag = word.removeprefix("--")
+            flags[flag] = []
+        else:
+            flags[flag].append(word)
+    return flags
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _changed_words(old: str, new: str) -> str:
+    """The part of two texts in which they differ, in whole words."""
+    words_then, words_now = old.split(), new.split()
+    n_before = _n_alike(words_then, words_now)
+    rest_then, rest_now = words_then[n_before:], words_now[n_before:]
+    n_after = _n_alike(rest_then[::-1], rest_now[::-1])
+    parts = [rest[: len(rest) - n_after] for rest in (rest_then, rest_now)]
+    return " → ".join(" ".join(part) or "nothing" for part in parts)
+
+
+def _n_alike(some: Sequence[str], others: Sequence[str]) -> int:
+    """With how many equal words do both begin?"""
+    pairs = zip(some, others, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,0 +1,66 @@
+"""How every stage in `scripts/` becomes a command line."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import tyro
+
+from vitproto.core.project import PROJECT
+
+EXPECTED_CODE = "VITPROTO_CODE_OF_"
+"""Prefix of the environment variable, completed by a stage's name, that holds the
+fingerprint of the code the stage must run."""
+
+
+def run(stage: Callable[..., None]) -> None:
+    """Run a stage with the arguments of the command line.
+
+    The stage's signature becomes its flags, its docstring the `--help`. A
+    `ValueError` that our own code raises is a user's mistake: one line and exit
+    status 1. Anything else is our bug and keeps its traceback.
+    """
+    _check_library(stage.__name__)
+    _check_code(stage.__name__)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        tyro.cli(stage, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
+    except ValueError as error:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not _is_ours(raised_in):
+            raise
+        sys.exit(f"{stage.__name__}: {error}")
+
+
+def _check_library(name: str) -> None:
+    """Refuse to run a stage of one checkout with the library of another."""
+    script = Path(sys.argv[0])
+    checkout = script.resolve().parent.parent
+    if (checkout / "vitproto/__init__.py").is_file() and checkout != PROJECT:
+        sys.exit(
+            f"{name}: {script} would run the library in {PROJECT}, which Python finds "
+            f"first: set PYTHONPATH={checkout}"
+        )
+
+
+def _check_code(name: str) -> None:
+    """Refuse to run code that changed after the workflow looked at it.
+
+    Results would be noted as those of other code.
+    """
+    # Imported here: it has no place in what a stage can reach.
+    from vitproto.freshness.code.fingerprint import fingerprint
+
+    expected = os.environ.get(EXPECTED_CODE + name)
+    if expected and fingerprint(name) != expected:
+        sys.exit(f"{name}: its code changed while it started: run the command again")
+
+
+def _is_ours(file: Path) -> bool:
+    folders = (PROJECT / "vitproto", PROJECT / "scripts")
+    return any(file.resolve().is_relative_to(folder) for folder in folders)

@@ -1,0 +1,146 @@
+"""What jobs ask a cluster for: time and memory, by the plan, and more after a failure.
+
+Short requests start earlier, so a job asks for three times what it is planned to take.
+One that ran out of time is tried again with twice the time, one that ran out of memory
+with twice the memory, and one that was cancelled, or lost its node, with the same.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from vitproto.launch.failures import ending
+from vitproto.planning.jobs import GPU_STAGES, Job, study_jobs
+from vitproto.planning.plan import Cost, estimator
+
+TIMES_PLANNED = 3
+"""How much more time a job asks for than it is planned to take."""
+TIMES_MEMORY = 2
+"""The plan of memory is right within a factor of two."""
+START_MINUTES = 3
+"""What loading libraries may take on a network disk."""
+SNAKEMAKE_MB = 400
+"""Two processes of Snakemake run beside a job's own."""
+AT_LEAST_MB = 2000
+CUDA_MB = 6000
+"""What CUDA's libraries take of a job's own memory, not of the GPU's; not measured."""
+GROWTH = 2
+GROUP_MINUTES = 20
+"""What the short jobs that are submitted as one are planned to take together."""
+
+_STATUS = re.compile(r"SLURM status is: '(\w+)'")
+# What is said of a job that the system, SLURM or Python stopped for its memory; that
+# of a GPU is another matter.
+_KILLED = re.compile(
+    r"SIGKILL|exit (status|code) 137|(?<!OutOf)MemoryError|oom[-_ ]?kill|"
+    r"task \d+: out of memory|exceeded (job |step )?memory limit|: +\d+ Killed ",
+    re.I,
+)
+
+
+class Lack(Enum):
+    """What a job had too little of."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    NOTHING = "nothing"
+
+
+class Requests:
+    """What each job of a study asks for, given how its earlier tries failed."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Ask by the plan of a checked study."""
+        self._plan = estimator(config)
+        self._lacked: dict[tuple[str, str], Counter[Lack]] = {}
+        self.given: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
+        """The minutes and megabytes that a profile gives a rule's jobs, at first."""
+        self.most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
+        """The minutes and megabytes that a rule's jobs may ask for, where known."""
+
+    def minutes(self, wildcards: Any, rulename: str) -> int:
+        """Minutes that a job asks for now, at most those that its partition allows.
+
+        Args:
+            wildcards: Snakemake's, or a dictionary.
+            rulename: the name that Snakemake gives this argument.
+        """
+        planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
+        planned_minutes = math.ceil(planned + START_MINUTES)
+        return self._grown(Lack.TIME, rulename, wildcards, planned_minutes)
+
+    def memory_mb(self, wildcards: Any, rulename: str) -> int:
+        """Megabytes that a job asks for now, at most those of its partition's nodes.
+
+        Args:
+            wildcards: Snakemake's, or a dictionary.
+            rulename: the name that Snakemake gives this argument.
+        """
+        planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
+        if rulename in GPU_STAGES:
+            planned += CUDA_MB
+        planned_mb = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
+        return self._grown(Lack.MEMORY, rulename, wildcards, planned_mb)
+
+    def note_failure(self, rule: str, wildcards: Any, lack: Lack) -> None:
+        """Remember what a job had too little of when it failed."""
+        self._lacked.setdefault(_key(rule, wildcards), Counter())[lack] += 1
+
+    def _cost(self, rule: str, wildcards: Any) -> Cost:
+        return self._plan(Job(rule, dict(wildcards)))
+
+    def _grown(self, lack: Lack, rule: str, wildcards: Any, planned: int) -> int:
+        """What a profile gives, or the plan, and more after failures for lack of it."""
+        given = self.given[lack].get(rule)
+        lacked = self._lacked.get(_key(rule, wildcards), Counter())
+        asked = (planned if given is None else given) * GROWTH ** lacked[lack]
+        # What a profile gives is not cut: if it is too much, SLURM or a check says so.
+        most = max(self.most[lack].get(rule, asked), given or 0)
+        return min(asked, most)
+
+
+def group_sizes(config: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, int]:
+    """How many jobs go into one job of a cluster, by group.
+
+    So many that they are planned to take `GROUP_MINUTES` together.
+
+    Args:
+        config: a checked study.
+        groups: the group of each rule that has one.
+    """
+    plan = estimator(config)
+    seconds: dict[str, list[float]] = {}
+    for job in study_jobs(config):
+        if job.stage in groups:
+            seconds.setdefault(groups[job.stage], []).append(plan(job).seconds)
+    return {
+        group: max(1, round(60 * GROUP_MINUTES * len(found) / max(1, sum(found))))
+        for group, found in seconds.items()
+    }
+
+
+def lack_of(said: str, logs: Sequence[Path]) -> Lack:
+    """What did a job have too little of when it failed?
+
+    Args:
+        said: what the executor says of it.
+        logs: its own, and SLURM's.
+    """
+    status = _STATUS.search(said)
+    match status and status[1]:
+        case "TIMEOUT" | "DEADLINE":
+            return Lack.TIME
+        case "OUT_OF_MEMORY":
+            return Lack.MEMORY
+        case "FAILED":
+            ends = "\n".join(map(ending, logs))
+            return Lack.MEMORY if _KILLED.search(ends) else Lack.NOTHING
+    return Lack.NOTHING
+
+
+def _key(rule: str, wildcards: Any) -> tuple[str, str]:
+    return rule, repr(sorted(wildcards.items()))

@@ -1,0 +1,138 @@
+"""The chart of a sweep: what autoencoders leave unexplained, by how sparse they are."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vitproto.report.shared.drawing import (
+    GREY,
+    MARKERS,
+    TEXT_POINTS,
+    make_panels,
+    tidy,
+    write_around,
+)
+from vitproto.report.shared.plain_log import write_plainly
+
+PANEL = ["encoder", "layer", "n_prototypes"]
+"""What gets a panel of its own: autoencoders that can be compared fairly."""
+
+PANEL_INCHES = (3.3, 2.8)
+LEGEND_INCHES = 0.8
+A_CONSTANT = 1.0
+"""The NMSE that a constant reaches."""
+
+
+def draw_front(metrics: pd.DataFrame) -> Figure:
+    """Which autoencoders reconstruct best, for how many active latents?
+
+    A panel for each encoder, layer and number of latents, a point for each
+    autoencoder. Methods are told apart by marker and colour. The line is the front:
+    an autoencoder on it is beaten by no other of the panel in one without being
+    better in the other.
+
+    Args:
+        metrics: what `read_metrics` gives.
+    """
+    panels = list(metrics.groupby(PANEL))
+    n_sizes = metrics["n_prototypes"].nunique()
+    n_places = metrics.groupby(["encoder", "layer"]).ngroups
+    # A column for each number of latents, where every encoder and layer has them all.
+    is_grid = 1 < n_sizes <= 4 and len(panels) == n_sizes * n_places
+    n_columns = n_sizes if is_grid else min(3, len(panels))
+    figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + LEGEND_INCHES, height)
+    _set_scales(axes[0], metrics)
+    styles = _styles(metrics)
+    for axis, (key, rows) in zip(axes, panels, strict=True):
+        _draw_panel(axis, rows, styles)
+        encoder, layer, n_prototypes = key
+        title = f"{n_prototypes} latents\n{encoder}, layer {layer}"
+        axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
+    handles, labels = _legend(styles)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside right center",
+        frameon=False,
+        fontsize=TEXT_POINTS,
+    )
+    title = "What autoencoders leave unexplained, by how sparse they are"
+    below = "L0: latents active on a held-out patch"
+    write_around(figure, title, below, "NMSE on held-out patches")
+    return figure
+
+
+def on_front(
+    l0_R: Float[np.ndarray, " r"], nmse_R: Float[np.ndarray, " r"]
+) -> Bool[np.ndarray, " r"]:
+    """Which runs are on the front of low L0 and low NMSE?
+
+    Those for which no other is at least as good in both and better in one.
+    """
+    no_worse_RR = (l0_R <= l0_R[:, None]) & (nmse_R <= nmse_R[:, None])
+    better_RR = (l0_R < l0_R[:, None]) | (nmse_R < nmse_R[:, None])
+    return ~(no_worse_RR & better_RR).any(axis=1)
+
+
+def _styles(metrics: pd.DataFrame) -> dict[str, dict]:
+    """Marker and colour of each method, the same in all panels."""
+    methods = sorted(metrics["method"].unique())
+    colors = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.8, len(methods)))
+    return {
+        method: {
+            "marker": MARKERS[i % len(MARKERS)],
+            "markerfacecolor": color,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.5,
+            "markersize": 6,
+            "linestyle": "none",
+        }
+        for i, (method, color) in enumerate(zip(methods, colors, strict=True))
+    }
+
+
+def _set_scales(axis: Axes, metrics: pd.DataFrame) -> None:
+    # Linear below 1, so that an autoencoder without active latents has its place.
+    axis.set_xscale("symlog", linthresh=1, linscale=0.3)
+    lowest = metrics["l0"].min()
+    left = lowest / 1.5 if lowest >= 1.5 else -0.1
+    axis.set_xlim(left, max(1.5, metrics["l0"].max() * 1.5))
+    write_plainly(axis.xaxis)
+    axis.set_yscale("log")
+    shown = metrics["nmse"][metrics["nmse"] > 0]
+    if len(shown):
+        axis.set_ylim(shown.min() / 1.3, max(A_CONSTANT, shown.max()) * 1.3)
+    write_plainly(axis.yaxis)
+
+
+def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
+    axis.axhline(A_CONSTANT, color=GREY, linestyle="--", linewidth=1)
+    front = rows[on_front(rows["l0"].to_numpy(), rows["nmse"].to_numpy())]
+    front = front.sort_values("l0")
+    # In steps: what lies between two autoencoders nobody has shown to be possible.
+    axis.plot(
+        front["l0"],
+        front["nmse"],
+        drawstyle="steps-post",
+        color=GREY,
+        linewidth=1,
+        zorder=1,
+    )
+    for method, points in rows.groupby("method"):
+        axis.plot(points["l0"], points["nmse"], **styles[method])
+    tidy(axis, "both")
+    axis.tick_params(labelleft=True)
+
+
+def _legend(styles: dict[str, dict]) -> tuple[list, list[str]]:
+    """What markers and lines mean."""
+    lines = [Line2D([], [], **style) for style in styles.values()]
+    front = Line2D([], [], color=GREY, linewidth=1)
+    constant = Line2D([], [], color=GREY, linewidth=1, linestyle="--")
+    return [*lines, front, constant], [*styles, "the front", "a constant"]

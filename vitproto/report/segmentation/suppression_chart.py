@@ -1,0 +1,201 @@
+"""The charts of suppression: dose and response, and class by class."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vitproto.report.segmentation.suppression_rows import CEILING, EDITS, Suppression
+from vitproto.report.segmentation.suppression_table import is_judged
+from vitproto.report.segmentation.suppression_text import describe_dose
+from vitproto.report.shared.drawing import (
+    GREY,
+    TEXT_POINTS,
+    category_styles,
+    draw_nothing,
+    label_lines,
+    name_with_marker,
+    tidy,
+)
+from vitproto.report.shared.resampling import LEVEL
+from vitproto.report.shared.wording import write_plain
+
+PANEL_INCHES = (4.6, 2.7)
+SCATTER_INCHES = (3.6, 3.4)
+LEGEND_INCHES = 1.9
+RESPONSES = {
+    "loss": "lost by the class",
+    "collateral": "lost by the others",
+}
+"""The rows of the chart of doses: mean IoU lost, and by whom."""
+CEILING_STYLE = {"color": "#332288", "marker": "v"}
+"""Darker than the fifth of the usual colours: its name stands at the line's end."""
+NOBODY = "No class could be judged, so there is nothing to draw."
+
+
+def draw_doses(found: Suppression, summary: pd.DataFrame) -> Figure:
+    """What do class and others lose, for each edit and dose?
+
+    A column of panels for each SAE: above the mean loss of the class, below the
+    collateral, on the same scale. A line for each edit, named at its end. Whiskers are
+    the interval over classes; lines stand a little apart, so that they can be told.
+
+    Args:
+        found: what `read_suppression` gives.
+        summary: what `summarise` gives.
+    """
+    summary = summary[summary["n_classes"] > 0]
+    if summary.empty:
+        return draw_nothing(NOBODY)
+    n_saes = len(found.saes)
+    width, height = PANEL_INCHES
+    figure = Figure(
+        figsize=(width * n_saes + 0.5, 2 * height + 0.9), layout="constrained"
+    )
+    axes = figure.subplots(2, n_saes, sharex=True, sharey=True, squeeze=False)
+    styles = category_styles(list(EDITS)) | {CEILING: CEILING_STYLE}
+    place = {dose: i for i, dose in enumerate(found.doses)}
+    _set_limits(axes[0, 0], summary, len(place))
+    for column, sae in zip(axes.T, found.saes, strict=True):
+        own = summary[summary["sae"] == sae]
+        column[0].set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
+        for axis, (name, who) in zip(column, RESPONSES.items(), strict=True):
+            _draw_lines(axis, own, name, place, styles)
+            axis.set_xticks(list(place.values()), [_name_dose(dose) for dose in place])
+            axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            tidy(axis, "y")
+            axis.tick_params(labelleft=True)
+            axis.set_ylabel(f"mean IoU {who}", fontsize=TEXT_POINTS)
+    title = "What a class and the others lose, by edit and dose"
+    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
+    below = (
+        "dose: what the class's latents are set to, in multiples of their largest "
+        f"observed value (whiskers: {LEVEL} % intervals over classes)"
+    )
+    figure.supxlabel(textwrap.fill(below, 34 * n_saes + 40), fontsize=TEXT_POINTS + 1)
+    return figure
+
+
+def draw_classes(found: Suppression, dose: float) -> Figure:
+    """What does each class lose, and what do the others lose with it?
+
+    A panel for each SAE and a point for each class and edit: to the right of the dashed
+    line the class loses more than the mean of the others.
+
+    Args:
+        found: what `read_suppression` gives.
+        dose: the one that is shown.
+    """
+    rows = found.rows[(found.rows["dose"] == dose) & is_judged(found.rows)]
+    if rows.empty:
+        return draw_nothing(NOBODY)
+    n_saes = len(found.saes)
+    width, height = SCATTER_INCHES
+    figure = Figure(
+        figsize=(width * n_saes + LEGEND_INCHES, height + 0.8), layout="constrained"
+    )
+    axes = figure.subplots(1, n_saes, sharex=True, sharey=True, squeeze=False)[0]
+    styles = category_styles(list(EDITS)) | {CEILING: CEILING_STYLE}
+    low, high = _range(rows[["loss", "collateral"]])
+    # Its own range: collateral is small, and points on one line tell nothing.
+    bottom, top = _range(rows[["collateral"]])
+    axes[0].set_xlim(low, high)
+    axes[0].set_ylim(bottom, top)
+    for axis, sae in zip(axes, found.saes, strict=True):
+        axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+        axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+        axis.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1)
+        own = rows[rows["sae"] == sae]
+        # The latents last: their points lie on top.
+        for edit in reversed(EDITS):
+            points = own[own["edit"] == edit]
+            axis.plot(
+                points["loss"], points["collateral"], **_point(styles, edit), zorder=3
+            )
+        tidy(axis, "both")
+        axis.tick_params(labelleft=True)
+        axis.set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
+    figure.suptitle(
+        f"Class by class, latents {describe_dose(dose)}", fontsize=TEXT_POINTS + 2
+    )
+    figure.supxlabel("IoU lost by the class", fontsize=TEXT_POINTS + 1)
+    figure.supylabel("mean IoU lost by the others", fontsize=TEXT_POINTS + 1)
+    handles = [Line2D([], [], **_point(styles, edit)) for edit in EDITS]
+    equal = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
+    figure.legend(
+        [*handles, equal],
+        [*EDITS.values(), "both lose alike"],
+        loc="outside right center",
+        frameon=False,
+        fontsize=TEXT_POINTS,
+    )
+    return figure
+
+
+def _draw_lines(
+    axis: Axes,
+    summary: pd.DataFrame,
+    name: str,
+    place: dict[float, int],
+    styles: dict[str, dict],
+) -> None:
+    """A line for each edit over the doses, with whiskers and its name."""
+    labels = []
+    apart = np.linspace(-0.12, 0.12, len(EDITS))
+    for shift, (edit, called) in zip(apart, EDITS.items(), strict=True):
+        line = summary[summary["edit"] == edit]
+        if line.empty:
+            continue
+        below = (line[name] - line[f"{name}_low"]).fillna(0).clip(lower=0)
+        above = (line[f"{name}_high"] - line[name]).fillna(0).clip(lower=0)
+        axis.errorbar(
+            line["dose"].map(place) + shift,
+            line[name],
+            yerr=[below, above],
+            markersize=4.5,
+            linewidth=1.8 if edit == "latents" else 1.1,
+            linestyle="-" if edit == "latents" else "--",
+            elinewidth=0.9,
+            capsize=2,
+            **styles[edit],
+        )
+        label = name_with_marker(called, styles[edit])
+        labels.append((line[name].iloc[-1], label, styles[edit]["color"]))
+    label_lines(axis, labels, "")
+
+
+def _in_lines(sae: str) -> str:
+    """An SAE's method and run, and below them its layer."""
+    return sae.replace(", ", "\n", 1)
+
+
+def _set_limits(axis: Axes, summary: pd.DataFrame, n_doses: int) -> None:
+    names = [f"{name}{end}" for name in RESPONSES for end in ("", "_low", "_high")]
+    axis.set_ylim(*_range(summary[names]))
+    axis.set_xlim(-0.4, n_doses - 0.6)
+
+
+def _range(values: pd.DataFrame) -> tuple[float, float]:
+    """From the lowest to the highest, and 0, with a margin."""
+    low = min(0.0, float(np.nanmin(values.to_numpy())))
+    high = max(0.0, float(np.nanmax(values.to_numpy())))
+    margin = 0.06 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _name_dose(dose: float) -> str:
+    return "0\n(set to zero)" if dose == 0 else write_plain(dose)
+
+
+def _point(styles: dict[str, dict], edit: str) -> dict:
+    return {
+        "linestyle": "none",
+        "marker": styles[edit]["marker"],
+        "markersize": 6 if edit == "latents" else 4.5,
+        "markerfacecolor": styles[edit]["color"],
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+    }

@@ -1,0 +1,229 @@
+"""The tables of suppression as Markdown, with what their columns mean."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from vitproto.report.segmentation.class_names import short_name
+from vitproto.report.segmentation.suppression_links import PictureLink
+from vitproto.report.segmentation.suppression_rows import EDITS, OWN, Suppression
+from vitproto.report.segmentation.suppression_text import (
+    HEADING,
+    describe_dose,
+    explain_columns,
+    explain_intervals,
+    write_headline,
+    write_unjudged,
+)
+from vitproto.report.shared.markdown import TextTable, align
+from vitproto.report.shared.wording import (
+    NOTHING,
+    write_number,
+    write_share,
+    write_with_interval,
+)
+
+SUMMARY_COLUMNS = {
+    "SAE": "<",
+    "Edit": "<",
+    "Classes": ">",
+    "Edit norm": ">",
+    "Loss": "<",
+    "Collateral": "<",
+    "Specificity": "<",
+    "Margin": "<",
+    "Win rate": "<",
+    "Surely more, less": "<",
+}
+
+CLASS_COLUMNS = {
+    "Label": ">",
+    "Class": "<",
+    "Latents": "<",
+    "AP": "<",
+    "Alignment": "<",
+    "IoU": "<",
+    "Others' mIoU": "<",
+    "Changed %": ">",
+    "Others changed %": ">",
+    "Changes to": "<",
+    "Specificity": "<",
+    "Margin": "<",
+    "Note": "<",
+}
+
+MARGIN_OVER = "random_latents"
+"""The control whose margin stands in the table of classes."""
+
+LEAST_SHARE = 0.005
+"""Rounded to percent, less is nothing."""
+N_CHANGES = 3
+"""Classes that are named among those that a class changes to."""
+
+
+def write_markdown(
+    found: Suppression,
+    summary: pd.DataFrame,
+    dose: float,
+    charts: Mapping[str, str],
+    pictures: Sequence[PictureLink],
+) -> str:
+    """What does a reader see in `suppression_table.md`?
+
+    Args:
+        found: what `read_suppression` gives.
+        summary: what `summarise` gives.
+        dose: the one that the tables show.
+        charts: where each chart lies, by what it shows.
+        pictures: those to link to.
+    """
+    lines = [f"# {HEADING}", ""]
+    for paragraph in write_headline(found, summary, dose):
+        lines += [paragraph, ""]
+    lines += [f"## Summary: latents {describe_dose(dose)}", ""]
+    lines += [*align(show_summary(summary, dose)), "", explain_intervals(), ""]
+    lines += [f"- {write_unjudged(found, sae, dose)}" for sae in found.saes]
+    if charts:
+        links = [f"[{name}]({href})" for name, href in charts.items()]
+        lines += ["", f"Charts: {', '.join(links)}."]
+    for sae in found.saes:
+        lines += ["", f"## Class by class: {sae}", ""]
+        lines += align(show_classes(found, sae, dose))
+        own = [one for one in pictures if one.place == found.places[sae]]
+        links = [_link(picture) for picture in own]
+        if links:
+            lines += ["", f"Pictures: {', '.join(links)}."]
+    meanings = explain_columns(dose)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "## What the columns mean",
+            "",
+            *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
+            "",
+        ]
+    )
+
+
+def show_summary(summary: pd.DataFrame, dose: float) -> TextTable:
+    """A row for each SAE and edit at one dose."""
+    at_dose = summary[summary["dose"] == dose]
+    return TextTable(
+        SUMMARY_COLUMNS, [_format_summary(row) for _, row in at_dose.iterrows()]
+    )
+
+
+def show_classes(found: Suppression, sae: str, dose: float) -> TextTable:
+    """A row for each class of an SAE at one dose, sorted by label."""
+    here = found.rows[(found.rows["sae"] == sae) & (found.rows["dose"] == dose)]
+    own = here[here["edit"] == OWN].set_index("label")
+    control = here[here["edit"] == MARGIN_OVER].set_index("label")
+    rows = []
+    for label, name in found.class_names.items():
+        if label not in own.index:
+            blank = [NOTHING] * (len(CLASS_COLUMNS) - 3)
+            rows.append([str(label), name, *blank, "not measured at this dose"])
+            continue
+        row = own.loc[label]
+        ap, alignment = describe_latents(found, sae, label, row["latents"])
+        notes = [row["note"]]
+        margin = NOTHING
+        if label in control.index:
+            margin = _with_interval(control.loc[label], "margin")
+            notes.append(control.loc[label, "note"])
+        rows.append(
+            [
+                str(label),
+                name,
+                row["latents"] or NOTHING,
+                ap,
+                alignment,
+                _before_after(row, "iou"),
+                _before_after(row, "others_iou"),
+                write_share(row["changed_class"]),
+                write_share(row["changed_others"]),
+                describe_changes(found, sae, label, dose),
+                _with_interval(row, "specificity"),
+                margin,
+                _join_notes(notes),
+            ]
+        )
+    return TextTable(CLASS_COLUMNS, rows)
+
+
+def describe_latents(
+    found: Suppression, sae: str, label: int, latents: str
+) -> tuple[str, str]:
+    """AP and alignment of a class's latents, in the order in which they stand."""
+    own = found.latents[
+        (found.latents["sae"] == sae) & (found.latents["label"] == label)
+    ]
+    own = own.dropna(subset="latent").drop_duplicates("latent").set_index("latent")
+    numbers = {"ap": [], "alignment": []}
+    for latent in map(int, latents.split()):
+        for name, told in numbers.items():
+            value = own.loc[latent, name] if latent in own.index else float("nan")
+            told.append(write_number(float(value), 2))
+    ap, alignment = (" ".join(told) or NOTHING for told in numbers.values())
+    return ap, alignment
+
+
+def describe_changes(found: Suppression, sae: str, label: int, dose: float) -> str:
+    """What are the changed patches of a class taken for? `wall 60 %, sky 25 %`."""
+    changes = found.changes
+    own = changes[
+        (changes["sae"] == sae)
+        & (changes["label"] == label)
+        & (changes["dose"] == dose)
+        & (changes["share"] >= LEAST_SHARE)
+    ]
+    if own.empty:
+        return NOTHING
+    names = found.class_names
+    first = own.head(N_CHANGES)
+    return ", ".join(
+        f"{short_name(names.get(to_label, f'label {to_label}'))} {100 * share:.0f} %"
+        for to_label, share in zip(first["to_label"], first["share"], strict=True)
+    )
+
+
+def _format_summary(row: pd.Series) -> list[str]:
+    cells = [
+        row["sae"],
+        EDITS[row["edit"]],
+        str(row["n_classes"]),
+        write_number(row["edit_norm"]),
+        *(_with_interval(row, name) for name in ("loss", "collateral", "specificity")),
+    ]
+    if row["edit"] == OWN or not row["n_compared"]:
+        return [*cells, NOTHING, NOTHING, NOTHING]
+    n = row["n_compared"]
+    return [
+        *cells,
+        _with_interval(row, "margin"),
+        f"{write_share(row['win_rate'])} % of {n}",
+        f"{row['n_above']}, {row['n_below']}",
+    ]
+
+
+def _with_interval(row: pd.Series, name: str) -> str:
+    return write_with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _before_after(row: pd.Series, name: str) -> str:
+    before, after = (row[f"{name}_{when}"] for when in ("before", "after"))
+    if pd.isna(before) and pd.isna(after):
+        return NOTHING
+    return f"{write_number(before)} → {write_number(after)}"
+
+
+def _join_notes(notes: Sequence[str]) -> str:
+    """All that is said, each part once."""
+    parts = [part for note in notes for part in note.split("; ") if part]
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _link(picture: PictureLink) -> str:
+    name = f"{picture.label} {picture.class_name}"
+    return f"[{name}]({picture.href})" if picture.href else f"{name} ({picture.note})"

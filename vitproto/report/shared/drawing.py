@@ -1,0 +1,146 @@
+"""What all charts share: type, colours, labels at the ends of lines, and files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vitproto.core.files import whole_file
+
+MARKERS = "osD^vPX*<>"
+GLYPHS = "●■◆▲▼✚✖★◀▶"
+"""The markers as letters, in the same order."""
+
+TEXT_POINTS = 8
+GREY = "0.35"
+
+COLORS = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#b8860b", "#332288"]
+"""Can be told apart with any kind of colour vision, and on white paper."""
+
+
+def category_styles(names: Sequence[str]) -> dict[str, dict]:
+    """Colour and marker of each category, no two alike up to 70 of them."""
+    return {
+        name: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+        for i, name in enumerate(names)
+    }
+
+
+def name_with_marker(name: str, style: dict) -> str:
+    """How is a line labelled, so that no label depends on colour? `■ kmeans`."""
+    return f"{GLYPHS[MARKERS.index(style['marker'])]} {name}"
+
+
+def save_chart(figure: Figure, path: Path) -> None:
+    """Write a chart as PNG or SVG, by the suffix; the same chart, the same bytes."""
+    # Left alone, the ids in an SVG are random, and both formats carry the date or
+    # the version of matplotlib.
+    metadata = {
+        ".svg": {"Date": None, "Creator": None},
+        ".png": {"Software": None},
+    }
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}),
+        whole_file(path) as partial,
+    ):
+        figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
+
+
+def make_panels(
+    n_panels: int, n_columns: int, inches: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels that share their axes, row by row; the rest stays empty."""
+    n_rows = -(-n_panels // n_columns)
+    width = max(inches[0] * n_columns, 4.8) + 0.4
+    figure = Figure(figsize=(width, inches[1] * n_rows + 0.7), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[n_panels:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:n_panels])
+
+
+def write_around(figure: Figure, title: str, below: str, left: str) -> None:
+    """Title and the names of the axes that all panels share."""
+    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
+    figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
+    figure.supylabel(left, fontsize=TEXT_POINTS + 1)
+
+
+def draw_nothing(why: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(6, 1.2))
+    figure.text(0.5, 0.5, why, ha="center", va="center", fontsize=TEXT_POINTS + 1)
+    return figure
+
+
+def tidy(axis: Axes, grid: str) -> None:
+    """Thin lines behind the data along `grid`, no frame, legible numbers."""
+    axis.grid(axis=grid, color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True)
+
+
+def label_lines(
+    axis: Axes, labels: list[tuple[float, str, object]], heading: str
+) -> None:
+    """Write each label at the right, at its height, and apart from its neighbours.
+
+    Args:
+        axis: its limits must be set.
+        labels: height, text and colour.
+        heading: written above the labels, or nothing.
+    """
+    bottom, top = axis.get_ylim()
+    inches = axis.figure.get_size_inches()[1] * axis.get_position().height
+    apart = 1.25 * TEXT_POINTS / 72 / inches * (top - bottom)
+    heights = spread([height for height, _, _ in labels], apart)
+    shown = [
+        (height, text, color)
+        for height, (_, text, color) in zip(heights, labels, strict=True)
+    ]
+    if heading:
+        shown.append((max(heights) + apart, heading, GREY))
+    for height, text, color in shown:
+        axis.text(
+            1.02,
+            height,
+            text,
+            color=color,
+            fontsize=TEXT_POINTS,
+            verticalalignment="center",
+            transform=axis.get_yaxis_transform(),
+        )
+
+
+def spread(heights: list[float], apart: float) -> list[float]:
+    """Where do labels go that must be `apart` and stay near their heights?
+
+    Labels that would touch form a group, which is centred on the mean of the
+    heights that its members asked for.
+
+    Returns:
+        One height per label, in the order given.
+    """
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    groups: list[list[int]] = []
+    for i in order:
+        groups.append([i])
+        while len(groups) > 1:
+            lower, upper = groups[-2], groups[-1]
+            needed = apart * (len(lower) + len(upper)) / 2
+            if _mean(heights, upper) - _mean(heights, lower) >= needed:
+                break
+            groups[-2:] = [lower + upper]
+    placed = list(heights)
+    for group in groups:
+        lowest = _mean(heights, group) - apart * (len(group) - 1) / 2
+        for i_member, i in enumerate(group):
+            placed[i] = lowest + apart * i_member
+    return placed
+
+
+def _mean(heights: list[float], group: list[int]) -> float:
+    return sum(heights[i] for i in group) / len(group)

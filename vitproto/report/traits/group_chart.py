@@ -1,0 +1,69 @@
+"""How well each method finds each kind of trait."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vitproto.report.shared.drawing import (
+    COLORS,
+    GREY,
+    TEXT_POINTS,
+    make_panels,
+    tidy,
+    write_around,
+)
+from vitproto.report.traits.group_table import PLACE
+
+
+def draw_groups(groups: pd.DataFrame) -> Figure:
+    """How well does each method find colours, patterns, shapes and sizes?
+
+    A row of panels for each place, a panel for each kind, all with the same axes; a
+    dot for each method, at the end of a line from chance, which is dashed. Whiskers
+    are the standard deviation over the seeds.
+
+    Args:
+        groups: what `tabulate_groups` gives.
+    """
+    kinds = groups[groups["group"] == ""]
+    methods = sorted(kinds["method"].unique())
+    panels = list(kinds.groupby([*PLACE, "kind"]))
+    inches = (2.3, 0.8 + 0.2 * len(methods))
+    figure, axes = make_panels(len(panels), kinds["kind"].nunique(), inches)
+    highest = (kinds["ap"] + kinds["ap_sd"].fillna(0)).max()
+    axes[0].set_xlim(0, 1.08 * max(highest, kinds["chance"].max()))
+    axes[0].set_yticks(range(len(methods)), methods)
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
+    for axis, (key, rows) in zip(axes, panels, strict=True):
+        encoder, layer, n_prototypes, kind = key
+        first = rows.iloc[0]
+        axis.axvline(first["chance"], color=GREY, linestyle="--", linewidth=1)
+        heights = rows["method"].map(methods.index)
+        axis.hlines(heights, first["chance"], rows["ap"], color="0.75", linewidth=1.3)
+        axis.errorbar(
+            rows["ap"],
+            heights,
+            xerr=rows["ap_sd"].fillna(0),
+            color=COLORS[0],
+            marker="o",
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=0.9,
+            capsize=2.5,
+        )
+        tidy(axis, "x")
+        axis.tick_params(axis="y", length=0)
+        plural = "" if first["n_traits"] == 1 else "s"
+        title = f"{kind}: {first['n_traits']} trait{plural}"
+        if len(panels) > kinds["kind"].nunique():
+            title = f"{encoder}, layer {layer}\n{n_prototypes} prototypes, {title}"
+        axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
+    first = kinds.iloc[0]
+    title = f"{first['dataset']}: AP by kind of trait"
+    if len(panels) == kinds["kind"].nunique():
+        title += f" ({first['encoder']}, layer {first['layer']}, "
+        title += f"{first['n_prototypes']} prototypes)"
+    below = "mean AP on the test images (dashed: chance"
+    if kinds["ap_sd"].notna().any():
+        below += "; whiskers: standard deviation over the seeds"
+    write_around(figure, title, f"{below})", "")
+    return figure

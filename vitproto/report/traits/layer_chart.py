@@ -1,0 +1,75 @@
+"""mAP from layer to layer."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vitproto.report.shared.drawing import (
+    GREY,
+    TEXT_POINTS,
+    category_styles,
+    draw_nothing,
+    label_lines,
+    make_panels,
+    name_with_marker,
+    tidy,
+    write_around,
+)
+
+PANEL_INCHES = (3.8, 3.2)
+
+
+def draw_layers(layers: pd.DataFrame) -> Figure:
+    """How does mAP change from layer to layer?
+
+    A panel for each encoder and number of prototypes, all with the same axes, and a
+    line for each method, named at its end. Whiskers are the standard deviation over
+    the seeds; the dashed line is chance.
+
+    Args:
+        layers: what `tabulate_layers` gives.
+    """
+    if layers.empty:
+        return draw_nothing("No method was run in two layers of an encoder.")
+    panels = list(layers.groupby(["encoder", "n_prototypes"]))
+    n_counts = layers["n_prototypes"].nunique()
+    is_grid = n_counts <= 4 and len(panels) == n_counts * layers["encoder"].nunique()
+    n_columns = n_counts if is_grid else min(3, len(panels))
+    figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
+    chance = layers["chance"].iloc[0]
+    numbers = sorted(layers["layer"].unique().tolist())
+    margin = 0.06 * (numbers[-1] - numbers[0])
+    axes[0].set_xticks(numbers)
+    axes[0].set_xlim(numbers[0] - margin, numbers[-1] + margin)
+    highest = (layers["map"] + layers["map_sd"].fillna(0)).max()
+    axes[0].set_ylim(0, 1.08 * max(highest, chance))
+    styles = category_styles(sorted(layers["method"].unique()))
+    for axis, ((encoder, n_prototypes), rows) in zip(axes, panels, strict=True):
+        axis.axhline(chance, color=GREY, linestyle="--", linewidth=1)
+        labels = [(chance, "chance", GREY)]
+        for method, line in rows.groupby("method"):
+            axis.errorbar(
+                line["layer"],
+                line["map"],
+                yerr=line["map_sd"].fillna(0),
+                markersize=4.5,
+                linewidth=1.3,
+                elinewidth=0.9,
+                capsize=2,
+                **styles[method],
+            )
+            label = name_with_marker(method, styles[method])
+            labels.append((line["map"].iloc[-1], label, styles[method]["color"]))
+        label_lines(axis, labels, "")
+        tidy(axis, "y")
+        axis.tick_params(labelleft=True)
+        title = f"{n_prototypes} prototypes\n{textwrap.fill(encoder, 44)}"
+        axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
+    n_train = layers["n_train"].iloc[0]
+    title = f"{layers['dataset'].iloc[0]}: mAP by layer, chosen on {n_train:,} images"
+    below = "layer: the block, counted from 0"
+    if layers["map_sd"].notna().any():
+        below += " (whiskers: standard deviation over the seeds)"
+    write_around(figure, title, below, "mAP on the test images")
+    return figure

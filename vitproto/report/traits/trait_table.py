@@ -1,0 +1,35 @@
+"""How well each single trait is found, in one configuration."""
+
+import pandas as pd
+
+from vitproto.report.traits.ap_table import CONFIGURATION, matches
+
+
+def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
+    """How well is each trait found, and how much better than by chance?
+
+    Args:
+        ap: what `read_ap` gives.
+        configuration: a row of what `tabulate` gives.
+
+    Returns:
+        A row for each trait that a test image shows, the best found first:
+        `trait`; `test_ap`, mean over the pairs of seeds; `chance`, the prevalence
+        on the test images; `n_unselected`, the pairs in which no prototype could be
+        chosen; `n_seeds`, the number of pairs.
+    """
+    rows = ap[ap["test_ap"].notna() & matches(ap, configuration, CONFIGURATION)]
+    traits = (
+        rows.assign(unselected=rows["prototype"].isna())
+        .groupby("trait")
+        .agg(
+            test_ap=("test_ap", "mean"),
+            chance=("prevalence", "first"),
+            n_unselected=("unselected", "sum"),
+            n_seeds=("test_ap", "size"),
+        )
+        .reset_index()
+    )
+    # By name where two are found equally well.
+    order = ["test_ap", "trait"]
+    return traits.sort_values(order, ascending=[False, True], ignore_index=True)

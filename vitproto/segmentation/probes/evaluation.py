@@ -1,0 +1,188 @@
+"""How well do probes segment the test images? Counted in one pass over them.
+
+G probes, M test images, P patches, C classes.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from vitproto.activations.ahead import ahead
+from vitproto.activations.stream import Activations
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
+from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
+from vitproto.segmentation.probes.metrics import Counts
+from vitproto.segmentation.probes.pixels import (
+    PixelCounts,
+    count_pixels,
+    count_pixels_on,
+    true_C,
+)
+
+IMAGES_PER_CORE = 4
+"""Images of a block that each core takes, one after the other. A product always has
+the patches of one image, so no number of cores or shards can change a logit."""
+
+NOT_SHOWN = "not in the validation images"
+NEVER_PREDICTED = "the probe never predicts it"
+
+
+class Evaluation(NamedTuple):
+    """What the test images show of some probes."""
+
+    counts: Counts
+    """Of all test images together, for each probe: leading axis G."""
+    n_images_C: Int64[np.ndarray, " c"]
+    """Test images that show each class."""
+
+
+def evaluate(
+    activations: Activations,
+    labels: PatchLabels,
+    probes: Sequence[LinearProbe],
+    device: torch.device,
+) -> Evaluation:
+    """Compare what probes predict for every pixel of the test images with the masks.
+
+    In memory are some images and the counts of each probe and class, whatever the
+    number of images.
+
+    Args:
+        activations: of the images that `labels` list, in the same order.
+        labels: the masks of the test images.
+        probes: one or more, with as many classes as the labels.
+        device: where logits are computed.
+
+    Raises:
+        ValueError: no test mask shows any class, or a logit is not finite.
+    """
+    weight_GCD = torch.stack([probe.weight_CD for probe in probes]).to(device)
+    bias_GC = torch.stack([probe.bias_C for probe in probes]).to(device)
+    n_classes, i_test_M = labels.n_classes, labels.i_test_M
+    true_sum_C = np.zeros(n_classes, np.int64)
+    n_images_C = np.zeros(n_classes, np.int64)
+    predicted_GC = np.zeros(bias_GC.shape, np.int64)
+    hit_GC = np.zeros(bias_GC.shape, np.int64)
+
+    def count(acts_PD: Tensor, m: int) -> tuple[PixelCounts, np.ndarray]:
+        mask_HW = labels.masks_MHW[m]
+        logits_GPC = _logits(acts_PD.to(device), weight_GCD, bias_GC)
+        if device.type == "cpu":
+            found = count_pixels(logits_GPC.numpy(), mask_HW, labels.grid)
+        else:
+            on_device = torch.from_numpy(mask_HW.astype(np.int64)).to(device)
+            found = count_pixels_on(logits_GPC, on_device, labels.grid)
+        return found, true_C(mask_HW, n_classes)
+
+    with (
+        one_core_each() as workers,
+        progress_bar(len(i_test_M), "test images") as progress,
+    ):
+        n_at_once = IMAGES_PER_CORE * torch.get_num_threads()
+        firsts = range(0, len(i_test_M), n_at_once)
+        reads = (
+            partial(activations.read_images, i_test_M[first : first + n_at_once])
+            for first in firsts
+        )
+        for first, acts_BPD in zip(
+            firsts, ahead(reads, n_threads=1, n_ahead=1), strict=True
+        ):
+            i_B = range(first, first + len(acts_BPD))
+            for found, of_image_C in workers.map(count, acts_BPD, i_B):
+                predicted_GC += found.predicted_EC
+                hit_GC += found.hit_EC
+                true_sum_C += of_image_C
+                n_images_C += of_image_C > 0
+            progress.update(len(acts_BPD))
+    if not true_sum_C.any():
+        raise ValueError(
+            f"none of the {len(i_test_M)} test masks shows any of the {n_classes} "
+            "classes, so there is nothing to measure: look at the masks"
+        )
+    return Evaluation(Counts(true_sum_C, predicted_GC, hit_GC), n_images_C)
+
+
+@torch.inference_mode()
+def _logits(
+    acts_PD: Float32[Tensor, "p d"],
+    weight_GCD: Float32[Tensor, "g c d"],
+    bias_GC: Float32[Tensor, "g c"],
+) -> Float32[Tensor, "g p c"]:
+    n_probes, n_classes = bias_GC.shape
+    logits_GPC = acts_PD.new_empty(n_probes, len(acts_PD), n_classes)
+    for weight_CD, bias_C, out_PC in zip(weight_GCD, bias_GC, logits_GPC, strict=True):
+        torch.addmm(bias_C, acts_PD, weight_CD.T, out=out_PC)
+    return logits_GPC
+
+
+def find_best(counts: Counts) -> int:
+    """Which probe has the highest mIoU? Of equal ones the first."""
+    return int(np.argmax(counts.miou))
+
+
+def to_probe_table(trained: Sequence[TrainedProbe], counts: Counts) -> pd.DataFrame:
+    """A row for each probe of a sweep, in its order.
+
+    Args:
+        trained: the probes.
+        counts: of each of them: leading axis G.
+    """
+    return pd.DataFrame(
+        {
+            "learning_rate": [one.learning_rate for one in trained],
+            "weight_decay": [one.weight_decay for one in trained],
+            "loss": [one.loss for one in trained],
+            "miou": counts.miou,
+            "pixel_accuracy": counts.pixel_accuracy,
+            "is_best": np.arange(len(trained)) == find_best(counts),
+        }
+    )
+
+
+def to_class_table(
+    classes: Sequence[str], evaluation: Evaluation, i_probe: int
+) -> pd.DataFrame:
+    """A row for each class: how well one probe segments it.
+
+    Args:
+        classes: their names, that of label 1 first.
+        evaluation: of all probes.
+        i_probe: which one.
+
+    Returns:
+        Columns as in `baseline.csv`. IoU and accuracy of a class that no test image
+        shows are NaN, and its note says so.
+    """
+    counts = evaluation.counts
+    own = Counts(counts.true_C, counts.predicted_C[i_probe], counts.hit_C[i_probe])
+    notes = [
+        "; ".join(
+            note
+            for note, holds in (
+                (NOT_SHOWN, n_pixels == 0),
+                (NEVER_PREDICTED, n_predicted == 0),
+            )
+            if holds
+        )
+        for n_pixels, n_predicted in zip(own.true_C, own.predicted_C, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "label": np.arange(1, len(classes) + 1),
+            "class_name": list(classes),
+            "n_images": evaluation.n_images_C,
+            "n_pixels": own.true_C,
+            "n_predicted": own.predicted_C,
+            "iou": own.iou_C,
+            "accuracy": own.accuracy_C,
+            "note": notes,
+        }
+    )

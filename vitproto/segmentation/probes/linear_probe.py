@@ -1,0 +1,212 @@
+"""Linear probes: for each class a direction and a bias, and the files that keep them.
+
+A probe says what a patch shows: of logits W x + b, the class with the highest. G
+probes of a sweep, of C classes and width D.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
+from vitproto.activations.stream import Activations
+from vitproto.core.files import whole_file
+
+# One key, as in the checkpoints of prototypes: the same probes give the same bytes.
+_KEY = "vitproto"
+_PROBE, _SWEEP = "linear_probe", "linear_probes"
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """One linear probe, on activations as the encoder gives them.
+
+    Attributes:
+        weight_CD: float32, row c belongs to label c + 1.
+        bias_C: float32.
+    """
+
+    weight_CD: Float[Tensor, "c d"]
+    bias_C: Float[Tensor, " c"]
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return self.weight_CD.shape[0]
+
+    @property
+    def width(self) -> int:
+        """D, the encoder's."""
+        return self.weight_CD.shape[1]
+
+    def __call__(self, x_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        """The logits of some patches."""
+        return torch.addmm(self.bias_C, x_BD, self.weight_CD.T)
+
+    def to(self, device: torch.device) -> "LinearProbe":
+        """The same probe with its weights on `device`."""
+        return LinearProbe(self.weight_CD.to(device), self.bias_C.to(device))
+
+    def check(self, where: Path, acts: Activations, n_classes: int) -> None:
+        """Do activations and classes fit this probe?
+
+        Args:
+            where: the probe's file, for the message.
+            acts: what it will be applied to.
+            n_classes: of the labels that it will be compared with.
+
+        Raises:
+            ValueError: width or number of classes differ.
+        """
+        if self.width != acts.width:
+            raise ValueError(
+                f"{where} takes activations of width {self.width}, but those of layer "
+                f"{acts.layer} have {acts.width}: give the shards that it was trained "
+                "on"
+            )
+        if self.n_classes != n_classes:
+            raise ValueError(
+                f"{where} knows {self.n_classes} classes, but the labels name "
+                f"{n_classes}: give the labels that it was trained on"
+            )
+
+
+@dataclass(frozen=True)
+class TrainedProbe:
+    """A probe of a sweep, and what made it."""
+
+    learning_rate: float
+    weight_decay: float
+    loss: float
+    """The mean cross-entropy of the labelled patches of the last epoch, each taken
+    before the step that learned from it."""
+    probe: LinearProbe
+
+
+def save_probe(path: Path, probe: LinearProbe, settings: Mapping[str, Any]) -> None:
+    """Write a probe and the settings that made it.
+
+    Args:
+        path: a `.safetensors` file; it appears whole or not at all.
+        probe: on the CPU.
+        settings: whatever JSON can hold.
+    """
+    tensors = {"weight_CD": probe.weight_CD, "bias_C": probe.bias_C}
+    _write(path, tensors, {"kind": _PROBE, "settings": settings})
+
+
+def load_probe(path: Path) -> LinearProbe:
+    """Read a probe that `save_probe` wrote.
+
+    Raises:
+        ValueError: the file is missing, damaged or holds something else.
+    """
+    tensors, _ = _read(path, _PROBE)
+    return LinearProbe(**tensors)
+
+
+def save_probes(
+    path: Path, trained: Sequence[TrainedProbe], settings: Mapping[str, Any]
+) -> None:
+    """Write all probes of a sweep and the settings that made them.
+
+    Args:
+        path: a `.safetensors` file; it appears whole or not at all.
+        trained: one or more, on the CPU.
+        settings: whatever JSON can hold.
+    """
+    tensors = {
+        "weight_GCD": torch.stack([one.probe.weight_CD for one in trained]),
+        "bias_GC": torch.stack([one.probe.bias_C for one in trained]),
+    }
+    columns = ("learning_rate", "weight_decay", "loss")
+    made = [{name: getattr(one, name) for name in columns} for one in trained]
+    _write(path, tensors, {"kind": _SWEEP, "probes": made, "settings": settings})
+
+
+def load_probes(path: Path) -> list[TrainedProbe]:
+    """Read the probes that `save_probes` wrote, in the same order.
+
+    Raises:
+        ValueError: the file is missing, damaged or holds something else.
+    """
+    tensors, header = _read(path, _SWEEP)
+    probes = map(LinearProbe, tensors["weight_GCD"], tensors["bias_GC"])
+    return [
+        TrainedProbe(**made, probe=probe)
+        for made, probe in zip(header["probes"], probes, strict=True)
+    ]
+
+
+def read_probe_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a file of `save_probe` or `save_probes`.
+
+    Raises:
+        ValueError: the file is missing, damaged or holds something else.
+    """
+    return _read_header(path)["settings"]
+
+
+def trained_on(path: Path) -> MadeWith:
+    """The activations that the probes of a file were trained on."""
+    settings = read_probe_settings(path)
+    settings = settings.get("sweep", settings)  # `probe.safetensors` has the sweep's
+    return MadeWith(str(path), settings.get("trained_on", {}), settings.get("layer"))
+
+
+def check_trained_on(path: Path, acts: Activations, shard: Path) -> None:
+    """Were the probes of a file trained on activations like these?
+
+    Args:
+        path: a file of `save_probe` or `save_probes`.
+        acts: what they are used with.
+        shard: a file of these, for the message.
+
+    Raises:
+        ValueError: the encoder, its weights, its preprocessing or the layer differ.
+    """
+    used = MadeWith(str(shard), acts.attributes, acts.layer)
+    check_same_encoder(trained_on(path), used)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
+    text = json.dumps(header, sort_keys=True)
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with whole_file(path) as partial:
+        # Not `save_file`, whose files nobody else may read.
+        partial.write_bytes(to_bytes(contiguous, {_KEY: text}))
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    header = _read_header(path)
+    if header["kind"] != kind:
+        raise ValueError(
+            f"{path} holds {header['kind']}, expected {kind}: train_probes writes "
+            f"{_SWEEP}, evaluate_probes the best {_PROBE}"
+        )
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no {path}: train the probes first") from error
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"the probes in {path} are damaged ({error}): delete it and train again"
+        ) from error
+    header = json.loads(metadata.get(_KEY, "{}"))
+    if header.get("kind") not in (_PROBE, _SWEEP):
+        raise ValueError(f"{path} is a safetensors file, but holds no linear probes")
+    return header

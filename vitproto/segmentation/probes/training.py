@@ -1,0 +1,342 @@
+"""Train the linear probes of a sweep together, over one stream of batches.
+
+G probes, C classes, L labelled patches of a batch. Probes learn on scaled activations
+z = (x - mean) / norm, with mean 0 and a mean norm of √D, so that learning rates mean
+the same for every encoder; what comes out takes activations as they are.
+"""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
+
+from vitproto.activations.random_batches import RandomBatches
+from vitproto.activations.stream import Activations
+from vitproto.core.progress import progress_bar
+from vitproto.core.threads import one_core_each
+from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+"""Of AdamW, as Loshchilov & Hutter (2019) recommend."""
+
+ROWS = 4096
+"""Patches whose norms are measured at a time, in float64."""
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Which probes are trained, and how."""
+
+    learning_rates: tuple[float, ...]
+    """Of AdamW, constant; one probe is trained for each of them and each of
+    `weight_decays`."""
+    weight_decays: tuple[float, ...]
+    """Of the weights, not of the biases. A step shrinks them by the learning rate times
+    this."""
+    n_epochs: int
+    """How often each training patch comes."""
+    batch_size: int
+    """Patches in a batch, labelled or not."""
+    n_mixed: int
+    """Patches that are read and shuffled together, in memory twice."""
+    n_scaling: int
+    """Training patches on which the mean and the mean norm of activations are
+    measured, all in memory at once."""
+    seed: int
+    """Decides the order of patches. Probes start from zero."""
+
+
+class Scale(NamedTuple):
+    """How activations become z = (x - mean) / norm."""
+
+    mean_D: Float32[Tensor, " d"]
+    norm: float
+
+    def to(self, device: torch.device) -> "Scale":
+        """The same on `device`."""
+        return Scale(self.mean_D.to(device), self.norm)
+
+    def fold(
+        self, weight_CD: Float[Tensor, "c d"], bias_C: Float[Tensor, " c"]
+    ) -> LinearProbe:
+        """The probe on x that says what weights and bias say on z."""
+        raw_CD = weight_CD.double() / self.norm
+        raw_C = bias_C.double() - raw_CD @ self.mean_D.double()
+        return LinearProbe(raw_CD.float(), raw_C.float())
+
+
+class Batch(NamedTuple):
+    """The labelled patches of a batch."""
+
+    z_LD: Float32[Tensor, "l d"]
+    class_L: Int64[Tensor, " l"]
+    """Their labels less 1."""
+
+
+class Learners:
+    """One or more probes in training, and what AdamW remembers of past gradients.
+
+    Attributes:
+        weight_GCD, bias_GC: on z; they begin at 0.
+    """
+
+    def __init__(
+        self,
+        rate_G: Float64[Tensor, " g"],
+        decay_G: Float64[Tensor, " g"],
+        n_classes: int,
+        width: int,
+        device: torch.device,
+    ):
+        """Begin; `rate_G` are learning rates, `decay_G` weight decays."""
+        self.weight_GCD = torch.zeros(len(rate_G), n_classes, width, device=device)
+        self.bias_GC = torch.zeros(len(rate_G), n_classes, device=device)
+        self._rate_G1 = rate_G.float().to(device)[:, None]
+        self._keep_G1 = (1 - rate_G * decay_G).float().to(device)[:, None]
+        self._of_weights = _Moments.of(self.weight_GCD)
+        self._of_biases = _Moments.of(self.bias_GC)
+        self._step = 0
+
+    def learn(self, batch: Batch) -> Float64[Tensor, " g"]:
+        """Take one step; gives the mean cross-entropies before it."""
+        gradient_GCL, loss_G = self._differentiate(batch)
+        gradient_MD = gradient_GCL.flatten(0, 1) @ batch.z_LD
+        self._step += 1
+        self.weight_GCD.mul_(self._keep_G1[:, :, None])
+        for parameter, gradient, moments, rate in (
+            (
+                *(self.weight_GCD, gradient_MD.view_as(self.weight_GCD)),
+                *(self._of_weights, self._rate_G1[:, :, None]),
+            ),
+            (self.bias_GC, gradient_GCL.sum(2), self._of_biases, self._rate_G1),
+        ):
+            parameter -= moments.next_step(gradient, self._step).mul_(rate)
+        return loss_G
+
+    def _differentiate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The gradient of each probe's loss by its logits, and the losses.
+
+        By hand: (softmax - one-hot) / L. Nothing else needs to be kept.
+        """
+        n_probes, n_classes, _ = self.weight_GCD.shape
+        weight_MD, bias_M1 = self.weight_GCD.flatten(0, 1), self.bias_GC.view(-1, 1)
+        # Classes by patches, not patches by classes: that product is faster.
+        logits_ML = torch.addmm(bias_M1, weight_MD, batch.z_LD.T)
+        logits_GCL = logits_ML.view(n_probes, n_classes, -1)
+        logits_GCL -= logits_GCL.amax(1, keepdim=True)
+        own_G1L = batch.class_L.expand(n_probes, 1, -1)
+        logit_G1L = logits_GCL.gather(1, own_G1L)
+        exp_GCL = logits_GCL.exp_()
+        total_G1L = exp_GCL.sum(1, keepdim=True)
+        loss_G = (total_G1L.log() - logit_G1L).double().mean((1, 2))
+        n_labelled = len(batch.class_L)
+        gradient_GCL = exp_GCL.div_(total_G1L.mul_(n_labelled))
+        share = gradient_GCL.new_full((1,), -1 / n_labelled).expand(own_G1L.shape)
+        return gradient_GCL.scatter_add_(1, own_G1L, share), loss_G
+
+
+class _Moments(NamedTuple):
+    """What AdamW remembers of the gradients of a parameter."""
+
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def of(cls, parameter: Tensor) -> "_Moments":
+        return cls(torch.zeros_like(parameter), torch.zeros_like(parameter))
+
+    def next_step(self, gradient: Tensor, step: int) -> Tensor:
+        """What a step, counted from 1, takes away at a learning rate of 1.
+
+        Written to the gradient's memory.
+        """
+        self.mean.lerp_(gradient, 1 - BETA_1)
+        self.square.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+        root = torch.sqrt(self.square, out=gradient)
+        root.div_(math.sqrt(1 - BETA_2**step)).add_(EPSILON)
+        return torch.div(self.mean, root, out=root).div_(1 - BETA_1**step)
+
+
+def train_probes(
+    activations: Activations,
+    labels: PatchLabels,
+    cfg: ProbeSettings,
+    device: torch.device,
+) -> list[TrainedProbe]:
+    """Train a probe for each learning rate and weight decay, all on the same batches.
+
+    The training patches stream by once; the encoder never runs. In memory are the
+    probes and their moments, two pools of `n_mixed` patches and some batches, whatever
+    the size of the data set. A killed training begins again: it takes minutes.
+
+    On a CPU each probe's step is one core's work, so the number of cores changes no
+    bit. A GPU multiplies for all probes at once.
+
+    Args:
+        activations: of the images that `labels` list, in the same order.
+        labels: what training patches show; those without a label teach nothing.
+        cfg: which probes.
+        device: where they learn.
+
+    Returns:
+        The probes on the CPU: by rising place of the learning rate in `cfg`, then of
+        the weight decay.
+
+    Raises:
+        ValueError: there is nothing to train or to learn from, or a loss is not finite.
+    """
+    _check(labels, cfg)
+    pairs = list(product(cfg.learning_rates, cfg.weight_decays))
+    rate_G, decay_G = torch.tensor(pairs, dtype=torch.float64).T
+    n_at_once = 1 if device.type == "cpu" else len(pairs)
+    learners = [
+        Learners(rates, decays, labels.n_classes, activations.width, device)
+        for rates, decays in zip(
+            rate_G.split(n_at_once), decay_G.split(n_at_once), strict=True
+        )
+    ]
+    scale = measure_scale(activations, labels.i_train_N, cfg)
+    loss_G = _train(learners, activations, labels, cfg, scale, pairs, device)
+    weight_GCD = torch.cat([each.weight_GCD.cpu() for each in learners])
+    bias_GC = torch.cat([each.bias_GC.cpu() for each in learners])
+    return [
+        TrainedProbe(*pair, loss, scale.fold(weight_CD, bias_C))
+        for pair, loss, weight_CD, bias_C in zip(
+            pairs, loss_G, weight_GCD, bias_GC, strict=True
+        )
+    ]
+
+
+def measure_scale(
+    activations: Activations, i_train_N: Int64[np.ndarray, " n"], cfg: ProbeSettings
+) -> Scale:
+    """How are activations scaled, so that settings mean the same for every encoder?
+
+    To the mean 0 and a mean norm of √D, measured on `n_scaling` patches.
+
+    Raises:
+        ValueError: all of these are alike.
+    """
+    batches = RandomBatches(
+        activations,
+        batch_size=cfg.n_scaling,
+        seed=cfg.seed,
+        n_mixed=cfg.n_mixed,
+        first_batch=0,
+        images=i_train_N,
+    )
+    x_ND = next(iter(batches)).numpy()
+    mean_D = x_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
+    total = 0.0
+    for first in range(0, len(x_ND), ROWS):
+        around_BD = (x_ND[first : first + ROWS] - mean_D).astype(np.float64)
+        total += float(np.sqrt(np.square(around_BD).sum(axis=1)).sum())
+    norm = total / len(x_ND) / math.sqrt(activations.width)
+    if not norm > 0:
+        raise ValueError(
+            f"all {cfg.n_scaling} patches on which the scale is measured are alike: "
+            "there is nothing to learn from them"
+        )
+    return Scale(torch.from_numpy(mean_D), norm)
+
+
+def _train(
+    learners: list[Learners],
+    activations: Activations,
+    labels: PatchLabels,
+    cfg: ProbeSettings,
+    scale: Scale,
+    pairs: list[tuple[float, float]],
+    device: torch.device,
+) -> list[float]:
+    """Train to the end; gives the mean loss of each probe in the last epoch."""
+    n_patches = len(labels.i_train_N) * activations.n_patches
+    n_steps = max(1, cfg.n_epochs * n_patches // cfg.batch_size)
+    n_last = -(-n_patches // cfg.batch_size)
+    batches = RandomBatches(
+        activations,
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+        n_mixed=cfg.n_mixed,
+        first_batch=0,
+        images=labels.i_train_N,
+    )
+    label_M = labels.labels_NP.reshape(-1)
+    on_device = scale.to(device)
+    total_G, n_counted = np.zeros(len(pairs)), 0
+    started = time.monotonic()
+    with (
+        one_core_each() as workers,
+        progress_bar(n_steps * cfg.batch_size, "patches") as progress,
+    ):
+        for step, (x_BD, place_B) in zip(
+            range(n_steps), batches.with_places(), strict=False
+        ):
+            batch = workers.submit(
+                _select, x_BD, label_M[place_B.numpy()], on_device
+            ).result()
+            progress.update(cfg.batch_size)
+            if len(batch.class_L) == 0:
+                continue
+            found = workers.map(Learners.learn, learners, [batch] * len(learners))
+            loss_G = torch.cat(list(found)).cpu().numpy()
+            _check_finite(loss_G, pairs, step, n_steps)
+            if step >= n_steps - n_last:
+                total_G += loss_G * len(batch.class_L)
+                n_counted += len(batch.class_L)
+    if n_counted == 0:
+        raise _nothing_labelled()
+    seconds = time.monotonic() - started
+    logging.info(
+        "%d probes, %d steps in %.0f s, %.1f %% of the time waiting for data",
+        *(len(pairs), n_steps, seconds, 100 * batches.waited_s / max(seconds, 1e-9)),
+    )
+    return (total_G / n_counted).tolist()
+
+
+def _select(x_BD: Tensor, label_B: np.ndarray, scale: Scale) -> Batch:
+    """The labelled patches, scaled."""
+    row_L = torch.from_numpy(np.flatnonzero(label_B))
+    class_L = torch.from_numpy(label_B.astype(np.int64)).index_select(0, row_L) - 1
+    z_LD = x_BD.index_select(0, row_L).to(scale.mean_D.device)
+    return Batch(
+        z_LD.sub_(scale.mean_D).div_(scale.norm), class_L.to(scale.mean_D.device)
+    )
+
+
+def _check(labels: PatchLabels, cfg: ProbeSettings) -> None:
+    if not (cfg.learning_rates and cfg.weight_decays and cfg.n_epochs > 0):
+        raise ValueError(
+            f"{len(cfg.learning_rates)} learning rates, {len(cfg.weight_decays)} "
+            f"weight decays and {cfg.n_epochs} epochs give no probe: name at least one "
+            "of each"
+        )
+    if not labels.labels_NP[labels.is_train_N].any():
+        raise _nothing_labelled()
+
+
+def _nothing_labelled() -> ValueError:
+    return ValueError(
+        "no training patch has a label, so there is nothing to learn: look at the "
+        "masks of the training images"
+    )
+
+
+def _check_finite(
+    loss_G: np.ndarray, pairs: list[tuple[float, float]], step: int, n_steps: int
+) -> None:
+    """Refuse to go on with a probe that diverged."""
+    for (rate, decay), loss in zip(pairs, loss_G.tolist(), strict=True):
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the probe with learning rate {rate:g} and weight decay {decay:g}: at "
+                f"step {step} of {n_steps} the loss is {loss}. Lower learning_rates"
+            )

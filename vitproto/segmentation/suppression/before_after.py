@@ -1,0 +1,101 @@
+"""What is predicted on an image before and after the latents of a class are suppressed.
+
+M test images, P patches, J latents of the class, H × W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt16
+from torch import Tensor
+
+from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.segmentation.probes.pixels import predict_pixels
+from vitproto.segmentation.suppression.edited_logits import EditedLogits
+from vitproto.segmentation.suppression.edits import Activity
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """What is predicted on an image, and where the latents are active.
+
+    Attributes:
+        before_HW, after_HW: predicted labels, from 1, of the pixels in patches.
+        activity_P: the sum over the latents of their value / their largest one.
+    """
+
+    before_HW: UInt16[np.ndarray, "h w"]
+    after_HW: UInt16[np.ndarray, "h w"]
+    activity_P: Float32[np.ndarray, " p"]
+
+
+@dataclass(frozen=True)
+class Suppressor:
+    """Suppresses the latents of a class and says what is predicted then.
+
+    Attributes:
+        autoencoder: on the device of the activations.
+        activity: of its latents in training.
+        logits: of the test images, on the same device.
+        grid: rows and columns of patches.
+        patch_side: of a patch, in pixels.
+        dose: multiple of its largest value that each latent is set to.
+    """
+
+    autoencoder: SparseAutoencoder
+    activity: Activity
+    logits: EditedLogits
+    grid: tuple[int, int]
+    patch_side: int
+    dose: float
+
+    @torch.inference_mode()
+    def __call__(
+        self, i_test: int, acts_PD: Float32[Tensor, "p d"], latents_J: Sequence[int]
+    ) -> BeforeAfter:
+        """What is predicted on a test image, before and after?
+
+        The edit is x + dec(f′) − dec(f), as in `class_edits`: what the autoencoder does
+        not reconstruct stays as it is.
+
+        Args:
+            i_test: which test image.
+            acts_PD: of that image, at the autoencoder's layer.
+            latents_J: of the class, one or more.
+        """
+        chosen = list(latents_J)
+        largest_J = torch.from_numpy(self.activity.largest_S[chosen]).to(acts_PD)
+        latents_PJ = self.autoencoder(acts_PD)[:, chosen]
+        coefficients_PJ = self.dose * largest_J - latents_PJ
+        rows_JD = self.autoencoder.norm * self.autoencoder.W_dec_SD[chosen]
+        before_PC = self.logits.before(i_test, acts_PD)
+        prepared_EJX = self.logits.prepare(rows_JD[None])
+        after_EPC = self.logits.after(
+            i_test, before_PC, prepared_EJX, coefficients_PJ[None]
+        )
+        # A latent that was never active in training may still be so here.
+        share_PJ = latents_PJ / largest_J.masked_fill(largest_J == 0, 1)
+        return BeforeAfter(
+            self._predict(before_PC),
+            self._predict(after_EPC[0]),
+            share_PJ.sum(1).cpu().numpy(),
+        )
+
+    def _predict(self, logits_PC: Float32[Tensor, "p c"]) -> np.ndarray:
+        return predict_pixels(logits_PC.cpu().numpy(), self.grid, self.patch_side)
+
+
+def find_images(
+    masks_MHW: UInt16[np.ndarray, "m h w"], label: int, n_images: int
+) -> list[int]:
+    """Which test images show most pixels of a class? Of equal ones the first.
+
+    Returns:
+        Their numbers among the test images, at most `n_images`; none that does not
+        show the class.
+    """
+    n_pixels_M = np.array([np.count_nonzero(mask == label) for mask in masks_MHW])
+    order = np.argsort(-n_pixels_M, kind="stable")[:n_images]
+    return [int(m) for m in order if n_pixels_M[m] > 0]

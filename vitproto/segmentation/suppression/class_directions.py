@@ -1,0 +1,103 @@
+"""The direction of activations along which the logit of each class rises, on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from vitproto.activations.same_encoder import MadeWith, check_same_encoder
+from vitproto.activations.stream import Activations
+from vitproto.core.files import whole_file
+from vitproto.segmentation.probes.linear_probe import LinearProbe
+
+_TENSOR = "class_directions_CD"
+
+# One key, as in prototypes/checkpoint.py: the same directions give the same bytes.
+_KEY = "vitproto"
+
+
+def probe_directions(probe: LinearProbe) -> Float32[np.ndarray, "c d"]:
+    """The directions at the probe's own layer: W_c - mean W.
+
+    The gradient of (logit_c - mean of all logits), which is the same everywhere.
+    """
+    weight_CD = probe.weight_CD.cpu().to(torch.float64)
+    return (weight_CD - weight_CD.mean(dim=0)).float().numpy()
+
+
+def save_directions(
+    path: Path,
+    class_directions_CD: Float32[np.ndarray, "c d"],
+    settings: Mapping[str, Any],
+) -> None:
+    """Write the directions and the settings that made them; NaN where there is none.
+
+    Args:
+        path: a `.safetensors` file; it appears whole or not at all.
+        class_directions_CD: of the labels 1 to C.
+        settings: whatever JSON can hold.
+    """
+    header = json.dumps({"settings": settings}, sort_keys=True)
+    tensors = {_TENSOR: np.ascontiguousarray(class_directions_CD)}
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors, {_KEY: header}))
+
+
+def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
+    """Were directions found for activations like these?
+
+    Args:
+        path: a file of `save_directions`, whose settings say `layer` and `found_for`.
+        acts: what they are used with.
+        shard: a file of these, for the message.
+
+    Raises:
+        ValueError: the file is damaged, or the encoder, its weights, its preprocessing
+            or the layer differ.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+    settings = header.get("settings", {})
+    found = MadeWith(str(path), settings.get("found_for", {}), settings.get("layer"))
+    check_same_encoder(found, MadeWith(str(shard), acts.attributes, acts.layer))
+
+
+def load_directions(
+    path: Path, n_classes: int, width: int
+) -> Float32[np.ndarray, "c d"]:
+    """Read the directions of so many classes and values.
+
+    Raises:
+        ValueError: the file is damaged, was not written by `save_directions`, or its
+            directions are of other classes or another width.
+    """
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+    if _TENSOR not in tensors:
+        raise ValueError(f"{path} is a safetensors file, but holds no class directions")
+    class_directions_CD = tensors[_TENSOR]
+    if class_directions_CD.shape != (n_classes, width):
+        n_found, found_width = class_directions_CD.shape
+        raise ValueError(
+            f"{path} holds directions of {n_found} classes with {found_width} values, "
+            f"expected {n_classes} classes with {width}: make it with the probe and "
+            "the encoder of these labels and activations"
+        )
+    return class_directions_CD
+
+
+def _damaged(path: Path, error: SafetensorError) -> ValueError:
+    return ValueError(
+        f"{path} is damaged ({error}): delete it and run find_class_directions again"
+    )

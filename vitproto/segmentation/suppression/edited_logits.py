@@ -1,0 +1,147 @@
+"""What a probe says of the patches of an image before and after they are edited.
+
+P patches, D width, J latents of a class, C classes, K kinds of edits, E edits: a kind
+at a dose. An edit is a product over J, coefficients · directions.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from vitproto.segmentation.probes.linear_probe import LinearProbe
+from vitproto.segmentation.suppression.encoder_tail import Captured, Tail
+
+EDITS_AT_ONCE = 16
+"""Edits of an image that run through the encoder together, and whose logits are in
+memory at a time; whatever the number of cores, since bits of a product can depend on
+the number of its rows."""
+
+
+@runtime_checkable
+class EditedLogits(Protocol):
+    """Logits of the patches of test images, wherever they are edited."""
+
+    def before(
+        self, i_test: int, acts_PD: Float32[Tensor, "p d"]
+    ) -> Float32[Tensor, "p c"]:
+        """The logits of test image `i_test`, whose recorded activations are given."""
+        ...
+
+    def prepare(self, directions_KJD: Float32[Tensor, "k j d"]) -> Tensor:
+        """What `after` needs of the directions of a class, K × J × anything."""
+        ...
+
+    def after(
+        self,
+        i_test: int,
+        before_PC: Float32[Tensor, "p c"],
+        prepared_EJX: Float32[Tensor, "e j x"],
+        coefficients_EPJ: Float32[Tensor, "e p j"],
+    ) -> Float32[Tensor, "e p c"]:
+        """The logits of the image after each edit."""
+        ...
+
+
+class AtProbeLayer:
+    """Edits of what the probe reads: logits + coefficients · (directions · Wᵀ).
+
+    No activation is multiplied again, whatever the number of edits.
+    """
+
+    def __init__(self, probe: LinearProbe):
+        """Both the probe and what is given later lie on one device."""
+        self._probe = probe
+
+    def before(
+        self, i_test: int, acts_PD: Float32[Tensor, "p d"]
+    ) -> Float32[Tensor, "p c"]:
+        """The logits of the recorded activations."""
+        return self._probe(acts_PD)
+
+    def prepare(
+        self, directions_KJD: Float32[Tensor, "k j d"]
+    ) -> Float32[Tensor, "k j c"]:
+        """How much one unit of each direction changes each logit."""
+        weight_DC = self._probe.weight_CD.T.double()
+        return (directions_KJD.double() @ weight_DC).float()
+
+    def after(
+        self,
+        i_test: int,
+        before_PC: Float32[Tensor, "p c"],
+        prepared_EJX: Float32[Tensor, "e j x"],
+        coefficients_EPJ: Float32[Tensor, "e p j"],
+    ) -> Float32[Tensor, "e p c"]:
+        """The logits of the image after each edit."""
+        before_EPC = before_PC.expand(len(coefficients_EPJ), -1, -1)
+        return torch.baddbmm(before_EPC, coefficients_EPJ, prepared_EJX)
+
+
+class AtEarlierLayer:
+    """Edits of an earlier block's output: the encoder's blocks after it run again.
+
+    The logits before are those of an edit by zero, on the same way. So they are of the
+    image as it is encoded here, not of activations that were rounded when recorded.
+    """
+
+    def __init__(self, tail: Tail, probe: LinearProbe, paths: Sequence[Path]):
+        """Prepare nothing yet.
+
+        Args:
+            tail: from the autoencoder's layer to the probe's; its encoder lies on the
+                device of all that is given later.
+            probe: on that device.
+            paths: the test images in their order.
+        """
+        self._tail, self._probe, self._paths = tail, probe, paths
+        self._of_thread = threading.local()
+
+    def before(
+        self, i_test: int, acts_PD: Float32[Tensor, "p d"]
+    ) -> Float32[Tensor, "p c"]:
+        """The logits of the image, edited by zero."""
+        return self._logits(i_test, torch.zeros_like(acts_PD)[None])[0]
+
+    def prepare(
+        self, directions_KJD: Float32[Tensor, "k j d"]
+    ) -> Float32[Tensor, "k j d"]:
+        """The directions themselves."""
+        return directions_KJD
+
+    def after(
+        self,
+        i_test: int,
+        before_PC: Float32[Tensor, "p c"],
+        prepared_EJX: Float32[Tensor, "e j x"],
+        coefficients_EPJ: Float32[Tensor, "e p j"],
+    ) -> Float32[Tensor, "e p c"]:
+        """The logits of the image after each edit."""
+        return self._logits(i_test, torch.bmm(coefficients_EPJ, prepared_EJX))
+
+    def _logits(
+        self, i_test: int, edit_EPD: Float32[Tensor, "e p d"]
+    ) -> Float32[Tensor, "e p c"]:
+        captured = self._capture(i_test, edit_EPD.device)
+        parts = []
+        for some_EPD in edit_EPD.split(EDITS_AT_ONCE):
+            # Always as many, so that the same edit gives the same bits in any company.
+            whole_EPD = some_EPD.new_zeros(EDITS_AT_ONCE, *some_EPD.shape[1:])
+            whole_EPD[: len(some_EPD)] = some_EPD
+            patches_EPD = self._tail.replay(captured, whole_EPD)
+            logits_XC = self._probe(patches_EPD.flatten(0, 1))
+            parts.append(logits_XC.unflatten(0, whole_EPD.shape[:2])[: len(some_EPD)])
+        return torch.cat(parts)
+
+    def _capture(self, i_test: int, device: torch.device) -> Captured:
+        """The image between the two blocks. A thread keeps the one it was last at."""
+        if getattr(self._of_thread, "i_test", None) != i_test:
+            read = self._tail.encoder.preprocessing.read(self._paths[i_test])
+            pixels_CHW = torch.from_numpy(read).to(device)
+            self._of_thread.captured = self._tail.capture(pixels_CHW)
+            self._of_thread.i_test = i_test
+        return self._of_thread.captured

@@ -1,0 +1,99 @@
+"""Tables of an autoencoder's latents, as suppression needs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vitproto.segmentation.suppression.edits import Activity
+
+_CLASS_COLUMNS = ["label", "class_name", "latent", "is_chosen", "note"]
+_ACTIVITY_COLUMNS = ["latent", "n_active", "largest"]
+
+
+@dataclass(frozen=True)
+class ChosenClass:
+    """A class and the latents to suppress."""
+
+    label: int
+    name: str
+    latents: tuple[int, ...]
+    """Each once, best first; empty where there are none."""
+    notes: tuple[str, ...]
+    """Why it has none."""
+
+
+def read_chosen(
+    path: Path, class_names: Sequence[str], n_latents: int
+) -> list[ChosenClass]:
+    """Read which latents of each class to suppress, from `class_latents.csv`.
+
+    Args:
+        path: a row per class, criterion and rank; a class without latents has one row
+            whose note says why.
+        class_names: those of the labels 1 to C, for comparison.
+        n_latents: of the autoencoder.
+
+    Returns:
+        The classes of the file by rising label.
+
+    Raises:
+        ValueError: the file is missing or damaged, names a class otherwise than
+            `class_names`, or a latent that the autoencoder lacks.
+    """
+    table = _read(path, _CLASS_COLUMNS)
+    chosen = []
+    for label, rows in table.groupby("label"):
+        name = rows["class_name"].iloc[0]
+        if not 1 <= label <= len(class_names) or name != class_names[label - 1]:
+            raise ValueError(
+                f"{path} calls label {label} {name!r}, but the patch labels know "
+                f"{len(class_names)} classes, label {min(label, len(class_names))} "
+                f"being {class_names[min(label, len(class_names)) - 1]!r}: make both "
+                "from the same data set"
+            )
+        kept = rows[rows["is_chosen"] == "True"]
+        latents = tuple(dict.fromkeys(kept["latent"].astype(int)))
+        if lacking := [i for i in latents if not 0 <= i < n_latents]:
+            raise ValueError(
+                f"{path} chooses latent {lacking[0]} for {name}, but the autoencoder "
+                f"has {n_latents}, counted from 0: name the run that it was made from"
+            )
+        notes = () if latents else tuple(filter(None, dict.fromkeys(rows["note"])))
+        chosen.append(ChosenClass(int(label), name, latents, notes))
+    return chosen
+
+
+def read_activity(path: Path, n_latents: int) -> Activity:
+    """Read what each latent did in training, from `latent_activity.csv`.
+
+    Raises:
+        ValueError: the file is missing, damaged, or of another autoencoder.
+    """
+    table = _read(path, _ACTIVITY_COLUMNS)
+    if table["latent"].tolist() != [str(i) for i in range(n_latents)]:
+        raise ValueError(
+            f"{path} lists {len(table)} latents, but the autoencoder has {n_latents}: "
+            "name the run that it was made from"
+        )
+    return Activity(
+        is_active_S=table["n_active"].astype(np.int64).to_numpy() > 0,
+        largest_S=table["largest"].astype(np.float64).to_numpy(),
+    )
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    """The columns named; labels as numbers, all else as it is written."""
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: run the stage that writes it")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(
+            f"{path} lacks the columns {', '.join(missing)}: run the stage that wrote "
+            "it again"
+        )
+    if "label" in columns:
+        table["label"] = table["label"].astype(int)
+    return table[columns]

@@ -1,0 +1,146 @@
+"""Families of runs, and how a file says whose results it holds."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from vitproto.study.run import Run
+
+AT_ONCE = 1000
+"""Families or runs that one argument of a command lists, at most."""
+
+
+class Family(NamedTuple):
+    """What one job fits, one job scores and one job selects from."""
+
+    encoder: str
+    layer: int
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.encoder}/layer{self.layer}/{self.method}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Family":
+        """The family of a text such as `siglip-vit-l16-256/layer23/random`."""
+        match = re.fullmatch(r"([^/]+)/layer([0-9]+)/([^/]+)", text)
+        if match is None:
+            raise ValueError(
+                f"{text!r} names no family: write it like clip-vit-b16/layer11/random"
+            )
+        return cls(match[1], int(match[2]), match[3])
+
+
+@dataclass(frozen=True)
+class FittedFamily:
+    """Whose prototypes a file lists."""
+
+    fit_dataset: str
+    """The data set that they were fitted to."""
+    encoder: str
+    """What recorded the activations."""
+    layer: int
+    """Block number, counted from 0."""
+    method: str
+    """How the prototypes were made."""
+
+
+@dataclass(frozen=True)
+class ScoredFamily(FittedFamily):
+    """Whose scores a file holds."""
+
+    dataset: str
+    """The data set whose images were scored."""
+
+
+def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:
+    """Which runs are there? As short as it can be said: families share a list of runs.
+
+    Such as `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`. Long lists
+    are cut: Linux takes no argument above 128 kB.
+    """
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for family, runs in families.items():
+        alike.setdefault(tuple(run.name for run in runs), []).append(str(family))
+    return [
+        f"{','.join(some)}:{','.join(names)}"
+        for runs, same in alike.items()
+        for some in _cut(same)
+        for names in _cut(runs)
+    ]
+
+
+def read_families(texts: Sequence[str]) -> dict[Family, list[str]]:
+    """The names of the runs of each family, as `write_families` wrote them.
+
+    Raises:
+        ValueError: a text was not written so, or a run of a family stands there twice.
+    """
+    families: dict[Family, list[str]] = {}
+    for text in texts:
+        same, _, runs = text.partition(":")
+        names = [Run.parse(name).name for name in runs.split(",")]
+        for family in map(Family.parse, same.split(",")):
+            families.setdefault(family, []).extend(names)
+    for family, names in families.items():
+        if len(set(names)) < len(names):
+            raise ValueError(f"{family} is named with the same run twice")
+    return families
+
+
+def _cut(items: Sequence[str]) -> list[Sequence[str]]:
+    return [items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE)]
+
+
+def check_family(
+    path: Path, found: Mapping[str, object], expected: FittedFamily, remedy: str
+) -> None:
+    """Does a file hold the results of this family?
+
+    Args:
+        path: the file, for the message.
+        found: what it says of itself, by the names of the fields.
+        expected: whose it should be.
+        remedy: what to do if not, for the message.
+
+    Raises:
+        ValueError: it is another family's.
+    """
+    wanted = asdict(expected)
+    differ = [name for name, value in wanted.items() if found.get(name) != value]
+    if differ:
+        holds = ", ".join(f"{name} {found.get(name, '?')}" for name in differ)
+        expects = ", ".join(f"{name} {wanted[name]}" for name in differ)
+        raise ValueError(
+            f"{path} is another family's: it says {holds}, expected {expects}: {remedy}"
+        )
+
+
+def check_runs(
+    path: Path, found: Collection[str], expected: Collection[str], remedy: str
+) -> None:
+    """Does a file hold exactly these runs of its family?
+
+    Raises:
+        ValueError: it lacks a run, or holds a surplus one.
+    """
+    missing, surplus = set(expected) - set(found), set(found) - set(expected)
+    if missing or surplus:
+        raise ValueError(f"{path} {describe_difference(missing, surplus)}: {remedy}")
+
+
+def describe_difference(missing: Collection[str], surplus: Collection[str]) -> str:
+    """What is missing and what is too much: of many, how many and the first."""
+    parts = []
+    if missing:
+        parts.append(f"lacks {_first(missing)}")
+    if surplus:
+        parts.append(f"holds {_first(surplus)}, which should not be there")
+    return ", and ".join(parts)
+
+
+def _first(names: Collection[str]) -> str:
+    first, n_more = min(names), len(names) - 1
+    return f"{first} and {n_more} more" if n_more else first
