@@ -1,7 +1,6 @@
 """Jobs of Snakemake's graph as the plan sees them, and lists of them."""
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,21 @@ def planned_job(job: Any) -> PlannedJob:
         wildcards=dict(job.wildcards.items()),
         n_threads=job.threads,
         uses_gpu=uses_gpu(job.rule, job.wildcards),
-        is_local=job.is_local,
+        # On one machine Snakemake calls every job local.
+        is_local=job.rule.name in job.rule.workflow._localrules,
     )
 
 
-def uses_gpu(rule: Any, wildcards: Mapping[str, str]) -> bool:
+def uses_gpu(rule: Any, wildcards: Any) -> bool:
     """Whether a job of one of Snakemake's rules asks for a GPU.
 
     The rule says so with its resource `gpu`, which a profile may overwrite.
     """
-    gpu = rule.resources.get("gpu")
-    if gpu is None:
-        return False
-    context = {"input": (), "attempt": 1, "threads": 1, "rulename": rule.name}
-    return bool(gpu.evaluate(wildcards, **context).value)
+    # The others may depend on this one.
+    others = rule.resources.keys() - {"gpu", "_cores"}
+    given = dict(wildcards.items())
+    resources = rule.expand_resources(given, (), attempt=1, skip_evaluation=others)
+    return bool(resources.get("gpu"))
 
 
 def write_job_list(dag: Any, rule: str, file: Path) -> None:

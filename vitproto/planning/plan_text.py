@@ -1,5 +1,6 @@
 """What a study will cost, as a table for a terminal."""
 
+import textwrap
 from collections.abc import Sequence
 
 from vitproto.planning.plan import StageCost, add_up
@@ -36,17 +37,14 @@ def write_plan(costs: Sequence[StageCost], measured_on: str) -> str:
         ]
         for cost in (*costs, add_up("all", costs))
     ]
-    return "\n".join(
-        [
-            *align(TextTable(COLUMNS, rows)),
-            "",
-            "Time is that of all jobs of a stage, one after the other, at the rates",
-            f"under throughput ({measured_on}). GPU time is the part of it that needs",
-            "a GPU. Memory is that of the largest job, without GPU memory. Encoders",
-            "are assumed to have a CLS token.",
-            "",
-        ]
+    meaning = (
+        "Time is that of all jobs of a stage, one after the other, at the rates under "
+        f"throughput ({measured_on}). GPU time is the part of it on a GPU. Memory is "
+        "that of the largest job, without GPU memory. Encoders are assumed to have a "
+        "CLS token."
     )
+    table = align(TextTable(COLUMNS, rows))
+    return "\n".join([*table, "", *textwrap.wrap(meaning, width=79), ""])
 
 
 def write_total(costs: Sequence[StageCost]) -> str:
