@@ -58,7 +58,7 @@ def write_total(costs: Sequence[StageCost]) -> str:
 
 
 def write_submissions(count: Submissions) -> str:
-    """Write what a cluster gets: `On SLURM that is 43 jobs, 27 of them with a GPU, …`."""
+    """Write what a cluster gets: `On SLURM that is 43 jobs, 27 of them …`."""
     if not count.n_jobs:
         return "On SLURM that is no job."
     jobs = "1 job" if count.n_jobs == 1 else f"{count.n_jobs:,} jobs"

@@ -6,7 +6,7 @@ from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import HEADER, KERNELS, StudySizes, count_images
 
 TOWERS = 2
-"""open_clip's models have two towers; that of text is about as large as that of images."""
+"""The towers of a model of open_clip: those of text and images are about as large."""
 
 
 def fetch_weights(job: PlannedJob, study: StudySizes) -> Cost:

@@ -1,4 +1,4 @@
-"""What a table, a chart, a page or a list costs: any stage without a cost of its own."""
+"""What tables, charts, pages and lists cost: stages without a cost of their own."""
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import (

@@ -105,7 +105,7 @@ class StudySizes:
 
     @property
     def subsets(self) -> list[Number]:
-        """The number of images in each training subset that prototypes are chosen on."""
+        """The number of images in each subset that prototypes are chosen on."""
         cfg, n_all = self.config["selection"], TRAIN_SHARE * self.n_images
         sizes = [
             size
