@@ -1,8 +1,8 @@
-"""What jobs ask a cluster for: time and memory, by the plan, and more after a failure.
+"""Time and memory that jobs ask a cluster for: by the plan, and more after a failure.
 
-Short requests start earlier, so a job asks for three times what it is planned to take.
-One that ran out of time is tried again with twice the time, one that ran out of memory
-with twice the memory, and one that was cancelled, or lost its node, with the same.
+Short requests start earlier, so a job asks for three times its planned time. After it
+ran out of time it is tried again with twice the time, after it ran out of memory with
+twice the memory, and after it was cancelled or lost its node with the same.
 """
 
 import math
@@ -18,23 +18,23 @@ from vitproto.planning.costs.job import Cost, PlannedJob
 from vitproto.planning.plan import estimator
 
 TIMES_PLANNED = 3
-"""How much more time a job asks for than it is planned to take."""
+"""Requested time over planned time."""
 TIMES_MEMORY = 2
-"""The plan of memory is right within a factor of two."""
+"""Requested memory over planned memory, which is right within a factor of two."""
 START_MINUTES = 3
-"""What loading libraries may take on a network disk."""
+"""Time to load libraries from a network disk."""
 SNAKEMAKE_MB = 400
-"""Two processes of Snakemake run beside a job's own."""
+"""Memory of two processes of Snakemake, which run beside a job's own."""
 AT_LEAST_MB = 2000
 CUDA_MB = 6000
-"""What CUDA's libraries take of a job's own memory, not of the GPU's; not measured."""
+"""Main memory that CUDA's libraries take, not measured."""
 GROWTH = 2
 GROUP_MINUTES = 20
-"""What the short jobs that are submitted as one are planned to take together."""
+"""Planned time of the short jobs that are submitted as one."""
 
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
-# What is said of a job that the system, SLURM or Python stopped for its memory; that
-# of a GPU is another matter.
+# Messages about a job that the system, SLURM or Python stopped for its memory. GPU
+# memory does not count: a larger request would not help.
 _KILLED = re.compile(
     r"SIGKILL|exit (status|code) 137|(?<!OutOf)MemoryError|oom[-_ ]?kill|"
     r"task \d+: out of memory|exceeded (job |step )?memory limit|: +\d+ Killed ",
@@ -43,7 +43,7 @@ _KILLED = re.compile(
 
 
 class Lack(Enum):
-    """What a job had too little of."""
+    """What a failed job had too little of."""
 
     TIME = "time"
     MEMORY = "memory"
@@ -56,19 +56,19 @@ class Requests:
     def __init__(
         self, config: Mapping[str, Any], uses_gpu: Callable[[str, Any], bool]
     ) -> None:
-        """Ask by the plan of a checked study.
+        """Start without failures.
 
         Args:
-            config: the study.
+            config: the study, checked.
             uses_gpu: whether the job of a rule with some wildcards asks for a GPU.
         """
         self._plan = estimator(config)
         self._uses_gpu = uses_gpu
         self._lacked: dict[tuple[str, str], Counter[Lack]] = {}
         self.given: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
-        """The minutes and megabytes that a profile gives a rule's jobs, at first."""
+        """Minutes and megabytes that a profile gives a rule's jobs at first."""
         self.most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
-        """The minutes and megabytes that a rule's jobs may ask for, where known."""
+        """The most minutes and megabytes that a rule's jobs may ask for."""
 
     def minutes(self, wildcards: Any, rulename: str, threads: int) -> int:
         """Minutes that a job asks for now, at most those that its partition allows.
@@ -107,11 +107,11 @@ class Requests:
         return self._plan(PlannedJob(rule, dict(wildcards), n_threads))
 
     def _grown(self, lack: Lack, rule: str, wildcards: Any, planned: int) -> int:
-        """What a profile gives, or the plan, and more after failures for lack of it."""
+        """The profile's number or else the plan's, doubled for each failure."""
         given = self.given[lack].get(rule)
         lacked = self._lacked.get(_key(rule, wildcards), Counter())
         asked = (planned if given is None else given) * GROWTH ** lacked[lack]
-        # What a profile gives is not cut: if it is too much, SLURM or a check says so.
+        # The profile's number is not cut: if it is too large, SLURM or a check says so.
         most = max(self.most[lack].get(rule, asked), given or 0)
         return min(asked, most)
 
@@ -137,14 +137,14 @@ def group_sizes(
     }
 
 
-def lack_of(said: str, logs: Sequence[Path]) -> Lack:
-    """What did a job have too little of when it failed?
+def lack_of(message: str, logs: Sequence[Path]) -> Lack:
+    """Find out what a job had too little of when it failed.
 
     Args:
-        said: what the executor says of it.
-        logs: its own, and SLURM's.
+        message: the executor's message about the failure.
+        logs: the logs of the job and of SLURM.
     """
-    status = _STATUS.search(said)
+    status = _STATUS.search(message)
     match status and status[1]:
         case "TIMEOUT" | "DEADLINE":
             return Lack.TIME

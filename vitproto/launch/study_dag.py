@@ -1,7 +1,7 @@
-"""Snakemake's graph of jobs, in which what a result was made of decides what is due.
+"""Snakemake's graph of jobs, in which notes of origin decide which jobs are due.
 
 Snakemake itself would compare dates, and parameters with those of the last run that it
-remembers. It forgets a job that failed, and then takes what was made of its earlier
+remembers. It forgets a job that failed, and then takes everything made of its earlier
 results for fresh.
 """
 
@@ -33,13 +33,13 @@ def decide_by_origins(
     by_content: frozenset[str],
     digests: Digests,
 ) -> None:
-    """Let what results were made of decide which jobs of a workflow run.
+    """Let notes of origin decide which jobs of a workflow run.
 
     Args:
-        workflow: that of Snakemake, before its graph is built.
-        config: the study, by whose plan groups of jobs get their size.
+        workflow: Snakemake's, before its graph is built.
+        config: the study; its plan sets the size of groups.
         by_content: the rules whose results count by content.
-        digests: of files that were read before.
+        digests: the digests of files that were read before.
     """
 
     class StudyDag(_StudyDag):
@@ -56,16 +56,16 @@ class _StudyDag(DAG):
     digests: Digests
     verdict: Verdict
     jobs_judged: dict[Any, Any]
-    """Snakemake's jobs and ours, in the order of `verdict`."""
+    """Our job for each of Snakemake's, in the order of `verdict`."""
     reasons_at_first: dict[Any, Sequence[str]]
     """Why each job was due when this run took its notes back."""
     has_told_absent: bool
     """Whether the run has said what is missing here."""
     _are_groups_sized: bool
     _seen_failed: set[Any]
-    """The jobs and groups that are known to have failed for good."""
+    """Jobs and groups that have failed for good and were dealt with."""
     _blocked: set[Any]
-    """The jobs that wait for one that has."""
+    """Jobs that need a failed one."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -76,21 +76,21 @@ class _StudyDag(DAG):
         self.has_told_absent = False
 
     async def check_incomplete(self) -> None:
-        """Nothing: what a killed job left has no note, so it is due."""
+        """Do nothing: what a killed job left has no note, so it is due."""
 
     async def update_needrun(self, create_inventory: bool = False) -> None:
         """Find out which jobs are due, and how many others each has to wait for."""
-        if not self.workflow.is_main_process:  # this one is to run, whatever it says
+        if not self.workflow.is_main_process:  # its jobs run whatever their notes say
             await super().update_needrun(create_inventory)
             self._leave_out_what_is_made()
-            # Of several, those that do not need one that fails are made all the same.
+            # If one of several jobs fails, run those that do not need it.
             self.workflow.execution_settings.keep_going = True
             return
         self.judge()
         running = {
             job
-            for found in self._running
-            for job in _members(found)
+            for item in self._running
+            for job in _members(item)
             if not self.finished(job)
         }
         due = {
@@ -104,25 +104,25 @@ class _StudyDag(DAG):
             for job in level:
                 if job.rule.norun and not self.finished(job):
                     waits_for = map(due.get, self.dependencies[job])
-                    any_due = any(found not in (None, Due.NO) for found in waits_for)
+                    any_due = any(is_due not in (None, Due.NO) for is_due in waits_for)
                     due[job] = Due.YES if any_due else Due.NO
-        self._needrun = {job for job, found in due.items() if found != Due.NO}
+        self._needrun = {job for job, is_due in due.items() if is_due != Due.NO}
         # Jobs that failed and are to be tried again are ready although they have run.
         self._ready_jobs &= self._running
         self._n_until_ready.clear()
         failed = self._failed()
         for job in self._needrun - running:
             n_needs = sum(need in self._needrun for need in self.dependencies[job])
-            # What alone needs it may turn out to be fresh; a dry run shows it.
+            # Jobs that alone need it may turn out to be fresh. A dry run shows it.
             waits = due[job] == Due.WAITS and not self.workflow.dryrun
             self._n_until_ready[job] = n_needs + waits + (job in failed)
         self._len = len(self._finished | self._needrun)
 
     def _leave_out_what_is_made(self) -> None:
-        """In a job of several: those that an earlier try of it has made already.
+        """Skip members of a group that an earlier try of it has made already.
 
-        The main process took their notes back before the first try. What they were
-        made of cannot be compared here, where other jobs of the study are not known.
+        The main process took their notes back before the first try. Their origins
+        cannot be compared here, where other jobs of the study are not known.
         """
         if len(self._needrun) < 2:
             return
@@ -134,7 +134,7 @@ class _StudyDag(DAG):
             self._n_until_ready[job] = sum(need in self._needrun for need in needs)
 
     def update_groups(self) -> None:
-        """Put jobs into groups, but those that a failed one holds up each into its own.
+        """Put jobs into groups, and each job that needs a failed one into its own.
 
         Groups that have been submitted stay as they are.
         """
@@ -183,11 +183,11 @@ class _StudyDag(DAG):
         by_name: dict[str, list[Any]] = {}
         for group in {*self._group.values()}:
             by_name.setdefault(group.groupid, []).append(group)
-        for name, found in by_name.items():
-            found.sort(key=lambda group: min(map(_by_outputs, group.jobs)))
+        for name, groups in by_name.items():
+            groups.sort(key=lambda group: min(map(_by_outputs, group.jobs)))
             size = sizes.get(name, 1)
-            for i in range(0, len(found), size):
-                first, *others = found[i : i + size]
+            for i in range(0, len(groups), size):
+                first, *others = groups[i : i + size]
                 for other in others:
                     first.merge(other)
                 self._group.update(dict.fromkeys(first.jobs, first))
@@ -196,7 +196,7 @@ class _StudyDag(DAG):
 
     @property
     def ready_jobs(self) -> set[Any]:
-        """Jobs and groups that can start. A failed one holds up what needs it alone."""
+        """Jobs and groups that can start; a failure stops only jobs that need it."""
         failed = self._failed() - self._seen_failed
         if failed:
             self._seen_failed |= failed
@@ -204,15 +204,15 @@ class _StudyDag(DAG):
         return self._ready_jobs
 
     def _failed(self) -> set[Any]:
-        """The jobs and groups that have failed for good."""
+        """Jobs and groups that have failed for good."""
         return {*self.workflow.scheduler.failed} if self.workflow.scheduler else set()
 
     def _go_on_without(self, failed: Iterable[Any]) -> None:
-        """Let groups start without jobs that a failed one holds up.
+        """Let groups start without jobs that need a failed one.
 
-        Of a group that failed, what its other jobs have made counts.
+        Jobs that succeeded in a failed group count as finished.
         """
-        members = [job for found in failed for job in _members(found)]
+        members = [job for item in failed for job in _members(item)]
         made = {job for job in members if _is_noted(job)}
         self._finished |= made
         for job in made:
@@ -227,7 +227,7 @@ class _StudyDag(DAG):
         self.update_ready()
 
     def judge(self) -> None:
-        """Look at the results of all jobs, and say of each whether it is due."""
+        """Compare the notes of all results, and decide which jobs are due."""
         self.jobs_judged = jobs_in(self, self.by_content)
         self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
         self.digests.save()
@@ -239,8 +239,8 @@ class _StudyDag(DAG):
             self.has_told_absent = True
 
     async def finish(self, job: Any, *others: Any, **options: Any) -> Any:
-        """Mark a job as finished. If its results count by content, look again."""
-        found = await super().finish(job, *others, **options)
+        """Mark a job as finished. If its results count by content, judge again."""
+        result = await super().finish(job, *others, **options)
         makes_small = any(j.rule.name in self.by_content for j in _members(job))
         if makes_small and self.workflow.is_main_process and not self.workflow.dryrun:
             self._wait_for_notes(_members(job))
@@ -248,14 +248,14 @@ class _StudyDag(DAG):
             await self.postprocess_after_update()
             self.take_back_notes()
             return True
-        return found
+        return result
 
     def take_back_notes(self) -> None:
-        """Nothing vouches any more for what is to be made again.
+        """Delete the notes of results that are to be made again.
 
-        So it stays due until it has been made, whatever becomes of this run.
+        So these stay due until they have been made, whatever becomes of this run.
         """
-        running = {job for found in self._running for job in _members(found)}
+        running = {job for item in self._running for job in _members(item)}
         for i, job in enumerate(self.jobs_judged):
             is_due = self.verdict.due[i] in (Due.YES, Due.WAITS)
             if is_due and job not in running and not self.finished(job):
@@ -263,7 +263,7 @@ class _StudyDag(DAG):
                 origins.take_back(map(Path, job.output))
 
     def _wait_for_notes(self, jobs: Iterable[Any]) -> None:
-        """Until a network disk shows the notes of jobs that ran elsewhere."""
+        """Wait until a network disk shows the notes of jobs that ran elsewhere."""
         end = time.monotonic() + self.workflow.execution_settings.latency_wait
         for output in (Path(file) for job in jobs for file in job.output):
             while origins.read(output) is None and time.monotonic() < end:
@@ -280,7 +280,7 @@ class _StudyDag(DAG):
 
 
 class _Why(Reason):
-    """Why a job runs, in our words."""
+    """Snakemake's reason why a job runs, in our words."""
 
     __slots__ = ("_due", "_sentences")
 
