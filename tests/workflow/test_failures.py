@@ -1,4 +1,4 @@
-"""What goes wrong is said in a sentence, at the end, with the place to look at."""
+"""A run that fails ends with a sentence that says what is wrong, and where to look."""
 
 import os
 import re
@@ -42,6 +42,26 @@ def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(workdir,
     assert "Traceback" not in shown.stdout
     (complete,) = re.findall(r"Full log: (.*)", shown.stdout)
     assert last in (workdir / complete).read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [(9, "9 (SIGKILL), often for lack of memory"), (15, "15 (SIGTERM)")],
+)
+def test_the_signal_that_killed_a_stage_is_the_last_that_is_said(
+    workdir, number, cause
+):
+    """The system's out-of-memory killer sends SIGKILL too."""
+    stage = workdir / "scripts/list_cub200.py"
+    dies = f"import os\n\nos.kill(os.getpid(), {number})\n"
+    stage.write_text(stage.read_text().replace("if __name__", f"{dies}\nif __name__"))
+    shown = snakemake(workdir, *LIST)
+    assert shown.returncode != 0
+    log = "results/logs/list_cub200/tiny_birds.log"
+    assert shown.stdout.endswith(
+        "\nlist_cub200 dataset=tiny_birds failed.\n"
+        f"The last lines of {log}:\nlist_cub200: killed by signal {cause}\n"
+    )
 
 
 @pytest.fixture

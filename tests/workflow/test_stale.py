@@ -229,7 +229,9 @@ def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir
     (shard,) = workdir.glob("results/activations/tiny_corpus/*/*/shard-*.h5")
     shown = snakemake(workdir, str(shard.relative_to(workdir)), *EVERYTHING)
     assert shown.returncode != 0
-    assert "open_clip_config.json changed meanwhile, so it stays due" in shown.stdout
+    assert (
+        "open_clip_config.json changed while it ran, so it is still due" in shown.stdout
+    )
     assert "1 job is still due" in shown.stdout
 
 
