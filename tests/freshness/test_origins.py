@@ -106,12 +106,12 @@ def test_what_a_job_would_do_differently_is_said(today, said):
     [
         (
             {"jobs_above": {"record_activations encoder=clip": "ee"}},
-            "it was made of an earlier record_activations encoder=clip",
+            "it was made from an earlier record_activations encoder=clip",
         ),
-        ({"jobs_above": {}}, "it was also made of record_activations encoder=clip"),
+        ({"jobs_above": {}}, "it was also made from record_activations encoder=clip"),
         (
             {"jobs_above": {**KMEANS.jobs_above, "list_images": "ff"}},
-            "it was not made of list_images",
+            "it was not made from list_images",
         ),
         (
             {"files_above": {**KMEANS.files_above, "images.txt": "33"}},

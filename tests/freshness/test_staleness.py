@@ -107,7 +107,7 @@ def test_another_setting_makes_a_job_and_all_above_it_due(study):
     study.change(RECORD, settings={"n": 2})
     verdict = study.judge()
     assert verdict.changed == {RECORD: ("n: 1 → 2",)}
-    earlier = "it was made of an earlier record_activations"
+    earlier = "it was made from an earlier record_activations"
     assert verdict.above == {FIT: (earlier,), TABLE: (earlier,)}
     assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
 
@@ -177,7 +177,7 @@ def test_what_only_a_perhaps_stale_job_needs_waits_with_it(study):
 def test_a_list_edited_by_hand_is_made_again_before_others_are(study):
     study.jobs[LIST].outputs[0].write_text("by hand")
     assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
-    assert "is not as it was made" in study.judge().unknown[LIST]
+    assert "changed after it was made" in study.judge().unknown[LIST]
     study.run(LIST)
     assert study.due() == NOTHING
 
@@ -263,7 +263,7 @@ def test_a_note_of_another_version_vouches_for_nothing(study):
     for text in ("{}", '{"format": 1}', "damaged"):
         path.write_text(text)
         assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
-        assert study.judge().unknown[TABLE] == "it has no note of origin"
+        assert study.judge().unknown[TABLE] == "it has no origin note"
 
 
 def test_results_of_two_runs_side_by_side_are_not_one_result(study):

@@ -97,7 +97,7 @@ def test_a_finished_study_is_fresh_however_it_is_touched_and_run(workdir):
     set_key(workdir, "datasets", "tiny_birds", "n_shards", to=3)
     status, said = find_stale(workdir)
     assert said.startswith("0 of ")
-    assert "Not there: record_activations 3, tabulate_cost 1\n" in said
+    assert "Missing: record_activations 3, tabulate_cost 1\n" in said
     assert called_due(said) == {"tabulate_cost": 1}
     assert status == 0
 
@@ -132,7 +132,7 @@ def test_a_run_makes_just_what_is_stale(workdir):
     charts += "    vitproto/report/traits/map_chart.py: "
     assert re.search(rf"^plot_map: {re.escape(charts)}\w+ changed$", said, re.M)
     assert f"show_features: {FEATURES}\n    n_images: 3 → 2\n" in said
-    assert "What is made of these is stale too: write_map_page 1\n" in said
+    assert "Results made from these are stale too: write_map_page 1\n" in said
     assert "4 of " in said
     shown = snakemake(workdir, "results/tiny/index.html", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
@@ -278,11 +278,13 @@ def test_what_lies_in_a_folder_that_a_job_made_counts(workdir):
     change_a_drawn_label(workdir)
     status, said = find_stale(workdir)
     assert status == 1
-    assert "draw_demo_birds 1: results/data/tiny_birds is not as it was made" in said
+    assert (
+        "draw_demo_birds 1: results/data/tiny_birds changed after it was made" in said
+    )
     assert in_dry_run(workdir) == before  # tables are those of what was drawn
     remove_a_picture(workdir)
     said = find_stale(workdir)[1]
-    assert f"show_features 1: {FEATURES} is not as it was made" in said
+    assert f"show_features 1: {FEATURES} changed after it was made" in said
     # What needs the drawing again has it drawn again.
     both = Counter(["show_features", "draw_demo_birds"])
     assert in_dry_run(workdir) == before + both
@@ -343,7 +345,7 @@ def test_results_made_of_an_earlier_input_are_stale(workdir):
     other = f"{LAYER}/kmeansdistance/checkpoints.json"
     assert f"fit_kmeans: {other}\n    n_iters: 5 → 4\n" in said
     earlier = "fit_kmeans encoder=tiny-vit layer=3 method=kmeans"
-    assert f"    it was made of an earlier {earlier}\n" in said
+    assert f"    it was made from an earlier {earlier}\n" in said
     assert "tabulate_map: results/tiny/map_table.md and 1 more" in said
 
 
@@ -352,7 +354,7 @@ def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):
     status, said = find_stale(workdir)
     assert status == 1
     assert said.startswith("0 of ")
-    assert "No note vouches for 3 results:\n    fit_pca 1, select_pro" in said
+    assert "3 results have no valid origin note:\n    fit_pca 1, select_pro" in said
     assert called_due(said) == {"tabulate_cost": 1}
     set_key(workdir, "selection", "seeds", to=[0, 2])
     assert called_due(find_stale(workdir)[1])["fit_pca"] == 0
