@@ -101,7 +101,8 @@ def test_jobs_that_run_or_wait_end_although_the_main_process_was_killed(outcome)
 @pytest.mark.parametrize("said", ["refused.out", "refused_here.out"])
 def test_what_such_jobs_make_is_not_made_twice_at_once(outcome, said):
     last = (outcome.workdir / said).read_text().splitlines()[-1]
-    assert last.startswith("Error: jobs of an earlier run still make the same files: ")
+    expected = "Error: jobs of an earlier run are still making the same files: "
+    assert last.startswith(expected)
     makes = dict(re.findall(r"(\d+) \(record_activations dataset=(\w+)", last))
     left = {outcome.running, outcome.waiting}
     assert makes.keys() == left
@@ -256,7 +257,7 @@ def profile_with(workdir, old: str, new: str) -> int:
         (
             "  slurm_partition: cpu",
             "  slurm_partition: nowhere",
-            "this cluster has no partition nowhere, but cpu, nextgen, short, broken: "
+            "this cluster has no partition nowhere, only cpu, nextgen, short, broken: "
             "change slurm_partition in",
         ),
         (

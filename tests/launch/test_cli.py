@@ -46,7 +46,7 @@ def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkey
     monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", "another")
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1
-    expected = "list_cub200: its code changed while it started: run the command again\n"
+    expected = "list_cub200: its code changed as it started: run the command again\n"
     assert shown.stderr == expected
     monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", fingerprint("list_cub200"))
     assert "gone" in python(str(stage), *args.split()).stderr

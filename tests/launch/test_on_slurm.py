@@ -95,8 +95,8 @@ def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
         resource_settings=SimpleNamespace(_parsed_overwrite_resources=given),
     )
     assert on_slurm._unknown_rules(workflow) == [
-        "set-resources names fit_kmean, which is no rule: did you mean fit_kmeans?",
-        "set-resources names zzz, which is no rule",
+        "set-resources names an unknown rule, fit_kmean: did you mean fit_kmeans?",
+        "set-resources names an unknown rule, zzz: remove it",
     ]
 
 

@@ -157,7 +157,7 @@ def test_a_key_that_the_plugin_ignores_is_refused_with_the_right_one(
     programs, profiles
 ):
     assert refusals([request(slurm_qos="normal")], profiles) == [
-        "slurm_qos in profiles/slurm/config.yaml, line 5 does nothing: the key is qos"
+        "slurm_qos in profiles/slurm/config.yaml, line 5 has no effect: the key is qos"
     ]
 
 
@@ -258,15 +258,15 @@ echo "PartitionName=own Default=NO MaxTime=UNLIMITED State=UP QoS=hour DenyQos=s
         ),
         (
             {"partition": "mine", "account": "nobody"},
-            "the partition mine takes no jobs of the account nobody: change "
+            "the partition mine accepts no jobs of the account nobody: change "
             "slurm_account in profiles/slurm/config.yaml, line 4, or slurm_partition "
             "under default-resources and set-resources of your profile",
         ),
         (
             {"partition": "own", "qos": "slow"},
-            "the partition own takes no jobs of the qos slow: change qos under default-"
-            "resources and set-resources of your profile, or slurm_partition under "
-            "default-resources and set-resources of your profile",
+            "the partition own accepts no jobs of the qos slow: change qos under "
+            "default-resources and set-resources of your profile, or slurm_partition "
+            "under default-resources and set-resources of your profile",
         ),
         ({"partition": "small", "qos": "hour", "runtime": "60"}, None),
         ({"partition": "small", "qos": "day", "runtime": "1440"}, None),
@@ -300,7 +300,7 @@ def test_what_slurm_takes_for_jobs_that_do_not_say_counts_too(programs, profiles
     install(programs, "sbatch", "exit 0")
     assert commands.defaults_of_user() == ("poor", "hour")
     (said,) = refusals([request("mine")], profiles)
-    assert said.startswith("the partition mine takes no jobs of the account poor: ")
+    assert said.startswith("the partition mine accepts no jobs of the account poor: ")
     (said,) = refusals([request("small", runtime="61")], profiles)
     assert "ask for 61 minutes, but the QOS hour allows 60: " in said
     assert refusals([request("small", runtime="60")], profiles) == []

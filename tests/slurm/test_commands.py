@@ -107,7 +107,7 @@ def test_what_slurm_says_last_is_why_it_gave_no_answer(programs):
 def test_a_program_that_says_nothing_is_not_waited_for(programs, monkeypatch):
     monkeypatch.setattr(commands, "ANSWERS_WITHIN_S", 0.2)
     install(programs, "sinfo", "while :; do :; done")
-    with pytest.raises(NoAnswerError, match="sinfo said nothing for 0.2 seconds"):
+    with pytest.raises(NoAnswerError, match="sinfo did not answer within 0.2 seconds"):
         commands.partitions()
 
 

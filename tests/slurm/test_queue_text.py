@@ -76,7 +76,7 @@ def test_each_live_job_of_the_folder_has_a_line(programs, tmp_path):
     _, _, *rows = found.stdout.splitlines()
     assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
         ["7", "RUNNING", "62", "None", "record_activations cub200 siglip and 7 more"],
-        ["8", "PENDING", "0", "Priority", "nothing that Snakemake submitted"],
+        ["8", "PENDING", "0", "Priority", "not submitted by Snakemake"],
         ["9", "PENDING", "0", "Priority", "unknown"],
     ]
 
@@ -84,7 +84,7 @@ def test_each_live_job_of_the_folder_has_a_line(programs, tmp_path):
 def test_a_folder_without_jobs_says_so(programs, tmp_path):
     (tmp_path / "other").mkdir()
     found = shown(programs, tmp_path / "other")
-    assert found.stdout == f"SLURM has no job of {tmp_path / 'other'}.\n"
+    assert found.stdout == f"SLURM has no jobs from {tmp_path / 'other'}.\n"
 
 
 def test_without_slurm_a_sentence_says_so(programs, tmp_path):
@@ -92,7 +92,7 @@ def test_without_slurm_a_sentence_says_so(programs, tmp_path):
     found = shown(programs, tmp_path)
     assert found.returncode == 1
     assert found.stderr == (
-        "SLURM is not installed on this machine, there is no sinfo: log in to the "
+        "SLURM is not installed on this machine (sinfo not found): log in to the "
         "cluster\n"
     )
     (programs / "sinfo").touch(0o755)

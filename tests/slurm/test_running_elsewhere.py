@@ -111,9 +111,9 @@ def ask(tmp_path, monkeypatch):
 
 def test_a_job_that_makes_the_same_is_named_with_what_to_do(ask):
     assert ask(script(PCA, configs="")) == [
-        "jobs of an earlier run still make the same files: 17 (fit_pca encoder=vit "
-        "layer=3 method=pca): wait until squeue no longer lists them, or cancel them: "
-        "scancel 17"
+        "jobs of an earlier run are still making the same files: 17 (fit_pca "
+        "encoder=vit layer=3 method=pca): wait until squeue no longer lists them, or "
+        "cancel them: scancel 17"
     ]
 
 

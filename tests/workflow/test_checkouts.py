@@ -106,7 +106,7 @@ def test_a_stage_refuses_the_library_of_another_checkout(bare):
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"list_runs: scripts/list_runs.py would run the library in {PROJECT}, which "
+        f"list_runs: scripts/list_runs.py would use the library in {PROJECT}, which "
         f"Python finds first: set PYTHONPATH={bare}\n"
     )
 

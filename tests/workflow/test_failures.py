@@ -102,7 +102,7 @@ def test_a_partition_that_the_cluster_lacks_stops_a_run_before_its_first_job(
     shown = snakemake(workdir, *on_slurm)
     assert shown.returncode != 0
     assert shown.stdout.endswith(
-        "\nError: this cluster has no partition other, but cpu: change "
+        "\nError: this cluster has no partition other, only cpu: change "
         f"slurm_partition in profiles/slurm/config.yaml, line {line}\n"
     )
     assert "Error in rule" not in shown.stdout
@@ -131,7 +131,7 @@ def test_arrays_are_refused_because_their_members_wait_for_one_another(
     arrays = ("--slurm-array-jobs", "record_activations")
     shown = snakemake(workdir, *DRAW, "--profile", "profiles/slurm", *arrays)
     assert "Error: slurm-array-jobs does not work" in shown.stdout
-    assert "Groups do the same" in shown.stdout.splitlines()[-1]
+    assert "Use groups instead" in shown.stdout.splitlines()[-1]
 
 
 def test_a_missing_plugin_is_named(workdir):

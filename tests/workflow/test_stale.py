@@ -192,7 +192,7 @@ def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
     run_before(stage, edit)
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode != 0
-    assert "tiny.yaml changed while this run went on, so its results" in shown.stdout
+    assert "tiny.yaml changed during this run, so its results" in shown.stdout
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
     assert "fit_kmeans" in shown.stdout
@@ -211,7 +211,7 @@ def test_code_that_changes_while_a_stage_starts_is_not_run(workdir):
     chart = ("results/tiny/map_chart.png", *EVERYTHING)
     shown = snakemake(workdir, *chart)
     assert shown.returncode != 0
-    said = "plot_map: its code changed while it started: run the command again"
+    said = "plot_map: its code changed as it started: run the command again"
     assert said in shown.stdout
     assert snakemake(workdir, *chart).returncode == 0
 
@@ -247,7 +247,7 @@ def test_touch_is_refused_and_changes_nothing(workdir):
     before = in_dry_run(workdir)
     shown = snakemake(workdir, "--touch", *EVERYTHING)
     assert shown.returncode != 0
-    assert "--touch would call results fresh that today's code" in shown.stdout
+    assert "--touch would mark results as fresh that today's code" in shown.stdout
     assert in_dry_run(workdir) == before
 
 
@@ -256,7 +256,7 @@ def test_leaving_out_rules_is_refused_and_changes_nothing(workdir):
     only = ("results/tiny/map_table.md", "--allowed-rules", "tabulate_map")
     shown = snakemake(workdir, *only, *EVERYTHING)
     assert shown.returncode != 0
-    assert "--allowed-rules leaves out jobs without which nobody" in shown.stdout
+    assert "--allowed-rules leaves out jobs that decide what is due" in shown.stdout
     assert in_dry_run(workdir) == before
 
 
