@@ -113,7 +113,7 @@ def test_an_unknown_partition_is_named_once_with_the_lines_to_change(
 ):
     requests = [request("huge"), request("huge", "rich"), request("small")]
     assert refusals(requests, profiles) == [
-        "this cluster has no partition huge, but small, large, staff, down, closed: "
+        "this cluster has no partition huge, only small, large, staff, down, closed: "
         "change slurm_partition in profiles/slurm/config.yaml, lines 3, 7"
     ]
 
