@@ -122,7 +122,7 @@ def move_a_module(workdir: Path) -> None:
     for part in ("vitproto", "scripts"):
         for file in (workdir / part).rglob("*.py"):
             text = file.read_text()
-            moved = re.sub(r"\bvitproto\.files\b", "vitproto.disk.whole", text)
+            moved = re.sub(r"\bvitproto\.core\.files\b", "vitproto.disk.whole", text)
             if moved != text:
                 file.write_text(moved)
 
