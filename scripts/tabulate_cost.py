@@ -1,4 +1,4 @@
-"""Tabulate what the jobs of a study took."""
+"""Tabulate the time and memory of the jobs of a study."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def tabulate_cost(
 
     Args:
         stages: the stage of each job.
-        records: its benchmark file, in the same order; one that is not there is
-            counted. The log that lies beside it says what it took of a GPU.
+        records: its benchmark file, in the same order; missing files are counted. The
+            log beside it has the GPU memory.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
     """
