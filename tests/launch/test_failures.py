@@ -28,7 +28,7 @@ OUT_OF_MEMORY = (
 
 
 class Job(SimpleNamespace):
-    """As much of a job of Snakemake as is looked at."""
+    """The used part of Snakemake's job."""
 
     __hash__ = object.__hash__
 
@@ -46,7 +46,7 @@ def job(jobid: int, *logs: Path) -> Job:
 
 
 def fail(errors: Errors, failed: Job, message: str | None, *more: Path):
-    """Let Snakemake say that a job failed."""
+    """Emit Snakemake's record of a failed job."""
     record = logging.makeLogRecord(
         {
             "event": LogEvent.JOB_ERROR,
@@ -157,7 +157,7 @@ def test_of_many_failures_the_last_are_shown_and_the_others_named(log):
 
 
 def reason(said: str, **noted) -> str:
-    """The sentence about a job of which SLURM's executor says this."""
+    """The reason shown for a message of SLURM's executor."""
     errors, failed = Errors(), job(3)
     fail(errors, failed, None)
     errors.note(failed, said, [], **noted)
@@ -223,7 +223,7 @@ def test_of_a_limit_of_submissions_it_is_said_what_to_lower():
 
 
 def test_of_a_group_the_member_that_failed_is_named(monkeypatch):
-    """Nothing vouches for what it was to make; what the others made is noted."""
+    """Its results have no origin note; those of the others have."""
     noted = {Path("fit_sae-1.h5")}
     monkeypatch.setattr(origins, "read", lambda file: file in noted or None)
     first, second = job(1), job(2)

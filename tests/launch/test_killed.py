@@ -1,4 +1,4 @@
-"""The log of a job whose command was killed says by which signal."""
+"""The log of a killed job names the signal."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What SLURM answers is read right, and a silent SLURM is told from an empty one."""
+"""SLURM's answers are read correctly, and no answer differs from an empty one."""
 
 import getpass
 from pathlib import Path
@@ -11,7 +11,7 @@ from vitproto.slurm.commands import LiveJob, NoAnswerError, Partition
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch) -> Path:
-    """The folder in which all programs are looked for."""
+    """The only folder on the path."""
     monkeypatch.setenv("PATH", str(tmp_path))
     commands.partitions.cache_clear()
     return tmp_path

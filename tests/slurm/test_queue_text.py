@@ -1,4 +1,4 @@
-"""One can tell jobs of SLURM apart by what they make."""
+"""The table of SLURM jobs shows what each makes."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_a_job_is_named_by_its_first_rule_and_family(targets, said):
 
 
 def shown(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What the script shows in a folder, with programs from another one."""
+    """The script's output in a folder, with programs from another one."""
     return subprocess.run(
         [sys.executable, PROJECT / "scripts/show_queue.py"],
         cwd=folder,
@@ -46,7 +46,7 @@ def shown(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def programs(tmp_path) -> Path:
-    """A folder with programs of SLURM, which are not real."""
+    """A folder with fake programs of SLURM."""
     folder = tmp_path / "bin"
     folder.mkdir()
     lines = (

@@ -1,4 +1,4 @@
-"""While jobs only wait in SLURM's queue, it is said why, and not too often."""
+"""While all jobs wait in SLURM's queue, the reason is reported from time to time."""
 
 import threading
 import time
@@ -65,7 +65,7 @@ def test_limits_that_no_job_can_meet_are_told_from_those_that_others_use_up(
 def watched(
     monkeypatch, answers, name="run", n_awaited=lambda: 0, **often
 ) -> list[str]:
-    """What is said while SLURM gives these answers, one after the other."""
+    """The reports while SLURM gives these answers, one after the other."""
     left, said = [*answers], []
     all_given = threading.Event()
 
@@ -103,7 +103,7 @@ def test_no_answer_is_no_end_and_without_a_name_nobody_is_asked(monkeypatch):
 
 
 def test_jobs_of_whose_end_slurm_says_nothing_are_told(monkeypatch):
-    """Once may be a moment between their end and the executor's next question."""
+    """A single time may be between their end and the executor's next query."""
     runs = [job("None", "RUNNING")]
 
     def awaits(*counts):

@@ -257,7 +257,7 @@ def read(result: Path) -> Note | None:
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
-    """What a job would do differently today, one sentence each.
+    """The differences between a job then and today, one sentence each.
 
     Files of data sets and encoders that are not here are not compared.
     """
@@ -273,7 +273,7 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
 
 def differences_above(then: Origin, now: Origin) -> list[str]:
-    """How a job's inputs would be made differently today, one sentence each.
+    """The differences in how a job's inputs are made, one sentence each.
 
     Digests that are known only after a due job has run (`UNKNOWN`) are not compared.
     """

@@ -7,13 +7,13 @@ from vitproto.freshness.origins import earlier, seen_below
 from vitproto.freshness.staleness import Due, Job, Verdict, images_of
 
 N_CHANGES = 10
-"""How many changes of a result are shown: a new version of a package can cause many."""
+"""Number of changes shown per result: a new version of a package can cause many."""
 
 N_REASONS = 3
-"""How many reasons are shown for a job that is due."""
+"""Number of reasons shown per job that is due."""
 
 N_NAMES = 5
-"""How many jobs a sentence names."""
+"""Number of jobs named in a sentence."""
 
 _WHY = {
     Due.YES: "its results are missing or stale",

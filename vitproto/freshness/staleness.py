@@ -51,7 +51,7 @@ class Job:
     files: tuple[Path, ...]
     """The inputs that no job makes."""
     raw: tuple[RawFiles, ...] | None
-    """What it reads besides its inputs; None for rules without `reads`."""
+    """Files that it reads besides its inputs; None for rules without `reads`."""
     outputs: tuple[Path, ...]
     needs: Mapping[int, tuple[Path, ...]]
     """The inputs that other jobs make, by the job's place in the list of jobs."""
@@ -80,7 +80,7 @@ class Due(Enum):
 
 @dataclass
 class Verdict:
-    """What is known about each job of a study, by its place in the list of jobs."""
+    """The state of each job of a study, by its place in the list of jobs."""
 
     due: dict[int, Due] = field(default_factory=dict)
     reasons: dict[int, tuple[str, ...]] = field(default_factory=dict)

@@ -36,7 +36,7 @@ _REFUSALS = {
     "Submit": "lower `jobs` in profiles/slurm/config.yaml below your submission "
     "limit, and run the same command again",
 }
-"""What to do when SLURM refuses a submission, by a word of its message."""
+"""Advice for a submission that SLURM refuses, by a word of its message."""
 _CLOCK_DIFFERENCE_S = 60  # between this machine and the disk, at most
 
 

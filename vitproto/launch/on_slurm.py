@@ -91,15 +91,15 @@ def take_numbers_of_profile(requests: Requests, settings: Any) -> None:
         "runtime": (Lack.TIME, requests.minutes),
         "mem_mb": (Lack.MEMORY, requests.memory_mb),
     }
-    for rule, found in settings._parsed_overwrite_resources.items():
-        for key in asked.keys() & found.keys():
-            (lack, evaluator), given = asked[key], found[key]
+    for rule, resources in settings._parsed_overwrite_resources.items():
+        for key in asked.keys() & resources.keys():
+            (lack, evaluator), given = asked[key], resources[key]
             value = None if given.is_evaluable() else given.value
             if str(given.raw).isdigit():  # Snakemake treats this as an expression
                 value = int(given.raw)
             if isinstance(value, int):
                 requests.given[lack][rule] = value
-                found[key] = Resource(key, evaluator, raw=given.raw)
+                resources[key] = Resource(key, evaluator, raw=given.raw)
 
 
 def run_name(workflow: Any) -> str | None:

@@ -111,7 +111,7 @@ def parts_of(inputs: Any, is_made: Callable[[Path], bool]) -> dict[str, str]:
 
 
 def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
-    """What a job reads besides its inputs; None if its rule has no `reads`."""
+    """The files that a job reads besides its inputs; None without `reads`."""
     names = [name for name, _ in rule.params.items()]
     return tuple(params.get(READS)) if READS in names else None
 

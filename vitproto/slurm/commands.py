@@ -176,7 +176,7 @@ class LiveJob(NamedTuple):
     folder: Path
     """The working folder of the job."""
     minutes: int = 0
-    """How long it has been running."""
+    """The time for which it has been running."""
 
 
 def live_jobs(*, name: str | None = None) -> list[LiveJob]:

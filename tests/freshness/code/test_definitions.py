@@ -1,7 +1,7 @@
-"""Tiny projects: which definitions can a stage reach?
+"""The definitions that a stage can reach, in tiny projects.
 
-In their code, a number that begins with 1 can change what the stage does, and one that
-begins with 2 cannot. Each is changed by itself.
+In their code, numbers that begin with 1 can change what the stage does; numbers that
+begin with 2 cannot. Each is changed by itself.
 """
 
 import importlib.metadata
@@ -517,7 +517,7 @@ def test_an_import_of_a_module_that_is_not_there_is_refused(project):
 
 
 def random_project(rng):
-    """Modules whose definitions use earlier ones in all sorts of ways, by file.
+    """Modules whose definitions use earlier ones in various ways, by file.
 
     Each definition adds a number of its own to what it uses; the stage prints a sum.
     """
@@ -590,7 +590,7 @@ def random_project(rng):
 
 
 def result(project, monkeypatch):
-    """What the stage computes."""
+    """The result of the stage."""
     with monkeypatch.context() as context:
         context.setattr(sys, "path", [str(project), *sys.path])
         importlib.invalidate_caches()

@@ -32,7 +32,7 @@ class Picture:
     """The `Region` that covers the middle of each pixel."""
     bird: Bird
     place: str
-    """Where it is: branch, ground, flight, swim, ..."""
+    """The bird's place: branch, ground, flight, swim, ..."""
     flying: bool
     faces_left: bool
 

@@ -57,7 +57,7 @@ def digest_of_code(code: Mapping[str, str]) -> str:
 
 
 def changes_of_code(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What changed between two times, one sentence each.
+    """The changes of code between two times, one sentence each.
 
     Code that moved has not changed, nor has code that uses something that changed.
 

@@ -1,4 +1,4 @@
-"""What code depends on besides code: data files beside it, and installed packages."""
+"""Dependencies of code besides code: data files beside it, and installed packages."""
 
 import importlib.metadata
 import sys

@@ -72,7 +72,7 @@ class _Writer:
         statement that would be alone in the list.
         """
         module = self._modules.known(name)
-        again = {name for name, found in module.defined.items() if len(found) > 1}
+        again = {name for name, given in module.defined.items() if len(given) > 1}
         order: list[Statement] = []
         for statement in module.statements:
             if statement not in self._search.reached.get(name, ()):
@@ -145,7 +145,7 @@ class _Writer:
 
 
 class _Content:
-    """What is written down of a definition or module."""
+    """The written form of a definition or module."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []

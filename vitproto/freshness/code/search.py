@@ -190,7 +190,7 @@ class Search:
             behind.append((name, name))
 
     def _find_data(self, statement: Statement) -> None:
-        """Note the data files whose names stand in a statement."""
+        """Note the data files whose names occur in a statement."""
         names = {text.rpartition("/")[2] for text in statement.text.texts}
         files = [file for name in names for file in self._data_files.get(name, ())]
         self.data.setdefault(statement, []).extend(files)

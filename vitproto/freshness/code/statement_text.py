@@ -116,9 +116,9 @@ class Context:
     ours: frozenset[str]
     """The names that its statements define."""
     loggers: frozenset[str]
-    """Those of `ours` that are loggers."""
+    """The names in `ours` that are loggers."""
     plain_errors: frozenset[str]
-    """Those of `ours` that are errors which hold only a text."""
+    """The names in `ours` that are errors which hold only a text."""
     has_walrus: bool
     """Whether an expression in it may bind a name."""
 
@@ -193,7 +193,7 @@ class _Scope:
 
     is_class: bool = False
     names: set[str] = field(default_factory=set)
-    """Those that are not bound by imports alone."""
+    """The names that are not bound by imports alone."""
     imports: dict[str, list[Import]] = field(default_factory=dict)
     globals: set[str] = field(default_factory=set)
     nonlocals: set[str] = field(default_factory=set)

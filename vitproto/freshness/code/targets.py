@@ -13,7 +13,7 @@ _FINGERPRINT = "fingerprint"
 
 
 class Target(NamedTuple):
-    """What a name leads to."""
+    """The definition, module or package to which a name leads."""
 
     module: str
     """A module of the project; empty for anything else."""
@@ -38,7 +38,7 @@ class Targets:
     def of_reference(
         self, reference: Reference, name: str, module: Module
     ) -> tuple[Target, ...]:
-        """What a name used in a module leads to; nothing for a built-in name.
+        """The targets of a name used in a module; none for a built-in name.
 
         Args:
             reference: the name and its attributes.
@@ -60,7 +60,7 @@ class Targets:
         return tuple(dict.fromkeys(targets))
 
     def at(self, name: str, *path: str) -> tuple[Target, ...]:
-        """What `path` in the module `name` leads to."""
+        """The targets of `path` in the module `name`."""
         key = (name, *path)
         if key in self._known:
             return self._known[key]
@@ -97,7 +97,7 @@ class Targets:
                 yield Target(name, "", _dotted(path))
 
     def _through(self, import_: Import, rest: Sequence[str]) -> Iterator[Target]:
-        """What an imported name leads to, with attributes."""
+        """The targets of an imported name with attributes."""
         within = f"{import_.module}.{import_.attribute}"
         is_kept = bool(import_.attribute) and self._modules.get(within) is None
         for target in self.at(import_.module, *import_.path, *rest):
