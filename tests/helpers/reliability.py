@@ -44,7 +44,7 @@ def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def correct_a_label(workdir: Path) -> None:
-    """Correct a label of the most frequent trait, which changes its selection and APs."""
+    """Correct a label of the most frequent trait, so that its selection changes."""
     path = workdir / CUB / "attributes/image_attribute_labels.txt"
     lines = path.read_text().splitlines()
     shown = [line.split() for line in lines if line.split()[2] == "1"]
