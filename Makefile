@@ -1,22 +1,32 @@
 # `make demo` and `make test` are all that a fresh machine needs.
 PYTHON ?= python3
+# An active environment (venv or conda) that has the pins of pyproject.toml is used as it
+# is. Otherwise packages are installed into .venv.
+OTHER := $(shell active="$${VIRTUAL_ENV:-$$CONDA_PREFIX}"; [ "$$active" -ef .venv ] || echo "$$active")
+PINS := $(if $(OTHER),$(shell PYTHONPATH="$(CURDIR)" "$(OTHER)/bin/python" -m vitproto.core.pins 2>/dev/null))
+ifeq ($(PINS),ok)
+BIN := $(OTHER)/bin
+export PATH := $(BIN):$(PATH)
+else
 BIN := .venv/bin
-# Scripts of the workflow run with this environment's Python, and this folder's library.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+endif
+# Scripts of the workflow run with that Python, and with this folder's library.
 export PYTHONPATH := $(CURDIR)
+PY := "$(BIN)/python"
 
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: demo test slurm-test reliability check bench runs plan stale queue graph demo-encoder help
+.PHONY: environment demo test slurm-test reliability check bench runs plan stale queue graph demo-encoder help
 .DEFAULT_GOAL := help
 
-help: ## say what can be made
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: .venv/ready ## install, then run the whole job on birds that the project draws
-	$(BIN)/python -m snakemake --profile profiles/demo
-	$(BIN)/python -m snakemake --profile profiles/demo --configfile config/demo_scenes.yaml
+demo: environment ## run both demo studies, on images that the project draws
+	$(PY) -m snakemake --profile profiles/demo
+	$(PY) -m snakemake --profile profiles/demo --configfile config/demo_scenes.yaml
 	@echo
 	@cat $(DEMO)/map_table.md
 	@echo
@@ -28,61 +38,69 @@ demo: .venv/ready ## install, then run the whole job on birds that the project d
 	@echo "encoders  $(DEMO)/encoder_table.md (.csv), chart $(DEMO)/encoder_chart.png (.svg)"
 	@echo "traits    $(DEMO)/group_table.md (.csv), chart $(DEMO)/group_chart.png (.svg)"
 	@echo "costs     $(DEMO)/cost_table.md (.csv)"
-	@echo "images of single prototypes:"
+	@echo "images for single prototypes:"
 	@ls $(DEMO)/*/layer*/*/features/*/index.html
-	@echo "which latents a segmentation head relies on:"
+	@echo "the latents that a segmentation head relies on:"
 	@echo "page      $(SCENES)/index.html"
 	@echo "table     $(SCENES)/suppression_table.md (.csv), chart $(SCENES)/dose_chart.png (.svg)"
 	@echo "probes    $(SCENES)/probe_table.md (.csv)"
 
-test: .venv/ready ## install, then run all tests, side by side on up to four cores
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: environment ## run all tests, on up to four cores
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-slurm-test: .venv/ready ## install, then test the profile for SLURM on a real cluster of one node
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slurm -rs tests/cluster
+slurm-test: environment ## test the SLURM profile on a real cluster of one node
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -m slurm -rs tests/cluster
 
-reliability: .venv/ready ## try every edit with every failure; write docs/reliability.md
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m reliability tests/workflow/test_reliability.py
+reliability: environment ## test every edit with every failure; write docs/reliability.md
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -m reliability tests/workflow/test_reliability.py
 
-check: .venv/ready ## check style and formatting
-	$(BIN)/python -m ruff check
-	$(BIN)/python -m ruff format --check
-	$(BIN)/python -m snakefmt --check Snakefile workflow
+check: environment ## check style and formatting
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m snakefmt --check Snakefile workflow
 
-bench: .venv/ready ## compare speed with peers and floors, and write docs/benchmarks.md
-	$(BIN)/python benchmarks/run_all.py
+bench: environment ## compare speed with other libraries; write docs/benchmarks.md
+	$(PY) benchmarks/run_all.py
 
-demo-encoder: .venv/ready ## train the demo's encoder again (minutes; its weights are in git)
-	$(BIN)/python scripts/train_demo_encoder.py --out encoders/demo \
+demo-encoder: environment ## train the demo's encoder again (takes minutes; its weights are in git)
+	$(PY) scripts/train_demo_encoder.py --out encoders/demo \
 	  --image_size 64 --patch_size 8 --width 64 --n_layers 4 --head_width 16 \
 	  --n_species 1000 --n_images_per_species 10 --drawing_size 160 --corpus_seed 1001 \
 	  --batch_size 64 --n_steps 2400 --n_warmup 50 --learning_rate 3e-3 \
 	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
 
-runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
-	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
+runs: environment ## list the runs of a study (CONFIG=config/config.yaml, or another)
+	$(PY) scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
 
-plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml: another)
-	$(BIN)/python scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
+plan: environment ## estimate jobs, GPU hours, disk and memory of a study (CONFIG=...)
+	$(PY) scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
 
-stale: .venv/ready ## name results that today's code or settings would not make so (CONFIG=…)
-	@$(BIN)/python scripts/find_stale.py $(or $(CONFIG),config/config.yaml)
+stale: environment ## list results that do not match today's code, settings or files (CONFIG=...)
+	@$(PY) scripts/find_stale.py $(or $(CONFIG),config/config.yaml)
 
-queue: .venv/ready ## show which jobs of this folder SLURM has, and what each of them makes
-	@$(BIN)/python scripts/show_queue.py
+queue: environment ## list the SLURM jobs of this folder, and what each makes
+	@$(PY) scripts/show_queue.py
 
-graph: .venv/ready ## draw which rules and jobs wait for which: docs/*_graph.md, results/graphs/
-	$(BIN)/python scripts/draw_graphs.py --config config/config.yaml \
+graph: environment ## draw the graphs of rules (docs/*_graph.md) and jobs (results/graphs/)
+	$(PY) scripts/draw_graphs.py --config config/config.yaml \
 	  --rules docs/rule_graph.md --jobs results/graphs/cub200_jobs.md
-	$(BIN)/python scripts/draw_graphs.py --config config/ade20k.yaml \
+	$(PY) scripts/draw_graphs.py --config config/ade20k.yaml \
 	  --rules docs/segmentation_graph.md --jobs results/graphs/ade20k_jobs.md
-	$(BIN)/python scripts/draw_graphs.py --config config/demo.yaml \
+	$(PY) scripts/draw_graphs.py --config config/demo.yaml \
 	  --rules results/graphs/demo_birds_rules.md --jobs results/graphs/demo_birds_jobs.md
-	$(BIN)/python scripts/draw_graphs.py --config config/demo_scenes.yaml \
+	$(PY) scripts/draw_graphs.py --config config/demo_scenes.yaml \
 	  --rules results/graphs/demo_scenes_rules.md --jobs results/graphs/demo_scenes_jobs.md
 
-# The environment: made once, made again when pyproject.toml changes. One that was moved
-# or copied with its folder is mended: its scripts name the folder that they were made in.
+ifeq ($(PINS),ok)
+environment:
+	@echo "Using the active environment $(OTHER)." >&2
+else
+environment: .venv/ready
+	@echo "Using .venv$(if $(OTHER), and not the active environment $(OTHER): $(or $(PINS),it has no Python 3.11 or later))." >&2
+endif
+
+# .venv is made once, and again when pyproject.toml changes. If it was moved or copied with
+# its folder, the paths in its scripts are corrected.
 MOVED := $(shell [ -s .venv/ready ] && [ "$$(cat .venv/ready)" != "$(CURDIR)" ] && echo yes)
 ifeq ($(MOVED),yes)
 .PHONY: .venv/ready
@@ -91,13 +109,13 @@ endif
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"vitproto needs Python 3.11 or later, not {sys.version.split()[0]}: make PYTHON=python3.11")'
 ifeq ($(MOVED),yes)
-	@echo "Mending .venv, which was made in another folder ..."
+	@echo "Correcting the paths in .venv, which was made in another folder ..."
 	@$(PYTHON) -m venv --without-pip .venv
-	@grep -lIE '^#!.*/\.venv/bin/python' $(BIN)/* | xargs sed -i '1s|^#!.*/\.venv/bin/python|#!$(CURDIR)/$(BIN)/python|'
+	@grep -lIE '^#!.*/\.venv/bin/python' .venv/bin/* | xargs sed -i '1s|^#!.*/\.venv/bin/python|#!$(CURDIR)/.venv/bin/python|'
 	@sed -i "s|$$(cat $@)/|$(CURDIR)/|g" .venv/lib/python*/site-packages/__editable__*
 else
-	@echo "Installing into .venv (minutes, once) ..."
+	@echo "Installing into .venv (once, takes minutes) ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --editable '.[dev]'
+	.venv/bin/python -m pip install --editable '.[dev]'
 endif
 	@echo "$(CURDIR)" > $@

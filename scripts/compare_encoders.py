@@ -23,17 +23,17 @@ def compare_encoders(
     *,
     expected: Expected,
 ) -> None:
-    """Write and draw how mAP differs between encoders.
+    """Write and draw the mAP of encoders.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file that says which image shows which trait.
+        traits: the NPZ file with the traits of each image.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        png: the picture to write for slides and READMEs.
-        svg: the picture to write for print and for the page.
-        expected: what those files must hold.
+        png: the PNG file to write, for slides and READMEs.
+        svg: the SVG file to write, for print and the page.
+        expected: the runs, subsets and traits that these files must have.
     """
     encoders = tabulate_encoders(tabulate(read_ap(ap, splits, traits, expected)))
     write_csv(encoders, csv)

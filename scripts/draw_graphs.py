@@ -1,4 +1,4 @@
-"""Draw which rules and which jobs of a study need which."""
+"""Draw the graphs of the rules and the jobs of a study."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ WRITTEN = "Written by `make graph`; do not edit."
 
 
 def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
-    """Draw which rules and which jobs of a study need which.
+    """Draw the graphs of the rules and the jobs of a study.
 
     Needs no data, no SLURM and no GPU.
 

@@ -1,4 +1,4 @@
-"""Measure every autoencoder of a family on held-out images."""
+"""Evaluate every autoencoder of a family on held-out images."""
 
 import json
 from dataclasses import asdict
@@ -40,7 +40,7 @@ def evaluate_saes(
     cfg: HeldOut,
     device: str,
 ) -> None:
-    """Measure every autoencoder of a family on held-out images, in one pass.
+    """Evaluate every autoencoder of a family on held-out images, in one pass.
 
     Args:
         shards: all shards of the activations that they were fitted to.
@@ -50,12 +50,12 @@ def evaluate_saes(
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
-        runs: the runs of the family, all of them, such as k512-sparsity32-seed0.
+        runs: all runs of the family, such as k512-sparsity32-seed0.
         fit_dataset: the data set of these activations.
         encoder: repeated in each row.
-        layer: which block, counted from 0; repeated in each row.
+        layer: the block, from 0; repeated in each row.
         method: repeated in each row.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = open_training_images(shards, layer, splits)
@@ -92,7 +92,7 @@ def _describe(fitted: Run) -> dict[str, int | float | None]:
 
 
 def _numbers(result: Evaluation) -> dict[str, int | float]:
-    """All but what there is per latent."""
+    """All metrics except those per latent."""
     return {name: v for name, v in asdict(result).items() if name not in PER_LATENT}
 
 

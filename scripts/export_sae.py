@@ -1,4 +1,4 @@
-"""Write a sparse autoencoder in the form that the saev project reads."""
+"""Write a sparse autoencoder in the format of the saev project."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from vitproto.prototypes.sae.saev_format import write_saev
 
 
 def export_sae(checkpoint: Path, out: Path) -> None:
-    """Write a sparse autoencoder in the form that the saev project reads.
+    """Write a sparse autoencoder in the format of the saev project.
 
     Args:
         checkpoint: a `.safetensors` file from a study's store.
-        out: the sae.pt to write. It takes activations as the encoder gives them.
+        out: the sae.pt to write. It expects unscaled activations.
     """
     sae = load(checkpoint)
     if not isinstance(sae, SparseAutoencoder):

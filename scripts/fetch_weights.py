@@ -1,4 +1,4 @@
-"""Fetch the files that an encoder needs from the Hugging Face hub."""
+"""Download the files of an encoder from the Hugging Face hub."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,16 +16,16 @@ def fetch_weights(
     needs: Literal["weights", "config"],
     hub_cache: Path,
 ) -> None:
-    """Fetch the files that an encoder needs from the Hugging Face hub, and list them.
+    """Download the files of an encoder from the Hugging Face hub, and list them.
 
-    No other stage uses the network. What the folder has already is not fetched again.
-    HF_ENDPOINT, HF_TOKEN and the like are heeded, as by every client of the hub.
+    No other stage uses the network. Files already in the folder are not downloaded
+    again. The hub's environment variables, such as HF_ENDPOINT and HF_TOKEN, work.
 
     Args:
         out: the JSON file to write, which lists the files with their digests.
         model: an open_clip name, `hf-hub:OWNER/NAME`, or `timm:NAME`.
         pretrained: the tag of the weights.
-        needs: `config` fetches the architecture of an `hf-hub:` model alone, whose
+        needs: `config` downloads only the architecture of an `hf-hub:` model, whose
             weights are random or come from a file.
         hub_cache: the folder for the files, a cache of the hub's client.
     """

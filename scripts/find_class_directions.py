@@ -38,10 +38,10 @@ def find_class_directions(
 ) -> None:
     """Write the direction at `layer` along which each class's logit rises.
 
-    At the probe's own layer these are the probe's weights less their mean, and neither
+    At the probe's own layer these are the probe's weights minus their mean, and neither
     images nor encoder are read. At an earlier layer they are mean gradients through
     the encoder's blocks in between. A class without patches in the training images
-    has none there, and NaN stands for it.
+    then has none, but NaN.
 
     Args:
         root: the folder of the data set.
@@ -49,13 +49,13 @@ def find_class_directions(
         patch_labels: the HDF5 file with the labels of their patches.
         probe: the safetensors file of the probe.
         out: the safetensors file to write.
-        name: what the configuration calls the data set.
-        layer: where directions are wanted, a block counted from 0.
-        probe_layer: the block whose activations the probe takes.
-        n_gradient_images: training images of each class whose gradients are averaged,
-            at most.
-        compute_dtype: how a GPU computes; a CPU always computes in float32.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        name: the name of the data set in the configuration.
+        layer: the block of the directions, from 0.
+        probe_layer: the block whose activations the probe reads.
+        n_gradient_images: largest number of training images of a class whose gradients
+            are averaged.
+        compute_dtype: precision on a GPU; a CPU always computes in float32.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     if layer > probe_layer:
         raise ValueError(

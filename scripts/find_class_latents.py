@@ -45,22 +45,22 @@ def find_class_latents(
     """Find, for each class, the latents that detect its training patches best.
 
     Args:
-        shards: all shards of the activations that the autoencoder takes.
+        shards: all shards of the activations that the autoencoder reads.
         patch_labels: the HDF5 file with the labels of their patches.
         directions: the safetensors file with the direction of each class at this
             layer.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         out: the CSV file to write, with a row per class, criterion and rank.
-        activity: the CSV file to write, with a row per latent: on how many patches of
-            training images it is active, and its largest value there.
+        activity: the CSV file to write, with a row per latent: the number of patches of
+            training images on which it is active, and its largest value there.
         fit_dataset: the data set that the autoencoder was fitted to.
-        encoder: what recorded the activations.
-        layer: which block, counted from 0.
-        method: how the autoencoder was made.
-        run_name: which run of the family, such as k4096-seed0.
-        classes: latents chosen by hand to be suppressed, by label, such as
-            29:8541,5818; other classes take the best.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        encoder: the encoder that recorded the activations.
+        layer: the block, from 0.
+        method: the method of the autoencoder.
+        run_name: the run of the family, such as k4096-seed0.
+        classes: latents to suppress, chosen by hand, by label, such as 29:8541,5818;
+            other classes use the best ones.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)

@@ -1,4 +1,4 @@
-"""Find results that today's code, settings and files would not make so."""
+"""List results that do not match today's code, settings and files."""
 
 import sys
 from pathlib import Path
@@ -20,11 +20,11 @@ from vitproto.study.config import check
 
 
 def find_stale(config: Positional[Path]) -> None:
-    """Find results that today's code, settings and files would not make so.
+    """List results that do not match today's code, settings and files.
 
-    Says what is stale and why, and which jobs a run of the whole study would run: the
-    same that a dry run shows. The exit status is 1 if anything is stale, perhaps
-    stale, or not vouched for by a note.
+    Shows what is stale and why, and the jobs that a run of the whole study would start,
+    which are those of a dry run. The exit status is 1 if any result is stale, perhaps
+    stale, or without a valid origin note.
 
     Args:
         config: the study, such as config/config.yaml.

@@ -1,4 +1,4 @@
-"""Draw random directions as prototypes: the control that never saw an activation."""
+"""Draw random directions as prototypes: a control that ignores activations."""
 
 from pathlib import Path
 
@@ -26,15 +26,15 @@ def fit_gaussian(
     """Draw random directions as prototypes.
 
     Args:
-        shards: all shards of some recorded activations; they tell the width.
-        layer: which block, counted from 0.
-        runs: what to draw, such as k128-seed0: 128 directions by seed 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        shards: all shards of some recorded activations, which give the width.
+        layer: the block, from 0.
+        runs: the runs to draw, such as k128-seed0: 128 directions by seed 0.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
-        fit_dataset: for the list of checkpoints, like the two below; no activation of
-            this data set is used.
-        encoder: what the directions are for.
-        method: how the prototypes are made.
+        fit_dataset: this and the next two are written to the list of checkpoints; no
+            activation of this data set is used.
+        encoder: the encoder that the directions are for.
+        method: the method of the prototypes.
     """
     acts = Activations.open(shards, layer)
     code = fingerprint("fit_gaussian")

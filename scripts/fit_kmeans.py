@@ -1,4 +1,4 @@
-"""Find the centres of clusters of patches, as prototypes."""
+"""Use the centres of clusters of patches as prototypes."""
 
 import dataclasses
 import logging
@@ -32,7 +32,7 @@ def fit_kmeans(
     score: Literal["dot", "distance"],
     cfg: kmeans.KMeans,
 ) -> None:
-    """Find the centres of clusters of patches, as prototypes.
+    """Use the centres of clusters of patches as prototypes.
 
     Both scores have the same centres, which are found once: those that are scored by
     distance are read from the checkpoints of those scored by dot product.
@@ -40,21 +40,21 @@ def fit_kmeans(
     Args:
         shards: all shards of the activations to sample from.
         splits: the CSV file with their splits; test images are left out.
-        layer: which block, counted from 0.
-        runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
-        centres: the folder for the checkpoints scored by dot product; those that it
-            holds are not made again.
-        store: the folder for the checkpoints scored as `score` says; the same folder
-            for dot.
-        manifest: the JSON file that lists the checkpoints in `store`. The sample lies
-            beside it for a while, as large as it is in the shards.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
-        score: what a patch scores: its dot product with the centre, or minus its
+        layer: the block, from 0.
+        runs: the runs to fit, such as k128-seed0: 128 centres of a sample by seed 0.
+        centres: the folder for the checkpoints scored by dot product; existing ones
+            are kept.
+        store: the folder for the checkpoints scored by `score`; the same folder for
+            dot.
+        manifest: the JSON file that lists the checkpoints in `store`. During the
+            fit the sample lies beside it, as large as in the shards.
+        fit_dataset: the data set of these activations; this and the next two are
+            written to the list of checkpoints.
+        encoder: the encoder that recorded them.
+        method: the method of the prototypes.
+        score: the score of a patch: its dot product with the centre, or the negative
             squared distance from it.
-        cfg: how the centres are found.
+        cfg: settings of k-means.
     """
     acts = open_training_images(shards, layer, splits)
     settings = {
@@ -80,7 +80,7 @@ def _find_centres(
     scratch: Path,
     cfg: kmeans.KMeans,
 ) -> dict[Run, Path]:
-    """Where are the checkpoints scored by dot product? Makes those that are not."""
+    """Find the checkpoints scored by dot product, and make missing ones."""
     made_by = {fit: {"method": "kmeans", **wanted[fit]} for fit in wanted}
     found = {fit: checkpoint.stored_at(store, fit, made_by[fit]) for fit in wanted}
     missing = [
@@ -99,7 +99,7 @@ def _find_centres(
 def _score_by_distance(
     centres: Mapping[Run, Path], wanted: Mapping[Run, dict[str, Any]], store: Path
 ) -> dict[Run, Path]:
-    """The same centres, scored by minus the squared distance."""
+    """Write the same centres, scored by the negative squared distance."""
     found = {}
     for fit, path in centres.items():
         made_by = {"method": "kmeansdistance", **wanted[fit]}

@@ -1,4 +1,4 @@
-"""Find the principal components of all patches, as prototypes."""
+"""Use the principal components of all patches as prototypes."""
 
 import logging
 from pathlib import Path
@@ -24,23 +24,23 @@ def fit_pca(
     encoder: str,
     method: str,
 ) -> None:
-    """Find the principal components of all patches, as prototypes.
+    """Use the principal components of all patches as prototypes.
 
-    Each component gives two prototypes, one for each of its signs. A smaller run is
-    the beginning of a larger one.
+    Each component gives two prototypes, one for each sign. A larger run starts with the
+    prototypes of a smaller one.
 
     Args:
         shards: all shards of the activations to fit to.
         splits: the CSV file with their splits; test images are left out.
-        layer: which block, counted from 0.
-        runs: how many prototypes, such as k128-seed0: 64 components with both signs.
-            PCA has no seed; write 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        layer: the block, from 0.
+        runs: the runs to fit, such as k128-seed0: 64 components with both signs. PCA
+            has no seed; write 0.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
+        fit_dataset: the data set of these activations; this and the next two are
+            written to the list of checkpoints.
+        encoder: the encoder that recorded them.
+        method: the method of the prototypes.
     """
     acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]

@@ -27,20 +27,20 @@ def fit_random(
     """Choose patches at random as prototypes.
 
     Patches are sampled uniformly over all patches of all training images, without
-    replacement. Of two runs with the same seed, the smaller is the beginning of the
-    larger: more prototypes then never hide a better one.
+    replacement. Of two runs with the same seed, the larger starts with the prototypes
+    of the smaller, so more prototypes never lose a better one.
 
     Args:
         shards: all shards of the activations to sample from.
         splits: the CSV file with their splits; test images are left out.
-        layer: which block, counted from 0.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        layer: the block, from 0.
+        runs: the runs to sample, such as k128-seed0: 128 patches by seed 0.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
+        fit_dataset: the data set of these activations; this and the next two are
+            written to the list of checkpoints.
+        encoder: the encoder that recorded them.
+        method: the method of the prototypes.
     """
     acts = open_training_images(shards, layer, splits)
     wanted = [Run.parse(name) for name in runs]

@@ -26,22 +26,22 @@ def fit_randomtrain(
 ) -> None:
     """Choose patches of training images at random as prototypes.
 
-    The control for prototypes from another data set: these know what the images look
-    like whose traits are looked for, but have seen no test image. Patches are sampled
-    uniformly over all patches of all training images, without replacement. Of two
-    runs with the same seed, the smaller is the beginning of the larger.
+    The control for prototypes from another data set: these come from the evaluated data
+    set, but not from its test images. Patches are sampled uniformly over all patches of
+    all training images, without replacement. Of two runs with the same seed, the larger
+    starts with the prototypes of the smaller.
 
     Args:
-        shards: all shards of the activations of the images whose traits are looked for.
-        splits: the CSV file that says which of them are training images.
-        layer: which block, counted from 0.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        shards: all shards of the activations of the evaluated data set.
+        splits: the CSV file with their splits.
+        layer: the block, from 0.
+        runs: the runs to sample, such as k128-seed0: 128 patches by seed 0.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
+        fit_dataset: the data set of these activations; this and the next two are
+            written to the list of checkpoints.
+        encoder: the encoder that recorded them.
+        method: the method of the prototypes.
     """
     acts = open_training_images(shards, layer, splits)
     settings = {

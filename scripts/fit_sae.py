@@ -41,30 +41,30 @@ def fit_sae(
     tensorboard: bool,
     cfg: SaeSettings,
 ) -> None:
-    """Train the sparse autoencoders of a sweep, all over one stream of batches.
+    """Train the sparse autoencoders of a sweep, all on one stream of batches.
 
-    A run that was killed goes on from its last state, and ends in what it would have
-    ended in: on a CPU, bit for bit.
+    A killed run resumes from its last state, with the same result: on a CPU, bit for
+    bit.
 
     Args:
-        shards: all shards of the activations to learn from.
+        shards: all shards of the activations to train on.
         splits: the CSV file with their splits; test images are left out.
-        layer: which block, counted from 0; repeated in each row of the log.
-        runs: such as k512-lr0.001-sparsity32-seed0: 512 latents, learning rate 0.001,
-            sparsity 32 (active latents, or the weight of the L1 norm), initial weights
-            by seed 0.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        layer: the block, from 0; repeated in each row of the log.
+        runs: the runs to train, such as k512-lr0.001-sparsity32-seed0: 512 latents,
+            learning rate 0.001, sparsity 32 (active latents, or the weight of the L1
+            norm), initial weights by seed 0.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
         log: the CSV file of all runs' training logs.
-        unfinished: the folder for states and logs while training goes on.
+        unfinished: the folder for states and logs during training.
         fit_dataset: the data set of these activations, for the list of checkpoints.
         encoder: repeated in each row of the log.
         method: repeated in each row of the log.
-        held_out_every: every so many-th training image is not learned from.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        held_out_every: every N-th training image is held out from training.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         save_every_s: seconds between states.
         tensorboard: whether to write logs for TensorBoard too, beside `log`.
-        cfg: what the autoencoders are and how they learn.
+        cfg: architecture and training of the autoencoders.
     """
     torch_device = pick_device(device)
     acts = open_training_images(shards, layer, splits)

@@ -1,4 +1,4 @@
-"""Take the latents of a sparse autoencoder that lies in a file as prototypes."""
+"""Use the latents of a sparse autoencoder in a file as prototypes."""
 
 import hashlib
 import logging
@@ -27,20 +27,20 @@ def import_sae(
     encoder: str,
     method: str,
 ) -> None:
-    """Take the latents of a sparse autoencoder that lies in a file as prototypes.
+    """Use the latents of a sparse autoencoder in a file as prototypes.
 
     Args:
         file: a sae.pt of the saev project, or a .safetensors file of ours, which
             another study trained.
-        shards: all shards of the activations that it will score; they tell the width.
-        layer: which block it was trained on, counted from 0.
-        runs: what the study calls it, such as k512-seed0, for 512 latents.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        shards: all shards of the activations that it will score, which give the width.
+        layer: the block that it was trained on, from 0.
+        runs: its name in the study, such as k512-seed0, for 512 latents.
+        store: the folder for the checkpoints; existing ones are kept.
         manifest: the JSON file that lists them.
-        fit_dataset: for the list of checkpoints, like the two below; what the
-            autoencoder was trained on, its file does not say.
-        encoder: what it was trained on, as the study says.
-        method: what the study calls the autoencoder.
+        fit_dataset: this and the next two are written to the list of checkpoints; the
+            file does not say which data the autoencoder was trained on.
+        encoder: the encoder that it was trained on, according to the study.
+        method: the name of the autoencoder in the study.
     """
     acts = Activations.open(shards, layer)
     is_ours = file.suffix == ".safetensors"

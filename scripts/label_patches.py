@@ -40,19 +40,19 @@ def label_patches(
     name: str,
     n_workers: int,
 ) -> None:
-    """Write which class each recorded patch shows, and the masks of test images.
+    """Write the class of each recorded patch, and the masks of test images.
 
-    Masks take the geometry in which the encoder saw the images. A patch has the most
-    frequent label of its pixels.
+    Masks are resized and cropped like the images that the encoder saw. A patch has the
+    most frequent label of its pixels.
 
     Args:
         root: the folder of the data set, in ADE20K's layout.
         images: its image list, of list_ade20k.py.
         splits: the CSV file with the splits of its images, of the same stage.
-        shards: all shards of its activations; they say how the encoder saw images.
-        layer: any that they hold, counted from 0.
+        shards: all shards of its activations, which record how images were resized.
+        layer: any recorded block, from 0.
         out: the HDF5 file to write; `h5ls -v` shows how it was made.
-        name: what the config calls the data set, for messages.
+        name: the name of the data set in the configuration, for messages.
         n_workers: threads that decode masks.
     """
     check_root(root, name)
@@ -98,7 +98,7 @@ def label_patches(
 
 
 def _log(name: str, labels: PatchLabels) -> None:
-    """Say how much of the data set has a label, and which classes have no patch."""
+    """Log the labelled share of the data set, and the classes without a patch."""
     is_labelled_NP = labels.labels_NP > 0
     logging.info(
         "%s: %s patches, %.1f %% unlabelled; %d classes, mean purity %.2f",

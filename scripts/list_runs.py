@@ -14,7 +14,7 @@ COLUMNS = "{:24} {:>5} {:14} {}"
 
 
 def list_runs(config: Positional[Path]) -> None:
-    """List the runs that a study's configuration expands to, one a line.
+    """List the runs that a study's configuration expands to, one per line.
 
     Args:
         config: the study, such as config/config.yaml.

@@ -1,4 +1,4 @@
-"""Say what a study will cost, and which of its jobs are due."""
+"""Estimate the cost of a study, and list the jobs that are due."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from vitproto.study.config import check
 
 
 def plan_study(config: Positional[Path]) -> None:
-    """Say what a study will cost: jobs, time, GPU time, bytes and memory of each stage.
+    """Estimate the cost of a study: jobs, time, GPU time, disk and memory of each stage.
 
-    The table covers the whole study, whatever is there already. Below it come the jobs
-    that are due, as in a dry run, what they cost, and how many jobs and waits they are
-    on SLURM with `profiles/slurm`.
+    The table covers the whole study, including existing results. Below it are the jobs
+    that are due, which are those of a dry run, their cost, and the number of jobs and
+    waits on SLURM with `profiles/slurm`.
 
     Args:
         config: the study, such as config/config.yaml.

@@ -18,15 +18,15 @@ def plot_map(
     *,
     expected: Expected,
 ) -> None:
-    """Draw how mAP grows with the images that prototypes are chosen on.
+    """Draw mAP against the number of images on which prototypes are chosen.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file that says which image shows which trait.
-        png: the picture to write for slides and READMEs.
-        svg: the picture to write for print and for the page.
-        expected: what those files must hold.
+        traits: the NPZ file with the traits of each image.
+        png: the PNG file to write, for slides and READMEs.
+        svg: the SVG file to write, for print and the page.
+        expected: the runs, subsets and traits that these files must have.
     """
     table = tabulate(read_ap(ap, splits, traits, expected))
     chart = draw_chart(table)

@@ -17,9 +17,10 @@ def plot_sae_frequencies(
 
     Args:
         latents: the HDF5 files of evaluate_saes.py, in any order.
-        png: the picture to write for slides and READMEs.
-        svg: the picture to write for print.
-        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
+        png: the PNG file to write, for slides and READMEs.
+        svg: the SVG file to write, for print.
+        runs: the runs that they must have, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
     found = read_frequencies(latents)
     measured = [(Family(one.encoder, one.layer, one.method), one.run) for one in found]

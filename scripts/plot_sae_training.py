@@ -1,4 +1,4 @@
-"""Draw how the autoencoders learnt."""
+"""Draw the training curves of autoencoders."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ def plot_sae_training(
     """Draw loss, error, active and dead latents against the patches seen.
 
     Args:
-        training: the CSV files of fit_sae.py, a file for each family, in any order.
-        png: the picture to write for slides and READMEs.
-        svg: the picture to write for print.
-        runs: what they must hold, without those that are not trained, such
-            as clip/layer3/topk:k64-sparsity8-seed0.
+        training: the CSV files of fit_sae.py, one for each family, in any order.
+        png: the PNG file to write, for slides and READMEs.
+        svg: the SVG file to write, for print.
+        runs: the runs that they must have, without untrained ones, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
     log = read_training(training)
     check_expected(trained_runs(log), runs, "the log of trainings")

@@ -1,4 +1,4 @@
-"""Run an encoder over a shard of a data set and keep what its patches say."""
+"""Run an encoder on a shard of a data set, and record activations of all patches."""
 
 import logging
 from functools import partial
@@ -36,21 +36,21 @@ def record_activations(
     n_workers: int,
     cfg: EncoderSettings,
 ) -> None:
-    """Run an encoder over a shard of a data set and keep what its patches say.
+    """Run an encoder on a shard of a data set, and record activations of all patches.
 
     Args:
         root: the folder of the data set.
         images: the CSV file that lists its images.
         out: the HDF5 file to write; `h5ls -v` shows how it was made.
-        name: what the configuration calls the data set.
-        i_shard: which shard, counted from 0.
-        n_shards: how many shards the data set has.
-        layers: which blocks, counted from 0; all in one pass.
-        dtype: how activations are stored. float16 halves the file and is refused
-            where a value would overflow.
-        compute_dtype: how a GPU computes; a CPU always computes in float32.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
-        batch_size: images in one pass on a GPU; on a CPU they pass one by one.
+        name: the name of the data set in the configuration.
+        i_shard: the number of the shard, from 0.
+        n_shards: the number of shards of the data set.
+        layers: the blocks to record, from 0, all in one pass.
+        dtype: precision of stored activations. float16 halves the file, and is refused
+            if a value would overflow.
+        compute_dtype: precision on a GPU; a CPU always computes in float32.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        batch_size: images per pass on a GPU; a CPU encodes them one by one.
         n_workers: threads that decode images, and on a CPU encode them too.
     """
     check_root(root, name)

@@ -41,15 +41,15 @@ def score_images(
 
     Args:
         shards: all shards of the activations of the images to score.
-        layer: which block, counted from 0.
+        layer: the block, from 0.
         checkpoints: the JSON file that lists the family's checkpoints.
         out: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
-        runs: the runs of the family, all of them, such as k128-seed0.
+        runs: all runs of the family, such as k128-seed0.
         dataset: the data set of these images.
         fit_dataset: the data set that the prototypes were fitted to.
-        encoder: what recorded the activations.
-        method: how the prototypes were made.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        encoder: the encoder that recorded the activations.
+        method: the method of the prototypes.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
@@ -87,7 +87,7 @@ def score_images(
 def _create_tables(
     file: h5py.File, acts: Activations, fitted: Sequence[FittedRun]
 ) -> list[h5py.Dataset]:
-    """An empty table per run, in a file that says what its scores come from."""
+    """Create an empty table per run, in a file that names the source of its scores."""
     file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
     file.attrs["code"] = fingerprint("score_images")
     file.attrs["n_images"] = acts.n_images

@@ -1,4 +1,4 @@
-"""Show which jobs of this folder SLURM has, and what each of them makes."""
+"""List the SLURM jobs of this folder, and what each of them makes."""
 
 import sys
 from pathlib import Path
@@ -9,14 +9,15 @@ from vitproto.slurm.queue_text import write_queue
 
 
 def show_queue() -> None:
-    """Show which jobs of this folder SLURM has, and what each of them makes.
+    """List the SLURM jobs of this folder, and what each of them makes.
 
-    A line for each that waits or runs: its number, state, minutes so far, why it waits,
-    and the rule and family that it makes. The exit status is 1 if SLURM is not there.
+    One line for each job that waits or runs: its number, state, minutes so far, why it
+    waits, and the rule and family that it makes. The exit status is 1 if SLURM does not
+    answer.
     """
     if missing := missing_program():
         sys.exit(
-            f"SLURM is not installed on this machine, there is no {missing}: log in to "
+            f"SLURM is not installed on this machine ({missing} not found): log in to "
             "the cluster"
         )
     try:

@@ -1,4 +1,4 @@
-"""Show what the suppression of a class's latents does to segmented images."""
+"""Show segmented images before and after a class's latents are suppressed."""
 
 import json
 import logging
@@ -74,8 +74,8 @@ def show_suppression(
 ) -> None:
     """Show, for some classes, the test images that show most of them, before and after.
 
-    Writes a picture for each class, NNNNN.png, and pictures.json, which holds all the
-    numbers, also of classes that have no picture, and why.
+    Writes a picture for each class, NNNNN.png, and pictures.json with all the numbers,
+    and the reasons why classes have no picture.
 
     Args:
         root: the folder of the data set.
@@ -85,20 +85,20 @@ def show_suppression(
         probe: the safetensors file with the linear probe.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         class_latents: the CSV file with the chosen latents of each class.
-        activity: the CSV file with what each latent did in training.
+        activity: the CSV file with the activity of each latent in training.
         out: the folder to create.
-        name: what the configuration calls the data set.
+        name: the name of the data set in the configuration.
         fit_dataset: the data set that the autoencoder was fitted to.
-        encoder: what recorded the activations, as tables call it.
-        probe_layer: which block the probe reads, counted from 0.
-        layer: which block is edited, counted from 0.
-        method: how the autoencoder was made.
-        run_name: which run of the family.
-        classes: labels of the classes to show, counted from 1.
-        n_images: how many images to show for each class.
-        dose: the multiple of its largest value that each latent is set to.
-        compute_dtype: how a GPU computes the encoder, at an earlier layer.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        encoder: the name in tables of the encoder that recorded the activations.
+        probe_layer: the block that the probe reads, from 0.
+        layer: the block to edit, from 0.
+        method: the method of the autoencoder.
+        run_name: the run of the family.
+        classes: labels of the classes to show, from 1.
+        n_images: number of images to show for each class.
+        dose: the value of suppressed latents, in multiples of their largest value.
+        compute_dtype: precision of the encoder on a GPU, for an earlier layer.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     check_root(root, name)
     torch_device = pick_device(device)
@@ -165,7 +165,7 @@ def show_suppression(
 
 @dataclass(frozen=True)
 class _Source:
-    """Where images come from, with their masks and activations."""
+    """Images with their masks and activations."""
 
     acts: Activations
     labels: PatchLabels
@@ -176,7 +176,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is told of a class, and its picture, if it has one."""
+    """The numbers of a class, and its picture, if it has one."""
 
     numbers: dict[str, Any]
     picture: Image.Image | None
@@ -228,7 +228,7 @@ def _show_class(
 def _count(
     i_test: int, label: int, labels: PatchLabels, result: BeforeAfter
 ) -> dict[str, Any]:
-    """How much of a class is found in an image, in pixels?"""
+    """The number of pixels of a class that are found in an image."""
     is_class_HW = labels.masks_MHW[i_test] == label
     n_found = [
         int((predicted_HW[is_class_HW] == label).sum())

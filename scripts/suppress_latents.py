@@ -1,4 +1,4 @@
-"""Suppress the latents of each class and measure what a linear probe still sees."""
+"""Suppress the latents of each class, and measure what a linear probe still finds."""
 
 import logging
 import time
@@ -64,9 +64,9 @@ def suppress_latents(
     encoder_cfg: EncoderSettings,
     cfg: SuppressionSettings,
 ) -> None:
-    """Suppress the latents of each class and measure what a linear probe still sees.
+    """Suppress the latents of each class, and measure what a linear probe still finds.
 
-    At the probe's own layer this takes recorded activations alone. At an earlier one
+    At the probe's own layer this needs only recorded activations. At an earlier layer
     the encoder runs on the test images, for every class and edit.
 
     Args:
@@ -77,19 +77,19 @@ def suppress_latents(
         probe: the safetensors file with the linear probe.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         class_latents: the CSV file with the chosen latents of each class.
-        activity: the CSV file with what each latent did in training.
+        activity: the CSV file with the activity of each latent in training.
         directions: the safetensors file with the direction of each class.
         out: the CSV file to write, with a row for each class, edit and dose.
-        changes: the CSV file to write: what the patches of each class change to.
-        name: what the configuration calls the data set.
+        changes: the CSV file to write, with the classes that patches change to.
+        name: the name of the data set in the configuration.
         fit_dataset: the data set that the autoencoder was fitted to.
-        encoder: what recorded the activations; repeated in each row.
-        probe_layer: which block the probe reads, counted from 0; repeated in each row.
-        layer: which block is edited, counted from 0; repeated in each row.
-        method: how the autoencoder was made; repeated in each row.
-        run_name: which run of the family; repeated in each row as `run`.
-        compute_dtype: how a GPU computes the encoder, at an earlier layer.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        encoder: the encoder that recorded the activations; repeated in each row.
+        probe_layer: the block that the probe reads, from 0; repeated in each row.
+        layer: the block to edit, from 0; repeated in each row.
+        method: the method of the autoencoder; repeated in each row.
+        run_name: the run of the family; repeated in each row as `run`.
+        compute_dtype: precision of the encoder on a GPU, for an earlier layer.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     began = time.perf_counter()
     torch_device = pick_device(device)

@@ -1,4 +1,4 @@
-"""Tabulate what the jobs of a study took."""
+"""Tabulate the time and memory of the jobs of a study."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ def tabulate_cost(jobs: Path, table: Path, csv: Path) -> None:
 
     Args:
         jobs: the CSV file that lists the jobs: the `stage` of each, and its `record`,
-            the benchmark file. A record that is missing is counted. The log beside it
-            says how much GPU memory the job took.
+            the benchmark file; missing files are counted. The log beside it has the
+            GPU memory.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
     """

@@ -21,15 +21,15 @@ def tabulate_map(
     *,
     expected: Expected,
 ) -> None:
-    """Write how well the chosen prototypes find the traits, beside chance; who wins.
+    """Write how well the chosen prototypes find the traits, and which method wins.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file that says which image shows which trait.
+        traits: the NPZ file with the traits of each image.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        expected: what those files must hold.
+        expected: the runs, subsets and traits that these files must have.
     """
     rows = read_ap(ap, splits, traits, expected)
     results = map_table.tabulate(rows)

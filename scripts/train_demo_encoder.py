@@ -22,16 +22,16 @@ N_TEST_SPECIES, N_TEST_IMAGES_PER_SPECIES = 50, 40
 
 
 def train_demo_encoder(out: Path, *, cfg: DemoEncoder, n_workers: int) -> None:
-    """Draw a corpus, train the demo's encoder on it, and test what it learnt.
+    """Draw a corpus, train the demo's encoder on it, and test it.
 
-    The test: how well do random patches of the training images find traits in
-    images of species never seen, with the trained and with random weights?
+    The test measures how well random patches of the training images find traits in
+    images of unseen species, with the trained and with random weights.
 
     Args:
         out: folder for open_clip_config.json, open_clip_model.safetensors and
             settings.json; open_clip loads it as local-dir:OUT.
         cfg: architecture and training.
-        n_workers: processes that draw; the weights do not depend on it.
+        n_workers: number of processes; the weights do not depend on it.
     """
     torch.set_num_threads(1)  # Sums grouped by thread would change with the machine.
     corpus = _draw(
@@ -86,7 +86,7 @@ def _report(step: int, loss: float) -> None:
 def _random_prototype_map(
     model: torch.nn.Module, corpus: Corpus, unseen: Corpus
 ) -> float:
-    """Choose on the even test images, score on the odd ones."""
+    """The mAP of random prototypes, chosen on the even test images, on the odd ones."""
     patches_XD = _activations(
         model, corpus.pixels_NCHW[:: len(corpus.pixels_NCHW) // 1000]
     )

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs a study from a job of its own, so that you may log out:
+# Runs a study inside a SLURM job, so that you can log out:
 #     sbatch --partition=YOUR_CPU_PARTITION profiles/slurm/start.sh results/cub200/map_table.md
-# What follows stands for snakemake's own arguments. docs/slurm.md says how to end it.
+# All arguments are passed to snakemake. docs/slurm.md explains how to stop it.
 #SBATCH --job-name=vitproto
 #SBATCH --cpus-per-task=2
 #SBATCH --mem=8G

@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node with two pretended GPUs, for as long as tests need it."""
+"""A temporary SLURM cluster of one node with two simulated GPUs."""
 
 import os
 import shutil
@@ -70,7 +70,7 @@ squeue --states=all --noheader --format="%i|%T" --name="$name" |
 
 
 def why_not() -> str | None:
-    """Why this machine cannot have a cluster, once what can be installed is."""
+    """Why this machine cannot run a cluster, after installing what it can."""
     if os.geteuid() != 0:
         return "only root can start a SLURM cluster"
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
@@ -98,7 +98,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a cluster that lives in a folder and touches nothing outside.
+    """Run a cluster inside a folder, without changes outside it.
 
     Yields:
         The environment variables by which commands find it.
@@ -154,18 +154,18 @@ def write_configuration(folder: Path) -> dict[str, str]:
 
 
 def with_accounting(environment: dict[str, str]) -> dict[str, str]:
-    """The variables of a cluster as if it had accounting."""
+    """The variables of a cluster with fake accounting."""
     folder = Path(environment["SLURM_CONF"]).parent / "accounting"
     return {**environment, "PATH": f"{folder}{os.pathsep}{environment['PATH']}"}
 
 
 def make_device(path: Path, i_gpu: int) -> None:
-    """Make a device file like those of NVIDIA's GPUs, with nothing behind it."""
+    """Make a device file like those of NVIDIA's GPUs, without a device."""
     os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(195, i_gpu))
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens to."""
+    """Two unused ports."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
@@ -174,7 +174,7 @@ def free_ports() -> tuple[int, int]:
 
 @contextmanager
 def daemon(folder: Path, environment: dict[str, str], command: list[str]):
-    """Run a daemon. It ends when the block does, or this process, however it ends."""
+    """Run a daemon until the block or this process ends."""
     with (
         (folder / f"{command[0]}.out").open("w") as said,
         subprocess.Popen(
@@ -196,7 +196,7 @@ def daemon(folder: Path, environment: dict[str, str], command: list[str]):
 
 
 def is_up(environment: dict[str, str]) -> bool:
-    """Does the node wait for jobs?"""
+    """Whether the node is waiting for jobs."""
     try:
         return "idle" in ask(environment, "sinfo", "--noheader", "--format=%T")
     except subprocess.SubprocessError:
@@ -204,7 +204,7 @@ def is_up(environment: dict[str, str]) -> bool:
 
 
 def stop_jobs(environment: dict[str, str]) -> None:
-    """Cancel what still runs, and wait for its processes to end."""
+    """Cancel running jobs, and wait until their processes have ended."""
     for how in (["--full", "--signal=KILL"], []):
         subprocess.run(
             ["scancel", *how, "--user=root"],
@@ -220,7 +220,7 @@ def stop_jobs(environment: dict[str, str]) -> None:
 
 
 def ask(environment: dict[str, str], *command: str) -> str:
-    """What a command of SLURM answers."""
+    """The output of a SLURM command."""
     return subprocess.run(
         command,
         env={**os.environ, **environment},
@@ -232,7 +232,7 @@ def ask(environment: dict[str, str], *command: str) -> str:
 
 
 def wait_until(condition: Callable[[], bool], folder: Path) -> None:
-    """Wait for the cluster; say what its daemons said if it does not come."""
+    """Wait for the cluster; show the output of its daemons if it does not start."""
     ends = time.monotonic() + STARTS_WITHIN_S
     while not condition():
         if time.monotonic() > ends:
@@ -245,7 +245,7 @@ def wait_until(condition: Callable[[], bool], folder: Path) -> None:
 
 
 def all_jobs(environment: dict[str, str]) -> list[dict[str, str]]:
-    """What `scontrol show job` says about every job, as keys and values."""
+    """The output of `scontrol show job` for every job, as keys and values."""
     lines = ask(environment, "scontrol", "show", "job", "--oneliner").splitlines()
     return [
         dict(word.split("=", 1) for word in line.split() if "=" in word)

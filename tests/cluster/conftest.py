@@ -1,4 +1,4 @@
-"""A cluster, and studies that ran on it although much went wrong."""
+"""A cluster, and studies that completed on it despite failures."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ Run = tuple[subprocess.Popen, Path]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the study on the cluster."""
+    """The outcome of the study on the cluster."""
 
     workdir: Path
     cancelled: str
@@ -110,7 +110,7 @@ def local_scenes(local_runs) -> Path:
 
 
 def ended_well(run: subprocess.Popen, workdir: Path) -> Path:
-    """The folder of a run, once that has ended."""
+    """The folder of a run, after it has ended successfully."""
     assert run.wait(timeout=600) == 0, (workdir / "said.out").read_text()
     return workdir
 
@@ -168,7 +168,7 @@ def processes_of_another(workdir, slurm, cancelled: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Scenes:
-    """What became of the segmentation study."""
+    """The outcome of the segmentation study."""
 
     workdir: Path
     start: Job
@@ -195,7 +195,7 @@ def scenes(slurm, outcome, tmp_path_factory) -> Scenes:
 
 
 def shown_by(command: list[str], workdir: Path, slurm: dict[str, str]) -> str:
-    """What a command shows that ends well."""
+    """The output of a successful command."""
     shown = subprocess.run(
         command,
         cwd=workdir,

@@ -42,7 +42,7 @@ Executor.next_seconds_between_status_checks = property(lambda _: 2, lambda _, s:
 
 
 def copy_for_cluster(folder: Path) -> Path:
-    """The project, which looks every two seconds what became of its jobs."""
+    """A copy of the project that checks its jobs every two seconds."""
     workdir = copy_project(folder)
     with (workdir / "Snakefile").open("a") as file:
         file.write(LOOKS_OFTEN)
@@ -69,7 +69,7 @@ def copy_study(folder: Path) -> Path:
 
 
 def ask_for(workdir: Path, rule: str, **resources: int | str) -> None:
-    """Write into the profile what the jobs of a rule ask for."""
+    """Set a rule's resources in the profile."""
     path = workdir / "profiles/slurm/config.yaml"
     profile = yaml.safe_load(path.read_text())
     profile["set-resources"].setdefault(rule, {}).update(resources)
@@ -104,14 +104,14 @@ def main_process(
 
 
 def on_cluster(workdir: Path, slurm: dict[str, str]) -> dict[str, str]:
-    """Commands find this Python first, then the cluster."""
+    """Variables with which commands find this Python first, then the cluster."""
     python = environment(workdir)["PATH"].split(os.pathsep)[0]
     path = f"{python}{os.pathsep}{slurm['PATH']}"
     return {**environment(workdir), **slurm, "PATH": path}
 
 
 def wait_for(process: subprocess.Popen | None, event: Callable[[], object]):
-    """What the event gives once it is true."""
+    """Wait until an event is true, and return its value."""
     ends = time.monotonic() + EVENT_WITHIN_S
     while not (found := event()):
         assert process is None or process.poll() is None, "it ended too early"
@@ -127,7 +127,7 @@ def recorders(slurm: dict[str, str], state: str) -> list[str]:
 
 
 def processes(workdir: Path, *words: str) -> list[int]:
-    """Those that run in a folder with these words in their commands, once there are."""
+    """Wait for processes in a folder with these words in their commands."""
     return wait_for(None, lambda: list(_processes(workdir, {*words})))
 
 

@@ -1,4 +1,4 @@
-"""The profile for SLURM on a real cluster of one node, through everything but luck."""
+"""The SLURM profile on a real cluster of one node, with all kinds of failures."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def what(job: dict[str, str]) -> str:
 
 
 def run_on(slurm, workdir, *args: str, ends_well: bool = False) -> str:
-    """What Snakemake shows of a run on the cluster."""
+    """Snakemake's output of a run on the cluster."""
     shown = subprocess.run(
         ["snakemake", *ON_SLURM, *args],
         cwd=workdir,
@@ -54,7 +54,7 @@ def run_on(slurm, workdir, *args: str, ends_well: bool = False) -> str:
 
 
 def jobs_since(slurm, before: int) -> list[dict[str, str]]:
-    """The jobs that were submitted after some, in their order."""
+    """The jobs that were submitted after a job, in order."""
     jobs = sorted(all_jobs(slurm), key=lambda job: int(job["JobId"]))
     return [job for job in jobs if int(job["JobId"]) > before]
 
@@ -70,7 +70,7 @@ def memory_mb(job: dict[str, str]) -> int:
 
 @pytest.fixture
 def workdir(outcome, tmp_path):
-    """The finished study, free to be broken."""
+    """A copy of the finished study, for breaking."""
     return shutil.copytree(outcome.workdir, tmp_path / "copy")
 
 
@@ -93,7 +93,7 @@ def test_a_cancelled_job_is_tried_again_with_the_same_request(outcome):
 
 
 def test_jobs_that_run_or_wait_end_although_the_main_process_was_killed(outcome):
-    """Also where a start is refused meanwhile: SLURM writes into folders of theirs."""
+    """Even if a new run is refused meanwhile: SLURM writes into their folders."""
     for job in (outcome.running, outcome.waiting):
         assert outcome.jobs[job]["JobState"] == "COMPLETED"
 
@@ -101,7 +101,8 @@ def test_jobs_that_run_or_wait_end_although_the_main_process_was_killed(outcome)
 @pytest.mark.parametrize("said", ["refused.out", "refused_here.out"])
 def test_what_such_jobs_make_is_not_made_twice_at_once(outcome, said):
     last = (outcome.workdir / said).read_text().splitlines()[-1]
-    assert last.startswith("Error: jobs of an earlier run still make the same files: ")
+    expected = "Error: jobs of an earlier run are still making the same files: "
+    assert last.startswith(expected)
     makes = dict(re.findall(r"(\d+) \(record_activations dataset=(\w+)", last))
     left = {outcome.running, outcome.waiting}
     assert makes.keys() == left
@@ -166,7 +167,7 @@ def test_they_are_as_many_as_the_plan_says(scenes):
 
 
 def test_of_a_group_that_fails_the_rest_counts_and_holds_nothing_up(slurm, workdir):
-    """A shard cannot be recorded; the others are, once, and what needs only them."""
+    """One shard cannot be recorded; the others are, once, and their dependents run."""
     stage = workdir / "scripts/record_activations.py"
     text = stage.read_text()
     starts = "    torch_device = pick_device(device)\n"
@@ -226,22 +227,21 @@ def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
     assert os.path.isfile(slurm_log)
 
 
-def test_a_signal_that_ended_a_job_is_named_last(slurm, workdir):
+def test_a_signal_that_killed_a_job_is_named_last(slurm, workdir):
     stage = workdir / "scripts/fit_random.py"
     text = stage.read_text()
     stage.write_text(f"import os\nos.kill(os.getpid(), 11)\n{text}")
     checkpoints = "results/tiny/tiny-vit/layer3/random/checkpoints.json"
     shown = run_on(slurm, workdir, checkpoints, "--force", "--retries", "0")
-    *_, reason, own_log, slurm_log = shown.splitlines()
-    assert re.fullmatch(
-        r"SLURM's job \d+ ended with FAILED: SIGSEGV ended its command", reason
-    )
-    assert own_log.startswith("There is nothing in results/logs/")
+    *_, reason, slurm_log, own_log, cause = shown.splitlines()
+    assert re.fullmatch(r"SLURM's job \d+ ended with FAILED", reason)
     assert slurm_log.startswith("See also ")
+    assert own_log.startswith("The last lines of results/logs/")
+    assert cause == "fit_random: killed by signal 11 (SIGSEGV)"
 
 
 def profile_with(workdir, old: str, new: str) -> int:
-    """Change a line of the profile, and say which."""
+    """Change a line of the profile, and return its number."""
     path = workdir / "profiles/slurm/config.yaml"
     shutil.copy2(PROJECT / "profiles/slurm/config.yaml", path)
     lines = path.read_text().splitlines()
@@ -257,7 +257,7 @@ def profile_with(workdir, old: str, new: str) -> int:
         (
             "  slurm_partition: cpu",
             "  slurm_partition: nowhere",
-            "this cluster has no partition nowhere, but cpu, nextgen, short, broken: "
+            "this cluster has no partition nowhere, only cpu, nextgen, short, broken: "
             "change slurm_partition in",
         ),
         (

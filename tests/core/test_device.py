@@ -1,4 +1,4 @@
-"""A job that uses a GPU says how much of its memory it took."""
+"""A job that uses a GPU logs its peak GPU memory."""
 
 import subprocess
 import sys

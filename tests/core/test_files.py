@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all."""
+"""Files appear complete or not at all."""
 
 import os
 import socket
@@ -69,7 +69,7 @@ def test_two_jobs_may_write_a_shared_file_at_once(tmp_path, monkeypatch):
 
 
 def test_what_killed_jobs_left_of_a_shared_file_is_deleted(tmp_path):
-    """Not what another job is just writing, here or elsewhere."""
+    """But not files that other jobs are writing, here or elsewhere."""
     path, host = tmp_path / "shard.h5", socket.gethostname()
     ended = subprocess.Popen(["true"])
     ended.wait()

@@ -1,4 +1,4 @@
-"""Long jobs show that they move, legibly in logs too."""
+"""Progress is legible in logs too."""
 
 import re
 

@@ -294,7 +294,7 @@ def test_missing_label_files_are_refused_with_what_was_looked_for(official):
 
 def test_two_attributes_of_one_name_are_refused(official):
     _write(official.parent, "attributes.txt", "1 a::b\n2 a::b\n3 a::c\n")
-    with pytest.raises(ValueError, match="the trait name 'a::b' stands there twice"):
+    with pytest.raises(ValueError, match="the trait name 'a::b' appears twice"):
         read_traits(official)
 
 

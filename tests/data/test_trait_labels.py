@@ -34,8 +34,8 @@ def test_the_file_holds_no_date_so_that_the_same_labels_give_the_same_bytes(tmp_
     ("ids", "names", "expected"),
     [
         (["a", "b"], ["x"], r"2 image ids and 1 trait names do not fit .* \(2, 2\)"),
-        (["a", "a"], ["x", "y"], "the image id 'a' stands there twice"),
-        (["a", "b"], ["x", "x"], "the trait name 'x' stands there twice"),
+        (["a", "a"], ["x", "y"], "the image id 'a' appears twice"),
+        (["a", "b"], ["x", "x"], "the trait name 'x' appears twice"),
     ],
 )
 def test_labels_that_contradict_themselves_are_refused(ids, names, expected):

@@ -1,4 +1,4 @@
-"""Digests follow content, and files are read again only when their dates moved."""
+"""Digests follow content, and files are read again only if their dates changed."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def write(file, text):
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """Which files were read."""
+    """The files that were read."""
     monkeypatch.setattr(digests, "_FRESH_NS", 0)
     read = []
     hash_file = digests.sha256_of

@@ -1,4 +1,4 @@
-"""What images hold decides, and they are read only where it may matter."""
+"""Images count by content, and are read only if it may matter."""
 
 import os
 from dataclasses import replace
@@ -26,7 +26,7 @@ N_IMAGES = 6
 
 
 class Birds:
-    """A few images, recorded in shards, and a table that is made of these."""
+    """A few images, recorded in shards, and a table made from these."""
 
     def __init__(self, folder):
         self.folder, self.root = folder, folder / "birds"
@@ -42,7 +42,7 @@ class Birds:
         return [Images(WHAT, self.root, listed, i, n_shards) for i in range(n_shards)]
 
     def today(self, images):
-        """What recording each shard would add, before a look inside."""
+        """Each shard's origin today, before images are read."""
         look_again()
         return [origin("record", files=each.digests(self.digests)) for each in images]
 
@@ -61,7 +61,7 @@ class Birds:
         return notes
 
     def compare(self, notes, table, n_shards=2):
-        """What changed of each shard that has a note, and of the table."""
+        """The changes of each shard with a note, and of the table."""
         images = self.images(n_shards)
         remember(filter(None, notes), self.digests)
         noted = [note and note.origin for note in notes]

@@ -1,4 +1,4 @@
-"""The note beside a result says what made it, and what would be different today."""
+"""Origin notes record how a result was made, and are compared with today."""
 
 from dataclasses import replace
 
@@ -106,12 +106,12 @@ def test_what_a_job_would_do_differently_is_said(today, said):
     [
         (
             {"jobs_above": {"record_activations encoder=clip": "ee"}},
-            "it was made of an earlier record_activations encoder=clip",
+            "it was made from an earlier record_activations encoder=clip",
         ),
-        ({"jobs_above": {}}, "it was also made of record_activations encoder=clip"),
+        ({"jobs_above": {}}, "it was also made from record_activations encoder=clip"),
         (
             {"jobs_above": {**KMEANS.jobs_above, "list_images": "ff"}},
-            "it was not made of list_images",
+            "it was not made from list_images",
         ),
         (
             {"files_above": {**KMEANS.files_above, "images.txt": "33"}},
@@ -136,7 +136,7 @@ def test_files_that_are_not_here_are_not_compared():
 
 
 def test_files_that_are_no_longer_read_are_a_change():
-    """Else results of a fine-tuned model stay when the original is asked for again."""
+    """Otherwise results of a fine-tuned model would pass for those of the original."""
     (name,) = KMEANS.files
     unread = replace(KMEANS, files={})
     assert differences(KMEANS, unread) == [f"{name} is no longer read"]
@@ -146,7 +146,7 @@ def test_files_that_are_no_longer_read_are_a_change():
 
 
 def test_a_file_that_is_missing_here_counts_if_it_was_not_read():
-    """As after a slip in the name of a checkpoint."""
+    """For instance after a typo in the name of a checkpoint."""
     now = replace(KMEANS, files={**KMEANS.files, "tpyo.pt": ABSENT})
     assert differences(KMEANS, now) == ["it did not read tpyo.pt"]
 
@@ -233,7 +233,7 @@ def test_what_two_inputs_share_counts_once():
 
 
 def test_files_of_one_name_that_change_places_are_a_change():
-    """Else weights of two encoders could be exchanged, and a table stay as it is."""
+    """Otherwise the weights of two encoders could be swapped unnoticed."""
 
     def encoder(name: str, weights: str) -> Origin:
         wildcards = {"dataset": "birds", "encoder": name}

@@ -1,4 +1,4 @@
-"""What counts of images, names and masks: by name, size and date, or by content."""
+"""Images, names and masks count by name, size and date, or by content."""
 
 import os
 import shutil
@@ -81,7 +81,7 @@ def test_an_image_that_is_gone_counts(root, known):
 
 
 def record(root, path):
-    """What a shard says of its images."""
+    """Write a shard with the digests of its images."""
     names = sorted(str(file.relative_to(root)) for file in root.rglob("*.jpg"))
     with h5py.File(path, "w") as file:
         file["image_ids"] = [str(i) for i in range(len(names))]

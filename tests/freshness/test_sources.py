@@ -1,4 +1,4 @@
-"""Which files decide what a stage reads of an encoder or a data set."""
+"""The files of encoders and data sets that each stage reads."""
 
 import shutil
 
@@ -14,7 +14,7 @@ from vitproto.freshness.sources import files_of_encoder, of_encoder, of_list
     "weights", ["open_clip_model.safetensors", "model.safetensors", "w.bin", "w.pth"]
 )
 def test_weights_count_whatever_they_are_called(tmp_path, weights):
-    """Open_clip takes any of these."""
+    """open_clip reads any of these."""
     for name in (weights, "open_clip_config.json", "README.md"):
         (tmp_path / name).write_text("")
     names = [file.name for file in files_of_encoder(tmp_path)]
@@ -31,7 +31,7 @@ def test_an_encoder_that_is_not_here_is_said(tmp_path):
 
 
 def make_birds(folder):
-    """A data set in the layout of CUB-200-2011, as far as lists are made of it."""
+    """The files of CUB-200-2011 from which lists are made."""
     (folder / "images").mkdir(parents=True)
     for text in ("images.txt", "train_test_split.txt"):
         (folder / text).write_text("1 a.jpg")
@@ -50,7 +50,7 @@ WHERE = "where the images of birds lie in its root"
 
 
 def test_a_list_counts_where_in_its_root_images_lie_and_not_where_the_root_is(tmp_path):
-    """Its paths are below the root."""
+    """Paths in the list are relative to the root."""
     known = Digests(tmp_path / "digests.json")
     make_birds(tmp_path / "birds/CUB_200_2011")
     before = digests(tmp_path / "birds", known)

@@ -1,4 +1,4 @@
-"""What is stale is said in words that name it."""
+"""Sentences about stale results name what changed."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is stale and what is due, on a chain of results and a few branches."""
+"""Stale results and due jobs, in a chain of results with a few branches."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ RULES = ("list_cub200", "record_activations", "fit_random", "tabulate_map")
 
 
 class Study:
-    """A list that counts by content; what is recorded of it, fitted to, tabulated."""
+    """A list that counts by content, and recording, fitting and tables after it."""
 
     def __init__(self, folder: Path):
         self.digests = Digests(folder / "digests.json")
@@ -83,7 +83,7 @@ NOTHING = [Due.NO] * 4
 
 @pytest.fixture(autouse=True)
 def _code_stays(monkeypatch):
-    """No test here edits code, so that it need be read but once."""
+    """Read the code only once, since no test here edits it."""
     monkeypatch.setattr(staleness, "reached", READ_ONCE)
 
 
@@ -107,13 +107,13 @@ def test_another_setting_makes_a_job_and_all_above_it_due(study):
     study.change(RECORD, settings={"n": 2})
     verdict = study.judge()
     assert verdict.changed == {RECORD: ("n: 1 → 2",)}
-    earlier = "it was made of an earlier record_activations"
+    earlier = "it was made from an earlier record_activations"
     assert verdict.above == {FIT: (earlier,), TABLE: (earlier,)}
     assert study.due() == [Due.NO, Due.YES, Due.YES, Due.YES]
 
 
 def test_a_stage_that_failed_stays_due_and_so_does_all_above_it(study):
-    """Snakemake removes what a failed job left; what was made of it looks fresh."""
+    """Snakemake deletes a failed job's output; results made from it look fresh."""
     study.change(RECORD, settings={"n": 2})
     study.jobs[RECORD].outputs[0].unlink()
     take_back(study.jobs[RECORD].outputs)
@@ -123,7 +123,7 @@ def test_a_stage_that_failed_stays_due_and_so_does_all_above_it(study):
 
 
 def test_what_a_run_was_going_to_make_again_stays_due(study):
-    """Also where nothing but the user's word called it stale."""
+    """Also if only the user forced it."""
     take_back(file for job in study.jobs[FIT:] for file in job.outputs)
     assert study.due() == [Due.NO, Due.NO, Due.YES, Due.YES]
     study.run(FIT)
@@ -177,7 +177,7 @@ def test_what_only_a_perhaps_stale_job_needs_waits_with_it(study):
 def test_a_list_edited_by_hand_is_made_again_before_others_are(study):
     study.jobs[LIST].outputs[0].write_text("by hand")
     assert study.due() == [Due.YES, Due.PERHAPS, Due.PERHAPS, Due.PERHAPS]
-    assert "is not as it was made" in study.judge().unknown[LIST]
+    assert "changed after it was made" in study.judge().unknown[LIST]
     study.run(LIST)
     assert study.due() == NOTHING
 
@@ -216,7 +216,7 @@ def test_checkpoints_that_are_gone_are_fitted_again_if_they_are_needed(study):
 
 @pytest.mark.parametrize("note_is_gone", [False, True])
 def test_a_list_that_is_gone_is_made_again_and_then_compared(study, note_is_gone):
-    """A job that failed leaves no list; somebody may have deleted it."""
+    """A failed job leaves no list, or a user may have deleted it."""
     study.jobs[LIST].outputs[0].unlink()
     if note_is_gone:
         take_back(study.jobs[LIST].outputs)
@@ -263,7 +263,7 @@ def test_a_note_of_another_version_vouches_for_nothing(study):
     for text in ("{}", '{"format": 1}', "damaged"):
         path.write_text(text)
         assert study.due() == [Due.NO, Due.NO, Due.NO, Due.YES]
-        assert study.judge().unknown[TABLE] == "it has no note of origin"
+        assert study.judge().unknown[TABLE] == "it has no origin note"
 
 
 def test_results_of_two_runs_side_by_side_are_not_one_result(study):

@@ -1,4 +1,4 @@
-"""What may happen to a finished study: edits, and failures of the run that follows."""
+"""Edits of a finished study, and failures of the run that follows."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ STUDY = ("--configfile", "micro.yaml", "--cores", "2")
 CUB = "birds/CUB_200_2011"
 RANDOM = "results/micro/tiny-vit/layer3/random"
 
-# What is made of what, for the two families of the study.
+# The rules of each step and of all later ones, for the two families of the study.
 SELECTING = [*["select_prototypes"] * 2, "tabulate_map"]
 SCORING = [*["score_images"] * 2, *SELECTING]
 FITTING = ["fit_random", "fit_kmeans", *SCORING]
@@ -44,7 +44,7 @@ def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def correct_a_label(workdir: Path) -> None:
-    """The trait that most images show: what it selects, and all its APs, change."""
+    """Correct a label of the most frequent trait, so that its selection changes."""
     path = workdir / CUB / "attributes/image_attribute_labels.txt"
     lines = path.read_text().splitlines()
     shown = [line.split() for line in lines if line.split()[2] == "1"]
@@ -56,7 +56,7 @@ def correct_a_label(workdir: Path) -> None:
 
 
 def correct_a_split(workdir: Path) -> None:
-    """An image for training and one for testing change places."""
+    """Swap an image for training and one for testing."""
     path = workdir / CUB / "train_test_split.txt"
     lines = path.read_text().splitlines()
     for old, new in ("10", "01"):
@@ -70,7 +70,7 @@ def images(workdir: Path) -> list[Path]:
 
 
 def replace_an_image(workdir: Path) -> None:
-    """The first becomes a copy of the last, as it would be after a mix-up."""
+    """Replace the first image by a copy of the last, as after a mix-up."""
     first, *_, last = images(workdir)
     Image.open(last).rotate(90).save(first)
 
@@ -84,7 +84,7 @@ def copy_images_without_dates(workdir: Path) -> None:
 
 
 def delete_shards(workdir: Path) -> None:
-    """With their notes; a study that has not run yet has none."""
+    """Delete shards with their notes, if there are any."""
     shutil.rmtree(workdir / "results/activations", ignore_errors=True)
 
 
@@ -114,7 +114,7 @@ def train_further(path: Path) -> None:
 
 
 def move_a_module(workdir: Path) -> None:
-    """Move `core/files.py` to `disk/whole.py`, with all that imports it."""
+    """Move `core/files.py` to `disk/whole.py`, and change all imports of it."""
     folder = workdir / "vitproto/disk"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -122,13 +122,13 @@ def move_a_module(workdir: Path) -> None:
     for part in ("vitproto", "scripts"):
         for file in (workdir / part).rglob("*.py"):
             text = file.read_text()
-            moved = re.sub(r"\bvitproto\.files\b", "vitproto.disk.whole", text)
+            moved = re.sub(r"\bvitproto\.core\.files\b", "vitproto.disk.whole", text)
             if moved != text:
                 file.write_text(moved)
 
 
 def delete_results(workdir: Path) -> None:
-    """A table and what it is made of, by hand."""
+    """Delete a table and one of its inputs."""
     for path in (workdir / TABLE, workdir / RANDOM / "ap.csv"):
         path.unlink()
 
@@ -139,11 +139,11 @@ def forget_what_snakemake_knows(workdir: Path) -> None:
 
 @dataclass(frozen=True)
 class Edit:
-    """What somebody does to a finished study."""
+    """An edit of a finished study."""
 
     apply: Callable[[Path], None]
     reruns: list[str]
-    """The rules whose jobs must run again, one word a job; no others may."""
+    """The rules that must run again, once per job; no others may."""
     arguments: tuple[str, ...] = ()
     """Extra arguments for the first run after the edit."""
 
@@ -257,17 +257,17 @@ FAILURES = {
     "interrupt": "Ctrl-C",
     "refused": "refused input",
 }
-"""How a run may fail, and what tables call it."""
+"""Ways in which a run may fail, with their names in tables."""
 
 
 @dataclass
 class Run:
-    """What a run of the study did."""
+    """The result of a run of the study."""
 
     failed: bool
     said: str
     finished: Counter[str] = field(default_factory=Counter)
-    """The rules of jobs that ended well."""
+    """The rules of jobs that succeeded."""
 
 
 def make_study(folder: Path) -> Path:
@@ -290,9 +290,9 @@ def make_study(folder: Path) -> Path:
 
 
 def run(workdir: Path, *arguments: str, sabotage: str = "", target: str = TABLE) -> Run:
-    """Run the study; `sabotage` is a kind of failure and the stage that it strikes.
+    """Run the study; `sabotage` is a kind of failure and the stage that fails.
 
-    The library of this checkout is on no path that the run is told of.
+    The library of this checkout is not on the paths of the run.
     """
     log = workdir / "said.txt"
     mark = workdir / "sabotaged"
@@ -300,7 +300,7 @@ def run(workdir: Path, *arguments: str, sabotage: str = "", target: str = TABLE)
     bin_folder = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": bin_folder, "HF_HUB_OFFLINE": "1"}
     env.pop("PYTHONPATH", None)
-    # `exec` keeps the number of the process, which the stage is told.
+    # `exec` keeps the process ID, which the stage reads.
     command = 'MAIN_PID=$$ exec snakemake "$@"'
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -323,7 +323,7 @@ def run(workdir: Path, *arguments: str, sabotage: str = "", target: str = TABLE)
 
 
 def _wait_for_stages(session: int, at_most_s: float = 60) -> None:
-    """Until stages have ended whose Snakemake was killed."""
+    """Wait for stages whose Snakemake was killed."""
     end = time.time() + at_most_s
     while time.time() < end:
         if not _alive(session):
@@ -369,7 +369,7 @@ def _run_with_damaged_labels(workdir: Path, *arguments: str) -> Run:
 
 
 def tables(workdir: Path) -> dict[str, str]:
-    """The numbers of a study, by file."""
+    """Digests of a study's tables, by file."""
     folder = workdir / "results/micro"
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

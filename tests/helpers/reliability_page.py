@@ -1,4 +1,4 @@
-"""docs/reliability.md: what was edited, how a run failed, and which rules ran again."""
+"""Write docs/reliability.md: edits, failures, and the rules that ran again."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ PAGE = PROJECT / "docs/reliability.md"
 _HEAD = """# What reruns when
 
 Written by `make reliability`; do not edit. Each row is a finished study (two families
-of prototypes, two shards) that was edited and run again to `map_table.md`. The rules in
-the second column ran again, and no others, and the tables came out as those of a study
+of prototypes, two shards) that was edited and run again to `map_table.md`. Exactly the
+rules in the second column ran again, and the tables were the same as those of a study
 that was edited before its first run.
 
 """
@@ -23,19 +23,19 @@ _FAILURES = """
 ## When the run fails
 
 Where a cell is filled, the run after the edit was made to fail in a stage drawn at
-random, just before the first result of the stage would have appeared, and the same
-command was given again (after `snakemake --unlock` where Snakemake itself was killed).
-The cell has the stage, and how many jobs ended well in the run that failed and in the
-one after it. Each time the rules above ran, and no others, and the tables came out as
-from scratch. Refused input is a damaged line in the file of labels, mended before the
-second run. After Ctrl-C, Snakemake lets the stage end, but does not say so: that job is
-not counted. An empty cell was not tried in the run that wrote this page.
+random, just before that stage would have written its first result, and the same
+command was run again (after `snakemake --unlock` if Snakemake itself was killed). The
+cell shows the stage, and how many jobs succeeded in the run that failed and in the next
+one. Each time exactly the rules above ran, and the tables were the same as those of a
+new study. Refused input is a damaged line in the file of labels, repaired before the
+second run. After Ctrl-C, Snakemake lets the running stage finish, but does not report
+it: that job is not counted. Empty cells were not tried in the run that wrote this page.
 
 """
 
 
 class Outcome(NamedTuple):
-    """What became of a run that failed, and of the next."""
+    """The jobs of a run that failed, and of the next."""
 
     stage: str
     n_first: int
@@ -53,21 +53,21 @@ def write_page(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
     text = _HEAD + _table(rows) + _FAILURES
     rows = [["edit", *FAILURES.values()], ["---"] * (1 + len(FAILURES))]
     for name in (name for name, edit in EDITS.items() if edit.reruns):
-        found = [outcomes.get((name, failure)) for failure in FAILURES]
-        cells = [f"{c.stage} {c.n_first} + {c.n_second}" if c else "" for c in found]
+        row = [outcomes.get((name, failure)) for failure in FAILURES]
+        cells = [f"{o.stage} {o.n_first} + {o.n_second}" if o else "" for o in row]
         rows.append([name, *cells])
     PAGE.write_text(text + _table(rows), encoding="utf-8")
 
 
 def read_page() -> dict[str, list[str]]:
-    """The rules that run again after each edit, as the page says."""
+    """Read the rules that run again after each edit from the page."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
     first = text.split("\n## ")[0]
-    found = {}
+    reruns = {}
     for name, rules in re.findall(r"^\| (.+?) \| (.+?) \|$", first, re.M):
         counted = re.findall(r"(\w+)(?: × (\d+))?", rules.replace("nothing", ""))
-        found[name] = [rule for rule, n in counted for _ in range(int(n or 1))]
-    return {name: found[name] for name in list(found)[2:]}
+        reruns[name] = [rule for rule, n in counted for _ in range(int(n or 1))]
+    return {name: reruns[name] for name in list(reruns)[2:]}
 
 
 def _rules(rules: list[str]) -> str:

@@ -40,13 +40,13 @@ def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
 
 
 def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkeypatch):
-    """A checkpoint would be stored as that of code that did not make it."""
+    """Its checkpoint would be stored under the fingerprint of other code."""
     stage = PROJECT / "scripts/list_cub200.py"
     args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
     monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", "another")
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1
-    expected = "list_cub200: its code changed while it started: run the command again\n"
+    expected = "list_cub200: its code changed as it started: run the command again\n"
     assert shown.stderr == expected
     monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", fingerprint("list_cub200"))
     assert "gone" in python(str(stage), *args.split()).stderr

@@ -1,4 +1,4 @@
-"""What is said of failed jobs: their names, reasons, logs, and how these end."""
+"""The end of a run with failed jobs: their names, reasons, logs, and ends of logs."""
 
 import logging
 import os
@@ -17,8 +17,8 @@ FURTHER = (
 )
 SLURM_SAYS = f"SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.{FURTHER}"
 TIMEOUT = (
-    "SLURM's job 7 ended with TIMEOUT: it ran out of time. If it makes headway, run "
-    "the same command again; else write fit_sae: {runtime: MINUTES} under "
+    "SLURM's job 7 ended with TIMEOUT: it ran out of time. If it makes progress, run "
+    "the same command again; otherwise write fit_sae: {runtime: MINUTES} under "
     "set-resources in profiles/slurm/config.yaml"
 )
 OUT_OF_MEMORY = (
@@ -28,7 +28,7 @@ OUT_OF_MEMORY = (
 
 
 class Job(SimpleNamespace):
-    """As much of a job of Snakemake as is looked at."""
+    """The used part of Snakemake's job."""
 
     __hash__ = object.__hash__
 
@@ -46,7 +46,7 @@ def job(jobid: int, *logs: Path) -> Job:
 
 
 def fail(errors: Errors, failed: Job, message: str | None, *more: Path):
-    """Let Snakemake say that a job failed."""
+    """Emit Snakemake's record of a failed job."""
     record = logging.makeLogRecord(
         {
             "event": LogEvent.JOB_ERROR,
@@ -109,7 +109,7 @@ def test_where_nothing_says_why_the_log_of_slurm_is_shown(log, tmp_path):
     lines = describe(errors.failures({failed}), ["all.log"]).splitlines()
     assert lines[3:] == [
         "SLURM's job 7 ended with FAILED",
-        f"There is nothing in {log}",
+        f"Empty log: {log}",
         f"The last lines of {slurm}:",
         "slurmstepd: error: no space left",
     ]
@@ -122,7 +122,7 @@ def test_where_slurm_says_why_its_log_is_only_named(log, tmp_path):
     errors, failed = Errors(), job(3, log)
     fail(errors, failed, SLURM_SAYS, slurm)
     lines = describe(errors.failures({failed}), ["all.log"]).splitlines()
-    assert lines[3:] == [TIMEOUT, f"There is nothing in {log}", f"See also {slurm}"]
+    assert lines[3:] == [TIMEOUT, f"Empty log: {log}", f"See also {slurm}"]
 
 
 def test_the_log_of_an_earlier_run_is_not_shown(log):
@@ -157,7 +157,7 @@ def test_of_many_failures_the_last_are_shown_and_the_others_named(log):
 
 
 def reason(said: str, **noted) -> str:
-    """The sentence about a job of which SLURM's executor says this."""
+    """The reason shown for a message of SLURM's executor."""
     errors, failed = Errors(), job(3)
     fail(errors, failed, None)
     errors.note(failed, said, [], **noted)
@@ -222,29 +222,8 @@ def test_of_a_limit_of_submissions_it_is_said_what_to_lower():
     )
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Command 'python a.py' died with <Signals.SIGSEGV: 11>.",
-        "Command 'set -e; python a.py' returned non-zero exit status 139.",
-    ],
-)
-def test_a_signal_is_named(tmp_path, words):
-    slurm_log = tmp_path / "7.log"
-    after = "What Snakemake adds\n" * 50
-    slurm_log.write_text(f"much\n{words}\n{after}")
-    errors, failed = Errors(), job(3)
-    fail(errors, failed, None)
-    said = "SLURM-job '7' failed, SLURM status is: 'FAILED'."
-    errors.note(failed, said, [str(slurm_log)])
-    (failure,) = errors.failures({failed})
-    assert failure.reason == (
-        "SLURM's job 7 ended with FAILED: SIGSEGV ended its command"
-    )
-
-
 def test_of_a_group_the_member_that_failed_is_named(monkeypatch):
-    """Nothing vouches for what it was to make; what the others made is noted."""
+    """Its results have no origin note; those of the others have."""
     noted = {Path("fit_sae-1.h5")}
     monkeypatch.setattr(origins, "read", lambda file: file in noted or None)
     first, second = job(1), job(2)

@@ -1,4 +1,4 @@
-"""What jobs may ask for is what their partitions allow."""
+"""Requests are limited to what partitions allow."""
 
 import asyncio
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ def job(rule, partition="", **others):
 
 
 def most(*groups):
-    """What jobs may ask for that are submitted in these groups, or alone."""
+    """The limits of jobs that are submitted in these groups, or alone."""
     group_of = {
         id(each): SimpleNamespace(jobs=group) for group in groups for each in group
     }
@@ -58,7 +58,7 @@ def test_a_quality_of_service_may_allow_less_than_the_partition():
 
 
 def test_jobs_of_a_group_share_the_time_that_its_partition_allows():
-    """SLURM would refuse the group, which asks for the sum."""
+    """Otherwise SLURM would refuse the group, which asks for the sum."""
     three, one = [job("fit_random") for _ in range(3)], [job("fit_random")]
     assert most(three, one)[Lack.TIME] == {"fit_random": 40}
     many = [job("fit_random") for _ in range(500)]
@@ -88,15 +88,15 @@ def test_the_executor_learns_states_in_words_that_it_knows(monkeypatch, no_reque
 
 
 def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
-    """Those of the other kind of study are no mistakes."""
+    """Rules of other kinds of studies are no mistakes."""
     given = {"fit_pca": {}, "train_probes": {}, "fit_kmean": {}, "zzz": {}}
     workflow = SimpleNamespace(
         basedir=PROJECT,
         resource_settings=SimpleNamespace(_parsed_overwrite_resources=given),
     )
     assert on_slurm._unknown_rules(workflow) == [
-        "set-resources names fit_kmean, which is no rule: did you mean fit_kmeans?",
-        "set-resources names zzz, which is no rule",
+        "set-resources names an unknown rule, fit_kmean: did you mean fit_kmeans?",
+        "set-resources names an unknown rule, zzz: remove it",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Before jobs are submitted, SLURM is asked whether it will take them."""
+"""Before the first job, SLURM is asked whether it would accept all jobs."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ echo "PartitionName=closed Default=NO MaxTime=UNLIMITED State=DOWN"
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch) -> Path:
-    """A folder with all programs of SLURM that are found, which are not real."""
+    """A folder with fake programs of SLURM, the only ones on the path."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -113,7 +113,7 @@ def test_an_unknown_partition_is_named_once_with_the_lines_to_change(
 ):
     requests = [request("huge"), request("huge", "rich"), request("small")]
     assert refusals(requests, profiles) == [
-        "this cluster has no partition huge, but small, large, staff, down, closed: "
+        "this cluster has no partition huge, only small, large, staff, down, closed: "
         "change slurm_partition in profiles/slurm/config.yaml, lines 3, 7"
     ]
 
@@ -157,12 +157,12 @@ def test_a_key_that_the_plugin_ignores_is_refused_with_the_right_one(
     programs, profiles
 ):
     assert refusals([request(slurm_qos="normal")], profiles) == [
-        "slurm_qos in profiles/slurm/config.yaml, line 5 does nothing: the key is qos"
+        "slurm_qos in profiles/slurm/config.yaml, line 5 has no effect: the key is qos"
     ]
 
 
 def test_more_time_than_a_partition_allows_is_refused_with_the_line(programs, profiles):
-    """SLURM would let such a job wait for ever, so it is not asked."""
+    """SLURM would accept such a job and never start it, so it is not asked."""
     assert refusals([request("large", runtime="900")], profiles) == [
         "jobs of fit_sae ask for 900 minutes, but the partition large allows 720: "
         "change runtime in profiles/slurm/config.yaml, line 7"
@@ -258,15 +258,15 @@ echo "PartitionName=own Default=NO MaxTime=UNLIMITED State=UP QoS=hour DenyQos=s
         ),
         (
             {"partition": "mine", "account": "nobody"},
-            "the partition mine takes no jobs of the account nobody: change "
+            "the partition mine accepts no jobs of the account nobody: change "
             "slurm_account in profiles/slurm/config.yaml, line 4, or slurm_partition "
             "under default-resources and set-resources of your profile",
         ),
         (
             {"partition": "own", "qos": "slow"},
-            "the partition own takes no jobs of the qos slow: change qos under default-"
-            "resources and set-resources of your profile, or slurm_partition under "
-            "default-resources and set-resources of your profile",
+            "the partition own accepts no jobs of the qos slow: change qos under "
+            "default-resources and set-resources of your profile, or slurm_partition "
+            "under default-resources and set-resources of your profile",
         ),
         ({"partition": "small", "qos": "hour", "runtime": "60"}, None),
         ({"partition": "small", "qos": "day", "runtime": "1440"}, None),
@@ -277,7 +277,7 @@ echo "PartitionName=own Default=NO MaxTime=UNLIMITED State=UP QoS=hour DenyQos=s
 def test_limits_of_which_a_test_of_sbatch_says_nothing_are_read(
     programs, profiles, asks, said
 ):
-    """SLURM takes such jobs, and never starts them."""
+    """SLURM accepts such jobs, and never starts them."""
     install(programs, "scontrol", LIMITS)
     install(
         programs,
@@ -300,7 +300,7 @@ def test_what_slurm_takes_for_jobs_that_do_not_say_counts_too(programs, profiles
     install(programs, "sbatch", "exit 0")
     assert commands.defaults_of_user() == ("poor", "hour")
     (said,) = refusals([request("mine")], profiles)
-    assert said.startswith("the partition mine takes no jobs of the account poor: ")
+    assert said.startswith("the partition mine accepts no jobs of the account poor: ")
     (said,) = refusals([request("small", runtime="61")], profiles)
     assert "ask for 61 minutes, but the QOS hour allows 60: " in said
     assert refusals([request("small", runtime="60")], profiles) == []
@@ -352,7 +352,7 @@ def test_a_cluster_without_accounts_is_told_what_to_write(programs, profiles):
 
 
 class Item(SimpleNamespace):
-    """As much of a job or a group of Snakemake as is asked for."""
+    """The used part of Snakemake's jobs and groups."""
 
     minutes: int
     attempt = 1
@@ -367,7 +367,7 @@ class Item(SimpleNamespace):
 
 
 class Resources(SimpleNamespace):
-    """Named, and with a method of dictionaries."""
+    """Resources with attributes and `get`."""
 
     def get(self, key, default=None):
         return getattr(self, key, default)

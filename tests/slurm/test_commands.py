@@ -1,4 +1,4 @@
-"""What SLURM answers is read right, and a silent SLURM is told from an empty one."""
+"""SLURM's answers are read correctly, and no answer differs from an empty one."""
 
 import getpass
 from pathlib import Path
@@ -11,7 +11,7 @@ from vitproto.slurm.commands import LiveJob, NoAnswerError, Partition
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch) -> Path:
-    """The folder in which all programs are looked for."""
+    """The only folder on the path."""
     monkeypatch.setenv("PATH", str(tmp_path))
     commands.partitions.cache_clear()
     return tmp_path
@@ -107,7 +107,7 @@ def test_what_slurm_says_last_is_why_it_gave_no_answer(programs):
 def test_a_program_that_says_nothing_is_not_waited_for(programs, monkeypatch):
     monkeypatch.setattr(commands, "ANSWERS_WITHIN_S", 0.2)
     install(programs, "sinfo", "while :; do :; done")
-    with pytest.raises(NoAnswerError, match="sinfo said nothing for 0.2 seconds"):
+    with pytest.raises(NoAnswerError, match="sinfo did not answer within 0.2 seconds"):
         commands.partitions()
 
 

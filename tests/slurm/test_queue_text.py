@@ -1,4 +1,4 @@
-"""One can tell jobs of SLURM apart by what they make."""
+"""The table of SLURM jobs shows what each makes."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_a_job_is_named_by_its_first_rule_and_family(targets, said):
 
 
 def shown(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What the script shows in a folder, with programs from another one."""
+    """The script's output in a folder, with programs from another one."""
     return subprocess.run(
         [sys.executable, PROJECT / "scripts/show_queue.py"],
         cwd=folder,
@@ -46,7 +46,7 @@ def shown(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def programs(tmp_path) -> Path:
-    """A folder with programs of SLURM, which are not real."""
+    """A folder with fake programs of SLURM."""
     folder = tmp_path / "bin"
     folder.mkdir()
     lines = (
@@ -76,7 +76,7 @@ def test_each_live_job_of_the_folder_has_a_line(programs, tmp_path):
     _, _, *rows = found.stdout.splitlines()
     assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
         ["7", "RUNNING", "62", "None", "record_activations cub200 siglip and 7 more"],
-        ["8", "PENDING", "0", "Priority", "nothing that Snakemake submitted"],
+        ["8", "PENDING", "0", "Priority", "not submitted by Snakemake"],
         ["9", "PENDING", "0", "Priority", "unknown"],
     ]
 
@@ -84,7 +84,7 @@ def test_each_live_job_of_the_folder_has_a_line(programs, tmp_path):
 def test_a_folder_without_jobs_says_so(programs, tmp_path):
     (tmp_path / "other").mkdir()
     found = shown(programs, tmp_path / "other")
-    assert found.stdout == f"SLURM has no job of {tmp_path / 'other'}.\n"
+    assert found.stdout == f"SLURM has no jobs from {tmp_path / 'other'}.\n"
 
 
 def test_without_slurm_a_sentence_says_so(programs, tmp_path):
@@ -92,7 +92,7 @@ def test_without_slurm_a_sentence_says_so(programs, tmp_path):
     found = shown(programs, tmp_path)
     assert found.returncode == 1
     assert found.stderr == (
-        "SLURM is not installed on this machine, there is no sinfo: log in to the "
+        "SLURM is not installed on this machine (sinfo not found): log in to the "
         "cluster\n"
     )
     (programs / "sinfo").touch(0o755)

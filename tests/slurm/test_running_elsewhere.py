@@ -1,4 +1,4 @@
-"""Jobs that an earlier run left to SLURM are known by what they make."""
+"""SLURM jobs of an earlier run are recognised by what they make."""
 
 import base64
 import json
@@ -28,14 +28,14 @@ PCA = "fit_pca:encoder=vit,layer=3,method=pca"
 
 
 def script(*targets: str, configs: str = CONFIG) -> str:
-    """A script as SLURM keeps it: of `sbatch --wrap`."""
+    """A batch script of `sbatch --wrap`, as SLURM keeps it."""
     words = " ".join(map("'{}'".format, targets))
     command = STARTS + words + REST.format(rules="any", configs=configs)
     return f"#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{command}\n"
 
 
 def array(*targets: str) -> str:
-    """A script of an array: the first member in words, the others packed."""
+    """A batch script of an array: the first member as text, the others packed."""
     first, *others = targets
     packed = {
         str(i): zlib.compress(script(target).encode(), level=9).hex()
@@ -76,7 +76,7 @@ def test_rules_without_wildcards_and_values_with_quotes_are_read():
 
 
 class Job(SimpleNamespace):
-    """As much of a job of Snakemake as is asked for."""
+    """The used part of Snakemake's job."""
 
     __hash__ = object.__hash__
 
@@ -93,7 +93,7 @@ def job(target: str, *output: str) -> Job:
 
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
-    """What keeps a run of the study `birds` in a folder from starting."""
+    """Ask why a run of the study `birds` may not start."""
     for name in ("birds", "fish"):
         (tmp_path / f"{name}.yaml").write_text(f"study: {name}\n")
     jobs = [
@@ -111,9 +111,9 @@ def ask(tmp_path, monkeypatch):
 
 def test_a_job_that_makes_the_same_is_named_with_what_to_do(ask):
     assert ask(script(PCA, configs="")) == [
-        "jobs of an earlier run still make the same files: 17 (fit_pca encoder=vit "
-        "layer=3 method=pca): wait until squeue no longer lists them, or cancel them: "
-        "scancel 17"
+        "jobs of an earlier run are still making the same files: 17 (fit_pca "
+        "encoder=vit layer=3 method=pca): wait until squeue no longer lists them, or "
+        "cancel them: scancel 17"
     ]
 
 

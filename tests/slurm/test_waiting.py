@@ -1,4 +1,4 @@
-"""While jobs only wait in SLURM's queue, it is said why, and not too often."""
+"""While all jobs wait in SLURM's queue, the reason is reported from time to time."""
 
 import threading
 import time
@@ -18,18 +18,18 @@ def job(reason: str, state: str = "PENDING") -> LiveJob:
 def test_reasons_are_counted_and_said_in_words():
     jobs = [job("Priority"), job("Resources"), job("Priority")]
     assert describe(jobs) == (
-        "In SLURM's queue all 3 jobs wait: 2 for Priority (others are before them), 1 "
-        "for Resources (nodes, CPUs or GPUs are taken)"
+        "All 3 jobs wait in SLURM's queue: 2 for Priority (other jobs come first), 1 "
+        "for Resources (nodes, CPUs or GPUs are in use)"
     )
 
 
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("PartitionTimeLimit", "(for ever: they ask for more time than the partition"),
+        ("PartitionTimeLimit", "(forever: they ask for more time than the partition"),
         ("PartitionDown", "(until the partition is up)"),
         ("ReqNodeNotAvail, UnavailableNodes:a1", "(until nodes that are down or"),
-        ("Licenses", "1 job waits: 1 for Licenses"),
+        ("Licenses", "The job waits in SLURM's queue: 1 for Licenses"),
     ],
 )
 def test_reasons_for_which_jobs_wait_long_are_named(reason, said):
@@ -44,15 +44,15 @@ def test_nothing_is_said_while_a_job_runs_or_none_is_there():
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("QOSMaxWallDurationPerJobLimit", "(for ever: each asks for more than this"),
-        ("AssocMaxWallDurationPerJobLimit", "(for ever: each asks for more than this"),
-        ("QOSMaxMemoryPerJob", "(for ever: each asks for more than this limit"),
-        ("MaxMemPerLimit", "(for ever: each asks for more than this limit"),
+        ("QOSMaxWallDurationPerJobLimit", "(forever: each asks for more than this"),
+        ("AssocMaxWallDurationPerJobLimit", "(forever: each asks for more than this"),
+        ("QOSMaxMemoryPerJob", "(forever: each asks for more than this limit"),
+        ("MaxMemPerLimit", "(forever: each asks for more than this limit"),
         ("QOSMaxGRESPerUser", "(until other jobs have ended)"),
         ("AssocGrpCpuLimit", "(until other jobs have ended)"),
         (
             "Job's account not permitted to use this partition (a allows b not c)",
-            "(for ever: choose another)",
+            "(forever: choose another)",
         ),
     ],
 )
@@ -65,7 +65,7 @@ def test_limits_that_no_job_can_meet_are_told_from_those_that_others_use_up(
 def watched(
     monkeypatch, answers, name="run", n_awaited=lambda: 0, **often
 ) -> list[str]:
-    """What is said while SLURM gives these answers, one after the other."""
+    """The reports while SLURM gives these answers, one after the other."""
     left, said = [*answers], []
     all_given = threading.Event()
 
@@ -103,7 +103,7 @@ def test_no_answer_is_no_end_and_without_a_name_nobody_is_asked(monkeypatch):
 
 
 def test_jobs_of_whose_end_slurm_says_nothing_are_told(monkeypatch):
-    """Once may be a moment between their end and the executor's next question."""
+    """A single time may be between their end and the executor's next query."""
     runs = [job("None", "RUNNING")]
 
     def awaits(*counts):

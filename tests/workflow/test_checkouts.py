@@ -106,7 +106,7 @@ def test_a_stage_refuses_the_library_of_another_checkout(bare):
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"list_runs: scripts/list_runs.py would run the library in {PROJECT}, which "
+        f"list_runs: scripts/list_runs.py would use the library in {PROJECT}, which "
         f"Python finds first: set PYTHONPATH={bare}\n"
     )
 
@@ -145,11 +145,11 @@ def test_an_environment_that_moved_with_its_folder_is_mended(tmp_path):
     make = ["make", f"PYTHON={python}", ".venv/ready"]
     shown = subprocess.run(make, cwd=new, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
-    assert "Mending .venv, which was made in another folder" in shown.stdout
+    assert "Correcting the paths in .venv, which was made" in shown.stdout
     said = subprocess.run([new / ".venv/bin/snakemake"], capture_output=True, text=True)
     assert said.stdout == f"{new}/.venv\n"
     moved = new / finder.relative_to(old)
     assert moved.read_text() == f"MAPPING = {{'vitproto': '{new}/vitproto'}}\n"
     assert f'"{new}/.venv"' in (new / ".venv/bin/activate").read_text()
     again = subprocess.run(make, cwd=new, capture_output=True, text=True)
-    assert "Mending" not in again.stdout
+    assert "Correcting" not in again.stdout

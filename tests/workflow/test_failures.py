@@ -1,4 +1,4 @@
-"""What goes wrong is said in a sentence, at the end, with the place to look at."""
+"""A run that fails ends with a sentence that says what is wrong, and where to look."""
 
 import os
 import re
@@ -44,6 +44,26 @@ def test_the_last_lines_of_a_failed_job_s_log_are_the_last_that_is_said(workdir,
     assert last in (workdir / complete).read_text()
 
 
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [(9, "9 (SIGKILL), often for lack of memory"), (15, "15 (SIGTERM)")],
+)
+def test_the_signal_that_killed_a_stage_is_the_last_that_is_said(
+    workdir, number, cause
+):
+    """The system's out-of-memory killer sends SIGKILL too."""
+    stage = workdir / "scripts/list_cub200.py"
+    dies = f"import os\n\nos.kill(os.getpid(), {number})\n"
+    stage.write_text(stage.read_text().replace("if __name__", f"{dies}\nif __name__"))
+    shown = snakemake(workdir, *LIST)
+    assert shown.returncode != 0
+    log = "results/logs/list_cub200/tiny_birds.log"
+    assert shown.stdout.endswith(
+        "\nlist_cub200 dataset=tiny_birds failed.\n"
+        f"The last lines of {log}:\nlist_cub200: killed by signal {cause}\n"
+    )
+
+
 @pytest.fixture
 def cluster(workdir, monkeypatch):
     """Programs of SLURM that know of one partition, `cpu`, of at most 12 hours."""
@@ -82,7 +102,7 @@ def test_a_partition_that_the_cluster_lacks_stops_a_run_before_its_first_job(
     shown = snakemake(workdir, *on_slurm)
     assert shown.returncode != 0
     assert shown.stdout.endswith(
-        "\nError: this cluster has no partition other, but cpu: change "
+        "\nError: this cluster has no partition other, only cpu: change "
         f"slurm_partition in profiles/slurm/config.yaml, line {line}\n"
     )
     assert "Error in rule" not in shown.stdout
@@ -111,7 +131,7 @@ def test_arrays_are_refused_because_their_members_wait_for_one_another(
     arrays = ("--slurm-array-jobs", "record_activations")
     shown = snakemake(workdir, *DRAW, "--profile", "profiles/slurm", *arrays)
     assert "Error: slurm-array-jobs does not work" in shown.stdout
-    assert "Groups do the same" in shown.stdout.splitlines()[-1]
+    assert "Use groups instead" in shown.stdout.splitlines()[-1]
 
 
 def test_a_missing_plugin_is_named(workdir):

@@ -97,7 +97,7 @@ def test_a_finished_study_is_fresh_however_it_is_touched_and_run(workdir):
     set_key(workdir, "datasets", "tiny_birds", "n_shards", to=3)
     status, said = find_stale(workdir)
     assert said.startswith("0 of ")
-    assert "Not there: record_activations 3, tabulate_cost 1\n" in said
+    assert "Missing: record_activations 3, tabulate_cost 1\n" in said
     assert called_due(said) == {"tabulate_cost": 1}
     assert status == 0
 
@@ -132,7 +132,7 @@ def test_a_run_makes_just_what_is_stale(workdir):
     charts += "    vitproto/report/traits/map_chart.py: "
     assert re.search(rf"^plot_map: {re.escape(charts)}\w+ changed$", said, re.M)
     assert f"show_features: {FEATURES}\n    n_images: 3 → 2\n" in said
-    assert "What is made of these is stale too: write_map_page 1\n" in said
+    assert "Results made from these are stale too: write_map_page 1\n" in said
     assert "4 of " in said
     shown = snakemake(workdir, "results/tiny/index.html", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
@@ -192,7 +192,7 @@ def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
     run_before(stage, edit)
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode != 0
-    assert "tiny.yaml changed while this run went on, so its results" in shown.stdout
+    assert "tiny.yaml changed during this run, so its results" in shown.stdout
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
     assert "fit_kmeans" in shown.stdout
@@ -211,7 +211,7 @@ def test_code_that_changes_while_a_stage_starts_is_not_run(workdir):
     chart = ("results/tiny/map_chart.png", *EVERYTHING)
     shown = snakemake(workdir, *chart)
     assert shown.returncode != 0
-    said = "plot_map: its code changed while it started: run the command again"
+    said = "plot_map: its code changed as it started: run the command again"
     assert said in shown.stdout
     assert snakemake(workdir, *chart).returncode == 0
 
@@ -229,7 +229,9 @@ def test_an_input_that_changes_back_while_it_is_read_vouches_for_nothing(workdir
     (shard,) = workdir.glob("results/activations/tiny_corpus/*/*/shard-*.h5")
     shown = snakemake(workdir, str(shard.relative_to(workdir)), *EVERYTHING)
     assert shown.returncode != 0
-    assert "open_clip_config.json changed meanwhile, so it stays due" in shown.stdout
+    assert (
+        "open_clip_config.json changed while it ran, so it is still due" in shown.stdout
+    )
     assert "1 job is still due" in shown.stdout
 
 
@@ -245,7 +247,7 @@ def test_touch_is_refused_and_changes_nothing(workdir):
     before = in_dry_run(workdir)
     shown = snakemake(workdir, "--touch", *EVERYTHING)
     assert shown.returncode != 0
-    assert "--touch would call results fresh that today's code" in shown.stdout
+    assert "--touch would mark results as fresh that today's code" in shown.stdout
     assert in_dry_run(workdir) == before
 
 
@@ -254,7 +256,7 @@ def test_leaving_out_rules_is_refused_and_changes_nothing(workdir):
     only = ("results/tiny/map_table.md", "--allowed-rules", "tabulate_map")
     shown = snakemake(workdir, *only, *EVERYTHING)
     assert shown.returncode != 0
-    assert "--allowed-rules leaves out jobs without which nobody" in shown.stdout
+    assert "--allowed-rules leaves out jobs that decide what is due" in shown.stdout
     assert in_dry_run(workdir) == before
 
 
@@ -276,11 +278,13 @@ def test_what_lies_in_a_folder_that_a_job_made_counts(workdir):
     change_a_drawn_label(workdir)
     status, said = find_stale(workdir)
     assert status == 1
-    assert "draw_demo_birds 1: results/data/tiny_birds is not as it was made" in said
+    assert (
+        "draw_demo_birds 1: results/data/tiny_birds changed after it was made" in said
+    )
     assert in_dry_run(workdir) == before  # tables are those of what was drawn
     remove_a_picture(workdir)
     said = find_stale(workdir)[1]
-    assert f"show_features 1: {FEATURES} is not as it was made" in said
+    assert f"show_features 1: {FEATURES} changed after it was made" in said
     # What needs the drawing again has it drawn again.
     both = Counter(["show_features", "draw_demo_birds"])
     assert in_dry_run(workdir) == before + both
@@ -341,7 +345,7 @@ def test_results_made_of_an_earlier_input_are_stale(workdir):
     other = f"{LAYER}/kmeansdistance/checkpoints.json"
     assert f"fit_kmeans: {other}\n    n_iters: 5 → 4\n" in said
     earlier = "fit_kmeans encoder=tiny-vit layer=3 method=kmeans"
-    assert f"    it was made of an earlier {earlier}\n" in said
+    assert f"    it was made from an earlier {earlier}\n" in said
     assert "tabulate_map: results/tiny/map_table.md and 1 more" in said
 
 
@@ -350,7 +354,7 @@ def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):
     status, said = find_stale(workdir)
     assert status == 1
     assert said.startswith("0 of ")
-    assert "No note vouches for 3 results:\n    fit_pca 1, select_pro" in said
+    assert "3 results have no valid origin note:\n    fit_pca 1, select_pro" in said
     assert called_due(said) == {"tabulate_cost": 1}
     set_key(workdir, "selection", "seeds", to=[0, 2])
     assert called_due(find_stale(workdir)[1])["fit_pca"] == 0

@@ -163,7 +163,7 @@ def test_a_damaged_shard_is_made_again(finished, workdir):
     target = (f"{FAMILY}/ap.csv", "--configfile", "tiny.yaml")
     shown = snakemake(workdir, *target, "--forcerun", "score_images")
     assert shown.returncode == 0, shown.stdout
-    assert f"reason: {shard} is not as it was made" in shown.stdout
+    assert f"reason: {shard} changed after it was made" in shown.stdout
     assert shown.stdout.count("(Rule: record_activations)") == 1
     for file in (shard, f"{FAMILY}/ap.csv"):
         assert (workdir / file).read_bytes() == (finished / file).read_bytes()

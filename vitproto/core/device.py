@@ -1,4 +1,4 @@
-"""On which device a stage computes."""
+"""Choose the device on which a stage computes."""
 
 import atexit
 import logging
@@ -9,15 +9,15 @@ from vitproto.core import device_memory
 
 
 def pick_device(name: str) -> torch.device:
-    """Which device does a setting mean on this machine?
+    """The device that a setting names on this machine.
 
     A GPU's peak memory is logged when the process ends.
 
     Args:
-        name: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU where there is one.
+        name: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU if there is one.
 
     Raises:
-        ValueError: no such device, or no such GPU here.
+        ValueError: there is no such device on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,6 +42,6 @@ def pick_device(name: str) -> torch.device:
 
 
 def _log_peak(device: torch.device) -> None:
-    """For the table of costs: what this process held at most."""
+    """Log the peak GPU memory of this process for the cost table."""
     n_bytes = torch.cuda.max_memory_allocated(device)
     logging.info(device_memory.to_line(n_bytes))

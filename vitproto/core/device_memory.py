@@ -1,4 +1,4 @@
-"""The line of a job's log that says how much memory of a GPU it took."""
+"""Write and read the line of a job's log with its peak GPU memory."""
 
 import re
 
@@ -7,11 +7,11 @@ _FOUND = re.compile(r"peak memory on the GPU: ([\d,]+) bytes")
 
 
 def to_line(n_bytes: int) -> str:
-    """What a log says."""
+    """The line for a log."""
     return _LINE.format(n_bytes)
 
 
 def from_log(text: str) -> int | None:
-    """What a log said, in bytes; None if it speaks of no GPU."""
-    found = _FOUND.findall(text)
-    return int(found[-1].replace(",", "")) if found else None
+    """The number of bytes in a log; None if it has no such line."""
+    numbers = _FOUND.findall(text)
+    return int(numbers[-1].replace(",", "")) if numbers else None

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Write files that appear complete or not at all."""
 
 import glob
 import hashlib
@@ -10,44 +10,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LEFT_OVER_AFTER_S = 86_400
-"""How old a partial file of another machine must be to count as left over: whether its
-writer still runs cannot be checked from here."""
+ABANDONED_AFTER_S = 86_400
+"""Age at which a partial file of another machine counts as abandoned: its process
+cannot be checked from here."""
 
 
 @contextmanager
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Write beside `path`, then rename: a reader finds the whole file or none.
+    """Write beside `path`, then rename: a reader finds the complete file or none.
 
     Args:
         path: the file to write.
-        shared: whether another job may write the same file at the same time. Each then
-            writes under a name of its own, and the last one stays.
+        shared: whether another job may write the same file at the same time. Each job
+            then writes to a file of its own, and the last one to finish wins.
 
     Yields:
-        Where to write. The suffix is that of `path`, since some writers choose
-        their format by it. Left alone when the body raises; a second try
+        The path to write to. It has the suffix of `path`, since some writers choose
+        their format by it. If the body raises, the file stays; the next try
         overwrites or deletes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = f"{socket.gethostname()}-{os.getpid()}-" if shared else ""
     partial = path.with_name(f".partial-{owner}{path.name}")
     if shared:
-        _drop_left_over(path)
+        _drop_abandoned(path)
     yield partial
     os.replace(partial, path)
 
 
-def _drop_left_over(path: Path) -> None:
-    """Delete what killed jobs have written of a file, which may be large."""
-    host = socket.gethostname()
+def _drop_abandoned(path: Path) -> None:
+    """Delete partial files of killed jobs, which may be large."""
+    this_host = socket.gethostname()
     pattern = re.compile(rf"\.partial-(.+)-(\d+)-{re.escape(path.name)}")
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if found := pattern.fullmatch(partial.name):
+        if name := pattern.fullmatch(partial.name):
+            host, pid = name.groups()
             try:
                 age_s = time.time() - partial.stat().st_mtime
-                is_left = found[1] == host and not _runs(int(found[2]))
-                if is_left or age_s > LEFT_OVER_AFTER_S:
+                is_abandoned = host == this_host and not _runs(int(pid))
+                if is_abandoned or age_s > ABANDONED_AFTER_S:
                     partial.unlink()
             except FileNotFoundError:
                 continue  # its job has just ended

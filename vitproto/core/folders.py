@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all."""
+"""Write folders that appear complete or not at all."""
 
 import os
 import shutil
@@ -12,11 +12,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Fill a folder beside `path`, then rename: a reader finds all of it or none.
 
     Yields:
-        The folder to fill. When the body raises, what it wrote is removed.
+        The folder to fill. It is deleted if the body raises.
 
     Raises:
-        ValueError: where `path` already holds a file. Nothing of a user's is ever
-            replaced.
+        ValueError: `path` already contains a file. A user's files are never replaced.
     """
     if path.exists():
         if not path.is_dir() or any(f.is_file() for f in path.rglob("*")):

@@ -1,4 +1,4 @@
-"""How long jobs show that they move."""
+"""Progress bars for terminals and logs."""
 
 import sys
 
@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 class _Lines:
-    """Standard error, for a bar that is redrawn: each time a line of its own."""
+    """Standard error, with a new line each time a bar is redrawn."""
 
     def write(self, text: str) -> None:
         if line := text.strip():
@@ -17,10 +17,10 @@ class _Lines:
 
 
 def progress_bar(n: int, unit: str) -> tqdm:
-    """Progress and throughput, in units, on standard error.
+    """Show progress and throughput, in units, on standard error.
 
-    A bar in a terminal; in a log, a line every ten seconds. What is added by
-    `set_postfix` needs `refresh=False`, or it is shown at once.
+    In a terminal this is a bar, in a log a line every ten seconds. Call `set_postfix`
+    with `refresh=False`, or it writes a line at once.
     """
     settings = {"total": n, "unit": f" {unit}", "unit_scale": n > 1e6}
     if sys.stderr.isatty():
@@ -31,10 +31,10 @@ def progress_bar(n: int, unit: str) -> tqdm:
 
 
 class DownloadBar(tqdm):
-    """The progress of a download, for a client that makes the bar itself."""
+    """A progress bar for a download client that creates the bar itself."""
 
     def __init__(self, *args: object, **kwargs: object):
-        """Take what the client asks for, but a log gets a line every ten seconds."""
+        """Accept the client's arguments, but write a line every ten seconds to logs."""
         if not sys.stderr.isatty():
             line = "{desc}: {n_fmt} of {total_fmt}B, {elapsed}, {rate_fmt}"
             kwargs |= {"mininterval": 10, "file": _Lines(), "bar_format": line}

@@ -1,4 +1,4 @@
-"""Where the project lies: the folder of the Snakefile, the package and the scripts."""
+"""The project's folder, which has the Snakefile, the package and the scripts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Work shared among cores so that their number changes no bit of the result."""
+"""Thread pool; results do not depend on its size."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def one_core_each() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch would use for one operation, with one core for each."""
+    """A pool with as many threads as torch uses, each of which uses one core."""
     n_threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(
@@ -17,5 +17,5 @@ def one_core_each() -> Iterator[ThreadPoolExecutor]:
         ) as workers:
             yield workers
     finally:
-        # torch keeps the last number set, in whatever thread, for threads to come.
+        # For new threads, torch uses the number that was last set in any thread.
         torch.set_num_threads(n_threads)

@@ -1,8 +1,8 @@
 """ADE20K, and any other data set of images, masks and classes in the same layout.
 
-`images/training/STEM.jpg` and `images/validation/`, a mask of the same stem for each
-in `annotations/training/STEM.png` and `annotations/validation/`, the classes in one
-`objectInfo*.txt`, and perhaps the scene of each image in `sceneCategories.txt`.
+Images lie in `images/training/STEM.jpg` and `images/validation/`, their masks in
+`annotations/training/STEM.png` and `annotations/validation/`, the classes in one
+`objectInfo*.txt`, and optionally the scene of each image in `sceneCategories.txt`.
 """
 
 import os
@@ -25,11 +25,11 @@ CLASS_COLUMNS = ("idx", "name")
 
 
 def read_images(root: Path) -> pd.DataFrame:
-    """Which images does a data set in ADE20K's layout hold, and in which split?
+    """List the images of a data set in ADE20K's layout, with their splits.
 
-    Images for training come first, and validation images are in the split `test`. An
-    image's class is its scene in `sceneCategories.txt`, where there is one. Names that
-    begin with a dot are left out, and so is what is no image by its suffix.
+    Images for training come first; validation images are in the split `test`. An
+    image's class is its scene in `sceneCategories.txt`, if there is one. Hidden files
+    and files that are no images by their suffix are left out.
 
     Args:
         root: `ADEChallengeData2016`, or the folder that holds it.
@@ -39,9 +39,9 @@ def read_images(root: Path) -> pd.DataFrame:
         without its suffix, and paths are relative to `root`.
 
     Raises:
-        ValueError: folders are missing, a split is empty, images and masks are no
+        ValueError: folders are missing, a split is empty, images and masks are not in
             pairs, two images share an id, a name is not UTF-8, or a scene's line is
-            damaged; with the file, and the line where there is one.
+            damaged; with the file, and the line if any.
     """
     top = find_root(root)
     scene_of = _read_scenes(top / "sceneCategories.txt")
@@ -67,11 +67,11 @@ def read_images(root: Path) -> pd.DataFrame:
 
 
 def mask_path(root: Path, image_path: str) -> Path:
-    """Where is the mask of an image?
+    """The path of the mask of an image.
 
     Args:
-        root: what the paths of the image list are relative to.
-        image_path: as in the image list.
+        root: the folder to which the paths of the image list are relative.
+        image_path: the path in the image list.
 
     Raises:
         ValueError: the image does not lie in `images/training` or `images/validation`.
@@ -88,7 +88,7 @@ def mask_path(root: Path, image_path: str) -> Path:
 
 
 def read_classes(root: Path) -> list[str]:
-    """What are the classes called, in the order of their labels 1, 2, …?
+    """The names of the classes, in the order of their labels 1, 2, …
 
     Label 0 is for pixels of no class, and is not listed.
 
@@ -97,8 +97,8 @@ def read_classes(root: Path) -> list[str]:
 
     Raises:
         ValueError: there is no `objectInfo*.txt` or more than one, its header lacks
-            the columns Idx and Name, a label is no whole number, stands there twice
-            or is left out, or a name is missing; with file and line.
+            the columns Idx and Name, a label is no whole number, appears twice or is
+            left out, or a name is missing; with file and line.
     """
     path = find_object_info(find_root(root))
     lines = _read_lines(path)
@@ -133,7 +133,7 @@ def read_classes(root: Path) -> list[str]:
 
 
 def _check_labels(path: Path, line_of: dict[int, int]) -> None:
-    """Are the labels 1 to C, each of them?"""
+    """Check that the labels are 1 to C without gaps."""
     if not line_of:
         raise ValueError(f"{path} lists no class")
     if 0 in line_of:
@@ -153,9 +153,9 @@ def _check_labels(path: Path, line_of: dict[int, int]) -> None:
 def _check_pairs(
     images: Path, names: list[str], stems: list[str], annotations: Path
 ) -> None:
-    """Has each image of a split a mask, and each mask an image?"""
-    found = names_in(annotations)
-    masks = {name.removesuffix(".png") for name in found if name.endswith(".png")}
+    """Check that each image of a split has a mask, and each mask an image."""
+    files = names_in(annotations)
+    masks = {name.removesuffix(".png") for name in files if name.endswith(".png")}
     pairs = zip(stems, names, strict=True)
     alone = [name for stem, name in pairs if stem not in masks]
     if alone:
@@ -172,14 +172,14 @@ def _check_pairs(
 
 
 def _read_scenes(path: Path) -> dict[str, str]:
-    """The scene of each image by its id, as far as the file tells."""
+    """The scene of each image in a file, by the image's id."""
     if not path.is_file():
         return {}
     scene_of: dict[str, str] = {}
     line_of: dict[str, int] = {}
     for line, content in enumerate(_read_lines(path), start=1):
-        # Of blanks, the last one: names of files may hold some. Where scenes do too,
-        # a tab must stand before them.
+        # Split at the last blank: names of files may contain blanks. If scenes do too,
+        # a tab must separate them.
         fields = content.strip().rsplit("\t" if "\t" in content else None, maxsplit=1)
         if len(fields) < 2:
             continue

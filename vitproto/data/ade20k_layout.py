@@ -1,4 +1,4 @@
-"""Where things lie in a folder in ADE20K's layout."""
+"""Find the parts of a data set in ADE20K's layout."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 FOLDER = "ADEChallengeData2016"
 
 SPLIT_OF = {"training": "train", "validation": "test"}
-"""Our names of the splits, by those of the folders."""
+"""Our names of the splits, by ADE20K's names of folders."""
 
 
 def find_root(root: Path) -> Path:
-    """Where do `images` and `annotations` lie: in `root`, or a folder below?
+    """The folder with `images` and `annotations`: `root`, or one below.
 
     Raises:
-        ValueError: neither `root` nor `root/ADEChallengeData2016` is one, or it lacks
-            a split; the message lists the folders looked for.
+        ValueError: neither `root` nor `root/ADEChallengeData2016` has them, or a split
+            is missing; the message lists the folders looked for.
     """
     tops = (root, root / FOLDER)
     kinds = ("images", "annotations")
@@ -36,22 +36,22 @@ def find_root(root: Path) -> Path:
 
 def find_object_info(top: Path) -> Path:
     """The one file that lists the classes."""
-    found = [
+    files = [
         top / name
         for name in names_in(top)
         if name.startswith("objectInfo") and name.endswith(".txt")
     ]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "none"
         raise ValueError(
             f"{top} must hold exactly one objectInfo*.txt, the list of classes, found "
             f"{names}"
         )
-    return found[0]
+    return files[0]
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names of all that lies in a folder and is not hidden, sorted."""
+    """The names of all files and folders in a folder except hidden ones, sorted."""
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     for name in names:
         try:

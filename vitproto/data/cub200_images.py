@@ -17,12 +17,11 @@ from vitproto.data.image_list import COLUMNS, SPLITS
 
 
 def read_images(root: Path) -> pd.DataFrame:
-    """Which images does CUB-200-2011 hold, and in which split?
+    """List the images of CUB-200-2011, with their splits.
 
-    Official layout: `images.txt`, `train_test_split.txt` and `images/`. Image
-    folders: the same text files in `metadata/`, and each image in `train/` or
-    `test/`, wherever `train_test_split.txt` puts it. An image's class is the
-    folder that it lies in.
+    The official layout has `images.txt`, `train_test_split.txt` and `images/`. Image
+    folders have the same text files in `metadata/`, and each image in `train/` or
+    `test/`, according to `train_test_split.txt`. An image's class is its folder.
 
     Args:
         root: `CUB_200_2011`, or the folder that holds it.
@@ -33,8 +32,8 @@ def read_images(root: Path) -> pd.DataFrame:
 
     Raises:
         ValueError: the text files are missing, damaged or contradict each other,
-            a split is empty, or images are not there; with file, line and value,
-            or the number of images and the first few.
+            a split is empty, or images are missing; with file, line and value, or the
+            number of images and the first few.
     """
     layout = find_layout(root)
     images = read_numbered(layout.metadata / "images.txt")
@@ -90,8 +89,7 @@ def _check_unique_paths(path: Path, images: dict[int, NumberedText]) -> None:
 
 
 def _check_files(root: Path, paths: list[str]) -> None:
-    # One listing a folder: asking for 11,788 files one by one takes long on a
-    # network drive.
+    # List whole folders: asking for 11,788 files one by one is slow on a network disk.
     @cache
     def names_in(folder: Path) -> set[str]:
         return set(os.listdir(folder)) if folder.is_dir() else set()

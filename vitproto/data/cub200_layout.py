@@ -1,8 +1,7 @@
-"""Where things lie in a CUB-200-2011 folder, and its files of `id text` lines.
+"""Find the files of CUB-200-2011, and read its files of `id text` lines.
 
-What the image list and the trait labels share. Each of them has a module of its
-own, so that a fix in the labels leaves the image list, and all that was made from
-it, as it is.
+The image list and the trait labels share this. Each of them has a module of its own, so
+that a fix in the labels does not make the image list stale.
 """
 
 from dataclasses import dataclass
@@ -14,29 +13,30 @@ FOLDER = "CUB_200_2011"
 
 @dataclass(frozen=True)
 class Cub200Layout:
-    """Where do the text files and the images of one CUB-200-2011 folder lie?"""
+    """The folders of the text files and the images of CUB-200-2011."""
 
     metadata: Path
     """The folder of `images.txt`, `train_test_split.txt` and `attributes/`."""
     images: dict[str, Path]
-    """For each split, the folder that the paths in `images.txt` start from."""
+    """For each split, the folder to which the paths in `images.txt` are relative."""
 
 
 class NumberedText(NamedTuple):
-    """What stands beside an id, and on which line of the file."""
+    """The text after an id, and its line in the file."""
 
     line: int
     text: str
 
 
 def find_layout(root: Path) -> Cub200Layout:
-    """Is this the official layout or the image-folder layout, and where is it?
+    """Find the official layout or the image-folder layout.
 
-    Official: `images.txt` and `images/`. Image folders: `metadata/images.txt`,
-    `train/` and `test/`. Either lies in `root` or in `root/CUB_200_2011`.
+    The official layout has `images.txt` and `images/`; image folders have
+    `metadata/images.txt`, `train/` and `test/`. Either is in `root` or in
+    `root/CUB_200_2011`.
 
     Raises:
-        ValueError: neither is there; the message lists the files looked for.
+        ValueError: neither is found; the message lists the files looked for.
     """
     looked_for = []
     for folder in (root, root / FOLDER):
@@ -58,9 +58,9 @@ def find_attributes(metadata: Path) -> Path:
     """The file with the names of the attributes.
 
     Raises:
-        ValueError: it is in none of the places; the message lists them.
+        ValueError: it is in none of the usual places; the message lists them.
     """
-    # The official archive has it beside CUB_200_2011. The nearest one counts:
+    # The official archive has it beside CUB_200_2011. The nearest file counts:
     # farther out it may belong to another data set.
     candidates = [
         metadata / "attributes" / "attributes.txt",
@@ -75,17 +75,16 @@ def find_attributes(metadata: Path) -> Path:
 
 
 def read_numbered(path: Path) -> dict[int, NumberedText]:
-    """Which text stands beside each id, in a file of `id text` lines?
+    """Read a file of `id text` lines.
 
-    Blank lines and Windows line ends are accepted, and so are blanks in the text.
+    Blank lines, Windows line ends and blanks in the text are accepted.
 
     Returns:
-        By id, in the order of the file.
+        The texts by id, in the order of the file.
 
     Raises:
-        ValueError: naming file, line and value, where an id is no whole number or
-            stands there twice, or where no text follows it; or the file is
-            missing, is empty or is not text.
+        ValueError: an id is no whole number, appears twice or has no text, with file,
+            line and value; or the file is missing, is empty or is not text.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
@@ -114,13 +113,13 @@ def read_numbered(path: Path) -> dict[int, NumberedText]:
 
 
 def is_whole_number(text: str) -> bool:
-    """Is it up to nine digits and nothing else?
+    """Whether a text is one to nine digits.
 
-    Nine fit into 32 bits. Python's `int` also takes `1_0` and `+1`.
+    Nine digits fit into 32 bits. Python's `int` also accepts `1_0` and `+1`.
     """
     return text.isascii() and text.isdigit() and len(text) <= 9
 
 
 def first_few(values: list[str]) -> str:
-    """How does an error message list many values? The first five of them."""
+    """The first five values, for an error message."""
     return ", ".join(values[:5]) + (", …" if len(values) > 5 else "")

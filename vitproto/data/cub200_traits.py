@@ -18,20 +18,19 @@ from vitproto.data.trait_labels import TraitLabels
 
 COLUMNS = ("image id", "attribute id", "presence", "certainty")
 PROBABLY = 3
-"""The lowest certainty that counts; 4 is `definitely`, 2 a guess, 1 not visible."""
+"""The lowest certainty that counts; 4 is definitely, 2 guessing, 1 not visible."""
 
 
 def read_traits(root: Path) -> TraitLabels:
-    """Which image of CUB-200-2011 shows which of the attributes?
+    """Read which image of CUB-200-2011 shows which attribute.
 
-    An image shows an attribute where a line of `image_attribute_labels.txt` says
-    that it is present (1) and that the worker was sure of it (certainty 3,
-    probably, or 4, definitely). Without the column of presence nearly all would
-    count as shown: workers are as sure of what is absent. A cell that no line
-    mentions is not shown.
+    An image shows an attribute if a line of `image_attribute_labels.txt` says that it
+    is present (1) and that the annotator was sure (certainty 3, probably, or 4,
+    definitely). Without the column of presence nearly all would count as shown:
+    annotators are as sure of absence. A pair without a line is not shown.
 
-    Of each line the first four columns are read, since some carry more before the
-    time. Lines that repeat a cell are accepted while they agree on the label.
+    Only the first four columns are read, since some lines have extra columns before the
+    time. Lines that repeat a pair are accepted if they agree on the label.
 
     Args:
         root: `CUB_200_2011`, or the folder that holds it, in the official layout
@@ -59,19 +58,19 @@ def read_traits(root: Path) -> TraitLabels:
 
 
 def read_label_columns(path: Path) -> Int[np.ndarray, "r 4"]:
-    """What are the first four columns of each line of the label file?
+    """Read the first four columns of the label file.
 
     R lines. Blank lines are left out.
 
     Raises:
-        ValueError: the file is missing, or a line holds fewer than four columns or
-            something that is no whole number.
+        ValueError: the file is missing, or a line has fewer than four columns or a
+            value that is no whole number.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
     try:
         with warnings.catch_warnings():
-            # An empty file is no news here: its images turn up as unlabelled.
+            # An empty file is reported later: its images are unlabelled.
             warnings.filterwarnings("ignore", message=".*contained no data")
             rows_R4 = np.loadtxt(
                 path,
@@ -82,7 +81,7 @@ def read_label_columns(path: Path) -> Int[np.ndarray, "r 4"]:
                 encoding="utf-8-sig",
             )
     except ValueError as error:
-        # The fast parser counts lines in a way of its own: find the line slowly.
+        # The fast parser counts lines differently, so find the line slowly.
         _refuse_first_bad_line(path)
         raise ValueError(f"{path}: {error}") from None
     return rows_R4.reshape(-1, 4)
@@ -94,13 +93,13 @@ def tabulate_labels(
     image_ids: list[int],
     attribute_ids: list[int],
 ) -> Bool[np.ndarray, "n t"]:
-    """Which of these images shows which of these attributes?
+    """Turn the lines of the label file into a table of images and attributes.
 
     Args:
         path: the label file, for messages.
         rows_R4: image id, attribute id, presence and certainty of each line.
-        image_ids: one per row of the answer.
-        attribute_ids: one per column of the answer.
+        image_ids: the rows of the table.
+        attribute_ids: the columns of the table.
 
     Raises:
         ValueError: naming file, line and value; see `read_traits`.
@@ -132,7 +131,7 @@ def tabulate_labels(
 def _find_places(
     ids_R: Int[np.ndarray, " r"], known_ids: list[int]
 ) -> Int[np.ndarray, " r"]:
-    """Where in `known_ids` is each id? -1 where it is not there."""
+    """The place of each id in `known_ids`, or -1."""
     known_M = np.array(known_ids)
     order_M = np.argsort(known_M)
     nearest_R = np.searchsorted(known_M, ids_R, sorter=order_M)
@@ -162,10 +161,10 @@ def _check_agreement(
     cell_R: Int[np.ndarray, " r"],
     shows_R: Bool[np.ndarray, " r"],
 ) -> None:
-    """Refuse two lines that give one cell different labels."""
+    """Refuse two lines with different labels for the same pair."""
     n_rows = len(rows_R4)
     first_row_M = np.full(cell_R.max(initial=-1) + 1, -1)
-    # Backwards: of an index that comes twice the last value stays, so here the first.
+    # Backwards: for a repeated index NumPy keeps the last value, so here the first.
     first_row_M[cell_R[::-1]] = np.arange(n_rows)[::-1]
     first_row_R = first_row_M[cell_R]
     differs_R = shows_R != shows_R[first_row_R]
@@ -181,7 +180,7 @@ def _check_agreement(
 
 
 def _line_of_row(path: Path, row: int) -> int:
-    """On which line of the file is this row? They differ where lines are blank."""
+    """The line of a row in the file, which has blank lines too."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         filled = (line for line, text in enumerate(file, start=1) if text.strip())
         return next(itertools.islice(filled, row, None))

@@ -1,17 +1,17 @@
-"""The folder of a data set, as the config names it."""
+"""Check the folder of a data set that the configuration names."""
 
 from pathlib import Path
 
 
 def check_root(root: Path, name: str) -> None:
-    """Is the data set there at all?
+    """Check that the folder of a data set exists.
 
     Args:
-        root: where the config says that it lies.
-        name: what the config calls it.
+        root: the folder in the configuration.
+        name: the name of the data set in the configuration.
 
     Raises:
-        ValueError: `root` is no folder; the message says which key to set.
+        ValueError: `root` is no folder; the message names the key to set.
     """
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"

@@ -1,4 +1,4 @@
-"""Image folders: iNat21, and any other data set that is a tree of images."""
+"""List image folders: iNat21, and any other data set that is a tree of images."""
 
 import os
 from collections.abc import Iterator
@@ -9,27 +9,27 @@ import pandas as pd
 from vitproto.data.image_list import COLUMNS, SPLITS
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What counts as an image, in lower or upper case."""
+"""The suffixes of images, in lower or upper case."""
 
 
 def read_images(root: Path) -> pd.DataFrame:
-    """Which images lie under this folder?
+    """List the images below a folder.
 
-    `root/class/image.jpg`, folders within folders, or images in `root` itself. A
-    class is the path of the folder, and empty for images in `root` itself. Names
-    that begin with a dot are left out, and so is what is no image by its suffix.
-    Links are followed.
+    Images may lie in `root/class/image.jpg`, in folders within folders, or in `root`
+    itself. Their class is the path of their folder, and empty for images in `root`.
+    Hidden files and files that are no images by their suffix are left out. Links are
+    followed.
 
     All images are in the split `train`, unless the folders in `root` are exactly
     `train` and `test`: these are then the splits, and the classes lie below them.
 
     Returns:
-        The columns of both lists, sorted by path folder for folder, whatever
-        the order of the file system. The id is the path without its suffix.
+        The columns of both lists, sorted by path, folder by folder, independently of
+        the file system. The id is the path without its suffix.
 
     Raises:
-        ValueError: there are no images, a link leads nowhere or in a circle, two
-            images differ only in their suffix, or a name is not UTF-8.
+        ValueError: there are no images, a link is broken or circular, two images differ
+            only in their suffix, or a name is not UTF-8.
     """
     has_splits = _folder_names(root) == set(SPLITS)
     rows = []

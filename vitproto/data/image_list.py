@@ -1,7 +1,7 @@
-"""Image lists: which images are there, in which order; and in which split.
+"""Read and write lists of images and lists of splits.
 
-Two files, so that a corrected split leaves the first one, and the activations that
-were recorded in its order, as they are.
+There are two files, so that a corrected split does not make the list of images stale,
+nor the activations that were recorded in its order.
 """
 
 import csv
@@ -13,54 +13,52 @@ import pandas as pd
 from vitproto.core.files import whole_file
 
 COLUMNS = ["image_id", "path", "split", "class_name"]
-"""What the list_* stages find of an image: the columns of both lists."""
+"""The columns of both lists, which the list_* stages fill."""
 IMAGE_COLUMNS = ["image_id", "path"]
 SPLIT_COLUMNS = ["image_id", "split", "class_name"]
 SPLITS = ("train", "test")
 
 
 def read_image_list(path: Path) -> pd.DataFrame:
-    """Which images does a data set hold, and in which order?
+    """Read the list of images of a data set.
 
-    Everything is a string and stays one: ids such as `0001` and `NA` come back as
-    they were written.
+    All values remain strings: ids such as `0001` and `NA` keep their form.
 
     Args:
         path: a CSV file with the columns `image_id, path`.
 
     Returns:
-        Those columns, row by row in the file's order, which is the order of
-        images in every later file. `path` is relative to the data set's root.
+        These columns in the file's order, which is the order of images in every later
+        file. `path` is relative to the data set's root.
 
     Raises:
-        ValueError: naming file and line, where columns are missing or more than
-            these, a row is too long or too short, or an id or a path is empty or
-            stands there twice.
+        ValueError: columns are missing or too many, a row is too long or too short, or
+            an id or a path is empty or appears twice; with file and line.
     """
     rows = _read_table(path, IMAGE_COLUMNS)
-    # The same file in both splits would let a prototype be tested on an image
-    # that chose it, so paths count as well as ids.
+    # If a file were in both splits, a prototype could be tested on an image that chose
+    # it. So paths must be unique as well as ids.
     for column in IMAGE_COLUMNS:
         _check_keys(path, rows, column, IMAGE_COLUMNS.index(column))
     return pd.DataFrame([row for _, row in rows], columns=IMAGE_COLUMNS, dtype="str")
 
 
 def read_splits(path: Path) -> pd.DataFrame:
-    """In which split is each image of a data set, and of which class?
+    """Read the split and class of each image of a data set.
 
-    Strings stay as they were written, as in the image list.
+    All values remain strings, as in the image list.
 
     Args:
         path: a CSV file with the columns `image_id, split, class_name`.
 
     Returns:
-        Those columns, row by row in the file's order, which is that of the image
-        list; `check_same_images` says whether it is. `class_name` may be empty.
+        These columns in the file's order, which must be that of the image list;
+        `check_same_images` checks it. `class_name` may be empty.
 
     Raises:
-        ValueError: naming file and line, where columns are missing or more than
-            these, a row is too long or too short, an id is empty or stands there
-            twice, or a split is neither `train` nor `test`.
+        ValueError: columns are missing or too many, a row is too long or too short, an
+            id is empty or appears twice, or a split is neither `train` nor `test`; with
+            file and line.
     """
     rows = _read_table(path, SPLIT_COLUMNS)
     _check_keys(path, rows, "image_id", 0)
@@ -74,20 +72,20 @@ def read_splits(path: Path) -> pd.DataFrame:
 
 
 def write_image_list(images: pd.DataFrame, path: Path) -> None:
-    """Write which images there are so that `read_image_list` gives it back unchanged.
+    """Write a list of images for `read_image_list`.
 
     Args:
-        images: all `COLUMNS`, or those of an image list; it takes the latter.
+        images: has the columns of an image list; others are left out.
         path: the CSV file to write.
     """
     _write_table(images[IMAGE_COLUMNS], path)
 
 
 def write_splits(images: pd.DataFrame, path: Path) -> None:
-    """Write the splits of images so that `read_splits` gives them back unchanged.
+    """Write the splits of images for `read_splits`.
 
     Args:
-        images: all `COLUMNS`, or those of splits; it takes the latter.
+        images: has the columns of splits; others are left out.
         path: the CSV file to write.
     """
     _write_table(images[SPLIT_COLUMNS], path)
@@ -96,17 +94,17 @@ def write_splits(images: pd.DataFrame, path: Path) -> None:
 def check_same_images(
     image_ids: Sequence[str], where: str, listed_ids: Sequence[str], listed: str
 ) -> None:
-    """Does a file hold exactly the listed images, in the listed order?
+    """Check that a file has exactly the listed images, in the listed order.
 
     Args:
-        image_ids: of the rows of the file.
+        image_ids: the ids of the file's rows.
         where: the file, for the message.
-        listed_ids: of the image list, or the splits, each once.
-        listed: the file of these, for the message.
+        listed_ids: the unique ids of the image list or the splits.
+        listed: the file of that list, for the message.
 
     Raises:
-        ValueError: an image is missing, unknown or doubled, or stands elsewhere. It
-            names the first such image and its positions, counted from 1.
+        ValueError: an image is missing, unknown, repeated or in another place. The
+            message names the first such image and its positions, counted from 1.
     """
     if list(image_ids) == list(listed_ids):
         return
@@ -142,7 +140,7 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def _read_table(path: Path, columns: list[str]) -> list[tuple[int, list[str]]]:
-    """The rows below the header, each as long as it should be, with their lines."""
+    """The rows below the header, with their line numbers; checks their length."""
     rows = _read_rows(path)
     line, header = rows.pop(0) if rows else (1, [])
     if header != columns:
@@ -159,7 +157,7 @@ def _read_table(path: Path, columns: list[str]) -> list[tuple[int, list[str]]]:
 
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """The rows with their line numbers, which differ where a name holds a line end."""
+    """The rows with their line numbers; a name may contain a line end."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
@@ -174,7 +172,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
 def _check_keys(
     path: Path, rows: list[tuple[int, list[str]]], column: str, i_column: int
 ) -> None:
-    """Has each row its own value in this column?"""
+    """Check that a column has a unique value in each row."""
     first_line: dict[str, int] = {}
     for line, row in rows:
         key = row[i_column]

@@ -12,13 +12,13 @@ from vitproto.core.files import whole_file
 
 @dataclass(frozen=True)
 class TraitLabels:
-    """Which image shows which trait?
+    """A table of images and the traits that they show.
 
     N images × T traits.
 
     Raises:
-        ValueError: the numbers of ids, names and labels disagree, or an id or a
-            name stands there twice.
+        ValueError: the numbers of ids, names and labels disagree, or an id or a name
+            appears twice.
     """
 
     image_ids: list[str]
@@ -40,7 +40,7 @@ class TraitLabels:
 
     def save(self, path: Path) -> None:
         """Write the labels; the same labels give the same bytes."""
-        # Not compressed: 3.7 MB for CUB-200, and the bytes do not hang on the
+        # Not compressed: 3.7 MB for CUB-200, and the bytes do not depend on the
         # version of zlib.
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(
@@ -55,8 +55,8 @@ class TraitLabels:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: naming the file, where it is damaged, holds something
-                else, or was pickled (nothing is ever unpickled).
+            ValueError: the file is damaged, contains something else, or was pickled
+                (nothing is ever unpickled).
         """
         try:
             with zipfile.ZipFile(path) as archive:
@@ -86,5 +86,5 @@ def _check_unique(what: str, values: list[str]) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"the {what} {value!r} stands there twice")
+            raise ValueError(f"the {what} {value!r} appears twice")
         seen.add(value)

@@ -1,4 +1,4 @@
-"""What all drawn data sets share: limits, picture files, processes that draw."""
+"""Shared parts of all drawn data sets: limits, picture files, processes."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 
 
 def check_drawable(n_species: int, n_images_per_species: int, image_size: int) -> None:
-    """Refuse numbers from which no data set can be drawn.
+    """Refuse settings with which no data set can be drawn.
 
     Raises:
         ValueError: for no species, fewer than 2 images each, or tiny images.
@@ -34,18 +34,18 @@ def check_drawable(n_species: int, n_images_per_species: int, image_size: int) -
 
 
 def save_jpeg(image_HWC: np.ndarray, path: Path) -> None:
-    """Save with full colour resolution: small coloured parts are what we test."""
+    """Save with full colour resolution, since small coloured parts are tested."""
     Image.fromarray(image_HWC).save(path, quality=92, subsampling=0)
 
 
 def in_order(
     draw: Callable[[Job], Row], jobs: Sequence[Job], n_workers: int
 ) -> Iterator[Row]:
-    """What does `draw` return for each job? Results come in the order of the jobs.
+    """The results of `draw` in the order of the jobs.
 
     Args:
-        draw: a module's function, since it travels to other processes.
-        n_workers: processes; 1 draws in this one.
+        draw: a function at the top of a module, so that it can be pickled.
+        n_workers: number of processes; 1 draws in this process.
     """
     if n_workers < 1:
         raise ValueError(f"n_workers must be at least 1, got {n_workers}")

@@ -1,7 +1,7 @@
 """The demo's encoder: a tiny vision transformer trained on invented birds.
 
-It proves that the pipeline finds traits where an encoder knows them. It proves
-nothing about birds or about larger encoders.
+It shows that the pipeline finds traits that an encoder represents. It says nothing
+about birds or about larger encoders.
 """
 
 import math
@@ -23,7 +23,7 @@ class DemoEncoder:
     """Architecture and training of the demo's encoder."""
 
     image_size: int
-    """Side of the square that images are squeezed into, in pixels."""
+    """Side of the square to which images are resized, in pixels."""
     patch_size: int
     """Side of a patch, in pixels."""
     width: int
@@ -37,33 +37,33 @@ class DemoEncoder:
     n_images_per_species: int
     """Pictures of each species to train on."""
     drawing_size: int
-    """Longer side of the drawn pictures, in pixels, before they are squeezed."""
+    """Longer side of the drawn pictures, in pixels, before they are resized."""
     corpus_seed: int
-    """Decides the species; give one that no data set of the demo uses."""
+    """Determines the species; must differ from the seeds of the demo's data sets."""
     batch_size: int
-    """Images of one step."""
+    """Number of images per step."""
     n_steps: int
-    """Training steps."""
+    """Number of training steps."""
     n_warmup: int
-    """Steps over which the learning rate rises from 0; then it falls as a cosine."""
+    """Steps of linear warm-up of the learning rate, before a cosine decay."""
     learning_rate: float
     """The highest learning rate (AdamW)."""
     weight_decay: float
-    """Decay of AdamW."""
+    """Weight decay of AdamW."""
     patch_weight: float
     """Weight of the patches' cross-entropy beside the traits' (1)."""
     seed: int
-    """Decides the first weights and the order of images."""
+    """Determines the initial weights and the order of images."""
 
 
 class Corpus(NamedTuple):
-    """Training images as the encoder sees them, and what is true of them."""
+    """Training images as the encoder sees them, with their labels."""
 
     pixels_NCHW: UInt8[Tensor, "n 3 h w"]
     shows_NT: Bool[Tensor, "n t"]
     """Traits that can be seen in each image."""
     patches_NPR: UInt8[Tensor, "n p r"]
-    """How many pixels of each patch show each region."""
+    """Number of pixels of each patch that show each region."""
 
 
 class Trained(NamedTuple):
@@ -76,9 +76,9 @@ class Trained(NamedTuple):
 def open_clip_config(cfg: DemoEncoder) -> dict[str, Any]:
     """The `open_clip_config.json` of this architecture.
 
-    open_clip insists on a text tower: one block of width 1, which nothing uses.
-    Average pooling, because patches are all that we record: a CLS token would
-    collect what should stay in them.
+    open_clip requires a text tower: it has one block of width 1, and is not used.
+    Average pooling, because only patches are recorded: a CLS token would collect
+    information that should stay in them.
     """
     return {
         "model_cfg": {
@@ -125,10 +125,10 @@ def patch_activations(
     """The output of the last block for each patch, without the CLS token."""
     images_BCHW = pixels_BCHW.float() / 127.5 - 1
     last = len(model.visual.transformer.resblocks) - 1
-    found = model.visual.forward_intermediates(
+    outputs = model.visual.forward_intermediates(
         images_BCHW, indices=[last], intermediates_only=True, output_fmt="NLC"
     )
-    return found["image_intermediates"][0]
+    return outputs["image_intermediates"][0]
 
 
 def train(
@@ -136,19 +136,19 @@ def train(
     corpus: Corpus,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Trained:
-    """Teach the encoder's patches traits and regions.
+    """Train the encoder to represent traits and regions in its patches.
 
-    One linear map says of each patch which traits it shows; an image shows what
-    its most telling patches show (a soft maximum, as the prototypes' image score
-    is a maximum; binary cross-entropy). Another says which regions a patch shows
-    (cross-entropy against their shares of its pixels). Both maps are thrown away:
-    what they could read is then in the directions of patch space.
+    A linear map predicts the traits of each patch; an image's traits are a soft maximum
+    over patches, as a prototype's image score is a maximum (binary cross-entropy).
+    Another linear map predicts the regions of each patch (cross-entropy with their
+    shares of its pixels). Both maps are then discarded, so that what they read are
+    directions of patch space.
 
-    On one kind of processor, with one number of threads, the weights depend on
-    `cfg` and `corpus` alone.
+    For the same kind of processor and number of threads, the weights depend only on
+    `cfg` and `corpus`.
 
     Args:
-        report: is told each step and its loss.
+        report: called with each step and its loss.
     """
     model = build(cfg)
     n_traits, n_regions = corpus.shows_NT.shape[1], corpus.patches_NPR.shape[2]
@@ -192,14 +192,14 @@ def _soft_maximum(logits_BPT: Float[Tensor, "b p t"]) -> Float[Tensor, "b t"]:
 
 
 def _learning_rate(step: int, cfg: DemoEncoder) -> float:
-    """Share of the highest learning rate: linear warm-up, then half a cosine."""
+    """The learning rate relative to its maximum: linear warm-up, then half a cosine."""
     warm = (step + 1) / max(1, cfg.n_warmup)
     done = (step - cfg.n_warmup) / max(1, cfg.n_steps - cfg.n_warmup)
     return min(warm, 0.5 * (1 + np.cos(np.pi * min(1.0, max(0.0, done)))))
 
 
 def _batches(cfg: DemoEncoder, n_images: int) -> list[Int[Tensor, " b"]]:
-    """Which images each step sees: every image once before any comes again."""
+    """The images of each step: every image once before any is repeated."""
     generator = torch.Generator().manual_seed(cfg.seed)
     n_needed = cfg.n_steps * cfg.batch_size
     n_rounds = -(-n_needed // n_images)
@@ -212,7 +212,7 @@ def _batches(cfg: DemoEncoder, n_images: int) -> list[Int[Tensor, " b"]]:
 def region_counts(
     regions_HW: UInt8[np.ndarray, "h w"], patch_size: int, n_regions: int
 ) -> UInt8[np.ndarray, "p r"]:
-    """How many pixels of each patch show each region; patches row by row."""
+    """Number of pixels of each patch that show each region; patches row by row."""
     h, w = regions_HW.shape
     rows, columns = h // patch_size, w // patch_size
     patches_PX = (

@@ -1,4 +1,4 @@
-"""Invented birds as the demo's encoder sees them in training and in its test."""
+"""Draw invented birds for training and testing the demo's encoder."""
 
 from dataclasses import dataclass
 
@@ -35,10 +35,10 @@ def draw_corpus(
     patch_size: int,
     n_workers: int,
 ) -> Corpus:
-    """Draw invented birds, squeezed to squares, with the traits that can be seen.
+    """Draw invented birds, resized to squares, with their visible traits.
 
-    Masks are squeezed like the images, with nearest neighbour. The result does
-    not depend on `n_workers`.
+    Masks are resized like the images, with nearest neighbour. The result does not
+    depend on `n_workers`.
     """
     jobs = [
         _Job(species, i, j, seed, drawing_size, image_size, patch_size)

@@ -32,7 +32,7 @@ drawn pixels. Use it to see that the pipeline works, never to learn about birds.
 
 @dataclass(frozen=True)
 class DemoBirds:
-    """How many birds to draw."""
+    """Settings of the drawn data set."""
 
     n_species: int
     """Number of invented species (classes)."""
@@ -41,7 +41,7 @@ class DemoBirds:
     image_size: int
     """Pixels of each picture's longer side."""
     seed: int
-    """Other seeds invent other species and other pictures."""
+    """Determines species and pictures."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,22 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Row:
-    """What the text files say about one image."""
+    """The entries of one image in the text files."""
 
     path: str
     box: tuple[int, int, int, int]
     parts: str
     attributes: str
-    said_T: np.ndarray
+    labels_T: np.ndarray
 
 
 def write_demo_birds(out: Path, cfg: DemoBirds, n_workers: int) -> None:
     """Draw the data set into `out`: `CUB_200_2011/`, `attributes.txt`, a README.
 
-    The bytes depend on `cfg` alone. The folder appears whole or not at all.
+    The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: where `out` already holds files, or the numbers are impossible.
+        ValueError: `out` already contains files, or the settings are impossible.
     """
     check_drawable(cfg.n_species, cfg.n_images_per_species, cfg.image_size)
     with whole_folder(out) as partial:
@@ -104,7 +104,7 @@ def _draw(job: _Job) -> _Row:
     path = f"{_folder(i, job.species)}/{name}"
     save_jpeg(picture.image_HWC, job.root / "images" / path)
     rng = np.random.default_rng(np.random.SeedSequence(cfg.seed, spawn_key=(2, i, j)))
-    said_T, certainty_T = annotated(
+    labels_T, certainty_T = annotated(
         rng,
         present_attributes(picture.bird),
         visible_attributes(picture.regions_HW, flying=picture.flying),
@@ -115,8 +115,8 @@ def _draw(job: _Job) -> _Row:
         parts=_part_lines(image_id, part_locations(
             picture.regions_HW, faces_left=picture.faces_left
         )),
-        attributes=_attribute_lines(rng, image_id, said_T, certainty_T),
-        said_T=said_T,
+        attributes=_attribute_lines(rng, image_id, labels_T, certainty_T),
+        labels_T=labels_T,
     )  # fmt: skip
 
 
@@ -131,16 +131,24 @@ def _part_lines(image_id: int, locations: dict[str, tuple[float, float] | None])
 
 
 def _attribute_lines(
-    rng: np.random.Generator, image_id: int, said_T: np.ndarray, certainty_T: np.ndarray
+    rng: np.random.Generator,
+    image_id: int,
+    labels_T: np.ndarray,
+    certainty_T: np.ndarray,
 ) -> str:
-    """image, attribute, present, certainty, time; one image in 500 has lines with
-    extra columns before the time, as the official file has."""
-    seconds_T = rng.lognormal(1.2, 0.7, len(said_T))
+    """Lines of image, attribute, present, certainty and time.
+
+    For one image in 500 they have extra columns before the time, as in the official
+    file.
+    """
+    seconds_T = rng.lognormal(1.2, 0.7, len(labels_T))
     lines = []
-    cells = zip(said_T.tolist(), certainty_T.tolist(), seconds_T.tolist(), strict=True)
-    for i, (said, certainty, seconds) in enumerate(cells, 1):
+    cells = zip(
+        labels_T.tolist(), certainty_T.tolist(), seconds_T.tolist(), strict=True
+    )
+    for i, (label, certainty, seconds) in enumerate(cells, 1):
         extra = "0 1 " if image_id % 500 == 3 and i % 40 == 1 else ""
-        lines.append(f"{image_id} {i} {int(said)} {certainty} {extra}{seconds:.4f}\n")
+        lines.append(f"{image_id} {i} {int(label)} {certainty} {extra}{seconds:.4f}\n")
     return "".join(lines)
 
 
@@ -162,8 +170,8 @@ def _write_lists(
         for j in range(n):
             is_train = int(place[j] < (n + 1) // 2)
             lines["train_test_split"].append(f"{i * n + j + 1} {is_train}")
-    for name, said in lines.items():
-        (root / f"{name}.txt").write_text("".join(f"{line}\n" for line in said))
+    for name, of_file in lines.items():
+        (root / f"{name}.txt").write_text("".join(f"{line}\n" for line in of_file))
 
 
 def _write_parts(root: Path, rows: list[_Row]) -> None:
@@ -182,8 +190,8 @@ def _write_attributes(root: Path, cfg: DemoBirds, rows: list[_Row]) -> None:
     words = ("not visible", "guessing", "probably", "definitely")
     certainties = "".join(f"{i} {word}\n" for i, word in enumerate(words, 1))
     (folder / "certainties.txt").write_text(certainties)
-    said_CNT = np.stack([row.said_T for row in rows]).reshape(
+    labels_CNT = np.stack([row.labels_T for row in rows]).reshape(
         cfg.n_species, cfg.n_images_per_species, -1
     )
-    percent_CT = 100 * said_CNT.mean(axis=1)
+    percent_CT = 100 * labels_CNT.mean(axis=1)
     np.savetxt(folder / "class_attribute_labels_continuous.txt", percent_CT, fmt="%.6g")

@@ -1,4 +1,4 @@
-"""Unlabelled invented birds in folders by species: what prototypes are fitted to."""
+"""Draw unlabelled invented birds, in folders by species, for fitting prototypes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from vitproto.demo.drawing import check_drawable, in_order, save_jpeg
 
 @dataclass(frozen=True)
 class DemoCorpus:
-    """How many birds to draw."""
+    """Settings of the drawn data set."""
 
     n_species: int
     """Number of invented species (folders)."""
@@ -20,7 +20,7 @@ class DemoCorpus:
     image_size: int
     """Pixels of each picture's longer side."""
     seed: int
-    """Give one that the labelled birds do not use, so that the species differ."""
+    """Must differ from the seed of the labelled birds, so that the species differ."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class _Job:
 def write_demo_corpus(out: Path, cfg: DemoCorpus, n_workers: int) -> None:
     """Draw `out/Some_Species/Some_Species_0001.jpg` and so on, without labels.
 
-    The bytes depend on `cfg` alone. The folder appears whole or not at all.
+    The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: where `out` already holds files, or the numbers are impossible.
+        ValueError: `out` already contains files, or the settings are impossible.
     """
     check_drawable(cfg.n_species, cfg.n_images_per_species, cfg.image_size)
     with whole_folder(out) as partial:

@@ -1,4 +1,4 @@
-"""Invented birds with a class for every pixel, laid out like ADEChallengeData2016."""
+"""Draw invented birds with a class for every pixel, in the layout of ADE20K."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,8 @@ CLASSES: dict[str, tuple[Region, ...]] = {
     "leg": (Region.LEG, Region.FAR_LEG),
     "tail": (Region.UPPER_TAIL, Region.UNDER_TAIL),
 }
-"""Names in the order of their labels, which count from 1. Rocks belong to none: they
-are 0, other, so that a reader meets that label too."""
+"""Names in the order of their labels, from 1. Rocks have the label 0, other, so that
+this label occurs too."""
 
 README = """\
 # Invented scenes
@@ -47,18 +47,18 @@ _SPLITS = {"training": "train", "validation": "val"}
 
 @dataclass(frozen=True)
 class DemoScenes:
-    """How many scenes to draw."""
+    """Settings of the drawn data set."""
 
     n_species: int
-    """Number of invented species; they come in turn."""
+    """Number of invented species, which take turns."""
     n_training: int
-    """Pictures for training."""
+    """Number of pictures for training."""
     n_validation: int
-    """Pictures for validation: other individuals of the same species."""
+    """Number of pictures for validation, of other individuals of the same species."""
     image_size: int
     """Pixels of each picture's longer side."""
     seed: int
-    """Other seeds invent other species and other pictures."""
+    """Determines species and pictures."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Row:
-    """What the text files say about one scene."""
+    """The entries of one scene in the text files."""
 
     split: str
     stem: str
@@ -86,10 +86,10 @@ class _Row:
 def write_demo_scenes(out: Path, cfg: DemoScenes, n_workers: int) -> None:
     """Draw the data set into `out/ADEChallengeData2016`.
 
-    The bytes depend on `cfg` alone. The folder appears whole or not at all.
+    The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: where `out` already holds files, or the numbers are impossible.
+        ValueError: `out` already contains files, or the settings are impossible.
     """
     if cfg.n_training < 1 or cfg.n_validation < 1:
         raise ValueError(
@@ -135,7 +135,7 @@ def _draw(job: _Job) -> _Row:
 
 
 def class_labels(regions_HW: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Which class does each pixel show? 0 is other."""
+    """The class of each pixel; 0 is other."""
     table = np.zeros(256, np.uint8)
     for label, regions in enumerate(CLASSES.values(), 1):
         table[list(regions)] = label
@@ -143,7 +143,7 @@ def class_labels(regions_HW: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w
 
 
 def _write_object_info(root: Path, rows: list[_Row]) -> None:
-    """The columns of ADE20K's objectInfo150.txt: share of pixels, images, name."""
+    """Write the columns of ADE20K's objectInfo150.txt: pixels, images, name."""
     pixels_NC = np.array([row.n_pixels_C for row in rows])
     is_train_N = np.array([row.split == "training" for row in rows])
     ratio_C = pixels_NC.sum(axis=0) / max(1, pixels_NC.sum())

@@ -1,4 +1,4 @@
-"""Digests of files, kept so that a file is read again only when its dates changed."""
+"""Digests of files, cached so that a file is read again only if its dates changed."""
 
 import json
 import time
@@ -18,25 +18,25 @@ _Stat = list[int]
 class Digests:
     """The SHA-256 of files, looked up by path, size, dates and inode.
 
-    Dates only say whether to look: a file that was touched or copied has the digest
-    that it had.
+    Dates only decide whether to read a file: one that was touched or copied keeps its
+    digest.
     """
 
     def __init__(self, path: Path) -> None:
-        """Start with what `path` remembers; nothing where it is not there."""
+        """Load the digests in `path`, if it exists."""
         self._path = path
-        self._found: dict[str, tuple[_Stat, str]] = {}
+        self._known: dict[str, tuple[_Stat, str]] = {}
         self._images: dict[str, str] = {}
         self._changed = False
         self._watched: dict[int, dict[Path, _Stat]] = {}  # by thread
         try:
             text = json.loads(path.read_text(encoding="utf-8"))
-            found = {name: (stat, digest) for name, (stat, digest) in text["files"]}
+            known = {name: (stat, digest) for name, (stat, digest) in text["files"]}
             images = dict(text["images"])
             if all(map(is_image_sum, (*images, *images.values()))):
-                self._found, self._images = found, images
+                self._known, self._images = known, images
         except (OSError, ValueError, TypeError, KeyError):
-            pass  # all it costs is to read the files again
+            pass  # files are then read again
 
     def of(self, file: Path) -> str:
         """The SHA-256 of a file, 64 hexadecimal digits."""
@@ -44,23 +44,23 @@ class Digests:
         stat = _stat(file)
         if (watched := self._watched.get(get_ident())) is not None:
             watched.setdefault(file, stat)
-        known = self._found.get(name)
+        known = self._known.get(name)
         if known is not None and known[0] == stat:
             return known[1]
         digest = sha256_of(file).hex()
         newest = max(stat[1], stat[2])
         if stat == _stat(file) and newest < time.time_ns() - _FRESH_NS:
-            self._found[name] = (stat, digest)
+            self._known[name] = (stat, digest)
             self._changed = True
         return digest
 
     @contextmanager
     def watched(self) -> Iterator[list[Path]]:
-        """Which of the files that this thread looks at change before the block ends?
+        """Collect the files that this thread reads in the block and that change.
 
         Yields:
-            These files, once the block has ended; one that was changed and changed
-            back is among them.
+            A list that is filled when the block ends. A file that was changed and
+            changed back is in it.
         """
         watched = self._watched[get_ident()] = {}
         changed: list[Path] = []
@@ -71,7 +71,7 @@ class Digests:
         changed += [file for file, stat in watched.items() if _now(file) != stat]
 
     def of_images(self, look: str) -> str | None:
-        """What images of this look are known to hold.
+        """The content of images with this look, if known.
 
         Args:
             look: a digest of their paths, sizes and dates.
@@ -79,7 +79,7 @@ class Digests:
         return self._images.get(look)
 
     def note_images(self, look: str, content: str | None) -> None:
-        """Remember what images of this look hold; with None, forget it."""
+        """Remember the content of images with this look; with None, forget it."""
         if self._images.get(look) == content:
             return
         self._changed = True
@@ -89,13 +89,13 @@ class Digests:
             self._images[look] = content
 
     def save(self) -> None:
-        """Remember what was found, if anything is new, beside results that exist.
+        """Write new digests to disk, if the folder of results exists.
 
-        Where that cannot be written, files are read again another time.
+        If that fails, files are read again next time.
         """
         if not self._changed or not self._path.parent.is_dir():
             return
-        files = [[name, known] for name, known in sorted(self._found.items())]
+        files = [[name, known] for name, known in sorted(self._known.items())]
         text = json.dumps({"files": files, "images": self._images})
         with suppress(OSError), whole_file(self._path, shared=True) as partial:
             partial.write_text(text, encoding="utf-8")

@@ -1,7 +1,8 @@
-"""What images hold, although they are read only where a result may be made of them.
+"""Find the content of images, reading only those from which a result may be made.
 
-Recording reads every image, so its notes say what images of that look held. Others are
-read if sizes do not tell them from those of a result: dates alone decide nothing.
+Recording reads every image, so its notes give the content of images of that look.
+Images with another look are read if they have the sizes of those that a result was made
+from: dates alone decide nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,28 +24,28 @@ from vitproto.freshness.raw_files import Images
 
 
 def remember(notes: Iterable[Note], digests: Digests) -> None:
-    """Learn from notes of shards what images hold, to know it without the shards.
+    """Learn the content of images from notes of shards, which may have been deleted.
 
-    Where two notes contradict each other, an image was replaced by one that looks the
-    same, and only reading tells which it is.
+    If two notes contradict each other, an image was replaced by one with the same look,
+    so the images must be read.
     """
-    found: dict[str, set[str]] = {}
+    by_look: dict[str, set[str]] = {}
     for note in notes:
         for what, look in note.looks.items():
             content = note.origin.files.get(what)
             if is_image_sum(look) and is_image_sum(content):
-                found.setdefault(look, set()).add(content)
-    for look, contents in found.items():
+                by_look.setdefault(look, set()).add(content)
+    for look, contents in by_look.items():
         digests.note_images(look, contents.pop() if len(contents) == 1 else None)
 
 
 def with_recorded(
     images: Iterable[Images], shard: Path, origin: Origin
 ) -> tuple[Origin, dict[str, str]]:
-    """What a job that has recorded images made its shard of.
+    """Add the content of recorded images to the origin of their shard.
 
     Returns:
-        Its origin with what the images held, and how they look: see `Note`.
+        The origin with the images' content, and their looks: see `Note`.
     """
     files, looks = dict(origin.files), {}
     for each in images:
@@ -60,34 +61,34 @@ def look_into(
     noted: Sequence[Origin | None],
     digests: Digests,
 ) -> list[Origin]:
-    """Find out what images hold where that matters.
+    """Find the content of images where it matters.
 
     Args:
-        own: what each job would add today.
-        images: those that each job reads.
-        noted: what each job's results were made of.
-        digests: of what was read before.
+        own: each job's origin today, without what its inputs were made from.
+        images: the images that each job reads.
+        noted: the origin in the notes of each job's results.
+        digests: known digests of files.
 
     Returns:
-        As `own`, with the content of images in place of their look.
+        Like `own`, with the content of images instead of their look where it matters.
     """
-    made_of: dict[str, set[str]] = {}
+    made_from: dict[str, set[str]] = {}
     for origin in filter(None, noted):
         for name, digest in origin.files_above.items():
-            made_of.setdefault(name, set()).add(digest)
+            made_from.setdefault(name, set()).add(digest)
     sets: dict[str, list[_Part]] = {}
     for i, origin in enumerate(own):
         for each in images[i]:
             if origin.files[each.what] != ABSENT:
                 name = read_by(origin.name, each.what)
                 sets.setdefault(name, []).append(_Part(i, each, origin, noted[i]))
-    found = list(own)
+    origins = list(own)
     for name, parts in sets.items():
-        _look_into_parts(parts, made_of.get(name, set()), digests)
+        _look_into_parts(parts, made_from.get(name, set()), digests)
         for part in parts:
-            files = {**found[part.i].files, part.images.what: part.digest}
-            found[part.i] = replace(found[part.i], files=files)
-    return found
+            files = {**origins[part.i].files, part.images.what: part.digest}
+            origins[part.i] = replace(origins[part.i], files=files)
+    return origins
 
 
 class _Part:
@@ -107,19 +108,19 @@ class _Part:
 
 
 def _look_into_parts(
-    parts: Sequence[_Part], made_of: Iterable[str], digests: Digests
+    parts: Sequence[_Part], made_from: Iterable[str], digests: Digests
 ) -> None:
-    """Fill in what images hold if a shard, or what was made of all, may be of them."""
+    """Fill in the content of images from which a shard or later result may be made."""
     whole_look = add_images(part.look for part in parts)
-    is_asked = any(have_same_sizes(whole_look, digest) for digest in made_of)
+    is_asked = any(have_same_sizes(whole_look, digest) for digest in made_from)
     _read(
         [part for part in parts if have_same_sizes(part.look, part.recorded)], digests
     )
     unknown = [part for part in parts if not part.is_known]
     whole = digests.of_images(whole_look)
     if is_asked and unknown and whole is not None:
-        # They were known when they were cut otherwise, so nobody needs to read them:
-        # only what all hold together is compared.
+        # The content of all images together is known from another number of shards.
+        # Only the total is compared, so none needs to be read.
         known = [part.digest for part in parts if part.is_known]
         unknown[0].digest = add_images([whole], without=known)
         for part in unknown[1:]:

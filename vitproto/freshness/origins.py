@@ -1,7 +1,7 @@
-"""What a result was made of, kept in a small file beside it: the note of its origin.
+"""Origin notes: small files beside results that record how they were made.
 
-A note vouches for a result. It is written once the job has succeeded, and taken back
-before the result is to be made again, so that a job which fails leaves none.
+A note is written once a job has succeeded, and deleted before its result is to be made
+again, so a job that fails leaves none.
 """
 
 import hashlib
@@ -20,26 +20,26 @@ from vitproto.freshness.code.code_graph import changes_of_code
 FOLDER = ".origins"
 
 FORMAT = 4
-"""Notes of other formats vouch for nothing."""
+"""Notes of other formats are ignored."""
 
 UNKNOWN = "unknown"
-"""Stands for a digest that only a job which is due can tell."""
+"""Placeholder for a digest that is known only after a due job has run."""
 
 ABSENT = "absent"
-"""Stands for the digest of a file of a data set or encoder that is missing here."""
+"""Placeholder for the digest of a file of a data set or encoder that is not here."""
 
 GONE = "gone"
-"""Stands for the digest of a file that is missing from data that are here."""
+"""Placeholder for the digest of a file that is missing from a data set that is here."""
 
 ANY = "*"
-"""Stands for the names of all files of a data set or encoder that is missing here."""
+"""Placeholder for the names of all files of a data set or encoder that is not here."""
 
-# Which part of a data set a job worked on, and where its results lie. Nothing that is
-# made of all parts depends on how they were cut, so their origins must not either.
+# The part of a data set on which a job worked, and where its results lie. Results made
+# from all parts do not depend on the number of parts, so their origins must not either.
 _PARTS = {"i_shard", "n_shards", "address"}
 
 # A digest of a set of images: those of two parts add up to that of the whole. It has
-# one sum of what their sizes are, and one of what they hold.
+# one sum over sizes, and one over contents.
 _SUM = "sum:"
 _SUM_BITS = 256
 _IMAGE_SUM = re.compile(r"sum:[0-9a-f]{64}:[0-9a-f]{64}")
@@ -47,42 +47,42 @@ _IMAGE_SUM = re.compile(r"sum:[0-9a-f]{64}:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Origin:
-    """What decided what a job wrote. Nothing here depends on the machine."""
+    """All that determined what a job wrote. Nothing here depends on the machine."""
 
     rule: str
-    """Which rule it followed."""
+    """The rule of the job."""
     wildcards: Mapping[str, str]
-    """For what: encoder, layer, method."""
+    """The wildcards of the job: encoder, layer, method."""
     command: str
-    """The rule's command, before anything is filled in."""
+    """The rule's command with its placeholders."""
     settings: Mapping[str, Any]
     """The parameters that can change results."""
     code: Mapping[str, str]
-    """The digest of each definition that the stage can reach, by where it stands."""
+    """The digest of each definition that the stage can reach, by place."""
     fingerprint: str
-    """The same in one digest, wherever the definitions stand."""
+    """One digest of `code` that does not depend on places."""
     files: Mapping[str, str]
-    """The digest of each input that the workflow does not make, by its name."""
+    """The digest of each input that the workflow does not make, by file name."""
     jobs_above: Mapping[str, str]
-    """The `digest` of each job that its inputs were made by, directly or not."""
+    """The `digest` of each job that made its inputs, directly or indirectly."""
     files_above: Mapping[str, str]
-    """What these jobs read: digests of files, by name and job, and of small inputs by
-    content."""
+    """Digests of the files that these jobs read, by name and job, and of small inputs
+    that count by content."""
     by_content: bool
-    """Whether what is made of it counts its content, and not how it was made."""
+    """Whether results made from it depend on its content, not on how it was made."""
 
     @property
     def name(self) -> str:
         return name_of(self.rule, self.wildcards)
 
     def digest(self) -> str:
-        """What the job itself adds to its inputs: command, settings and code."""
+        """A digest of the job's own command, settings and code."""
         own = [self.command, self.settings, self.fingerprint]
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
 class Above(NamedTuple):
-    """What the inputs of a job were made of."""
+    """The jobs and files from which a job's inputs were made, with digests."""
 
     jobs: dict[str, str]
     files: dict[str, str]
@@ -90,33 +90,34 @@ class Above(NamedTuple):
 
 @dataclass(frozen=True)
 class Note:
-    """What lies beside a result."""
+    """The origin note of a result."""
 
     origin: Origin
     content: str
-    """The result as it was written: see `content_of`."""
+    """The content of the result when it was written: see `content_of`."""
     looks: Mapping[str, str]
-    """How images looked whose content is among its origin's files, by the same name."""
+    """Digests of path, size and date of the images among its origin's files, by the
+    same name."""
 
 
 def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
-    """What made a result, and for what: `fit_pca encoder=clip layer=3 method=pca`."""
+    """The name of a job: `fit_pca encoder=clip layer=3 method=pca`."""
     parts = [f"{k}={v}" for k, v in sorted(wildcards.items()) if k not in _PARTS]
     return " ".join([rule, *parts])
 
 
 def whole_data(wildcards: Mapping[str, str]) -> dict[str, str]:
-    """The wildcards but for those of parts of a data set, and of where results lie."""
+    """The wildcards without those for parts of a data set and for folders."""
     return {key: value for key, value in wildcards.items() if key not in _PARTS}
 
 
 def content_name(file: Path) -> str:
-    """The name under which the content of a small input counts."""
+    """The name under which the content of a small input is recorded."""
     return f"the content of {file}"
 
 
 def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
-    """What a job's inputs were made of.
+    """The jobs and files from which a job's inputs were made.
 
     Args:
         inputs: their origins; the parts of a data set count as one.
@@ -126,17 +127,17 @@ def above(inputs: Iterable[Origin], contents: Mapping[str, str]) -> Above:
     for origin in inputs:
         parts.setdefault(origin.name, []).append(origin)
     jobs, files = [], [contents]
-    for name, alike in parts.items():
-        jobs += [{**part.jobs_above, name: part.digest()} for part in alike]
-        files += [part.files_above for part in alike]
-        own = _add_up([part.files for part in alike])
+    for name, origins in parts.items():
+        jobs += [{**part.jobs_above, name: part.digest()} for part in origins]
+        files += [part.files_above for part in origins]
+        own = _add_up([part.files for part in origins])
         # Two encoders may have weights of the same name.
         files.append({read_by(name, file): digest for file, digest in own.items()})
     return Above(_join(jobs), _join(files))
 
 
 def read_by(job: str, file: str) -> str:
-    """What a file that a job read is called by what is made of the job's results."""
+    """The name of a file that a job read, in the origins of later results."""
     return f"{file} ({job})"
 
 
@@ -144,7 +145,7 @@ def image_sum(images: Iterable[tuple[bytes, bytes]]) -> str:
     """The digest of a set of images.
 
     Args:
-        images: of each, two digests of 32 bytes: of its size and of what it holds.
+        images: two digests of 32 bytes for each image: of its size and its content.
     """
     sizes, contents = 0, 0
     for size, content in images:
@@ -154,43 +155,44 @@ def image_sum(images: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def is_image_sum(text: Any) -> bool:
-    """Is this what `image_sum` gives? A damaged file may say anything."""
+    """Whether this is a result of `image_sum`, and not from a damaged file."""
     return isinstance(text, str) and _IMAGE_SUM.fullmatch(text) is not None
 
 
 def add_images(parts: Iterable[str], without: Iterable[str] = ()) -> str:
-    """The digest of a set of images, from those of its parts.
+    """The digest of a set of images from the digests of its parts.
 
     Args:
-        parts: the digest of each.
-        without: of parts that are to be taken away from these.
+        parts: the digests of parts to add.
+        without: the digests of parts to subtract.
     """
     sums = [
         (sign * int(sizes, 16), sign * int(contents, 16))
         for sign, digests in ((1, parts), (-1, without))
         for _, sizes, contents in (digest.split(":") for digest in digests)
     ]
-    return _sum(sum(sizes for sizes, _ in sums), sum(found for _, found in sums))
+    sizes, contents = zip(*sums, strict=True) if sums else ((), ())
+    return _sum(sum(sizes), sum(contents))
 
 
 def have_same_sizes(images: str, others: str) -> bool:
-    """Can two sets of images be the same, as far as one can tell without a look inside?
+    """Whether two sets of images have the same paths and sizes.
 
     Args:
         images: the digest of a set.
-        others: that of another, or whatever stands in its place.
+        others: the digest of another set, or a placeholder.
     """
     return images.rpartition(":")[0] == others.rpartition(":")[0]
 
 
 def _add_up(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What the parts of a data set read together, however it was cut."""
-    found = _join(parts)
-    for name in found:
+    """The files that the parts of a data set read together, however it was split."""
+    files = _join(parts)
+    for name in files:
         digests = [part[name] for part in parts if name in part]
         if all(digest.startswith(_SUM) for digest in digests):
-            found[name] = add_images(digests)
-    return found
+            files[name] = add_images(digests)
+    return files
 
 
 def _sum(sizes: int, contents: int) -> str:
@@ -199,24 +201,24 @@ def _sum(sizes: int, contents: int) -> str:
 
 
 def _join(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for each in several:
         for name, digest in each.items():
-            found.setdefault(name, set()).add(digest)
+            by_name.setdefault(name, set()).add(digest)
     return {
         name: next((d for d in (UNKNOWN, ABSENT) if d in digests), None)
         or " ".join(sorted(digests))
-        for name, digests in sorted(found.items())
+        for name, digests in sorted(by_name.items())
     }
 
 
 def note(
     origin: Origin, contents: Mapping[Path, str], looks: Mapping[str, str]
 ) -> None:
-    """Write beside each result where it comes from.
+    """Write an origin note beside each result of a job.
 
     Args:
-        origin: the same for all results of a job.
+        origin: the origin of all these results.
         contents: each result's `content_of`.
         looks: see `Note`.
     """
@@ -230,13 +232,13 @@ def note(
 
 
 def take_back(results: Iterable[Path]) -> None:
-    """Drop what vouches for results that are to be made again."""
+    """Delete the notes of results that are to be made again."""
     for result in results:
         _noted_at(result).unlink(missing_ok=True)
 
 
 def read(result: Path) -> Note | None:
-    """What lies beside a result; None where nothing does that this version can read."""
+    """The origin note of a result; None if there is none that this version can read."""
     try:
         text = json.loads(_noted_at(result).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -255,9 +257,9 @@ def read(result: Path) -> Note | None:
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
-    """What a job would do differently today, one sentence each.
+    """The differences between a job then and today, one sentence each.
 
-    Files of what is not here today cannot be compared.
+    Files of data sets and encoders that are not here are not compared.
     """
     same_code = then.fingerprint == now.fingerprint
     changes = [] if same_code else changes_of_code(then.code, now.code)
@@ -271,33 +273,33 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
 
 def differences_above(then: Origin, now: Origin) -> list[str]:
-    """What its inputs would be made of differently today, one sentence each.
+    """The differences in how a job's inputs are made, one sentence each.
 
-    What only a job that is due can tell is not compared: `UNKNOWN`.
+    Digests that are known only after a due job has run (`UNKNOWN`) are not compared.
     """
     changes = []
     for name in sorted({*then.jobs_above, *now.jobs_above}):
         if name not in now.jobs_above:
-            changes.append(f"it was also made of {name}")
+            changes.append(f"it was also made from {name}")
         elif name not in then.jobs_above:
-            changes.append(f"it was not made of {name}")
+            changes.append(f"it was not made from {name}")
         elif then.jobs_above[name] != now.jobs_above[name]:
             changes.append(earlier(name))
     return changes + _file_changes(then.files_above, now.files_above)
 
 
 def earlier(name: str) -> str:
-    """The change of a result whose input was made by an earlier form of a job."""
-    return f"it was made of an earlier {name}"
+    """The sentence for a result whose input was made by an earlier version of a job."""
+    return f"it was made from an earlier {name}"
 
 
 def unknown_above(now: Origin) -> list[str]:
-    """The inputs, by name, of which only a job that is due can tell what they hold."""
+    """The names of inputs whose content is known only after a due job has run."""
     return sorted(name for name, d in now.files_above.items() if d == UNKNOWN)
 
 
 def seen_below(change: str, job: str) -> str:
-    """How a change of what a job reads is told of what is made of the job's results."""
+    """The sentence about a file that a job reads, as it reads for later results."""
     if change.startswith(_NOT_READ):
         return _NOT_READ + read_by(job, change.removeprefix(_NOT_READ))
     for ending in (_CHANGED, _IS_GONE, _NO_LONGER_READ):
@@ -314,15 +316,15 @@ def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changes = []
     for name, digest in sorted(now.items()):
         is_unknown = digest == UNKNOWN or name.startswith(ANY)
-        # One that was read may be as it was; one that was not makes a difference.
-        is_away = digest == ABSENT and name in then
-        if is_unknown or is_away or digest == then.get(name, GONE):
+        # A file that is not here may be unchanged if the result was made from it.
+        is_absent = digest == ABSENT and name in then
+        if is_unknown or is_absent or digest == then.get(name, GONE):
             continue
         changed = _IS_GONE if digest == GONE else _CHANGED
         changes.append(name + changed if name in then else _NOT_READ + name)
-    # Of what is missing here nobody knows what a job would read.
-    away = tuple(name.removeprefix(ANY) for name in now if name.startswith(ANY))
-    gone = [name for name in then.keys() - now.keys() if not name.endswith(away)]
+    # Of an absent data set or encoder, the files that a job would read are not known.
+    absent = tuple(name.removeprefix(ANY) for name in now if name.startswith(ANY))
+    gone = [name for name in then.keys() - now.keys() if not name.endswith(absent)]
     return changes + [name + _NO_LONGER_READ for name in sorted(gone)]
 
 
@@ -331,19 +333,19 @@ def _noted_at(result: Path) -> Path:
 
 
 def _setting_changes(key: str, old: Any, new: Any) -> Iterator[str]:
-    """Name the flags that changed, where a parameter holds several."""
+    """The change of a parameter, flag by flag if it holds flags."""
     flags_then, flags_now = _flags(old), _flags(new)
     if flags_then is None or flags_now is None:
         yield f"{key}: {_in_words(old)} → {_in_words(new)}"
         return
     for flag in sorted({*flags_then, *flags_now}):
         if flags_then.get(flag) != flags_now.get(flag):
-            values = [_in_words(found.get(flag)) for found in (flags_then, flags_now)]
+            values = [_in_words(flags.get(flag)) for flags in (flags_then, flags_now)]
             yield f"{flag}: {' → '.join(values)}"
 
 
 def _flags(setting: Any) -> dict[str, list[str]] | None:
-    """`--n_iters 5 --tol 0.1` taken apart; None for what is no such text."""
+    """Parse `--n_iters 5 --tol 0.1`; None for anything else."""
     if not isinstance(setting, str) or not setting.startswith("--"):
         return None
     flags: dict[str, list[str]] = {}
@@ -363,7 +365,7 @@ def _in_words(value: Any) -> str:
 
 
 def _changed_words(old: str, new: str) -> str:
-    """The part of two texts in which they differ, in whole words."""
+    """The words in which two texts differ."""
     words_then, words_now = old.split(), new.split()
     n_before = _n_alike(words_then, words_now)
     rest_then, rest_now = words_then[n_before:], words_now[n_before:]
@@ -373,6 +375,6 @@ def _changed_words(old: str, new: str) -> str:
 
 
 def _n_alike(some: Sequence[str], others: Sequence[str]) -> int:
-    """With how many equal words do both begin?"""
+    """The number of equal words at the start of both."""
     pairs = zip(some, others, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,7 +1,7 @@
-"""What jobs read that the workflow does not make, beside the inputs that rules list.
+"""Digests of files that jobs read besides their inputs and that no job makes.
 
-Images count by content too, but half a million are not read for every dry run: how
-they look from outside, by path, size and date, says whether to read them.
+Images count by content too, but half a million images are not read for every dry run:
+their paths, sizes and dates (their "look") decide whether to read them.
 """
 
 import csv
@@ -22,7 +22,7 @@ from vitproto.freshness.origins import ABSENT, ANY, GONE, image_sum
 
 
 class Stat(NamedTuple):
-    """What decides, without a look inside, whether a file is the same."""
+    """Properties that show, without reading a file, whether it may be the same."""
 
     size: int
     mtime_ns: int
@@ -30,33 +30,33 @@ class Stat(NamedTuple):
 
 @runtime_checkable
 class RawFiles(Protocol):
-    """Files that a job reads: rules list them as a parameter, which is no setting."""
+    """Files that a job reads; rules list them in the parameter `reads`."""
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """Their digests today by name; of what is not there `ABSENT` or `GONE`."""
+        """Their digests today by name; for missing files `ABSENT` or `GONE`."""
         ...
 
 
 @dataclass(frozen=True)
 class Absent:
-    """What is not here, so that nothing of it can be compared."""
+    """A data set, encoder or file that is not here and cannot be compared."""
 
     what: str
-    """What messages call it: `the data set birds (root: /data/birds)`."""
+    """Its name in messages: `the data set birds (root: /data/birds)`."""
     file: str = ANY
-    """The name of the file that a job would read; any if nobody knows."""
+    """The name of the file that a job would read, if known."""
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """Whatever a job has read of it, it may read again."""
+        """A placeholder: any file of it that was read counts as unchanged."""
         return {self.file: ABSENT}
 
 
 @dataclass(frozen=True)
 class Files:
-    """Some files, by content."""
+    """Files that count by content."""
 
     paths: tuple[tuple[str, Path], ...]
-    """What messages call each, and where it is."""
+    """The name of each in messages, and its path."""
 
     def digests(self, known: Digests) -> dict[str, str]:
         """The digest of each."""
@@ -71,11 +71,11 @@ class Names:
     """The names of all files below a folder."""
 
     what: str
-    """What messages call them: `the names in inat21`."""
+    """Their description in messages: `the names in inat21`."""
     folder: Path
 
     def digests(self, known: Digests) -> dict[str, str]:
-        """One digest of all names; of hidden files none."""
+        """One digest of all names except those of hidden files."""
         if not self.folder.is_dir():
             return {self.what: GONE}
         names = "\n".join(sorted(files_below(self.folder)))
@@ -84,10 +84,10 @@ class Names:
 
 @dataclass(frozen=True)
 class Places:
-    """Where parts of a data set lie below its root, wherever that is."""
+    """The paths of parts of a data set relative to its root."""
 
     what: str
-    """What messages call them: `where the images of birds lie in its root`."""
+    """Their description in messages: `where the images of birds lie in its root`."""
     root: Path
     parts: tuple[Path, ...]
 
@@ -99,7 +99,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Contents:
-    """Every file below a folder, by content."""
+    """All files below a folder, which count by content."""
 
     what: str
     folder: Path
@@ -117,59 +117,59 @@ class Contents:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one shard of a data set, by content as far as it is known."""
+    """The images of one shard of a data set, which count by content."""
 
     what: str
     root: Path
     images: Path
-    """The data set's list of images, which decides what a shard holds."""
+    """The data set's list of images, which determines the images of a shard."""
     i_shard: int
     n_shards: int
 
     def digests(self, known: Digests) -> dict[str, str]:
         """A sum over images; `ABSENT` without the list or the whole data set.
 
-        Where nobody has read images that look like these, their look stands in.
+        It is their content if that is known, and their look otherwise.
         """
         look = self.look()
         return {self.what: (look and known.of_images(look)) or look or ABSENT}
 
     def look(self) -> str | None:
-        """A digest of path, size and date of each; None where they are not here."""
+        """A digest of path, size and date of each; None if they are not here."""
         return _look_of_images(self.root, self.images, self.i_shard, self.n_shards)
 
     def read(self, known: Digests) -> str | None:
-        """The digest of what they hold, known from now on; None if one is gone."""
-        found, look = self._stats(), self.look()
-        if found is None or look is None or None in found.values():
+        """Read them for the digest of their content; None if an image is missing."""
+        stats, look = self._stats(), self.look()
+        if stats is None or look is None or None in stats.values():
             return None
-        with progress_bar(len(found), "images compared") as progress:
+        with progress_bar(len(stats), "images compared") as progress:
             contents = []
-            for path, stat in found.items():
+            for path, stat in stats.items():
                 contents.append(_content(self.root / path, stat))
                 progress.update()
-        content = _sum_of_contents(found, contents)
+        content = _sum_of_contents(stats, contents)
         known.note_images(look, content)
         return content
 
     def recorded_in(self, shard: Path) -> str | None:
-        """The same of what a shard was recorded from; None if it does not say."""
-        found, recorded = self._stats(), read_image_digests(shard)
-        if found is None or recorded is None or len(recorded) != len(found):
+        """The digest of the content that a shard was recorded from, if it has one."""
+        stats, recorded = self._stats(), read_image_digests(shard)
+        if stats is None or recorded is None or len(recorded) != len(stats):
             return None
-        return None if None in found.values() else _sum_of_contents(found, recorded)
+        return None if None in stats.values() else _sum_of_contents(stats, recorded)
 
     def unlike(self, shard: Path) -> list[str]:
-        """The images, by path, that hold something else than a shard was recorded from.
+        """The paths of images that changed since a shard was recorded.
 
-        All are read. Nothing is said if the shard does not tell, or has other images.
+        Reads all images. Empty if the shard has no digests, or holds other images.
         """
-        found, recorded = self._stats(), read_image_digests(shard)
-        if found is None or recorded is None or read_image_ids(shard) != self._ids():
+        stats, recorded = self._stats(), read_image_digests(shard)
+        if stats is None or recorded is None or read_image_ids(shard) != self._ids():
             return []
         names = []
-        with progress_bar(len(found), "images compared") as progress:
-            for (path, stat), digest in zip(found.items(), recorded, strict=True):
+        with progress_bar(len(stats), "images compared") as progress:
+            for (path, stat), digest in zip(stats.items(), recorded, strict=True):
                 if stat is None:
                     names.append(f"{path} (gone)")
                 elif _content(self.root / path, stat) != digest:
@@ -190,14 +190,14 @@ _Stats = Mapping[str, Stat | None]
 
 @cache
 def _content(image: Path, stat: Stat) -> bytes:
-    """Encoders often share images, but not how these are cut into shards."""
+    """The digest of an image, cached: encoders share images, but not their shards."""
     return sha256_of(image)
 
 
-def _sum_of_contents(found: _Stats, contents: Iterable[bytes]) -> str:
+def _sum_of_contents(stats: _Stats, contents: Iterable[bytes]) -> str:
     return image_sum(
         (_size_of(path, stat), _sha256(f"{path}\0{content.hex()}"))
-        for (path, stat), content in zip(found.items(), contents, strict=True)
+        for (path, stat), content in zip(stats.items(), contents, strict=True)
     )
 
 
@@ -205,12 +205,12 @@ def _sum_of_contents(found: _Stats, contents: Iterable[bytes]) -> str:
 def _look_of_images(
     root: Path, images: Path, i_shard: int, n_shards: int
 ) -> str | None:
-    found = _stats_of_images(root, images, i_shard, n_shards)
-    if found is None:
+    stats = _stats_of_images(root, images, i_shard, n_shards)
+    if stats is None:
         return None
     return image_sum(
         (_size_of(path, stat), _sha256(f"{path}\0{stat.mtime_ns if stat else GONE}"))
-        for path, stat in found.items()
+        for path, stat in stats.items()
     )
 
 
@@ -222,11 +222,11 @@ def _stats_of_images(
     paths = _listed(images, "path")
     if len(paths) < n_shards:
         return None
-    found = {}
+    stats = {}
     for i in shard_range(len(paths), i_shard, n_shards):
         folder, _, name = paths[i].rpartition("/")
-        found[paths[i]] = _list(os.path.join(root, folder)).files.get(name)
-    return found
+        stats[paths[i]] = _list(os.path.join(root, folder)).files.get(name)
+    return stats
 
 
 def _size_of(path: str, stat: Stat | None) -> bytes:
@@ -251,7 +251,7 @@ class _Listing(NamedTuple):
 
 @cache
 def _list(folder: str) -> _Listing:
-    """What lies in a folder and is not hidden; links count as what they lead to."""
+    """The files and folders in a folder except hidden ones; links are followed."""
     files, folders = {}, []
     try:
         with os.scandir(folder) as entries:
@@ -276,7 +276,7 @@ def files_below(folder: Path) -> dict[str, Stat]:
 def _walk(root: str, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, Stat]]:
     path = os.path.join(root, folder)
     here = os.path.realpath(path)
-    if here in above:  # a link that leads back; the stage that reads it says so
+    if here in above:  # a circular link; the stage that reads it reports it
         return
     files, folders = _list(path)
     prefix = f"{folder}/" if folder else ""
@@ -287,6 +287,6 @@ def _walk(root: str, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def look_again() -> None:
-    """Forget what the disk looked like, since it may have changed."""
-    for looked in (_listed, _list, _look_of_images):
-        looked.cache_clear()
+    """Forget cached listings of the disk, which may have changed."""
+    for listing in (_listed, _list, _look_of_images):
+        listing.cache_clear()

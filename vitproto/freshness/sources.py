@@ -1,7 +1,8 @@
-"""Which files of a data set each stage reads; none of those that the project draws.
+"""List the files of data sets and encoders that each stage reads.
 
-Their content counts, wherever they lie. What is not here at all is not compared: the
-graph of a study shows without data.
+Files count by content, wherever they lie. Data sets that the project draws are made by
+jobs, so they have none. Data sets and encoders that are not here are not compared: the
+graph of a study needs no data.
 """
 
 from collections.abc import Mapping
@@ -26,10 +27,10 @@ _ADE20K_FOLDERS = ("images", "annotations")
 
 
 def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
-    """What the list of a data set's images, and their splits, are made of.
+    """The files from which the lists of a data set's images and splits are made.
 
     Args:
-        name: what the configuration calls the data set.
+        name: the name of the data set in the configuration.
         dataset: its section there.
     """
     if "draw" in dataset:
@@ -42,11 +43,11 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
     # Lists hold paths below the root.
     where = f"where the images of {name} lie in its root"
     if dataset["layout"] == "cub200":
-        texts = _cub200_files(name, root, "images.txt", "train_test_split.txt")
-        if not texts:
+        layout = _cub200_layout(root)
+        if layout is None:
             return []
-        images = cub200_layout.find_layout(root).images
-        return [*texts, Places(where, root, tuple(images.values()))]
+        texts = _texts(name, layout.metadata, "images.txt", "train_test_split.txt")
+        return [texts, Places(where, root, tuple(layout.images.values()))]
     top = _ade20k_top(root)
     if top is None:
         return []
@@ -58,23 +59,26 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
 
 
 def of_traits(name: str, dataset: Dataset) -> list[RawFiles]:
-    """What the trait labels of a data set in the layout of CUB-200-2011 are made of."""
+    """The files with the trait labels of a data set in the layout of CUB-200-2011."""
     if "draw" in dataset:
         return []
     root = Path(dataset["root"])
     if not _is_here(root):
         return [_absent(name, dataset)]
+    layout = _cub200_layout(root)
+    if layout is None:
+        return []
     labels = "attributes/image_attribute_labels.txt"
-    texts = _cub200_files(name, root, "images.txt", labels)
+    texts = _texts(name, layout.metadata, "images.txt", labels)
     try:
-        file = cub200_layout.find_attributes(cub200_layout.find_layout(root).metadata)
+        file = cub200_layout.find_attributes(layout.metadata)
     except ValueError:
-        return texts
-    return [*texts, Files(((f"{file.name} of {name}", file),))]
+        return [texts]
+    return [texts, Files(((f"{file.name} of {name}", file),))]
 
 
 def of_patch_labels(name: str, dataset: Dataset) -> list[RawFiles]:
-    """What the patch labels of a data set in the layout of ADE20K are made of."""
+    """The files from which patch labels of a data set in ADE20K's layout are made."""
     if "draw" in dataset:
         return []
     root = Path(dataset["root"])
@@ -97,24 +101,24 @@ def of_shard(
     """The images of a shard.
 
     Args:
-        name: what the configuration calls the data set.
+        name: the name of the data set in the configuration.
         dataset: its section there.
         images: the list of its images.
-        i_shard: which shard, counted from 0.
-        n_shards: how many there are.
+        i_shard: the number of the shard, from 0.
+        n_shards: the number of shards.
     """
     if "draw" in dataset:
         return []
     what, root = f"an image of {name}", Path(dataset["root"])
-    found: list[RawFiles] = [Images(what, root, images, i_shard, n_shards)]
-    return found if _is_here(root) else [*found, _absent(name, dataset)]
+    shard = Images(what, root, images, i_shard, n_shards)
+    return [shard] if _is_here(root) else [shard, _absent(name, dataset)]
 
 
 def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
-    """The files of an encoder that are not here, so that no rule can list them.
+    """The files of an encoder that are not here, which no rule can list.
 
     Args:
-        name: what the configuration calls the encoder.
+        name: the name of the encoder in the configuration.
         encoder: its section there.
     """
     model, checkpoint = encoder["model"], encoder["checkpoint"]
@@ -130,9 +134,9 @@ def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
 
 
 def files_of_encoder(folder: Path) -> list[Path]:
-    """What open_clip may read of the folder of `local-dir:`, sorted.
+    """The files that open_clip may read in the folder of `local-dir:`, sorted.
 
-    That is its configuration, and weights by suffix, whatever they are called.
+    These are its configuration, and weights of any name, recognised by suffix.
     """
     suffixes = {".safetensors", ".bin", ".pth"}
     return sorted(
@@ -154,16 +158,19 @@ def _absent(name: str, dataset: Dataset) -> Absent:
 
 
 def _is_here(root: Path) -> bool:
-    """Is there a data set? A disk that is not mounted leaves an empty folder."""
+    """Whether a data set is here; the folder of an unmounted disk is empty."""
     return root.is_dir() and any(root.iterdir())
 
 
-def _cub200_files(name: str, root: Path, *files: str) -> list[RawFiles]:
+def _cub200_layout(root: Path) -> cub200_layout.Cub200Layout | None:
     try:
-        metadata = cub200_layout.find_layout(root).metadata
+        return cub200_layout.find_layout(root)
     except ValueError:
-        return []
-    return [Files(tuple((f"{f} of {name}", metadata / f) for f in files))]
+        return None
+
+
+def _texts(name: str, folder: Path, *files: str) -> Files:
+    return Files(tuple((f"{file} of {name}", folder / file) for file in files))
 
 
 def _ade20k_top(root: Path) -> Path | None:

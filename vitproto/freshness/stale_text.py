@@ -1,4 +1,4 @@
-"""What is stale or due, in words."""
+"""Sentences about stale results and due jobs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,96 +7,98 @@ from vitproto.freshness.origins import earlier, seen_below
 from vitproto.freshness.staleness import Due, Job, Verdict, images_of
 
 N_CHANGES = 10
-"""How many are shown of a result: another version of a package can change many."""
+"""Number of changes shown per result: a new version of a package can cause many."""
 
 N_REASONS = 3
-"""How many are shown of a job that is to run."""
+"""Number of reasons shown per job that is due."""
 
 N_NAMES = 5
-"""How many jobs a sentence names."""
+"""Number of jobs named in a sentence."""
 
 _WHY = {
     Due.YES: "its results are missing or stale",
-    Due.PERHAPS: "perhaps stale: a small input that is made again decides",
+    Due.PERHAPS: "perhaps stale: depends on a small input that is made again",
     Due.WAITS: "needed only by jobs that are perhaps stale",
 }
 
 
 def why(due: Due) -> str:
-    """The kind of reason for which a job runs."""
+    """Why a job runs, by kind."""
     return _WHY[due]
 
 
 def in_short(reasons: Sequence[str]) -> str:
-    """Why a job runs, in a line; `make stale` says all."""
+    """Why a job runs, in one line; `make stale` shows all reasons."""
     more = f"; and {len(reasons) - N_REASONS} more" if len(reasons) > N_REASONS else ""
     return "; ".join(reasons[:N_REASONS]) + more
 
 
 def describe_stale(jobs: Sequence[Job], verdict: Verdict) -> str:
-    """How many results are stale, which, and what changed for each."""
+    """The number of stale results, their names, and what changed for each."""
     stale = verdict.changed.keys() | verdict.above.keys()
     n_made = _n_files(jobs, {*range(len(jobs))} - verdict.missing)
     lines = [f"{_n_files(jobs, stale)} of {n_made} results are stale."]
-    for places, changes in _alike(jobs, verdict.changed):
-        names = [name for i in places for name in _unlike(jobs[i], changes)]
-        lines += ["", _name(jobs, places), *_some(changes), *_some(names, indent=8)]
-    # What is made of these needs no reasons of its own.
-    said = {
+    for places, changes in _group(jobs, verdict.changed):
+        images = [name for i in places for name in _changed_images(jobs[i], changes)]
+        lines += ["", _name(jobs, places), *_first(changes), *_first(images, indent=8)]
+    # Results made from these need no reasons of their own.
+    explained = {
         seen_below(change, jobs[i].name)
         for i, changes in verdict.changed.items()
         for change in changes
     }
-    said |= {earlier(jobs[i].name) for i in verdict.changed}
-    alone = {
-        i: tuple(change for change in changes if change not in said)
+    explained |= {earlier(jobs[i].name) for i in verdict.changed}
+    unexplained = {
+        i: tuple(change for change in changes if change not in explained)
         for i, changes in verdict.above.items()
-        if not said.issuperset(changes)
+        if not explained.issuperset(changes)
     }
-    for places, changes in _alike(jobs, alone):
-        lines += ["", _name(jobs, places), *_some(changes)]
-    if above := verdict.above.keys() - alone.keys():
-        lines += ["", f"What is made of these is stale too: {_count(jobs, above)}"]
+    for places, changes in _group(jobs, unexplained):
+        lines += ["", _name(jobs, places), *_first(changes)]
+    if above := verdict.above.keys() - unexplained.keys():
+        lines += ["", f"Results made from these are stale too: {_count(jobs, above)}"]
     if verdict.perhaps:
         lines += ["", describe_perhaps(jobs, verdict)]
     return "\n".join(lines)
 
 
 def describe_perhaps(jobs: Sequence[Job], verdict: Verdict) -> str:
-    """Which results only a small input that is made again can call stale."""
-    deciding = sorted({name for names in verdict.perhaps.values() for name in names})
+    """The results that are stale only if a small input changes."""
+    inputs = sorted({name for names in verdict.perhaps.values() for name in names})
     return (
-        f"Stale only if these come out otherwise: {', '.join(deciding)}\n"
+        f"Stale only if these change when made again: {', '.join(inputs)}\n"
         f"    {_count(jobs, verdict.perhaps)}"
     )
 
 
 def describe_unknown(jobs: Sequence[Job], verdict: Verdict) -> str:
-    """Which results no note vouches for, and why."""
+    """The results without a valid origin note, and why."""
     reasons: dict[str, list[int]] = {}
     for i, reason in verdict.unknown.items():
         reasons.setdefault(reason, []).append(i)
-    lines = [f"No note vouches for {_n_files(jobs, verdict.unknown)} results:"]
-    lines += [f"    {_count(jobs, some)}: {why}" for why, some in reasons.items()]
+    n_files = _n_files(jobs, verdict.unknown)
+    results = "1 result has" if n_files == 1 else f"{n_files} results have"
+    lines = [f"{results} no valid origin note:"]
+    lines += [f"    {_count(jobs, places)}: {why}" for why, places in reasons.items()]
     return "\n".join(lines)
 
 
 def describe_missing(jobs: Sequence[Job], verdict: Verdict) -> str:
-    """Which results are not there."""
-    return f"Not there: {_count(jobs, verdict.missing)}"
+    """The results that do not exist."""
+    return f"Missing: {_count(jobs, verdict.missing)}"
 
 
 def describe_absent(verdict: Verdict) -> str:
-    """Which data and weights could not be compared."""
+    """The data and weights that are missing here and were not compared."""
     names = ", ".join(verdict.absent)
     return f"Missing here, so not compared: {names}"
 
 
 def describe_due(jobs: Sequence[Job], verdict: Verdict) -> str:
-    """How many jobs a run would run, by rule."""
-    due = [i for i, found in verdict.due.items() if found == Due.YES]
-    perhaps = [i for i, found in verdict.due.items() if found == Due.PERHAPS]
-    waits = [i for i, found in verdict.due.items() if found == Due.WAITS]
+    """The number of jobs that a run would start, by rule."""
+    due = [i for i, answer in verdict.due.items() if answer == Due.YES]
+    perhaps = [i for i, answer in verdict.due.items() if answer == Due.PERHAPS]
+    waits = [i for i, answer in verdict.due.items() if answer == Due.WAITS]
     if not due and not perhaps:
         return "No job is due."
     lines = [f"{len(due)} of {len(jobs)} jobs are due: {_count(jobs, due)}"]
@@ -108,34 +110,34 @@ def describe_due(jobs: Sequence[Job], verdict: Verdict) -> str:
 
 
 def describe_still_due(names: Sequence[str]) -> str:
-    """What a run says that ended well and yet left jobs to do."""
+    """The error of a run whose jobs all succeeded, but which left some due."""
     counted = Counter(names)
     shown = ", ".join([*counted][:N_NAMES]) + (", …" if len(counted) > N_NAMES else "")
     n = f"{len(names)} job is" if len(names) == 1 else f"{len(names)} jobs are"
     return (
-        f"{n} still due, since code, settings or files changed while this run went on: "
+        f"{n} still due, since code, settings or files changed during this run: "
         f"{shown}\nRun the same command again."
     )
 
 
-def _alike(
+def _group(
     jobs: Sequence[Job], changes: dict[int, tuple[str, ...]]
 ) -> Iterable[tuple[list[int], tuple[str, ...]]]:
-    """Jobs of a rule for which the same changed."""
-    found: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    """Group jobs of a rule that have the same changes."""
+    groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for i, sentences in changes.items():
-        found.setdefault((jobs[i].rule, sentences), []).append(i)
-    return [(places, sentences) for (_, sentences), places in found.items()]
+        groups.setdefault((jobs[i].rule, sentences), []).append(i)
+    return [(places, sentences) for (_, sentences), places in groups.items()]
 
 
-def _unlike(job: Job, changes: Sequence[str]) -> Iterable[str]:
-    """The names of images that changed, if any did since a job recorded them."""
+def _changed_images(job: Job, changes: Sequence[str]) -> Iterable[str]:
+    """The names of images that changed since a job recorded them."""
     for images in images_of(job):
         if any(change.startswith(f"{images.what} ") for change in changes):
             yield from images.unlike(job.outputs[0])
 
 
-def _some(sentences: Sequence[str], indent: int = 4) -> list[str]:
+def _first(sentences: Sequence[str], indent: int = 4) -> list[str]:
     lines = [" " * indent + sentence for sentence in sentences[:N_CHANGES]]
     if len(sentences) > N_CHANGES:
         lines.append(" " * indent + f"and {len(sentences) - N_CHANGES} more")

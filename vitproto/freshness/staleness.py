@@ -1,10 +1,9 @@
-"""Which jobs of a study are due, from what their results were made of.
+"""Decide which jobs of a study are due, by comparing origin notes with today.
 
 One function decides for a run, a dry run, `make stale` and `make plan`. Snakemake's
-memory and the dates of files play no part. A result is fresh if the note beside it says
-that it was made of just what it would be made of today: code, settings and files of its
-own job and of every job above it. So whatever happens to a run, what it left undone is
-found again.
+records and the dates of files play no part. A result is fresh if the note beside it
+matches the code, settings and files of its own job and of every job above it, as they
+are today. So whatever happens to a run, the next one finds all that is left to do.
 """
 
 import hashlib
@@ -31,10 +30,10 @@ from vitproto.freshness.origins import (
 from vitproto.freshness.raw_files import Absent, Images, RawFiles
 
 MANIFEST = "checkpoints.json"
-"""Lists checkpoints, which studies share, so that they are no outputs of a job."""
+"""Lists checkpoints, which studies share and which are thus no outputs of a job."""
 
 READ_WHOLE_BYTES = 2**26
-"""Results up to this size are known by their content, larger ones by their size."""
+"""Results up to this size are compared by content, larger ones by size."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,18 @@ class Job:
     """The name of the file that holds the rule: `traits`."""
     wildcards: Mapping[str, str]
     command: str
-    """The rule's command, before anything is filled in."""
+    """The rule's command with its placeholders."""
     settings: Mapping[str, Any]
     """The parameters that can change results."""
     files: tuple[Path, ...]
     """The inputs that no job makes."""
     raw: tuple[RawFiles, ...] | None
-    """What it reads besides; None of a rule that reads nothing else."""
+    """Files that it reads besides its inputs; None for rules without `reads`."""
     outputs: tuple[Path, ...]
     needs: Mapping[int, tuple[Path, ...]]
-    """Which files it takes from other jobs, by their places in the list of jobs."""
+    """The inputs that other jobs make, by the job's place in the list of jobs."""
     by_content: bool
-    """Whether what is made of its results counts their content."""
+    """Whether results made from its own depend on their content."""
     is_wanted: bool
     """Whether the run asks for its results."""
     is_forced: bool
@@ -74,39 +73,39 @@ class Due(Enum):
     NO = "no"
     YES = "yes"
     PERHAPS = "perhaps"
-    """Only if a small input that is made again comes out otherwise."""
+    """Only if a small input changes when it is made again."""
     WAITS = "waits"
-    """For such a job, which alone needs it."""
+    """Only if a job that is perhaps due, and alone needs it, is due."""
 
 
 @dataclass
 class Verdict:
-    """What is known of each job of a study, by its place in the list of jobs."""
+    """The state of each job of a study, by its place in the list of jobs."""
 
     due: dict[int, Due] = field(default_factory=dict)
     reasons: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Why a job is due, one sentence each."""
     changed: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Results whose own job would make them otherwise today, and why."""
+    """Results that their own job would make differently today, and why."""
     above: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Results that are made of something that changed, and of what."""
+    """Results made from something that changed, and what changed."""
     perhaps: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Results that are stale only if these inputs come out otherwise."""
+    """Results that are stale only if these inputs change."""
     unknown: dict[int, str] = field(default_factory=dict)
-    """Results that no note vouches for, and why."""
+    """Results without a valid origin note, and why."""
     missing: set[int] = field(default_factory=set)
-    """Results that are not there."""
+    """Results that do not exist."""
     absent: tuple[str, ...] = ()
-    """Data and weights that are not here, so that nothing of them was compared."""
+    """Data and weights that are not here and were not compared."""
 
 
 def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
-    """Which jobs are due, and why?
+    """Decide which jobs are due, and why.
 
     Args:
         jobs: all jobs of a study, each after those that it needs.
         project: the folder that holds `scripts/` and the package.
-        digests: of files that were read before.
+        digests: known digests of files.
     """
     code = {rule: _Code.read(rule, project) for rule in {job.rule for job in jobs}}
     states = [_State.look(job, digests) for job in jobs]
@@ -115,8 +114,9 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
     own = [_own_origin(job, code[job.rule], digests) for job in jobs]
     noted = [state.origin for state in states]
     today = image_contents.look_into(own, images, noted, digests)
-    # Jobs whose results count by content, and are due. Without such a result nothing
-    # says whether what is made of it is fresh, so it is made if its sources are here.
+    # Jobs whose results count by content, and are due. Without such a result it is not
+    # known whether results made from it are fresh, so it is made if its sources are
+    # here.
     remade = {
         i
         for i, state in enumerate(states)
@@ -130,11 +130,11 @@ def judge(jobs: Sequence[Job], project: Path, digests: Digests) -> Verdict:
         verdict = _compare(jobs, today, states, remade)
         verdict.absent = tuple(absent)
         _decide(jobs, verdict, remade)
-        due = {i for i, found in verdict.due.items() if found != Due.NO}
-        found = {i for i in due if jobs[i].by_content}
-        if found <= remade:
+        due = {i for i, answer in verdict.due.items() if answer != Due.NO}
+        by_content = {i for i in due if jobs[i].by_content}
+        if by_content <= remade:
             return verdict
-        remade |= found
+        remade |= by_content
 
 
 def images_of(job: Job) -> list[Images]:
@@ -145,14 +145,14 @@ def images_of(job: Job) -> list[Images]:
 def _notes_of_shards(
     jobs: Sequence[Job], images: Sequence[Sequence[Images]]
 ) -> Iterator[Note]:
-    """Also those of shards that were deleted."""
-    for job, some in zip(jobs, images, strict=True):
-        if some:
+    """The notes of all shards, including those of deleted shards."""
+    for job, recorded in zip(jobs, images, strict=True):
+        if recorded:
             yield from filter(None, map(origins.read, job.outputs))
 
 
 def _has_sources(i: int, jobs: Sequence[Job], today: Origin) -> bool:
-    """Is there what a small result is made of? Data may have stayed elsewhere."""
+    """Whether the data for a small result are here; they may lie on another machine."""
     is_drawn = any(not jobs[need].by_content for need in jobs[i].needs)
     known = [d for d in today.files.values() if d not in (ABSENT, GONE)]
     return jobs[i].raw is None or bool(known) or is_drawn
@@ -160,39 +160,39 @@ def _has_sources(i: int, jobs: Sequence[Job], today: Origin) -> bool:
 
 @dataclass(frozen=True)
 class _State:
-    """What lies on the disk of a job's results."""
+    """The results of a job as they are on disk."""
 
     missing: tuple[Path, ...]
     origin: Origin | None
-    """What their notes say, if all say the same."""
+    """The origin in their notes."""
     doubt: str
-    """Why their notes do not vouch for them, if they do not."""
+    """Why their notes are not valid; empty if they are."""
     contents: Mapping[str, str]
-    """The content of each, where it counts."""
+    """The content of each result that counts by content."""
 
     @classmethod
     def look(cls, job: Job, digests: Digests) -> "_State":
         missing = tuple(output for output in job.outputs if not _is_whole(output))
-        found = [output for output in job.outputs if output not in missing]
-        notes = [origins.read(output) for output in found]
-        contents = {output: content_of(output, digests) for output in found}
+        existing = [output for output in job.outputs if output not in missing]
+        notes = [origins.read(output) for output in existing]
+        contents = {output: content_of(output, digests) for output in existing}
         counted = {content_name(o): c for o, c in contents.items() if job.by_content}
         known = [note for note in notes if note is not None]
         if not known:
-            return cls(missing, None, "it has no note of origin", counted)
+            return cls(missing, None, "it has no origin note", counted)
         doubt = ""
         if len(known) < len(notes):
-            doubt = "a part of it has no note of origin"
+            doubt = "some of its files have no origin note"
         elif any(note.origin != known[0].origin for note in known):
-            doubt = "its parts were not made together"
-        for output, note in zip(found, notes, strict=True):
+            doubt = "its files were made by different jobs"
+        for output, note in zip(existing, notes, strict=True):
             if note is not None and note.content != contents[output]:
-                doubt = f"{output} is not as it was made"
+                doubt = f"{output} changed after it was made"
         return cls(missing, known[0].origin, doubt, counted)
 
 
 def _is_whole(result: Path) -> bool:
-    """Is a result there, and if it is a manifest, are the checkpoints that it lists?"""
+    """Whether a result exists, and if it is a manifest, the checkpoints in it."""
     if result.name != MANIFEST:
         return result.exists()
     try:
@@ -200,23 +200,23 @@ def _is_whole(result: Path) -> bool:
         return all(Path(run["path"]).is_file() for run in runs)
     except FileNotFoundError:
         return False
-    except (ValueError, KeyError, TypeError):  # its content differs from its note's
+    except (ValueError, KeyError, TypeError):  # damaged; its note does not match
         return True
 
 
 def content_of(result: Path, digests: Digests) -> str:
-    """What a result holds: a digest; of a large file its size."""
+    """The digest of a result, or the size of a large file."""
     try:
         size = result.stat().st_size
         if result.is_dir():
             return _content_of_folder(result, digests)
         return digests.of(result) if size <= READ_WHOLE_BYTES else f"{size} bytes"
-    except FileNotFoundError:  # since it was looked for, while a run goes on
+    except FileNotFoundError:  # deleted meanwhile by a run
         return "nothing"
 
 
 def _content_of_folder(folder: Path, digests: Digests) -> str:
-    """Names and contents of the files of a result, but for what is hidden."""
+    """A digest of the names and contents of all files in a folder but hidden ones."""
     names = {
         os.path.join(os.path.relpath(at, folder), name)
         for at, _, names in os.walk(folder)
@@ -232,13 +232,13 @@ def _content_of_folder(folder: Path, digests: Digests) -> str:
 def origin_of_job(
     job: Job, inputs: Mapping[Path, Origin | None], project: Path, digests: Digests
 ) -> Origin:
-    """What a job that starts now makes its results of.
+    """The origin of the results of a job that starts now.
 
     Args:
-        job: its `needs` do not count.
-        inputs: what the note beside each file says that another job made.
+        job: the job; its `needs` are not used.
+        inputs: the origin of each input that another job made.
         project: the folder that holds `scripts/` and the package.
-        digests: of files that were read before.
+        digests: known digests of files.
     """
     noted = {file: origin for file, origin in inputs.items() if origin is not None}
     contents = {
@@ -254,22 +254,22 @@ def origin_of_job(
 
 
 class _Code(NamedTuple):
-    """What a stage can reach."""
+    """The code that a stage can reach."""
 
     reached: Mapping[str, str]
     fingerprint: str
 
     @classmethod
     def read(cls, rule: str, project: Path) -> "_Code":
-        found = reached(rule, project)
-        return cls(found, digest_of_code(found))
+        code = reached(rule, project)
+        return cls(code, digest_of_code(code))
 
 
 def _own_origin(job: Job, code: _Code, digests: Digests) -> Origin:
-    """What a job would add today; nothing is said of its inputs yet."""
+    """The origin of a job today, without what its inputs were made from."""
     files: dict[str, str] = {}
     for file in filter(Path.is_file, job.files):
-        # Of two of the same name, which comes first can make a difference.
+        # The order of two files of the same name can make a difference.
         before = files.get(file.name)
         files[file.name] = " ".join(filter(None, [before, digests.of(file)]))
     for raw in job.raw or ():
@@ -294,7 +294,7 @@ def _compare(
     states: Sequence[_State],
     remade: set[int],
 ) -> Verdict:
-    """How does each result differ from what would be made today?"""
+    """Compare each result with what would be made today."""
     verdict = Verdict()
     today: list[Origin] = []
     for i, job in enumerate(jobs):
@@ -331,11 +331,12 @@ def _compare(
 
 
 def _decide(jobs: Sequence[Job], verdict: Verdict, remade: set[int]) -> None:
-    """Fill in which jobs are due, from the results that the run asks for downwards."""
+    """Fill in which jobs are due, starting from the results that the run asks for."""
     forced = _forced(jobs)
     wanted = {i: Due.YES for i, job in enumerate(jobs) if job.is_wanted}
     for i in reversed(range(len(jobs))):
-        # What decides whether others are due is not to wait for them.
+        # These decide whether others are due, so they are due even if nothing needs
+        # them yet.
         asked = Due.YES if i in remade else wanted.get(i, Due.NO)
         stale = verdict.changed.get(i) or verdict.above.get(i)
         due, reasons = Due.NO, ()
@@ -349,7 +350,7 @@ def _decide(jobs: Sequence[Job], verdict: Verdict, remade: set[int]) -> None:
         elif i in verdict.unknown:
             due, reasons = asked, (verdict.unknown[i],)
         elif i in verdict.missing:
-            due, reasons = asked, ("it is not there",)
+            due, reasons = asked, ("it is missing",)
         verdict.due[i], verdict.reasons[i] = due, reasons
         if due == Due.NO:
             continue
@@ -359,7 +360,7 @@ def _decide(jobs: Sequence[Job], verdict: Verdict, remade: set[int]) -> None:
 
 
 def _forced(jobs: Sequence[Job]) -> set[int]:
-    """What is forced, and all that is made of it, up to small results."""
+    """Forced jobs and those that use their results, except results by content."""
     forced: set[int] = set()
     for i, job in enumerate(jobs):
         passed_on = [need for need in job.needs if not jobs[need].by_content]

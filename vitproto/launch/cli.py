@@ -1,4 +1,4 @@
-"""How every stage in `scripts/` becomes a command line."""
+"""Run the stages in `scripts/` as command lines."""
 
 import logging
 import os
@@ -19,9 +19,9 @@ fingerprint of the code the stage must run."""
 def run(stage: Callable[..., None]) -> None:
     """Run a stage with the arguments of the command line.
 
-    The stage's signature becomes its flags, its docstring the `--help`. A
-    `ValueError` that our own code raises is a user's mistake: one line and exit
-    status 1. Anything else is our bug and keeps its traceback.
+    The stage's signature becomes its flags, its docstring the `--help`. A `ValueError`
+    raised by our own code is a user's mistake and ends in one line with exit status 1.
+    Anything else is our bug and keeps its traceback.
     """
     _check_library(stage.__name__)
     _check_code(stage.__name__)
@@ -43,22 +43,22 @@ def _check_library(name: str) -> None:
     checkout = script.resolve().parent.parent
     if (checkout / "vitproto/__init__.py").is_file() and checkout != PROJECT:
         sys.exit(
-            f"{name}: {script} would run the library in {PROJECT}, which Python finds "
+            f"{name}: {script} would use the library in {PROJECT}, which Python finds "
             f"first: set PYTHONPATH={checkout}"
         )
 
 
 def _check_code(name: str) -> None:
-    """Refuse to run code that changed after the workflow looked at it.
+    """Refuse to run code that changed after Snakemake started the job.
 
-    Results would be noted as those of other code.
+    The origin notes of its results would name other code.
     """
-    # Imported here: it has no place in what a stage can reach.
+    # Imported here, so that it is not part of the code of every stage.
     from vitproto.freshness.code.fingerprint import fingerprint
 
     expected = os.environ.get(EXPECTED_CODE + name)
     if expected and fingerprint(name) != expected:
-        sys.exit(f"{name}: its code changed while it started: run the command again")
+        sys.exit(f"{name}: its code changed as it started: run the command again")
 
 
 def _is_ours(file: Path) -> bool:

@@ -1,7 +1,7 @@
-"""What happens before the first job of a run, and after its last.
+"""Hooks of a run: checks before its first job, and failures after its last.
 
 Sections `onstart:` and `onerror:` of a Snakefile could do this too, but Snakemake adds
-lines of a traceback to whatever these raise.
+a traceback to any error raised there.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,14 +24,15 @@ def check_before_first_job(
     *checks: Callable[[], Sequence[str]],
     prepare: Callable[[], None],
 ) -> None:
-    """Stop a run before its first job if a check finds problems; not a dry run.
+    """Stop a run before its first job if a check finds problems.
 
-    If none does, nothing vouches any more for what the run is going to make again.
+    Otherwise delete the origin notes of all results that the run will make again. A dry
+    run does neither.
 
     Args:
-        workflow: that of Snakemake.
-        checks: functions that return problems, a sentence each.
-        prepare: what to do before the first job if there are none.
+        workflow: Snakemake's workflow.
+        checks: functions that return one sentence per problem.
+        prepare: what to do before the first job if there are no problems.
     """
 
     def on_start(log: Sequence[str]) -> None:
@@ -39,25 +40,25 @@ def check_before_first_job(
         problems = [problem for check in checks for problem in check()]
         if workflow.touch:
             problems.append(
-                "--touch would call results fresh that today's code and settings did "
-                "not make: run without it"
+                "--touch would mark results as fresh that today's code and settings "
+                "did not make: run without it"
             )
         if workflow.dag_settings.allowed_rules:
             problems.append(
-                "--allowed-rules leaves out jobs without which nobody can tell what is "
-                "due: name the results that you want, or use --until"
+                "--allowed-rules leaves out jobs that decide what is due: name the "
+                "results that you want, or use --until"
             )
         if not Path("scripts").is_dir():
             problems.append(
-                f"{Path.cwd()} holds no scripts/: run where the Snakefile lies, "
-                f"{Path(workflow.basedir)}, or with --directory"
+                f"{Path.cwd()} has no folder scripts/: run in the folder of the "
+                f"Snakefile, or with --directory {Path(workflow.basedir)}"
             )
         if problems:
             raise CliException("\n".join(problems))
         workflow.dag.take_back_notes()
         prepare()
-        # A group of jobs that fails would lose what it has made. Nothing vouches for
-        # what the failed one of them leaves.
+        # A failed group of jobs would lose all its results. What its failed job leaves
+        # has no origin note.
         workflow.execution_settings.keep_incomplete = True
         tell_why_jobs_wait(workflow)
 
@@ -65,14 +66,14 @@ def check_before_first_job(
 
 
 def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
-    """Let the last words of a run be those of the jobs that failed.
+    """End a run with the description of its failed jobs.
 
-    A run whose jobs all ended well fails too if it leaves something due: files, code or
-    settings changed while it went on.
+    A run whose jobs all succeeded fails too if jobs are still due, because files, code
+    or settings changed meanwhile.
 
     Args:
-        workflow: that of Snakemake.
-        errors: what is said when a job fails.
+        workflow: Snakemake's workflow.
+        errors: collects messages about failed jobs.
     """
     configured = _read_configs(workflow)
 
@@ -88,8 +89,8 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
         if _read_configs(workflow) != configured:
             files = ", ".join(map(str, workflow.configfiles))
             raise CliException(
-                f"{files} changed while this run went on, so its results are those of "
-                "the settings of before.\nRun the same command again."
+                f"{files} changed during this run, so its results were made with the "
+                "earlier settings.\nRun the same command again."
             )
 
     logger.addHandler(errors)
@@ -98,11 +99,11 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
 
 
 def _read_configs(workflow: Workflow) -> list[Any]:
-    """What the files of the configuration say now; None of one that cannot be read."""
-    found = []
+    """The current content of the configuration files; None for an unreadable one."""
+    contents = []
     for file in workflow.configfiles:
         try:
-            found.append(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+            contents.append(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
         except (OSError, ValueError, yaml.YAMLError):
-            found.append(None)
-    return found
+            contents.append(None)
+    return contents

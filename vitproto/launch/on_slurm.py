@@ -1,4 +1,4 @@
-"""What we add to the executor of SLURM's jobs."""
+"""Extend Snakemake's SLURM executor: requests that grow, states, checks, warnings."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -16,11 +16,11 @@ from vitproto.slurm.commands import NoAnswerError, missing_program
 
 
 def learn_from_failures(requests: Requests, errors: Errors) -> None:
-    """Let the next try of a job ask for more of what the last one lacked.
+    """Make the next try of a job ask for more of what the last one lacked.
 
     Args:
-        requests: what jobs ask for.
-        errors: what a run says last where jobs failed.
+        requests: the requests of jobs.
+        errors: collects messages about failed jobs.
     """
     from snakemake_executor_plugin_slurm import Executor
 
@@ -29,16 +29,16 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
     def report_job_error(
         executor: Any, submitted: Any, msg: str | None = None, **options: Any
     ) -> None:
-        job, said = submitted.job, msg or ""
+        job, message = submitted.job, msg or ""
         aux_logs = [log for log in options.get("aux_logs") or () if log]
         members = job.jobs if job.is_group() else [job]
         own_logs = [str(log) for member in members for log in member.log]
-        lack = lack_of(said, [Path(log) for log in (*own_logs, *aux_logs)])
+        lack = lack_of(message, [Path(log) for log in (*own_logs, *aux_logs)])
         for member in members:
             requests.note_failure(member.rule.name, member.wildcards_dict, lack)
-            errors.note(member, said, aux_logs, short_of_memory=lack is Lack.MEMORY)
-        # SLURM uses no node that failed until it is well again. To leave it out for
-        # good, as the executor would, can leave out the only one with a GPU.
+            errors.note(member, message, aux_logs, short_of_memory=lack is Lack.MEMORY)
+        # SLURM itself avoids a failed node until it recovers. The executor would
+        # exclude it for good, perhaps the only one with a GPU.
         if not executor.workflow.executor_settings.exclude_failed_nodes:
             executor._failed_nodes.clear()
         report(executor, submitted, msg, **options)
@@ -47,13 +47,13 @@ def learn_from_failures(requests: Requests, errors: Errors) -> None:
 
 
 def read_states(settings: Callable[[], Any]) -> None:
-    """Let the executor understand all states in which a job may end.
+    """Make the executor recognise all states in which a job may end.
 
-    It waits for ever for one that ended as `CANCELLED by 1000`, which is what `sacct`
-    says, or as `PREEMPTED`, unless SLURM starts that again.
+    Otherwise it waits forever for a job that ended as `CANCELLED by 1000`, which is
+    how `sacct` writes it, or as `PREEMPTED` without being requeued.
 
     Args:
-        settings: those of the executor, once it has begun.
+        settings: returns the executor's settings, once it has started.
     """
     import snakemake_executor_plugin_slurm as plugin
 
@@ -63,7 +63,7 @@ def read_states(settings: Callable[[], Any]) -> None:
         states, seconds = await query(*arguments)
         if states is not None:
             starts_again = not settings().no_requeue
-            states = {job: _known(said, starts_again) for job, said in states.items()}
+            states = {job: _known(s, starts_again) for job, s in states.items()}
         return states, seconds
 
     plugin.query_job_status = query_job_status
@@ -78,63 +78,64 @@ def _known(state: str, starts_again: bool) -> str:
 
 
 def take_numbers_of_profile(requests: Requests, settings: Any) -> None:
-    """Let what a profile gives a rule stand for the plan's, and grow as that does.
+    """Use a profile's values for a rule instead of the plan's, and let them grow too.
 
-    Only values such as `480` and `8h`: an expression (`480 * attempt`) stays as it is.
+    This applies to values such as `480` and `8h`. An expression (`480 * attempt`) is
+    left unchanged.
 
     Args:
-        requests: what jobs ask for.
-        settings: of Snakemake, what a profile says of resources.
+        requests: the requests of jobs.
+        settings: Snakemake's settings of resources.
     """
     asked = {
         "runtime": (Lack.TIME, requests.minutes),
         "mem_mb": (Lack.MEMORY, requests.memory_mb),
     }
-    for rule, found in settings._parsed_overwrite_resources.items():
-        for key in asked.keys() & found.keys():
-            (lack, evaluator), given = asked[key], found[key]
+    for rule, resources in settings._parsed_overwrite_resources.items():
+        for key in asked.keys() & resources.keys():
+            (lack, evaluator), given = asked[key], resources[key]
             value = None if given.is_evaluable() else given.value
-            if str(given.raw).isdigit():  # which Snakemake takes for an expression
+            if str(given.raw).isdigit():  # Snakemake treats this as an expression
                 value = int(given.raw)
             if isinstance(value, int):
                 requests.given[lack][rule] = value
-                found[key] = Resource(key, evaluator, raw=given.raw)
+                resources[key] = Resource(key, evaluator, raw=given.raw)
 
 
 def run_name(workflow: Any) -> str | None:
-    """What SLURM calls all jobs of this run, once the executor has begun."""
+    """The name of all SLURM jobs of this run, once the executor has started."""
     scheduler = workflow.scheduler
     return getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
 
 
 def submitted(jobs: Iterable[Any], dag: Any) -> list[Any]:
-    """What SLURM is to get for some jobs: each alone, or the group that it is in."""
+    """The jobs and groups to submit for some jobs."""
     items = [dag.get_job_group(job) or job for job in jobs if not job.is_local]
     return [*dict.fromkeys(items)]
 
 
 def refusals(jobs: Sequence[Any], workflow: Any, requests: Requests) -> list[str]:
-    """Why can some jobs of Snakemake not be submitted?
+    """Reasons why jobs cannot be submitted, one sentence each.
 
-    If all can, what will make them wait is said, and no job asks for more time than its
-    partition allows.
+    If there are none, warns of partitions where jobs will wait, and limits all requests
+    to what the partitions allow.
 
     Args:
-        jobs: what is to run.
-        workflow: that of Snakemake.
-        requests: what jobs ask for.
+        jobs: Snakemake's jobs that are to run.
+        workflow: Snakemake's workflow.
+        requests: the requests of jobs.
     """
     profiles = Path(workflow.basedir) / "profiles"
     if missing := missing_program():
         return [
-            f"SLURM is not installed on this machine, there is no {missing}: log in "
-            "to the cluster, or use --profile profiles/local"
+            f"SLURM is not installed on this machine ({missing} not found): log in to "
+            "the cluster, or use --profile profiles/local"
         ]
     settings = workflow.executor_settings
     if settings.array_jobs:
         return [
-            "slurm-array-jobs does not work: members of an array wait for the first "
-            "one's output. Groups do the same, see profiles/slurm/config.yaml"
+            "slurm-array-jobs does not work: members of an array wait for the output "
+            "of the first. Use groups instead, see profiles/slurm/config.yaml"
         ]
     if unknown := _unknown_rules(workflow):
         return unknown
@@ -142,37 +143,37 @@ def refusals(jobs: Sequence[Any], workflow: Any, requests: Requests) -> list[str
         requests.most = _most(jobs, workflow.dag)
         items = submitted(jobs, workflow.dag)
         asked = cluster.requests_of(items, workflow.execution_settings.retries)
-        found = [
+        reasons = [
             *cluster.refusals(asked, profiles),
             *cluster.without_accounts(settings.status_command, profiles),
         ]
-        if not found:
+        if not reasons:
             for sentence in cluster.warnings(asked):
                 logger.warning(sentence)
     except NoAnswerError as error:
         return [f"SLURM does not answer: {error}"]
-    return found
+    return reasons
 
 
 def _unknown_rules(workflow: Any) -> list[str]:
-    """Rules that a profile gives resources, and that are none: perhaps misspelt."""
-    # A study has not all of them, but one profile serves all studies.
+    """Names in a profile's resources that are no rules, perhaps misspelt."""
+    # No study has all rules, but one profile serves all studies.
     files = (Path(workflow.basedir) / "workflow/rules").glob("*.smk")
     texts = [file.read_text(encoding="utf-8") for file in files]
     rules = re.findall(r"^\s*rule (\w+):", "\n".join(texts), re.MULTILINE)
-    found = []
+    problems = []
     for name in workflow.resource_settings._parsed_overwrite_resources:
         if name not in rules:
             alike = get_close_matches(name, rules, n=1)
-            meant = f": did you mean {alike[0]}?" if alike else ""
-            found.append(f"set-resources names {name}, which is no rule{meant}")
-    return found
+            meant = f"did you mean {alike[0]}?" if alike else "remove it"
+            problems.append(f"set-resources names an unknown rule, {name}: {meant}")
+    return problems
 
 
 def _most(jobs: Sequence[Any], dag: Any) -> dict[Lack, dict[str, int]]:
     """The minutes and megabytes that each rule's jobs may ask for, where known.
 
-    Jobs of a group ask for the sum of their minutes, so each has a share.
+    A group asks for the sum of its jobs' minutes, so each gets a share of the limit.
     """
     n_together: dict[str, int] = {}
     for job in jobs:
@@ -181,23 +182,23 @@ def _most(jobs: Sequence[Any], dag: Any) -> dict[Lack, dict[str, int]]:
         name = job.rule.name
         n_together[name] = max(n_members, n_together.get(name, 1))
     asked = {job.rule.name: job.resources for job in jobs if not job.is_local}
-    found: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
+    most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
     for rule, resources in asked.items():
         partition, qos = resources.get("slurm_partition"), resources.get("qos")
         if minutes := cluster.most_minutes(partition, qos):
-            found[Lack.TIME][rule] = max(1, minutes // n_together[rule])
+            most[Lack.TIME][rule] = max(1, minutes // n_together[rule])
         if memory_mb := cluster.most_memory_mb(partition):
-            found[Lack.MEMORY][rule] = memory_mb
-    return found
+            most[Lack.MEMORY][rule] = memory_mb
+    return most
 
 
 def jobs_left(jobs: Sequence[Any], workflow: Any, study: str) -> list[str]:
-    """Which jobs that an earlier run left to SLURM make what this run is to make?
+    """A sentence if an earlier run's SLURM jobs make the same files as this run.
 
     Args:
-        jobs: what is to run, here or on SLURM.
-        workflow: that of Snakemake.
-        study: its name.
+        jobs: Snakemake's jobs that are to run, here or on SLURM.
+        workflow: Snakemake's workflow.
+        study: the name of the study.
     """
     if missing_program():
         return []
@@ -212,14 +213,14 @@ def jobs_left(jobs: Sequence[Any], workflow: Any, study: str) -> list[str]:
         if workflow.executor_plugin.name == "slurm":
             return [f"SLURM does not answer: {error}"]
         logger.warning(
-            f"SLURM does not answer ({error}): whether it still runs jobs of an "
-            "earlier run is not known"
+            f"SLURM does not answer ({error}), so jobs of an earlier run may still be "
+            "running: if there are any, press Ctrl-C and wait until they have ended"
         )
         return []
 
 
 def tell_why_jobs_wait(workflow: Any) -> None:
-    """While all jobs only wait in SLURM's queue, say so now and then."""
+    """While all jobs wait in SLURM's queue, say so from time to time."""
     if workflow.executor_plugin.name == "slurm":
         waiting.watch(
             lambda: run_name(workflow), lambda: _awaited(workflow), logger.warning
@@ -227,6 +228,6 @@ def tell_why_jobs_wait(workflow: Any) -> None:
 
 
 def _awaited(workflow: Any) -> int:
-    """How many jobs and groups of SLURM does a run wait for?"""
+    """The number of SLURM jobs and groups that a run waits for."""
     running = [*workflow.scheduler.running]
     return sum(not (job.is_local or cluster.is_elsewhere(job)) for job in running)

@@ -1,8 +1,9 @@
-"""The jobs of a study as Snakemake sees them, and the notes that they leave."""
+"""Convert Snakemake's jobs to ours, and make them write notes of origin."""
 
 import inspect
 import os
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,22 @@ from vitproto.freshness.staleness import (
     origin_of_job,
 )
 from vitproto.launch.cli import EXPECTED_CODE
+from vitproto.launch.killed import log_signal
 
 READS = "reads"
-"""The parameter in which a rule lists what its jobs read besides their inputs."""
+"""The parameter of a rule that lists what its jobs read besides their inputs."""
 
 
 def jobs_in(dag: Any, by_content: frozenset[str]) -> dict[Any, Job]:
     """The jobs of Snakemake's graph as ours, each after those that it needs.
 
     Args:
-        dag: Snakemake's.
+        dag: Snakemake's graph.
         by_content: the rules whose results count by content.
     """
     levels = [sorted(level, key=_by_outputs) for level in dag.toposorted()]
     ordered = [job for level in levels for job in level]
-    # Rules that only gather others, such as `all`, pass on what they ask for.
+    # Rules without a command, such as `all`, pass on their inputs as targets.
     gather = [job for job in ordered if job.rule.norun]
     wanted = {*dag.targetjobs}
     for job in reversed(gather):
@@ -83,32 +85,33 @@ def _job(
 def settings_of(rule: Any, params: Any) -> dict[str, Any]:
     """The parameters of a job that can change its results.
 
-    Not those whose functions ask for `threads`: they say where and how a job runs.
+    Parameters whose functions take `threads` are left out: they say where and how a job
+    runs.
     """
     settings = [name for name, item in rule.params.items() if not _is_how(item)]
     return {name: params.get(name) for name in settings if name != READS}
 
 
 def parts_of(inputs: Any, is_made: Callable[[Path], bool]) -> dict[str, str]:
-    """Which of the files that other jobs made play which part: `input.chart`.
+    """The names of the files behind each named input: `input.chart`.
 
-    Files are told apart by their names, but for numbers, such as those of shards.
+    Numbers in file names, such as those of shards, are left out.
 
     Args:
-        inputs: those of a job, by name.
-        is_made: whether another job makes a file.
+        inputs: the inputs of a job.
+        is_made: whether another job makes a file; only such files are listed.
     """
-    found = {}
+    parts = {}
     for part, files in inputs.items():
         paths = map(Path, [files] if isinstance(files, str) else files)
         names = [re.sub(r"\d+", "#", path.name) for path in paths if is_made(path)]
         if names:
-            found[f"input.{part}"] = " ".join(dict.fromkeys(names))
-    return found
+            parts[f"input.{part}"] = " ".join(dict.fromkeys(names))
+    return parts
 
 
 def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
-    """What a job reads besides its inputs, if its rule has the parameter `reads`."""
+    """The files that a job reads besides its inputs; None without `reads`."""
     names = [name for name, _ in rule.params.items()]
     return tuple(params.get(READS)) if READS in names else None
 
@@ -116,16 +119,16 @@ def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
 def note_origins(
     workflow: Workflow, by_content: frozenset[str], digests: Digests
 ) -> None:
-    """Let every job note beside its results what they were made of.
+    """Make every job write a note of origin beside its results.
 
-    This happens in the process that runs the job's command, on a cluster too: what is
-    noted is looked up before the command starts, and written once it has succeeded, if
-    it is still the same.
+    This happens in the process that runs the job's command, on a cluster too. The note
+    is composed before the command starts, and written once it has succeeded, if code
+    and files are still the same.
 
     Args:
-        workflow: that of Snakemake.
+        workflow: Snakemake's workflow.
         by_content: the rules whose results count by content.
-        digests: of files that were read before.
+        digests: known digests of files.
     """
     for rule in workflow.rules:
         if not rule.norun:
@@ -133,11 +136,18 @@ def note_origins(
 
 
 def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
-    """What runs a rule's command, and then notes the origin of its results."""
+    """A function that runs a rule's command, and then writes notes of origin."""
     run_command = rule.run_func
 
     def run_and_note(
-        input: Any, output: Any, params: Any, wildcards: Any, *others: Any
+        input: Any,
+        output: Any,
+        params: Any,
+        wildcards: Any,
+        threads: Any,
+        resources: Any,
+        log: Any,
+        *others: Any,
     ) -> None:
         inputs, results = ([*map(Path, files)] for files in (input, output))
         notes = {file: origins.read(file) for file in inputs}
@@ -170,11 +180,19 @@ def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
             origin = origin_of_job(job, made_of, PROJECT, digests)
             origins.take_back(results)
             os.environ[EXPECTED_CODE + rule.name] = origin.fingerprint
-            run_command(input, output, params, wildcards, *others)
+            try:
+                run_command(
+                    input, output, params, wildcards, threads, resources, log, *others
+                )
+            except subprocess.CalledProcessError as error:
+                log_signal(rule.name, error, log)
+                raise
         look_again()
         if changed or origin_of_job(job, made_of, PROJECT, digests) != origin:
             what = ", ".join(map(str, changed)) or "code or files"
-            logger.warning(f"{job.name}: {what} changed meanwhile, so it stays due")
+            logger.warning(
+                f"{job.name}: {what} changed while it ran, so it is still due"
+            )
             return
         origin, looks = with_recorded(images_of(job), results[0], origin)
         contents = {file: content_of(file, digests) for file in results}

@@ -1,4 +1,4 @@
-"""Will SLURM take a study's jobs? Asked before the first one is submitted."""
+"""Check before the first job whether SLURM would accept all jobs of a study."""
 
 import logging
 import re
@@ -33,9 +33,9 @@ IGNORED_KEYS = {
     "walltime": "runtime",
     "memory": "mem_mb",
 }
-"""Keys that the plugin does not know, and what it calls them."""
+"""Keys that the plugin ignores, and its names for them."""
 
-# What SLURM says, and which key it is about. The first that is found counts.
+# Words of SLURM's messages, and the key that each is about. The first match counts.
 _ABOUT = {
     "qos policy": "qos",  # "job submit limit, user's size and/or time limits"
     "time limit": "runtime",
@@ -48,7 +48,7 @@ _ABOUT = {
     "account": "slurm_account",
     "partition": "slurm_partition",
 }
-# These pass: a node that is down, or taken by others, may be free when it is its turn.
+# Temporary: a node that is down or in use may be free when the job's turn comes.
 _PASSES = re.compile(
     r"down(,| or) drained|partition configuration not available now|nodes are busy",
     re.I,
@@ -56,28 +56,28 @@ _PASSES = re.compile(
 
 
 class Request(NamedTuple):
-    """What a job asks SLURM for."""
+    """The resources that jobs of some rules ask SLURM for."""
 
     rule: str
-    """Whose jobs ask so, or `fit_pca and fit_random` if several do."""
+    """The rule, or `fit_pca and fit_random` if several ask for the same."""
     partition: str | None
-    """A name, or several with commas; SLURM has a default."""
+    """A name, or several with commas; without one, SLURM's default."""
     account: str | None
-    """The same; without one, the account of the last job is guessed."""
+    """A name, or several with commas; without one, that of the last job is used."""
     settings: tuple[tuple[str, str], ...]
-    """What it asks for, by key of a profile: time, memory, GPUs, cores and the like."""
+    """Time, memory, GPUs, cores and so on, by key of a profile."""
     command: str
-    """With which it would be submitted, but for what it runs."""
+    """The command that would submit it, without the script."""
 
 
 def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
-    """What jobs ask for at each try, a kind once.
+    """The distinct requests of jobs at all their tries.
 
     Args:
-        items: jobs and groups of Snakemake, of which none has begun.
-        retries: how often they are tried again.
+        items: jobs and groups of Snakemake that have not started.
+        retries: how often failed jobs are tried again.
     """
-    found: dict[tuple, set[str]] = {}
+    rules_by_request: dict[tuple, set[str]] = {}
     for item in _at_each_try(items, retries):
         resources = item.resources
         if is_elsewhere(item):
@@ -93,22 +93,24 @@ def requests_of(items: Iterable[Any], retries: int) -> list[Request]:
             **{"workdir": None, "partition": "", "account": ""},
         }
         command = get_submit_command(item, params) + set_gres_string(item)
-        about = (partition, account, tuple(sorted(settings.items())), command)
-        found.setdefault(about, set()).update(job.rule.name for job in members)
+        request = (partition, account, tuple(sorted(settings.items())), command)
+        rules = rules_by_request.setdefault(request, set())
+        rules.update(job.rule.name for job in members)
     requests = [
-        Request(" and ".join(sorted(rules)), *about) for about, rules in found.items()
+        Request(" and ".join(sorted(rules)), *request)
+        for request, rules in rules_by_request.items()
     ]
     return sorted(requests, key=str)
 
 
 def is_elsewhere(item: Any) -> bool:
-    """Does a job go to another cluster, of which nothing can be asked here?"""
+    """Whether a job goes to another cluster, which cannot be queried here."""
     keys = ("cluster", "clusters", "slurm_cluster")
     return any(item.resources.get(key) for key in keys)
 
 
 def _at_each_try(items: Iterable[Any], retries: int) -> Iterator[Any]:
-    """Jobs as they would be at each try; a profile may let them ask for more then."""
+    """Each job as it would be at each try: a profile may depend on the attempt."""
     for item in items:
         for attempt in range(1, retries + 2):
             item.attempt = attempt
@@ -120,31 +122,33 @@ def refusals(requests: Sequence[Request], profiles: Path) -> list[str]:
     """One sentence for each reason why jobs cannot be submitted.
 
     Args:
-        requests: what jobs ask for.
-        profiles: the folder of profiles, to say which line to change.
+        requests: the requests of jobs.
+        profiles: the folder of profiles, to name the line to change.
 
     Raises:
-        NoAnswerError: SLURM does not say.
+        NoAnswerError: SLURM does not answer.
     """
-    told: set[tuple[str, str]] = set()
-    found: dict[str, set[str]] = {}
+    reported: set[tuple[str, str]] = set()
+    rules_by_text: dict[str, set[str]] = {}
     for request in sorted(requests, key=lambda r: int(_setting(r, "runtime") or 0)):
         refusal = _ignored(request, profiles) or _refusal(request, profiles)
         rules = request.rule.split(" and ")
         # A later try only asks for more of the same.
-        if refusal and not told.issuperset((refusal.about, rule) for rule in rules):
-            told |= {(refusal.about, rule) for rule in rules}
-            found.setdefault(refusal.text, set()).update(rules)
-    return [text.replace(_RULES, _listed(rules)) for text, rules in found.items()]
+        if refusal and not reported.issuperset((refusal.about, rule) for rule in rules):
+            reported |= {(refusal.about, rule) for rule in rules}
+            rules_by_text.setdefault(refusal.text, set()).update(rules)
+    return [
+        text.replace(_RULES, _listed(rules)) for text, rules in rules_by_text.items()
+    ]
 
 
 class _Refusal(NamedTuple):
-    """Why SLURM would not take a job."""
+    """Why SLURM would not accept a job."""
 
     about: str
-    """The key of the profile that is to change, or a part of what SLURM says."""
+    """The key of the profile to change, or SLURM's message."""
     text: str
-    """A sentence with `_RULES` where it names the rules of all such jobs."""
+    """A sentence with `_RULES` in place of the names of all affected rules."""
 
 
 _RULES = "{rules}"
@@ -161,11 +165,11 @@ def _setting(request: Request, key: str) -> str | None:
 
 
 def without_accounts(status_command: str | None, profiles: Path) -> list[str]:
-    """Why could a run not tell when a job ends?
+    """A sentence if a run could not find out when a job ends.
 
     Args:
-        status_command: the program that is asked for the states of jobs.
-        profiles: the folder of profiles, to say which line to change.
+        status_command: the program that reports the states of jobs.
+        profiles: the folder of profiles, to name the line to change.
     """
     if status_command != "sacct":
         return []
@@ -181,30 +185,32 @@ def without_accounts(status_command: str | None, profiles: Path) -> list[str]:
 
 
 def warnings(requests: Sequence[Request]) -> list[str]:
-    """What will make jobs wait although SLURM takes them; a sentence each.
+    """Conditions that will make accepted jobs wait, one sentence each.
 
     Raises:
-        NoAnswerError: SLURM does not say.
+        NoAnswerError: SLURM does not answer.
     """
     known = partitions()
     names = {name for r in requests for name in _names(r.partition) or defaults(known)}
-    found = []
+    sentences = []
     for name in sorted(names & known.keys()):
         asking = [r.rule for r in requests if name in _names(r.partition)]
         rules = sorted({rule for both in asking for rule in both.split(" and ")})
         jobs = f"jobs of {', '.join(rules)}" if rules else "jobs"
         if known[name].state == "DOWN":
-            found.append(f"the partition {name} is down: {jobs} wait until it is up")
+            sentences.append(
+                f"the partition {name} is down: {jobs} wait until it is up"
+            )
         elif not nodes_that_work(name):
-            found.append(
+            sentences.append(
                 f"all nodes of the partition {name} are down or drained: {jobs} wait "
                 "until one works"
             )
-    return found
+    return sentences
 
 
 def defaults(known: Mapping[str, Partition]) -> list[str]:
-    """The partitions that take jobs which name none."""
+    """The partitions of jobs that name none."""
     return [name for name, partition in known.items() if partition.is_default]
 
 
@@ -216,58 +222,58 @@ def most_minutes(partition: str | None, qos: str | None) -> int | None:
         qos: the quality of service.
     """
     of_qos, qos = minutes_of_qos(), qos or defaults_of_user().qos
-    found = []
+    limits = []
     for each in _partitions(partition):
-        # SLURM goes by the partition's own QOS before that of the job.
-        limits = [each.max_minutes, of_qos.get(each.qos, of_qos.get(qos))]
-        found.append(min((n for n in limits if n is not None), default=None))
-    return None if None in found else max(found, default=None)
+        # In SLURM the partition's own QOS takes precedence over that of the job.
+        both = [each.max_minutes, of_qos.get(each.qos, of_qos.get(qos))]
+        limits.append(min((n for n in both if n is not None), default=None))
+    return None if None in limits else max(limits, default=None)
 
 
 def most_memory_mb(partition: str | None) -> int | None:
-    """The memory that a job may ask for, likewise."""
-    found = [each.max_memory_mb for each in _partitions(partition)]
-    return None if None in found else max(found, default=None)
+    """The most memory that a job may ask for; None if there is no limit."""
+    limits = [each.max_memory_mb for each in _partitions(partition)]
+    return None if None in limits else max(limits, default=None)
 
 
 def _partitions(names: str | None) -> list[Partition]:
-    """Those in which a job may run."""
+    """The partitions in which a job may run."""
     known = partitions()
     return [known[n] for n in _names(names) or defaults(known) if n in known]
 
 
 def _ignored(request: Request, profiles: Path) -> _Refusal | None:
-    """A key that would do nothing."""
+    """Report a key that the plugin ignores."""
     for key, value in request.settings:
         if key in IGNORED_KEYS:
             where = _where(profiles, key, value)
-            said = f"{where} does nothing: the key is {IGNORED_KEYS[key]}"
-            return _Refusal(key, said)
+            text = f"{where} has no effect: the key is {IGNORED_KEYS[key]}"
+            return _Refusal(key, text)
     return None
 
 
 def _refusal(request: Request, profiles: Path) -> _Refusal | None:
-    """Why SLURM would not take a job, or never start it; nothing if it would."""
+    """Why SLURM would not accept a job, or never start it; None if it would."""
     known = partitions()
     for name in _names(request.partition):
         if name not in known:
             return _Refusal(
                 "slurm_partition",
-                f"this cluster has no partition {name}, but {', '.join(known)}: "
+                f"this cluster has no partition {name}, only {', '.join(known)}: "
                 f"change {_where(profiles, 'slurm_partition', request.partition)}",
             )
     account = next(iter(_names(request.account)), None) or _guessed_account()
     return (
         _too_much(request, profiles)
-        or _unwelcome(request, account or defaults_of_user().account, profiles)
+        or _not_accepted(request, account or defaults_of_user().account, profiles)
         or _refused(request, account, profiles)
     )
 
 
 def _too_much(request: Request, profiles: Path) -> _Refusal | None:
-    """Does a job ask for more time or memory than it may have?
+    """Report a job that asks for more time or memory than is allowed.
 
-    SLURM takes such a job on most clusters, and never starts it.
+    Most clusters accept such a job, and never start it.
     """
     names = " or ".join(each.name for each in _partitions(request.partition))
     qos = _setting(request, "qos") or defaults_of_user().qos
@@ -287,44 +293,46 @@ def _too_much(request: Request, profiles: Path) -> _Refusal | None:
         if most == of_qos and of_qos not in of_partitions:
             allows = f"the QOS {qos} allows {most}"
             where += f", or {_where(profiles, 'qos', qos)}"
-        said = f"jobs of {_RULES} ask for {asked} {unit}, but {allows}: change {where}"
-        return _Refusal(key, said)
+        text = f"jobs of {_RULES} ask for {asked} {unit}, but {allows}: change {where}"
+        return _Refusal(key, text)
     return None
 
 
-def _unwelcome(
+def _not_accepted(
     request: Request, account: str | None, profiles: Path
 ) -> _Refusal | None:
-    """Do a job's partitions take none of its account, or quality of service?
+    """Report a job whose partitions do not accept its account or quality of service.
 
-    SLURM takes such a job on many clusters, and never starts it.
+    Many clusters accept such a job, and never start it.
     """
-    found = _partitions(request.partition)
+    candidates = _partitions(request.partition)
     qos = _setting(request, "qos") or defaults_of_user().qos
     for kind, name in (("account", account), ("qos", qos)):
-        if name and found and not any(each.takes(kind, name) for each in found):
+        if not name or not candidates:
+            continue
+        if not any(each.takes(kind, name) for each in candidates):
             key = "slurm_account" if kind == "account" else kind
-            names = " or ".join(each.name for each in found)
+            names = " or ".join(each.name for each in candidates)
             where = _where(profiles, key, name)
             return _Refusal(
                 key,
-                f"the partition {names} takes no jobs of the {kind} {name}: change "
+                f"the partition {names} accepts no jobs of the {kind} {name}: change "
                 f"{where}, or {_where(profiles, 'slurm_partition', request.partition)}",
             )
     return None
 
 
 def _refused(request: Request, account: str | None, profiles: Path) -> _Refusal | None:
-    """Would SLURM refuse a job when it is submitted?"""
-    said = _why_not(request, account)
+    """Report a job that SLURM would refuse when it is submitted."""
+    message = _why_not(request, account)
     for name in _names(request.account):
-        said = _why_invalid(name) or said
-    if said is None:
+        message = _why_invalid(name) or message
+    if message is None:
         return None
     settings = dict(request.settings)
     rules = request.rule.split(" and ")
     here = f" in the partition {request.partition}" if request.partition else ""
-    key = next((k for word, k in _ABOUT.items() if word in said.lower()), None)
+    key = next((k for word, k in _ABOUT.items() if word in message.lower()), None)
     jobs, value = f"jobs of {_RULES}{here}", None
     if key == "slurm_account":
         jobs, value = f"jobs of the account {request.account}{here}", request.account
@@ -337,16 +345,17 @@ def _refused(request: Request, account: str | None, profiles: Path) -> _Refusal 
         jobs += f" with {key} {value}"
     else:
         asked = "; ".join(_asked(key, settings[key], profiles) for key in settings)
-        return _Refusal(said, f"SLURM rejects {jobs} ({said}), which ask for: {asked}")
+        text = f"SLURM rejects {jobs} ({message}), which ask for: {asked}"
+        return _Refusal(message, text)
     where = _where(profiles, key, value, rules)
-    return _Refusal(key, f"SLURM rejects {jobs} ({said}): change {where}")
+    return _Refusal(key, f"SLURM rejects {jobs} ({message}): change {where}")
 
 
 def _asked(key: str, value: str, profiles: Path) -> str:
     """`gpu_model h100 (profiles/slurm/config.yaml, line 57)`."""
     where = _where(profiles, key, value)
-    stands = where.removeprefix(f"{key} in ")
-    return f"{key} {value}" + (f" ({stands})" if stands != where else "")
+    line = where.removeprefix(f"{key} in ")
+    return f"{key} {value}" + (f" ({line})" if line != where else "")
 
 
 def _names(several: str | None) -> list[str]:
@@ -354,7 +363,7 @@ def _names(several: str | None) -> list[str]:
 
 
 def _why_not(request: Request, account: str | None) -> str | None:
-    """What SLURM says against a request, without submitting a job."""
+    """SLURM's objection to a request, without submitting a job."""
     command = shlex.split(request.command)
     if request.partition:
         command.append(f"--partition={request.partition}")
@@ -368,7 +377,7 @@ def _why_not(request: Request, account: str | None) -> str | None:
 
 
 def _why_invalid(account: str) -> str | None:
-    """What the plugin will say against an account."""
+    """The plugin's objection to an account."""
     try:
         validate_account(account, logging.getLogger(__name__))
     except (WorkflowError, OSError) as error:
@@ -377,7 +386,7 @@ def _why_invalid(account: str) -> str | None:
 
 
 def _guessed_account() -> str | None:
-    """The account that the plugin will take if none is named."""
+    """The account that the plugin uses if none is named."""
     silent = logging.Logger("silent", logging.CRITICAL)
     try:
         return get_account(silent) or None
@@ -390,22 +399,22 @@ def _where(
 ) -> str:
     """`slurm_partition in profiles/slurm/config.yaml, lines 33, 41`.
 
-    Where no line gives the value, those that give the key to the rules, in whatever
-    words: `480 * attempt`.
+    If no line has the value, name the lines that set the key for the rules in another
+    form, such as `480 * attempt`.
     """
     setting = re.compile(
         rf"^[^#]*\b{key}:[\s'\"]*(&\w+\s+)?{re.escape(str(value))}(?![\w-])"
     )
     files = sorted(profiles.glob("*/*.yaml")) if value else []
-    found = {file: _lines_with(setting, file) for file in files}
-    if not any(found.values()):
-        found = {file: _lines_of_rules(file, key, rules) for file in files}
-    for file, lines in found.items():
+    lines_by_file = {file: _lines_with(setting, file) for file in files}
+    if not any(lines_by_file.values()):
+        lines_by_file = {file: _lines_of_rules(file, key, rules) for file in files}
+    for file, lines in lines_by_file.items():
         if lines:
             word = "line" if len(lines) == 1 else "lines"
             numbers = ", ".join(map(str, lines))
             return f"{key} in {_shown(file, profiles)}, {word} {numbers}"
-    # Every rule asks for its own time and memory, so defaults of these do nothing.
+    # Every rule asks for its own time and memory, so their defaults have no effect.
     also = "" if key in ("runtime", "mem_mb") else "default-resources and "
     return f"{key} under {also}set-resources of your profile"
 
@@ -416,20 +425,20 @@ def _lines_with(setting: re.Pattern[str], file: Path) -> list[int]:
 
 
 def _lines_of_rules(file: Path, key: str, rules: Sequence[str]) -> list[int]:
-    """Where a profile of Snakemake gives a key to rules, also by an alias."""
+    """The lines where a profile sets a key for rules, also through a YAML alias."""
     lines = set()
     for name, of_rules in _entries(yaml.compose(file.read_text(encoding="utf-8"))):
         if name == "set-resources":
             for rule, settings in _entries(of_rules):
                 keys = (key, key.removesuffix("_mb"))  # `mem: 30G`
-                given = [value for k, value in _entries(settings) if k in keys]
+                values = [value for k, value in _entries(settings) if k in keys]
                 if rule in rules:
-                    lines |= {value.start_mark.line + 1 for value in given}
+                    lines |= {value.start_mark.line + 1 for value in values}
     return sorted(lines)
 
 
 def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
-    """Of YAML's mappings what they hold; of all else nothing."""
+    """The entries of a YAML mapping; none for other nodes."""
     if not isinstance(node, yaml.MappingNode):
         return []
     return [(str(key.value), value) for key, value in node.value]

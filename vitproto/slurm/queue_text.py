@@ -1,4 +1,4 @@
-"""Which jobs SLURM has, and what each of them makes, as a table for a terminal."""
+"""A table of SLURM jobs and what each of them makes, for a terminal."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -10,23 +10,23 @@ from vitproto.slurm.running_elsewhere import made_by
 COLUMNS = {"job": ">", "state": "<", "minutes": ">", "reason": "<", "makes": "<"}
 """Heading and alignment of each column."""
 
-_TELLS_FILES_APART = {"address", "i_shard", "n_shards"}
-"""Wildcards that say nothing to a reader."""
+_NOT_SHOWN = {"address", "i_shard", "n_shards"}
+"""Wildcards that only distinguish files."""
 
 
 def write_queue(live: Iterable[LiveJob], folder: Path) -> str:
-    """A row for each job that was submitted in a folder, in the order of SLURM.
+    """A row for each job that was submitted in a folder, in SLURM's order.
 
     Args:
         live: the user's jobs.
-        folder: that of the Snakefile.
+        folder: the folder of the Snakefile.
 
     Raises:
-        NoAnswerError: SLURM does not say.
+        NoAnswerError: SLURM does not answer.
     """
     here = [job for job in live if job.folder.resolve() == folder.resolve()]
     if not here:
-        return f"SLURM has no job of {folder}."
+        return f"SLURM has no jobs from {folder}."
     rows = [
         [job.id, job.state, str(job.minutes), job.reason, _what(job)] for job in here
     ]
@@ -36,13 +36,13 @@ def write_queue(live: Iterable[LiveJob], folder: Path) -> str:
 def _what(job: LiveJob) -> str:
     try:
         script = script_of(job.id)
-    except NoAnswerError:  # it has just ended
+    except NoAnswerError:  # the job has just ended
         return "unknown"
-    return describe(made_by(script).targets) or "nothing that Snakemake submitted"
+    return describe(made_by(script).targets) or "not submitted by Snakemake"
 
 
 def describe(targets: Collection[str]) -> str:
-    """What a job makes: `record_activations cub200 siglip-vit-l16-256 and 21 more`.
+    """The targets of a job: `record_activations cub200 siglip-vit-l16-256 and 21 more`.
 
     Args:
         targets: each as `rule:wildcard=value,…`.
@@ -54,7 +54,7 @@ def describe(targets: Collection[str]) -> str:
     values = [
         value
         for key, _, value in (word.partition("=") for word in wildcards.split(","))
-        if key not in _TELLS_FILES_APART and value
+        if key not in _NOT_SHOWN and value
     ]
     more = f" and {len(others)} more" if others else ""
     return " ".join([rule, *values]) + more

@@ -1,7 +1,7 @@
-"""Which jobs of SLURM, left by an earlier run, make the same files as this one?
+"""Find SLURM jobs of an earlier run that make the same files as this run.
 
-SLURM keeps the script of each job that waits or runs. Those that Snakemake submits name
-the rules and wildcards that they are to make, also those of groups and arrays.
+SLURM keeps the script of each job that waits or runs. Scripts that Snakemake submits
+name the rules and wildcards to make, also for groups and arrays.
 """
 
 import base64
@@ -19,7 +19,7 @@ from vitproto.slurm import commands
 
 N_NAMED = 3
 
-# The script holds Snakemake's command in quotes of a shell, escaped once or twice.
+# The script holds Snakemake's command in shell quotes, escaped once or twice.
 _TARGETS = re.compile(r"--target-jobs\s+(.*?)\s+--(?=[a-z])", re.DOTALL)
 _CONFIGS = re.compile(r"--configfiles\s+(.*?)\s+--(?=[a-z])", re.DOTALL)
 _ARRAY = re.compile(r"--slurm-jobstep-array-execs[=\s]+['\"\\]*([A-Za-z0-9+/=]+)")
@@ -27,16 +27,16 @@ _QUOTES = "'\"\\"
 
 
 class Made(NamedTuple):
-    """What a job of SLURM makes."""
+    """The targets of a SLURM job, and their configuration."""
 
     targets: frozenset[str]
-    """Each as `rule:wildcard=value,…`, the way Snakemake names it."""
+    """Each as `rule:wildcard=value,…`, as Snakemake writes it."""
     configs: tuple[Path, ...]
-    """The files of the configuration; without any, the study's own default."""
+    """The files of the configuration; if empty, the default one."""
 
 
 def made_by(script: str) -> Made:
-    """What does a batch script make? Nothing, if Snakemake did not write it."""
+    """The targets of a batch script; none if Snakemake did not write it."""
     scripts = [script, *_members(script)]
     targets = {target for text in scripts for target in _words(_TARGETS, text)}
     configs = dict.fromkeys(Path(word) for word in _words(_CONFIGS, script))
@@ -50,42 +50,42 @@ def refusals(
     default_config: Path,
     live: Iterable[commands.LiveJob] | None = None,
 ) -> list[str]:
-    """Why must some jobs of Snakemake not start now?
+    """A sentence if jobs of an earlier run make files that this run is to make.
 
     Args:
-        jobs: what is to run.
-        study: the name of the study; files of others lie elsewhere, but for those of
-            shared stages.
+        jobs: Snakemake's jobs that are to run.
+        study: the name of the study; other studies share only the files of some
+            stages.
         workdir: the folder in which it runs.
-        default_config: the study that runs where a command names none.
-        live: the user's jobs; those that SLURM knows of if it is left out.
+        default_config: the configuration of commands that name none.
+        live: the user's SLURM jobs; by default, ask SLURM.
 
     Raises:
-        commands.NoAnswerError: SLURM does not say what runs.
+        commands.NoAnswerError: SLURM does not answer.
     """
     to_run = {_target(job): job for job in jobs}
-    found = []
+    in_the_way = []
     for other in commands.live_jobs() if live is None else live:
         if other.folder.resolve() != workdir.resolve():
             continue
         made = made_by(commands.script_of(other.id))
         same = sorted(made.targets & to_run.keys())
         if not _is_of(study, made.configs or (default_config,), workdir):
-            # What studies do not share lies in folders of their names.
+            # Files that studies do not share lie in folders with their names.
             same = [
                 target
                 for target in same
                 if not all(study in Path(file).parts for file in to_run[target].output)
             ]
         if same:
-            found.append((other.id, _in_short(same)))
-    if not found:
+            in_the_way.append((other.id, _in_short(same)))
+    if not in_the_way:
         return []
-    named = ", ".join(f"{job} ({makes})" for job, makes in found)
+    named = ", ".join(f"{job} ({makes})" for job, makes in in_the_way)
     return [
-        f"jobs of an earlier run still make the same files: {named}: wait until "
+        f"jobs of an earlier run are still making the same files: {named}: wait until "
         "squeue no longer lists them, or cancel them: "
-        f"scancel {' '.join(job for job, _ in found)}"
+        f"scancel {' '.join(job for job, _ in in_the_way)}"
     ]
 
 
@@ -96,7 +96,7 @@ def _target(job: Any) -> str:
 
 def _words(pattern: re.Pattern[str], text: str) -> list[str]:
     return [
-        word for found in pattern.findall(text) for word in map(_plain, found.split())
+        _plain(word) for matched in pattern.findall(text) for word in matched.split()
     ]
 
 
@@ -106,20 +106,20 @@ def _plain(word: str) -> str:
 
 def _members(script: str) -> list[str]:
     """The commands of the other members of an array."""
-    found = _ARRAY.search(script)
-    if found is None:
+    array = _ARRAY.search(script)
+    if array is None:
         return []
-    packed: Mapping[str, str] = json.loads(base64.b64decode(found[1]))
+    packed: Mapping[str, str] = json.loads(base64.b64decode(array[1]))
     return [zlib.decompress(bytes.fromhex(text)).decode() for text in packed.values()]
 
 
 def _is_of(study: str, configs: Iterable[Path], workdir: Path) -> bool:
-    """Is that the configuration of a study? Also if nobody can tell any more."""
+    """Whether configuration files are those of a study; true if unreadable."""
     names = set()
     for config in configs:
         try:
-            found = yaml.safe_load((workdir / config).read_text(encoding="utf-8"))
-            names.add(found["study"])
+            content = yaml.safe_load((workdir / config).read_text(encoding="utf-8"))
+            names.add(content["study"])
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
             return True
     return study in names

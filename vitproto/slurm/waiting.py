@@ -1,4 +1,4 @@
-"""Says now and then why nothing happens: all jobs wait in the queue, or are gone."""
+"""Report from time to time why no job runs: all wait in the queue, or are lost."""
 
 import re
 import threading
@@ -8,39 +8,40 @@ from collections.abc import Callable, Sequence
 from vitproto.slurm.commands import LiveJob, NoAnswerError, live_jobs
 
 LOOKS_EVERY_S = 300
-"""A question to SLURM; also how long jobs must have waited before anything is said."""
+"""Seconds between two queries; jobs must have waited that long before the first
+report."""
 SAYS_EVERY_S = 1800
-"""Between two sentences that say the same."""
+"""Seconds between two equal reports."""
 
-_TOO_MUCH = "for ever: each asks for more than this limit allows"
+_TOO_MUCH = "forever: each asks for more than this limit allows"
 _MEANS = {
-    "Priority": "others are before them",
-    "Resources": "nodes, CPUs or GPUs are taken",
-    "PartitionTimeLimit": "for ever: they ask for more time than the partition allows",
-    "PartitionNodeLimit": "for ever: they ask for more nodes than the partition has",
+    "Priority": "other jobs come first",
+    "Resources": "nodes, CPUs or GPUs are in use",
+    "PartitionTimeLimit": "forever: they ask for more time than the partition allows",
+    "PartitionNodeLimit": "forever: they ask for more nodes than the partition has",
     "PartitionDown": "until the partition is up",
     "PartitionInactive": "until the partition is active",
     "ReqNodeNotAvail": "until nodes that are down or reserved are back",
     "QOSMaxJobsPerUserLimit": "until other jobs of yours have ended",
     "AssocMaxJobsLimit": "until other jobs of your account have ended",
-    "JobHeldUser": "until they are released: scontrol release",
+    "JobHeldUser": "until you release them: scontrol release",
     "JobHeldAdmin": "until an administrator releases them",
-    "BadConstraints": "for ever: no node has what they ask for",
+    "BadConstraints": "forever: no node has what they ask for",
     "MaxMemPerLimit": _TOO_MUCH,
-    "AccountNotAllowed": "for ever: the partition takes none of their account",
-    "QOSNotAllowed": "for ever: the partition takes none of their QOS",
+    "AccountNotAllowed": "forever: the partition does not accept their account",
+    "QOSNotAllowed": "forever: the partition does not accept their QOS",
 }
-"""What SLURM's reasons mean."""
+"""The meaning of SLURM's reasons."""
 _ALIKE = (
     (re.compile(r"(QOS|Assoc)\w*(PerJob|WallDuration|MaxWall)"), _TOO_MUCH),
     (re.compile(r"(QOS|Assoc)\w*(Limit|Grp|Max)"), "until other jobs have ended"),
-    (re.compile(r"not (permitted|allowed)"), "for ever: choose another"),
+    (re.compile(r"not (permitted|allowed)"), "forever: choose another"),
 )
-"""The same of kinds of reasons, the first that fits; any other is shown as it is."""
+"""The meaning of kinds of reasons, the first that matches; others are shown as is."""
 
 
 def describe(jobs: Sequence[LiveJob]) -> str | None:
-    """Why all of some jobs wait; nothing if one runs, or if there are none."""
+    """Why all jobs wait; None if one runs, or if there are none."""
     if not jobs or any(job.state != "PENDING" for job in jobs):
         return None
     reasons = Counter(job.reason for job in jobs)
@@ -48,8 +49,8 @@ def describe(jobs: Sequence[LiveJob]) -> str | None:
     for reason, n in reasons.most_common():
         means = _meaning(reason)
         parts.append(f"{n} for {reason}" + (f" ({means})" if means else ""))
-    jobs_wait = "1 job waits" if len(jobs) == 1 else f"all {len(jobs)} jobs wait"
-    return f"In SLURM's queue {jobs_wait}: {', '.join(parts)}"
+    jobs_wait = "The job waits" if len(jobs) == 1 else f"All {len(jobs)} jobs wait"
+    return f"{jobs_wait} in SLURM's queue: {', '.join(parts)}"
 
 
 def _meaning(reason: str) -> str | None:
@@ -58,12 +59,14 @@ def _meaning(reason: str) -> str | None:
 
 
 def describe_lost(n_awaited: int, name: str) -> str:
-    """What to say where the queue holds none of the jobs that a run waits for."""
-    jobs = "the job that" if n_awaited == 1 else f"any of the {n_awaited} jobs that"
+    """The message for a run that waits for jobs of which none is in the queue."""
+    jobs, it = "the job", "it"
+    if n_awaited > 1:
+        jobs, it = f"any of the {n_awaited} jobs", "they"
     return (
-        f"squeue no longer lists {jobs} this run waits for, and SLURM has not said how "
-        f"they ended: see sacct --name={name}. If that stays so, press Ctrl-C and run "
-        "the same command again"
+        f"squeue no longer lists {jobs} that this run waits for, and SLURM has not "
+        f"reported how {it} ended: see sacct --name={name}. If that does not change, "
+        "press Ctrl-C and run the same command again"
     )
 
 
@@ -74,14 +77,14 @@ def watch(
     looks_every_s: float = LOOKS_EVERY_S,
     says_every_s: float = SAYS_EVERY_S,
 ) -> threading.Event:
-    """Look at the queue in a thread of its own until the event is set.
+    """Watch the queue in a thread until the returned event is set.
 
     Args:
-        run_name: the name that all jobs of this run have, once there is one.
-        n_awaited: how many of them the run takes for waiting or running.
+        run_name: returns the name of all jobs of this run, once there is one.
+        n_awaited: returns the number of jobs for which the run waits.
         say: shows a sentence.
-        looks_every_s: seconds between two looks.
-        says_every_s: seconds between two sentences that say the same.
+        looks_every_s: seconds between two queries.
+        says_every_s: seconds between two equal reports.
     """
     ended = threading.Event()
 
@@ -95,16 +98,16 @@ def watch(
             try:
                 jobs = live_jobs(name=name)
             except NoAnswerError:
-                continue  # the executor asks as well, and says so
-            said, n_lost = describe(jobs), 0 if jobs else n_awaited()
-            # The executor may not have asked since the last one ended.
+                continue  # the executor asks as well, and reports it
+            sentence, n_lost = describe(jobs), 0 if jobs else n_awaited()
+            # The executor may not have asked since the last job ended.
             if n_lost and were_lost:
-                said = describe_lost(n_lost, name)
+                sentence = describe_lost(n_lost, name)
             were_lost = n_lost > 0
-            if said is not None and (said != last or since_s >= says_every_s):
-                say(said)
+            if sentence is not None and (sentence != last or since_s >= says_every_s):
+                say(sentence)
                 since_s = 0.0
-            last = said
+            last = sentence
 
     threading.Thread(target=look, daemon=True, name="waiting").start()
     return ended

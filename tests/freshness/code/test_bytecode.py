@@ -1,4 +1,4 @@
-"""The bytecode that Python keeps on disk is used only for the sources of today."""
+"""Cached bytecode is used only for today's sources."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Code counts by what it says and by what its names lead to, not by where it lies."""
+"""Code is compared by its text and links, not by where it lies."""
 
 import re
 import shutil
@@ -371,7 +371,7 @@ def test_packages_count_by_name_and_version():
 
 
 def code_of(functions, root):
-    """What the function `root` comes to: its numbers and uses, those included.
+    """The code of the function `root`, with all that it uses.
 
     Written down with each function numbered by when it is first met, so that two are
     alike when their functions are, one for one.
@@ -389,7 +389,7 @@ def code_of(functions, root):
 
 
 def texts_of(functions, modules, styles, root):
-    """The functions in these modules, imported in these styles."""
+    """Sources of the functions in these modules, imported in these styles."""
     styles = iter(styles)
     defined, imported = {}, {}
     for i, (name, number, uses) in enumerate(functions):
@@ -436,7 +436,7 @@ STYLES = st.lists(st.integers(0, 2), min_size=2 * N, max_size=2 * N)
 
 @st.composite
 def layouts(draw, functions):
-    """A module for each function; none with two of the same name."""
+    """Ways to distribute functions over modules, none with two of the same name."""
     modules = []
     for i, (name, _, _) in enumerate(functions):
         taken = {modules[k] for k in range(i) if functions[k][0] == name}

@@ -1,7 +1,7 @@
-"""Tiny projects: which definitions can a stage reach?
+"""The definitions that a stage can reach, in tiny projects.
 
-In their code, a number that begins with 1 can change what the stage does, and one that
-begins with 2 cannot. Each is changed by itself.
+In their code, numbers that begin with 1 can change what the stage does; numbers that
+begin with 2 cannot. Each is changed by itself.
 """
 
 import importlib.metadata
@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-import vitproto.freshness.code.fingerprint as module
+from vitproto.freshness.code import dependencies
 from vitproto.freshness.code.fingerprint import fingerprint, reached
 
 RUN = 'if __name__ == "__main__":\n    run()\n'
@@ -474,8 +474,8 @@ def test_data_files_that_reached_code_names_count(project):
 def test_versions_of_the_packages_that_reached_code_uses_count(project, monkeypatch):
     versions = {"numpy": "2.0", "torch": "2.1+cpu", "pandas": "3.0", "tqdm": "4.0"}
     monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
-    not_kept = module._version.__wrapped__
-    monkeypatch.setattr(module, "_version", not_kept)
+    not_kept = dependencies._version.__wrapped__
+    monkeypatch.setattr(dependencies, "_version", not_kept)
     code = """
         import numpy as np
         import pandas as pd
@@ -510,14 +510,14 @@ def test_a_change_is_explained_by_the_definitions_that_changed(project):
 
 def test_an_import_of_a_module_that_is_not_there_is_refused(project):
     write(project, {"scripts/stage.py": "from pkg.gone import f\n"})
-    with pytest.raises(ValueError, match=r"pkg\.gone is imported, but is nowhere in"):
+    with pytest.raises(ValueError, match=r"pkg\.gone is imported, but does not"):
         fingerprint("stage", project)
     with pytest.raises(ValueError, match="there is no stage 'other' in"):
         fingerprint("other", project)
 
 
 def random_project(rng):
-    """Modules whose definitions use earlier ones in all sorts of ways, by file.
+    """Modules whose definitions use earlier ones in various ways, by file.
 
     Each definition adds a number of its own to what it uses; the stage prints a sum.
     """
@@ -590,7 +590,7 @@ def random_project(rng):
 
 
 def result(project, monkeypatch):
-    """What the stage computes."""
+    """The result of the stage."""
     with monkeypatch.context() as context:
         context.setattr(sys, "path", [str(project), *sys.path])
         importlib.invalidate_caches()

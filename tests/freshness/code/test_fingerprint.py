@@ -39,7 +39,7 @@ EARLIER_LAYERS = {"find_class_directions", "suppress_latents", "show_suppression
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the project's code, free to be edited."""
+    """A copy of the project's code, for editing."""
     for part in ("vitproto", "scripts"):
         shutil.copytree(PROJECT / part, tmp_path / part)
     return tmp_path
@@ -51,7 +51,7 @@ def unedited():
 
 
 def changed_by(project, edit):
-    """Which stages' fingerprints does a first edit of a copy change?"""
+    """The stages whose fingerprints change when a copy is edited."""
     edit()
     return {s for s in STAGES if fingerprint(s, project) != unedited()[s]}
 

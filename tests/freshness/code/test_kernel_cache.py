@@ -1,4 +1,4 @@
-"""The kernels that numba keeps on disk are used only for the sources of today."""
+"""Cached numba kernels are used only for today's sources."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def project(tmp_path):
 
 
 def twice_seven(project) -> tuple[int, bool]:
-    """What the kernel gives, and whether it was kept."""
+    """The kernel's result, and whether it came from the cache."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(project),

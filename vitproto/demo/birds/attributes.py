@@ -1,4 +1,4 @@
-"""What CUB-200-2011 would call a drawn bird: attributes, parts, and annotators."""
+"""Label drawn birds as in CUB-200-2011: attributes, parts, simulated annotators."""
 
 from functools import cache
 from importlib.resources import files
@@ -10,7 +10,7 @@ from vitproto.demo.birds.painting import Region
 from vitproto.demo.birds.traits import Bird
 
 MIN_PIXELS = 5
-"""A part covering fewer pixels is called not visible."""
+"""A part that covers fewer pixels counts as not visible."""
 
 _REGIONS_OF_GROUP = {
     "has_bill_shape": (Region.BILL,),
@@ -40,8 +40,8 @@ _REGIONS_OF_GROUP = {
     "has_crown_color": (Region.CROWN,),
     "has_wing_pattern": (Region.WING,),
 }
-"""One of these must be seen before anybody can judge the group. Size and overall
-shape have none: they are judged from the whole bird."""
+"""Parts of which one must be visible to judge a group. Size and overall shape have
+none: they are judged from the whole bird."""
 
 PARTS = (
     "back", "beak", "belly", "breast", "crown", "forehead", "left eye", "left leg",
@@ -92,10 +92,10 @@ def attribute_groups() -> tuple[str, ...]:
 
 
 def present_attributes(bird: Bird) -> Bool[np.ndarray, " t"]:
-    """Which of the 312 attributes does this bird have, seen or unseen?
+    """The attributes, of 312, that a bird has, visible or not.
 
-    A part wears the colour of its marks beside its own. Attributes that the
-    drawing has no notion of are never present.
+    A part has the colour of its marks besides its own. Attributes that cannot be drawn
+    are never present.
     """
     present = {f"{group}::{word}" for group, word in _words(bird)}
     names = attribute_names()
@@ -137,10 +137,10 @@ def _bill_length(ratio: float) -> str:
 def visible_attributes(
     regions_HW: UInt8[np.ndarray, "h w"], *, flying: bool
 ) -> Bool[np.ndarray, " t"]:
-    """Which attributes can be judged in this picture?
+    """The attributes that can be judged in a picture.
 
-    Those whose part covers at least `MIN_PIXELS` pixels. The wing's shape needs
-    a spread wing.
+    Their part covers at least `MIN_PIXELS` pixels. The wing's shape needs a spread
+    wing.
     """
     seen = np.bincount(regions_HW.ravel(), minlength=256) >= MIN_PIXELS
     judged = {}
@@ -156,17 +156,17 @@ def annotated(
     present_T: Bool[np.ndarray, " t"],
     visible_T: Bool[np.ndarray, " t"],
 ) -> tuple[Bool[np.ndarray, " t"], Int[np.ndarray, " t"]]:
-    """What would a hurried annotator write down?
+    """Simulate the labels of a hurried annotator.
 
-    Certainty is one per group, as on CUB's forms: 1 not visible, 2 guessing, 3
-    probably, 4 definitely. Of what is judged, 3 % of the present attributes are
-    overlooked, and 3 % are taken for the colour most like them.
+    There is one certainty per group, as on CUB's forms: 1 not visible, 2 guessing, 3
+    probably, 4 definitely. Of the present attributes that are judged, 3 % are
+    overlooked, and 3 % are mistaken for the most similar colour.
 
     Returns:
-        The attributes called present, and the certainty of each.
+        The attributes labelled as present, and the certainty of each.
     """
     groups = attribute_groups()
-    said_T, certainty_T = present_T.copy(), np.zeros(len(groups), dtype=np.int64)
+    labels_T, certainty_T = present_T.copy(), np.zeros(len(groups), dtype=np.int64)
     for group in dict.fromkeys(groups):
         members = np.flatnonzero([g == group for g in groups])
         if visible_T[members[0]]:
@@ -175,18 +175,18 @@ def annotated(
             certainty = int(rng.choice([1, 2], p=[0.85, 0.15]))
         certainty_T[members] = certainty
         if certainty == 1:
-            said_T[members] = False
+            labels_T[members] = False
         mistake = rng.random(len(members))
-        for t in members[(mistake < 0.06) & said_T[members]]:
-            said_T[t] = False
+        for t in members[(mistake < 0.06) & labels_T[members]]:
+            labels_T[t] = False
             taken_for = _mistaken(attribute_names()[t])
             if mistake[t - members[0]] < 0.03 and taken_for is not None:
-                said_T[taken_for] = True
-    return said_T, certainty_T
+                labels_T[taken_for] = True
+    return labels_T, certainty_T
 
 
 def _mistaken(name: str) -> int | None:
-    """The attribute that this one is taken for, if it is a colour like another."""
+    """The attribute for which this one is mistaken, if it has a similar colour."""
     group, word = name.split("::")
     if not group.endswith("_color") or word not in _LOOKS_LIKE:
         return None
@@ -197,10 +197,10 @@ def _mistaken(name: str) -> int | None:
 def part_locations(
     regions_HW: UInt8[np.ndarray, "h w"], *, faces_left: bool
 ) -> dict[str, tuple[float, float] | None]:
-    """Where is each of CUB's parts, in pixels (x, y); None where it is not visible?
+    """The location of each of CUB's parts in pixels (x, y); None if not visible.
 
-    The pixel of the part nearest to the middle of its pixels, so that a bent
-    part is not located beside itself. A bird that faces left shows us its left.
+    This is the part's pixel nearest to the mean of its pixels, so that a bent part is
+    not located outside itself. A bird that faces left shows its left side.
     """
     near, far = ("left", "right") if faces_left else ("right", "left")
     locations: dict[str, tuple[float, float] | None] = {}

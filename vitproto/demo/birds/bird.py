@@ -1,4 +1,4 @@
-"""One picture of one bird: pose, framing, light; and the truth about its pixels."""
+"""Draw one picture of one bird, with the region of each pixel."""
 
 from dataclasses import dataclass
 
@@ -25,14 +25,14 @@ _CLOSENESS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn bird and what is true of each pixel."""
+    """A drawn bird with the region of each pixel."""
 
     image_HWC: UInt8[np.ndarray, "h w 3"]
     regions_HW: UInt8[np.ndarray, "h w"]
     """The `Region` that covers the middle of each pixel."""
     bird: Bird
     place: str
-    """Where it is: branch, ground, flight, swim, ..."""
+    """The bird's place: branch, ground, flight, swim, ..."""
     flying: bool
     faces_left: bool
 
@@ -40,18 +40,18 @@ class Picture:
 def draw_individual(
     seed: int, species: Species, i_species: int, i_individual: int, image_size: int
 ) -> Picture:
-    """The same picture for the same numbers, whoever draws it and in which order."""
+    """Draw a picture that depends only on the arguments, not on others drawn before."""
     sequence = np.random.SeedSequence(seed, spawn_key=(1, i_species, i_individual))
     rng = np.random.default_rng(sequence)
     return draw_bird(individual_of(species, rng), rng, image_size)
 
 
 def draw_bird(bird: Bird, rng: np.random.Generator, image_size: int) -> Picture:
-    """Draw a bird somewhere it likes to be.
+    """Draw a bird in one of the places of its species.
 
     Args:
-        bird: what it looks like; drawn as it is.
-        rng: decides place, pose, framing and light.
+        bird: its appearance.
+        rng: determines place, pose, framing and light.
         image_size: pixels of the longer side.
     """
     place = choose(rng, BUILDS[bird.shape].places)
@@ -114,7 +114,7 @@ def _strokes(fig: Figure, rng: np.random.Generator) -> list[Stroke | Clipped]:
 
 
 def _waterline(place: str, fig: Figure) -> float:
-    """How high water or ground stands in the bird's frame."""
+    """The height of water or ground in the bird's frame."""
     if place == "swim":
         return 0.3 * fig.build.depth
     return float(max(foot[1] for foot in fig.feet)) - 0.03
@@ -122,7 +122,7 @@ def _waterline(place: str, fig: Figure) -> float:
 
 @dataclass(frozen=True)
 class _Frame:
-    """From the bird's frame to final pixels."""
+    """Converts the bird's frame to final pixels."""
 
     turn: np.ndarray
     scale: float
@@ -139,7 +139,7 @@ def _framed(
     strokes: list[Stroke | Clipped],
     image_size: int,
 ) -> tuple[tuple[int, int], _Frame]:
-    """Like a photographer: the bird large, near the middle, rarely cropped."""
+    """Frame the bird like a photographer: large, near the middle, rarely cropped."""
     corners = np.concatenate(
         [s.outline if isinstance(s, Clipped) else s.points for s in strokes]
     )

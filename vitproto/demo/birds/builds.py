@@ -1,11 +1,11 @@
-"""How birds of each overall shape are built, and where they are seen."""
+"""Proportions and habitats of birds of each overall shape."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Build:
-    """How birds of one overall shape are built and where they are seen.
+    """Proportions and habitats of birds of one overall shape.
 
     Lengths are in body lengths, angles in degrees, choices as "name:weight ...".
     """

@@ -1,4 +1,4 @@
-"""One bird in one pose: where its parts are and which paint each of them takes.
+"""One bird in one pose: the places and paints of its parts.
 
 Lengths are in body lengths, x points forward and y down; the middle of the body is
 the origin.
@@ -18,7 +18,7 @@ DARK = (34, 30, 30)
 
 @dataclass(frozen=True)
 class Pose:
-    """How a bird holds itself: drawn anew for each picture."""
+    """The posture of a bird, drawn at random for each picture."""
 
     lean: float
     """Degrees by which the front of the body is raised."""
@@ -37,7 +37,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Figure:
-    """What the functions that draw a part need to know."""
+    """A posed bird, as the functions that draw its parts need it."""
 
     bird: Bird
     build: Build
@@ -67,7 +67,7 @@ class Figure:
 
 
 def posed(bird: Bird, pose: Pose, rng: np.random.Generator) -> Figure:
-    """Where does each part of a bird lie when it holds this pose?"""
+    """The places of all parts of a bird in a pose."""
     build = BUILDS[bird.shape]
     turn = rotation(pose.lean)
     angle = np.radians(build.neck_angle + 0.35 * (pose.lean - build.lean))

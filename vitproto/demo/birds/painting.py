@@ -18,7 +18,7 @@ SUPERSAMPLING = 3
 
 
 class Region(IntEnum):
-    """What a pixel shows."""
+    """The part of a bird or scene that a pixel shows."""
 
     NOTHING = 0
     SKY = 1

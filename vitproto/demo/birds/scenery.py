@@ -1,4 +1,4 @@
-"""Where birds are seen: soft backgrounds, and what they sit or swim on."""
+"""Draw the surroundings of birds: soft backgrounds, perches, water."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class Backdrop:
 def backdrop(
     rng: np.random.Generator, place: str, size: tuple[int, int], floor: float
 ) -> Backdrop:
-    """What lies behind a bird at one of its places.
+    """The background of a bird at one of its places.
 
     Args:
         floor: height of the bird's feet as a share of the picture's height.
@@ -201,7 +201,7 @@ def perch(
     reach: float,
     thickness: float,
 ) -> list[Stroke | Clipped]:
-    """What the feet stand on, in the bird's frame; painted before the bird.
+    """The perch under the feet, in the bird's frame; painted before the bird.
 
     Args:
         reach: how far the picture extends to either side, in body lengths.
@@ -355,7 +355,7 @@ def _shadow(
 def foreground(
     rng: np.random.Generator, place: str, waterline: float, reach: float
 ) -> list[Stroke | Clipped]:
-    """What hides part of the bird: water for a swimmer, a blade of grass, a leaf."""
+    """Objects that hide part of the bird: water for a swimmer, grass, a leaf."""
     strokes: list[Stroke | Clipped] = []
     if place in ("swim", "wade"):
         base = _pick(rng, _WATERS)

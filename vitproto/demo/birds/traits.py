@@ -1,7 +1,7 @@
-"""Invented birds: which traits a species has, and how individuals vary.
+"""Invent birds: the traits of species, and how individuals vary.
 
-A `Bird` says everything that the drawing shows and that the labels name. Colour
-and pattern words are CUB-200-2011's, so that labels need no translation.
+A `Bird` holds everything that is drawn and labelled. Colour and pattern words are
+CUB-200-2011's, so that labels need no translation.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ PALETTE = {
     "green": (60, 144, 64),
     "iridescent": (14, 102, 110),
 }
-"""What a colour word looks like in RGB, before light and individual variation."""
+"""Colour words in RGB, before light and individual variation."""
 
 _UPPER = "brown:22 grey:17 black:15 olive:9 blue:9 rufous:6 green:7 white:5 buff:5"
 _UPPER += " iridescent:3 purple:1 red:2 yellow:1"
@@ -46,7 +46,7 @@ _PLUMAGE = {
     "owl-like": _EARTHY,
     "hawk-like": _EARTHY,
 }
-"""Upper and lower colours of the shapes that are not free to wear any."""
+"""Upper and lower colours of the shapes that cannot have any colour."""
 _EYE = "black:58 brown:15 yellow:11 red:7 orange:4 white:3 blue:2"
 _LEG = "black:30 grey:20 brown:14 pink:9 orange:9 yellow:9 red:4 buff:4 green:1"
 _BILL = "black:38 grey:21 brown:9 yellow:11 orange:9 red:4 buff:4 pink:2 blue:1 white:1"
@@ -56,7 +56,7 @@ _PLAIN = "brown:40 olive:20 grey:20 buff:20"
 
 @dataclass(frozen=True)
 class Bird:
-    """What one bird looks like, in CUB's words wherever CUB has a word."""
+    """The appearance of one bird, in CUB's words if CUB has a word."""
 
     shape: str
     size: str
@@ -95,7 +95,7 @@ def choose(rng: np.random.Generator, weighted: str) -> str:
 
 
 def species_of(seed: int, n_species: int) -> list[Species]:
-    """Which species does this seed invent? The same first ones for any number."""
+    """The species of a seed; the first ones do not depend on `n_species`."""
     species: list[Species] = []
     names: set[str] = set()
     for i in range(n_species):
@@ -128,7 +128,7 @@ def individual_of(species: Species, rng: np.random.Generator) -> Bird:
 
 
 def _shape_of(seed: int, i_species: int) -> str:
-    """The golden ratio spreads any number of species evenly over the shapes."""
+    """The shape of a species: the golden ratio spreads species evenly over shapes."""
     golden = (np.sqrt(5) - 1) / 2
     start = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4,))).random()
     edges = np.cumsum([build.weight for build in BUILDS.values()])
@@ -174,7 +174,7 @@ def _sample_bird(rng: np.random.Generator, shape: str) -> tuple[Bird, str]:
 
 
 def _sample_colors(rng: np.random.Generator, shape: str, accent: str) -> dict[str, str]:
-    """Colours as birds wear them: an upper, a lower and an accent colour, mostly."""
+    """Plausible colours: mostly an upper, a lower and an accent colour."""
     uppers, unders = _PLUMAGE.get(shape, (_UPPER, _UNDER))
     upper, under = choose(rng, uppers), choose(rng, unders)
     crown = choose(rng, f"{upper}:42 {accent}:26 black:14 white:4 {under}:8")
@@ -219,7 +219,7 @@ def _sample_marks(
 
 
 def _contrast(color: str) -> str:
-    """A colour that can be told from `color` at a glance."""
+    """A colour that clearly differs from `color`."""
     return "black" if sum(PALETTE[color]) > 380 else "white"
 
 
@@ -244,7 +244,7 @@ def _sample_head(rng: np.random.Generator, shape: str) -> tuple[str, ...]:
 
 
 def _female(rng: np.random.Generator, male: Bird, accent: str) -> Bird:
-    """The same build in duller colours: wherever the male wears the accent."""
+    """The same build, with duller colours where the male has the accent colour."""
     dull = choose(rng, _PLAIN)
     soft = {part for part in male.colors if part not in ("bill", "leg", "eye")}
     colors = {
@@ -280,7 +280,7 @@ def _kept_apart(marks: dict[str, str], colors: dict[str, str]) -> dict[str, str]
 
 
 def _name(rng: np.random.Generator, bird: Bird, accent: str, taken: set[str]) -> str:
-    """A name that fits what can be seen, unlike those before it."""
+    """A name that fits the appearance and is not taken."""
     parts = {
         "crown": "crowned", "throat": "throated", "breast": "breasted",
         "belly": "bellied", "back": "backed", "wing": "winged",

@@ -1,7 +1,7 @@
-"""Compiled code that is kept on disk, and is to be used only for today's sources.
+"""Make Python check cached bytecode against the content of sources.
 
-Python takes bytecode for fresh if size and date of the source file are the same. What
-numba keeps is another matter: `kernel_cache.py`.
+By default Python trusts bytecode if size and date of the source file are the same.
+`kernel_cache.py` does the same for numba's kernels.
 """
 
 import importlib.util
@@ -13,22 +13,22 @@ KERNEL_LOCATORS = ",".join(
     f"vitproto.freshness.code.kernel_cache.{name}"
     for name in ("BesideSources", "OfUser")
 )
-"""What NUMBA_CACHE_LOCATOR_CLASSES must say. Numba itself takes a second to load."""
+"""The value of NUMBA_CACHE_LOCATOR_CLASSES. It is text, since numba loads slowly."""
 
 _BY_HASH = 0b1
 _FLAGS = slice(4, 8)
 
 
 def check_by_content(project: Path) -> None:
-    """Let Python look into our source files before it uses the bytecode that it kept.
+    """Make Python compare our sources by content before it uses cached bytecode.
 
     Args:
         project: the folder that holds `scripts/` and the package.
     """
     for source in _sources(project):
-        kept = Path(importlib.util.cache_from_source(str(source)))
+        cached = Path(importlib.util.cache_from_source(str(source)))
         try:
-            with kept.open("rb") as file:
+            with cached.open("rb") as file:
                 flags = file.read(8)[_FLAGS]
             if int.from_bytes(flags, "little") & _BY_HASH:
                 continue
@@ -41,9 +41,9 @@ def check_by_content(project: Path) -> None:
             continue
         except (OSError, py_compile.PyCompileError):
             # Importing a broken source must fail, not fall back on old bytecode. On a
-            # disk that is only readable the bytecode stays.
+            # read-only disk the bytecode stays.
             with suppress(OSError):
-                kept.unlink()
+                cached.unlink()
 
 
 def _sources(project: Path) -> list[Path]:

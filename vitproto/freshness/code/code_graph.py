@@ -1,7 +1,7 @@
-"""Code as definitions and what their names lead to, wherever these lie.
+"""Graphs of code: compare definitions and their links, wherever they lie.
 
-A definition is known by where it lies (`vitproto/core/files.py: whole_file`), and
-counts by what it says and by the definitions that its names lead to.
+A definition is identified by its place (`vitproto/core/files.py: whole_file`), and
+compared by its text and by the definitions to which its names lead.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ class Node(NamedTuple):
     """A definition, a module that does something, or a data file."""
 
     digest: str
-    """Of what it says, names apart."""
+    """A digest of its text without the names that lead out of it."""
     links: tuple[str, ...] = ()
-    """Where that lies to which its names lead, in the order of the names."""
+    """The places to which its names lead, in the order of the names."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Code:
     """All code that a stage can reach."""
 
     nodes: Mapping[str, Node]
-    """By where they lie."""
+    """Nodes by place."""
     packages: Mapping[str, str]
-    """The version of each package of others, by its name: never that of a file."""
+    """The version of each installed package by name, which is never a file's name."""
 
     def to_dict(self) -> dict[str, str]:
-        """A text for each: the digest, and what its names lead to."""
+        """A text for each node (its digest and links) and package (its version)."""
         nodes = {
             place: _BETWEEN.join([node.digest, *node.links])
             for place, node in self.nodes.items()
@@ -45,49 +45,49 @@ def digest_of_code(code: Mapping[str, str]) -> str:
     """A digest that does not depend on where definitions lie.
 
     Args:
-        code: what `reached` gives.
+        code: a result of `reached`.
 
     Returns:
-        Sixteen hexadecimal digits. They are those of other code if, and only if, both
-        consist of the same definitions, whose names lead to the same in the same way.
+        Sixteen hexadecimal digits. Two digests are equal if, and only if, both codes
+        have the same definitions with the same links between them.
     """
-    read = _read(code)
-    content = json.dumps([_in_order(read.nodes), sorted(read.packages.items())])
+    graph = _parse(code)
+    content = json.dumps([_in_order(graph.nodes), sorted(graph.packages.items())])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def changes_of_code(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What changed between two times, one sentence each.
+    """The changes of code between two times, one sentence each.
 
-    What moved has not changed, and what uses something that changed has not either.
+    Code that moved has not changed, nor has code that uses something that changed.
 
     Args:
-        then: what `reached` gave at some time.
-        now: what it gives today.
+        then: an earlier result of `reached`.
+        now: today's.
 
     Returns:
         Nothing if, and only if, `digest_of_code` is the same.
     """
     if digest_of_code(then) == digest_of_code(now):
         return []
-    before, after = _read(then), _read(now)
+    before, after = _parse(then), _parse(now)
     pairs = _pair(before.nodes, after.nodes)
-    said: set[str] = set()
+    changes: set[str] = set()
     for place in before.nodes.keys() - pairs.keys():
-        said.add(f"{place} is no longer used")
+        changes.add(f"{place} is no longer used")
     for place in after.nodes.keys() - set(pairs.values()):
-        said.add(f"{place} is used now")
+        changes.add(f"{place} is used now")
     for old, new in pairs.items():
-        said.update(_changes_of_node(old, new, before, after, pairs))
+        changes.update(_changes_of_node(old, new, before, after, pairs))
     for name in {*before.packages, *after.packages}:
         was, version = before.packages.get(name), after.packages.get(name)
         if version is None:
-            said.add(f"{name} is no longer used")
+            changes.add(f"{name} is no longer used")
         elif was is None:
-            said.add(f"{name} is used now")
+            changes.add(f"{name} is used now")
         elif was != version:
-            said.add(f"{name}: {was} → {version}")
-    return sorted(said) or ["definitions that say the same are shared in another way"]
+            changes.add(f"{name}: {was} → {version}")
+    return sorted(changes) or ["equal definitions are used in different places"]
 
 
 def _changes_of_node(
@@ -97,31 +97,31 @@ def _changes_of_node(
     if then.digest != now.digest or len(then.links) != len(now.links):
         yield f"{new} changed"
         return
-    found = set(pairs.values())
+    paired = set(pairs.values())
     for was, link in zip(then.links, now.links, strict=True):
-        are_known = was in pairs or link in found
+        are_known = was in pairs or link in paired
         if are_known and pairs.get(was) != link:
-            # Something else may lie where it lay.
+            # Another definition may lie at the same place.
             changed = f"{new} uses {link} instead of {was}"
             yield f"{link} changed" if link == was else changed
 
 
-def _read(code: Mapping[str, str]) -> Code:
-    """Take apart what `to_dict` writes."""
+def _parse(code: Mapping[str, str]) -> Code:
+    """Parse what `to_dict` writes."""
     nodes = {}
     for place, text in code.items():
         if not place.isidentifier():
             digest, *links = text.split(_BETWEEN)
-            # A note that was edited may lack what it links to.
+            # In a note that was edited by hand, places may be missing.
             nodes[place] = Node(digest, tuple(link for link in links if link in code))
     packages = {name: text for name, text in code.items() if name.isidentifier()}
     return Code(nodes, packages)
 
 
 def _in_order(nodes: Mapping[str, Node]) -> list[list[str | int]]:
-    """All nodes, with numbers for places, in an order that places do not decide.
+    """All nodes, with numbers for places, in an order independent of places.
 
-    Begins with those to which nothing leads, and follows links from there.
+    Starts with the nodes to which nothing leads, and follows links from there.
     """
     numbers: dict[str, int] = {}
     lines: list[list[str | int]] = []
@@ -131,38 +131,38 @@ def _in_order(nodes: Mapping[str, Node]) -> list[list[str | int]]:
         while waiting := starts - numbers.keys():
             first = min(nodes[place].digest for place in waiting)
             alike = sorted(place for place in waiting if nodes[place].digest == first)
-            found, told = min(
+            new_numbers, new_lines = min(
                 (_follow(place, nodes, numbers) for place in alike),
                 key=lambda following: following[1],
             )
-            numbers |= found
-            lines += told
+            numbers |= new_numbers
+            lines += new_lines
     return lines
 
 
 def _follow(
     start: str, nodes: Mapping[str, Node], numbers: Mapping[str, int]
 ) -> tuple[dict[str, int], list[list[str | int]]]:
-    """Number all that a node leads to and that has no number yet."""
-    found: dict[str, int] = {}
+    """Number all nodes to which a node leads and that have no number yet."""
+    new: dict[str, int] = {}
     waiting = [start]
     while waiting:
         place = waiting.pop()
-        if place not in numbers and place not in found:
-            found[place] = len(numbers) + len(found)
+        if place not in numbers and place not in new:
+            new[place] = len(numbers) + len(new)
             waiting += reversed(nodes[place].links)
-    known = {**numbers, **found}
-    return found, [
+    known = {**numbers, **new}
+    return new, [
         [nodes[place].digest, *(known[link] for link in nodes[place].links)]
-        for place in found
+        for place in new
     ]
 
 
 def _pair(then: Mapping[str, Node], now: Mapping[str, Node]) -> dict[str, str]:
-    """Which node of today is which of then? By place; some have none."""
+    """Match earlier nodes with today's, by place; some have no match."""
     kinds_then, kinds_now = _kinds(then, now)
-    # From those that say and lead to the same all the way, and lie where they lay, down
-    # to those that have the name alone.
+    # First nodes that are equal with all that they lead to, at the same place; last
+    # those that have only the place in common.
     keys: list[Callable[[str, Node, Mapping[str, int]], Hashable]] = [
         lambda place, node, kinds: (place, kinds[place]),
         lambda place, node, kinds: (place, node.digest),
@@ -177,9 +177,9 @@ def _pair(then: Mapping[str, Node], now: Mapping[str, Node]) -> dict[str, str]:
         for place in left:
             places[key(place, now[place], kinds_now)].append(place)
         for place in sorted(then.keys() - pairs.keys()):
-            found = places[key(place, then[place], kinds_then)]
-            if found:
-                pairs[place] = found.pop(0)
+            candidates = places[key(place, then[place], kinds_then)]
+            if candidates:
+                pairs[place] = candidates.pop(0)
                 del left[pairs[place]]
     old, new = _by_name(then.keys() - pairs.keys()), _by_name(left)
     for name in old.keys() & new.keys():
@@ -189,7 +189,7 @@ def _pair(then: Mapping[str, Node], now: Mapping[str, Node]) -> dict[str, str]:
 
 
 def _kinds(*codes: Mapping[str, Node]) -> list[dict[str, int]]:
-    """Numbers that are equal where nodes say the same and lead to the same."""
+    """Numbers that are equal for nodes with equal text and equal links."""
     known: dict[Hashable, int] = {}
 
     def number(what: Hashable) -> int:
@@ -213,13 +213,13 @@ def _kinds(*codes: Mapping[str, Node]) -> list[dict[str, int]]:
 
 
 def _by_name(places: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    by_name: dict[str, list[str]] = defaultdict(list)
     for place in places:
-        found[_name(place)].append(place)
-    return found
+        by_name[_name(place)].append(place)
+    return by_name
 
 
 def _name(place: str) -> str:
-    """What a node is called wherever it lies."""
+    """The name of a node without its place."""
     file, _, name = place.partition(": ")
     return name or file.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What a module defines, statement by statement, and what each statement mentions."""
+"""Split a module into statements: what each defines, and what it mentions."""
 
 import ast
 from collections import Counter
@@ -13,16 +13,16 @@ from vitproto.freshness.code.statement_text import (
     Context,
     Import,
     StatementText,
-    doing,
     dotted,
     imports_of,
     is_text,
-    is_told,
+    only_prints,
     read_statement,
+    side_effects,
 )
 
-# Calling these, decorating with them or deriving from them does nothing but make the
-# object that gets the name. What is missing here merely counts more often.
+# Calling these, decorating with them or deriving from them has no side effects.
+# Omissions only cause extra reruns.
 _QUIET = {
     *("classmethod", "property", "staticmethod"),
     *("frozenset", "range", "tuple"),
@@ -50,10 +50,10 @@ class Statement:
     """A statement at the top of a module.
 
     Attributes:
-        node: the statement.
-        names: what it defines.
-        context: what its names mean.
-        has_effects: running it can do more than to define its names, so that it
+        node: its syntax tree.
+        names: the names that it defines.
+        context: the meaning of the names in it.
+        has_effects: whether running it can do more than define its names. If so, it
             counts wherever its module is imported.
     """
 
@@ -64,7 +64,7 @@ class Statement:
 
     @property
     def is_definition(self) -> bool:
-        """Is it `def` or `class`?"""
+        """Whether it is a `def` or `class`."""
         return isinstance(self.node, _DEFINITIONS)
 
     @cached_property
@@ -74,7 +74,7 @@ class Statement:
 
     @cached_property
     def text(self) -> StatementText:
-        """What it says, and the names that it mentions."""
+        """Its content, with the names that it mentions."""
         return read_statement(self.node, self.context)
 
 
@@ -83,10 +83,10 @@ class Module:
     """A module of the project.
 
     Attributes:
-        statements: all but imports, in order.
-        imports: those that run when the module does.
-        defined: the statements that define a name; several where it is defined again.
-        imported: the imports that give a name.
+        statements: all statements except imports, in order.
+        imports: the imports that run when the module does.
+        defined: by name, the statements that define it.
+        imported: by name, the imports that bind it.
     """
 
     statements: tuple[Statement, ...]
@@ -96,40 +96,40 @@ class Module:
 
     @cached_property
     def unused(self) -> tuple[Import, ...]:
-        """The imports whose names no statement mentions: they are there to run."""
-        mentioned = set().union(*(found.text.mentioned for found in self.statements))
-        return tuple(found for found in self.imports if found.name not in mentioned)
+        """The imports whose names no statement mentions: side effects are their use."""
+        mentioned = set().union(*(each.text.mentioned for each in self.statements))
+        return tuple(each for each in self.imports if each.name not in mentioned)
 
 
 @cache
 def read_module(
     source: bytes, file: str, package: str, project: frozenset[str]
 ) -> Module:
-    """Take a module apart.
+    """Split a module into statements and imports.
 
     Args:
         source: its text. Docstrings and other bare strings do not count.
-        file: where it stands, for messages.
-        package: what its relative imports are relative to.
-        project: the names of the packages and modules that are not in a package.
+        file: its path, for messages.
+        package: the package to which its relative imports are relative.
+        project: the names of the project's top-level packages and modules.
     """
     tree = ast.parse(source, file)
     imports: list[Import] = []
     for node in tree.body:
-        # What `def` and `class` import is theirs, unless they say `global`; what `if`
-        # and `try` import is not.
+        # Imports in `def` and `class` are local unless there is a `global`; those in
+        # `if` and `try` are not.
         if b"global" in source or not isinstance(node, _DEFINITIONS):
             for part in ast.walk(node):
                 if isinstance(part, ast.Import | ast.ImportFrom):
                     imports += imports_of(part, package)
-    imported = _by_name((found.name, found) for found in imports)
+    imported = _by_name((import_.name, import_) for import_ in imports)
     nodes = [
         (node, tuple(dict.fromkeys(_names(node))))
         for node in tree.body
         if not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
         and not is_text(node)
     ]
-    # Names with a meaning of their own here, whatever they mean elsewhere.
+    # Names that the module defines, whatever they mean elsewhere.
     ours = frozenset(name for _, names in nodes for name in names)
     context = Context(
         package=package,
@@ -142,17 +142,17 @@ def read_module(
     )
     statements: list[Statement] = []
     plain: set[str] = set()
-    given = Counter(name for _, names in nodes for name in names)
+    n_bound = Counter(name for _, names in nodes for name in names)
     for node, names in nodes:
-        if is_told(node, context) and not doing(node, context):
+        if only_prints(node, context) and not side_effects(node, context):
             continue
         has_effects = _has_effects(node, context, plain)
         statements.append(Statement(node, names, context, has_effects))
         if isinstance(node, ast.ClassDef) and not has_effects:
             within = [name for part in node.body for name in _names(part)]
-            if "__init_subclass__" not in within and given[node.name] == 1:
+            if "__init_subclass__" not in within and n_bound[node.name] == 1:
                 plain.add(node.name)
-    defined = _by_name((name, found) for found in statements for name in found.names)
+    defined = _by_name((name, each) for each in statements for name in each.names)
     return Module(tuple(statements), tuple(imports), defined, imported)
 
 
@@ -166,12 +166,12 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 def _loggers(
     nodes: list[ast.stmt], imported: dict[str, list[Import]], ours: frozenset[str]
 ) -> frozenset[str]:
-    """The names that are given to a logger, and to nothing else."""
+    """The names that are bound to a logger, and to nothing else."""
     none: frozenset[str] = frozenset()
     plain = Context("", none, imported, ours, none, none, has_walrus=False)
     return frozenset(
         name
-        for name, node in _given_once(nodes)
+        for name, node in _bound_once(nodes)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Call)
@@ -179,19 +179,19 @@ def _loggers(
     )
 
 
-def _given_once(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that one statement gives and no other does, each with it."""
-    given = _by_name((name, node) for node in nodes for name in _names(node))
-    for name, (node, *others) in given.items():
+def _bound_once(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that exactly one statement binds, each with that statement."""
+    bound = _by_name((name, node) for node in nodes for name in _names(node))
+    for name, (node, *others) in bound.items():
         if not others:
             yield name, node
 
 
 def _plain_errors(nodes: list[ast.stmt], ours: frozenset[str]) -> frozenset[str]:
-    """The errors that are built-in ones under a name of their own."""
+    """The classes that only give a built-in error another name."""
     return frozenset(
         name
-        for name, node in _given_once(nodes)
+        for name, node in _bound_once(nodes)
         if isinstance(node, ast.ClassDef)
         and not (node.decorator_list or node.keywords)
         and all(
@@ -203,13 +203,13 @@ def _plain_errors(nodes: list[ast.stmt], ours: frozenset[str]) -> frozenset[str]
 
 
 def _is_plain(part: ast.stmt) -> bool:
-    """A text, nothing, or `a = 1`: part of a class that does nothing."""
+    """Whether a statement in a class is a text, `pass`, or like `a = 1`."""
     is_constant = isinstance(part, ast.Assign) and isinstance(part.value, ast.Constant)
     return is_constant or isinstance(part, ast.Pass) or is_text(part)
 
 
 def _names(node: ast.stmt) -> Iterator[str]:
-    """What a statement defines; for `if`, `try` and the like, what it may define."""
+    """The names that a statement defines; for `if`, `try` and so on, may define."""
     if isinstance(node, _DEFINITIONS):
         yield node.name
         return
@@ -229,10 +229,10 @@ def _names(node: ast.stmt) -> Iterator[str]:
 
 
 def _has_effects(node: ast.stmt, context: Context, plain: Collection[str] = ()) -> bool:
-    """Can running this do more than to define names? When in doubt, yes.
+    """Whether a statement can do more than define names; true when in doubt.
 
     Args:
-        plain: classes of the module; to derive from them does nothing else.
+        plain: classes of the module whose subclasses have no side effects.
     """
     evaluated: list[ast.expr | None]
     if isinstance(node, FUNCTIONS):

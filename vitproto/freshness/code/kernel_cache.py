@@ -1,7 +1,7 @@
-"""Compiled kernels that numba keeps on disk, and is to use only for today's sources.
+"""Make numba recompile cached kernels when any source that they use changes.
 
-Numba goes by the file of a kernel alone. But a kernel holds all that it uses of other
-files, kernels and constants, as they were when it was compiled.
+By default numba checks only the file of a kernel. But a kernel contains the kernels and
+constants of other files that it uses, as they were when it was compiled.
 """
 
 import hashlib
@@ -18,27 +18,27 @@ _IMPORT = re.compile(r"^\s*(?:from|import)\s+(vitproto[\w.]*)", re.MULTILINE)
 
 
 class BesideSources(InTreeCacheLocator):
-    """Kernels that lie beside their sources."""
+    """Cache of kernels beside their sources."""
 
     def get_source_stamp(self) -> bytes:
-        """What the sources must be for a kernel to count."""
+        """A digest of the sources; a kernel with another one is compiled again."""
         return digest_with_imports(Path(self._py_file), PROJECT)
 
 
 class OfUser(UserWideCacheLocator):
-    """Kernels that lie in a folder of the user, where sources are only to be read."""
+    """Cache of kernels in a folder of the user, for read-only sources."""
 
     def get_source_stamp(self) -> bytes:
-        """What the sources must be for a kernel to count."""
+        """A digest of the sources; a kernel with another one is compiled again."""
         return digest_with_imports(Path(self._py_file), PROJECT)
 
 
 @cache
 def digest_with_imports(source: Path, project: Path) -> bytes:
-    """A digest of a source file and of all of ours that it imports, directly or not.
+    """A digest of a source file and of all our files that it imports, even indirectly.
 
     Args:
-        source: the file; it may be one of others.
+        source: the file; it may belong to another package.
         project: the folder that holds the package.
 
     Returns:
@@ -60,6 +60,6 @@ def digest_with_imports(source: Path, project: Path) -> bytes:
 
 
 def _files_of(name: str, project: Path) -> Iterable[Path]:
-    """The file of a module; all of a package, whose modules an import may name."""
+    """The file of a module; for a package all its files, which an import may name."""
     path = project.joinpath(*name.split("."))
     return [path.with_suffix(".py"), *path.glob("*.py")]

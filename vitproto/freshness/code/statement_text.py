@@ -1,8 +1,8 @@
-"""What a statement says: its code without layout, and the names that it mentions.
+"""The content of a statement: its code without layout, and the names in it.
 
 Names that lead out of the statement are kept apart from the rest of its code, so that
-it reads the same wherever they come from. What it says to people is left out: the texts
-of errors, what is logged or printed.
+it reads the same wherever they come from. Messages are left out: the texts of errors,
+and what is logged or printed.
 """
 
 import ast
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-# The texts that these get are read by people.
+# The texts passed to these are messages.
 ERRORS = {
     name
     for name, value in vars(builtins).items()
@@ -22,21 +22,21 @@ ERRORS = {
 _TAKE_TEXTS = ERRORS | {"sys.exit", "warnings.warn"}
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 _LOGGER = "logging.Logger"
-_TELL = {
+_PRINT = {
     "print",
     *(f"logging.{level}" for level in _LEVELS),
     *(f"{_LOGGER}.{level}" for level in _LEVELS),
 }
-# These look at their arguments, and do not use them up as `list` does an iterator.
-_LOOK = {
+# These only read their arguments, and do not use them up as `list` does an iterator.
+_ONLY_READ = {
     *("abs", "bool", "float", "format", "int", "isinstance", "len"),
     *("repr", "round", "str", "type"),
 }
 # Their argument is the name of a module.
 _TAKE_MODULES = {"importlib.import_module", "importlib.resources.files"}
 
-# Where in a statement names are given, unless `:=` is used.
-_GIVING = {
+# Fields of syntax nodes that can bind names, unless `:=` is used.
+_BINDING_FIELDS = {
     *("body", "orelse", "finalbody", "handlers", "items", "cases"),
     *("target", "targets", "optional_vars"),
     *("elts", "value", "pattern", "patterns", "kwd_patterns"),
@@ -49,20 +49,20 @@ _NOT_CODE = {"ctx", "kind", "type_comment"}
 
 
 class Import(NamedTuple):
-    """One name that an import statement gives to something."""
+    """One name that an import statement binds."""
 
     name: str
     """In the importing module; `*` for all names."""
     module: str
-    """What it comes from, or what it is."""
+    """The module from which it comes, or which it is."""
     attribute: str
-    """Of that module; empty where the module itself gets the name."""
+    """The name in that module; empty if the module itself is bound."""
     runs: str
-    """The module that the statement runs, after the packages that it lies in."""
+    """The module that the statement runs, after the packages that contain it."""
 
     @property
     def path(self) -> list[str]:
-        """Where in `module` the name leads."""
+        """The path of the name inside `module`."""
         return [self.attribute] if self.attribute else []
 
 
@@ -72,58 +72,59 @@ class Reference(NamedTuple):
     name: str
     """Such as `np.linalg.eigh`."""
     imports: tuple[Import, ...]
-    """The imports within the statement that give it; none if it is a global name."""
+    """The imports within the statement that bind it; none if it is a global name."""
     argument: str | None
-    """Where it is called with a text: this text. Empty where it gets no argument."""
+    """The text with which it is called, if any; empty if it gets no argument."""
     is_global: bool
-    """May it be a global name?"""
+    """Whether it may be a global name."""
     rebinds: bool
-    """Is it given to something else, by a function or as a module's attribute?"""
+    """Whether a function, or an assignment to a module's attribute, binds it anew."""
 
 
 class ModuleName(NamedTuple):
-    """A text that says which module is meant."""
+    """A text that names a module."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StatementText:
-    """What a statement says."""
+    """The content of a statement."""
 
     digest: str
-    """Of its code, without what is in `leads`."""
+    """A digest of its code without `leads`."""
     leads: tuple[Reference | Import | ModuleName, ...]
-    """What leads out of it, in order of appearance."""
+    """The names and imports that lead out of it, in order of appearance."""
     texts: tuple[str, ...]
     """The string constants in it."""
     attributes: frozenset[str]
-    """The attributes that it mentions, of anything."""
+    """The names of all attributes in it."""
     mentioned: frozenset[str]
-    """The global names that it mentions, those in messages included."""
+    """The global names in it, including those in messages."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the names of a module mean."""
+    """The meaning of the names of a module."""
 
     package: str
-    """What its relative imports are relative to."""
+    """The package to which its relative imports are relative."""
     project: frozenset[str]
-    """The modules of the project that are not in a package."""
+    """The top-level modules and packages of the project."""
     imported: Mapping[str, Sequence[Import]]
-    """The imports that give a name."""
+    """The imports that bind a name."""
     ours: frozenset[str]
     """The names that its statements define."""
     loggers: frozenset[str]
-    """Those among them that name loggers."""
+    """The names in `ours` that are loggers."""
     plain_errors: frozenset[str]
-    """Those among them that name errors which hold a text and nothing else."""
+    """The names in `ours` that are errors which hold only a text."""
     has_walrus: bool
-    """May an expression within it give a name?"""
+    """Whether an expression in it may bind a name."""
 
     def full_names(self, callee: ast.AST) -> set[str]:
-        """What `np.sqrt` may be: `numpy.sqrt`. Nothing if it may be of the module."""
+        """Full names that `np.sqrt` may have: `numpy.sqrt`; none for the module's own
+        names."""
         first, *rest = (dotted(callee) or "").split(".")
         if first in self.loggers:
             return {".".join([_LOGGER, *rest])}
@@ -131,35 +132,35 @@ class Context:
         if first in self.ours or not first:
             return set()
         return {
-            ".".join([found.module, *found.path, *rest])
-            for found in sources or [Import(first, first, "", "")]
+            ".".join([import_.module, *import_.path, *rest])
+            for import_ in sources or [Import(first, first, "", "")]
         }
 
 
 def read_statement(node: ast.stmt, context: Context) -> StatementText:
-    """Take a statement at the top of a module apart."""
+    """Parse a statement at the top of a module."""
     reader = _Reader(context)
     reader.read(node)
     return reader.result()
 
 
-def is_told(node: ast.stmt, context: Context) -> bool:
-    """Does a statement at the top of a module only log or print something?"""
-    return _Reader(context).is_told(node)
+def only_prints(node: ast.stmt, context: Context) -> bool:
+    """Whether a statement at the top of a module only logs or prints something."""
+    return _Reader(context).only_prints(node)
 
 
-def doing(node: ast.AST, context: Context) -> list[ast.expr]:
-    """The parts of an expression that may do something, beside being looked at."""
-    return list(_Reader(context).doing(node))
+def side_effects(node: ast.AST, context: Context) -> list[ast.expr]:
+    """The parts of an expression that may have side effects."""
+    return list(_Reader(context).side_effects(node))
 
 
 def is_text(node: ast.AST) -> bool:
-    """Is it a docstring, or the sentence under a field that becomes its `--help`?"""
+    """Whether a node is a docstring, or the sentence under a field (its `--help`)."""
     return isinstance(node, ast.Expr) and _is_string(node.value)
 
 
 def imports_of(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[Import]:
-    """The names that an import statement gives."""
+    """The names that an import statement binds."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             # `import a.b` names `a`, `import a.b as c` names `a.b`.
@@ -176,7 +177,7 @@ def imports_of(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[Impo
 
 
 def dotted(node: ast.AST) -> str | None:
-    """`a.b.c`, where a node is just that."""
+    """`a.b.c` if a node is a dotted name, else None."""
     attributes = []
     while isinstance(node, ast.Attribute):
         attributes.append(node.attr)
@@ -188,28 +189,28 @@ def dotted(node: ast.AST) -> str | None:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The names that are known within a function, class or comprehension only."""
+    """The names that are local to a function, class or comprehension."""
 
     is_class: bool = False
     names: set[str] = field(default_factory=set)
-    """Those that are not given by imports alone."""
+    """The names that are not bound by imports alone."""
     imports: dict[str, list[Import]] = field(default_factory=dict)
     globals: set[str] = field(default_factory=set)
     nonlocals: set[str] = field(default_factory=set)
 
 
 class _Meaning(NamedTuple):
-    """What a name means at its place."""
+    """The meaning of a name where it is used."""
 
     is_local: bool
     is_global: bool
     imports: tuple[Import, ...] = ()
     is_unsure: bool = False
-    """May it be something local as well?"""
+    """Whether it may be something local as well."""
 
 
 class _Reader:
-    """Writes a statement down node by node; each kind that is special has a method."""
+    """Writes down a statement node by node; special kinds of nodes have a method."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -229,7 +230,7 @@ class _Reader:
                 continue
             leads.append(piece)
             # Where code of the project is imported does not count.
-            if not isinstance(piece, Import) or not self._is_ours(piece):
+            if not isinstance(piece, Import) or not self._is_of_project(piece):
                 digest.update(b"\0")
         return StatementText(
             digest=digest.hexdigest()[:16],
@@ -239,8 +240,8 @@ class _Reader:
             mentioned=frozenset(self._mentioned),
         )
 
-    def _is_ours(self, found: Import) -> bool:
-        return found.runs.partition(".")[0] in self.context.project
+    def _is_of_project(self, import_: Import) -> bool:
+        return import_.runs.partition(".")[0] in self.context.project
 
     def read(self, node: ast.AST) -> None:
         method = _METHODS.get(type(node))
@@ -275,13 +276,13 @@ class _Reader:
             is_known = name in scope.names or name in scope.imports
             if not is_known or name in scope.nonlocals:
                 continue
-            if scope.is_class and depth > 0:  # not known within its functions
+            if scope.is_class and depth > 0:  # not visible in its methods
                 continue
             imports = (*imports, *scope.imports.get(name, ()))
             if not scope.is_class:
                 is_unsure |= bool(imports) and name in scope.names
                 return _Meaning(not imports, False, imports, is_unsure)
-            # Until the class gives it, it is what it is outside.
+            # Until the class binds it, it has its meaning outside.
             is_unsure = True
         return _Meaning(False, True, imports, is_unsure)
 
@@ -289,13 +290,13 @@ class _Reader:
         first, *rest = name.split(".")
         self._attributes.update(rest)
         meaning = self._meaning(first)
-        is_given = not isinstance(ctx, ast.Load)
+        is_bound = not isinstance(ctx, ast.Load)
         scope = self._scopes[-1] if self._scopes else _Scope()
         is_of_class = scope.is_class and first not in scope.globals
-        if meaning.is_local or (is_given and not rest and is_of_class):
+        if meaning.is_local or (is_bound and not rest and is_of_class):
             self._write(f"local({name})")
             return
-        if is_given or meaning.is_unsure:
+        if is_bound or meaning.is_unsure:
             self._write(f"name({name})")
         is_elsewhere = bool(rest) or (bool(self._scopes) and not meaning.imports)
         self._write(
@@ -304,7 +305,7 @@ class _Reader:
                 imports=meaning.imports,
                 argument=argument,
                 is_global=meaning.is_global,
-                rebinds=is_given and is_elsewhere,
+                rebinds=is_bound and is_elsewhere,
             )
         )
         if meaning.is_global:
@@ -327,13 +328,13 @@ class _Reader:
         self._write(f"{node.value!r},")
 
     def _read_import(self, node: ast.Import | ast.ImportFrom) -> None:
-        for found in imports_of(node, self.context.package):
-            self._write(found)
-            if self._is_given_again(found.name):
-                self._write(f"import {found.name},")
+        for import_ in imports_of(node, self.context.package):
+            self._write(import_)
+            if self._is_bound_again(import_.name):
+                self._write(f"import {import_.name},")
 
-    def _is_given_again(self, name: str) -> bool:
-        """Does it matter where a name is imported, since it is given elsewhere too?"""
+    def _is_bound_again(self, name: str) -> bool:
+        """Whether an imported name is bound elsewhere too, so that order matters."""
         if not self._scopes:
             imports = self.context.imported.get(name, ())
             return len(imports) > 1 or name in self.context.ours
@@ -341,7 +342,7 @@ class _Reader:
         return len(scope.imports.get(name, ())) > 1 or name in scope.names
 
     def _read_annotation(self, annotation: ast.expr | None) -> None:
-        """Annotations that are written as strings are read as well."""
+        """Read an annotation, and the names in it if it is written as a string."""
         self._read_value(annotation)
         for part in ast.walk(annotation) if annotation else ():
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -351,7 +352,7 @@ class _Reader:
                     self.read(parsed)
 
     def _full_names(self, callee: ast.AST) -> set[str]:
-        """As in `Context`, with the names of functions."""
+        """Full names as in `Context.full_names`, with imports in functions."""
         name = dotted(callee)
         if name is None:
             return set()
@@ -414,10 +415,10 @@ class _Reader:
             if isinstance(name, ast.Name)
         }
         is_pair = isinstance(node, ast.DictComp)
-        made = [node.key, node.value] if is_pair else [node.elt]
+        values = [node.key, node.value] if is_pair else [node.elt]
         self._read_within(
             _Scope(names=names),
-            *(made, first.target, first.ifs, first.is_async, others),
+            *(values, first.target, first.ifs, first.is_async, others),
         )
         self._write(")")
 
@@ -432,14 +433,14 @@ class _Reader:
         self._read_value(node.value)
         self._write(")")
 
-    # Calls, and what is said to people.
+    # Calls and messages.
 
     def _read_call(self, node: ast.Call) -> None:
         first = node.args[0] if node.args else None
         if first is not None and _is_message(first):
             names = self._full_names(node.func)
             if names and names <= _TAKE_TEXTS:
-                self._read_told_call(node, stops=False)
+                self._read_message_call(node, stops=False)
                 return
             if names and names <= _TAKE_MODULES and isinstance(first, ast.Constant):
                 self._lead_call(node)
@@ -455,7 +456,7 @@ class _Reader:
         self._write(")")
 
     def _lead_call(self, node: ast.Call) -> None:
-        """Write what is called, and that it is."""
+        """Write the called name, and that it is called."""
         self._write("Call(")
         name = dotted(node.func)
         if name is None:
@@ -466,11 +467,11 @@ class _Reader:
         has_none = not node.args and not node.keywords
         self._lead(name, ast.Load(), "" if has_none else argument)
 
-    def _read_told_call(self, node: ast.Call, *, stops: bool) -> None:
-        """A call without the texts that it gets.
+    def _read_message_call(self, node: ast.Call, *, stops: bool) -> None:
+        """Read a call without the texts passed to it.
 
         Args:
-            stops: nothing goes on here, so that what texts call cannot matter.
+            stops: execution ends here, so that what texts call cannot matter.
         """
         self._write("Call(")
         self.read(node.func)
@@ -479,35 +480,35 @@ class _Reader:
                 self._read_value(part)
                 continue
             self._write("'',")
-            self._tell(part)
-            for done in () if stops else self.doing(part):
-                self.read(done)
+            self._note_names(part)
+            for effect in () if stops else self.side_effects(part):
+                self.read(effect)
         self._read_value(node.keywords)
         self._write(")")
 
     def _read_expression(self, node: ast.Expr) -> None:
         if is_text(node):
             return
-        told = self.is_told(node)
-        if told:
-            self._tell(node)
-        for done in self.doing(node) if told else [node.value]:
+        is_message = self.only_prints(node)
+        if is_message:
+            self._note_names(node)
+        for part in self.side_effects(node) if is_message else [node.value]:
             self._write("Expr(")
-            self.read(done)
+            self.read(part)
             self._write(")")
 
     def _read_raise(self, node: ast.Raise) -> None:
         self._write("Raise(")
-        made = node.exc
-        if isinstance(made, ast.Call) and self._is_plain_error(made.func):
-            self._read_told_call(made, stops=True)
+        error = node.exc
+        if isinstance(error, ast.Call) and self._is_plain_error(error.func):
+            self._read_message_call(error, stops=True)
         else:
-            self._read_value(made)
+            self._read_value(error)
         self._read_value(node.cause)
         self._write(")")
 
     def _is_plain_error(self, callee: ast.expr) -> bool:
-        """Does nothing but a message come of its texts? Others may be data."""
+        """Whether an error only shows its texts; those of other errors may be data."""
         names = self._full_names(callee)
         if names:
             return names <= ERRORS
@@ -517,7 +518,7 @@ class _Reader:
         self._write("Assert(")
         self.read(node.test)
         if node.msg is not None and _is_message(node.msg):
-            self._tell(node.msg)
+            self._note_names(node.msg)
         else:
             self._read_value(node.msg)
         self._write(")")
@@ -525,29 +526,29 @@ class _Reader:
     def _read_nothing(self, node: ast.Pass) -> None:
         pass
 
-    def _tell(self, node: ast.AST) -> None:
-        """Note the names in a message: an import for it is not there to run."""
+    def _note_names(self, node: ast.AST) -> None:
+        """Note the names in a message: an import for it counts as used."""
         parts = ast.walk(node)
         self._mentioned.update(part.id for part in parts if isinstance(part, ast.Name))
 
-    def is_told(self, node: ast.stmt) -> bool:
-        """Does a statement only log or print something?"""
+    def only_prints(self, node: ast.stmt) -> bool:
+        """Whether a statement only logs or prints something."""
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
             return False
         names = self._full_names(node.value.func)
-        # To a file, or who knows where.
-        somewhere = {keyword.arg for keyword in node.value.keywords} & {"file", None}
-        return bool(names) and names <= _TELL and not somewhere
+        # `file=` or `**options` may print into a file.
+        to_file = {keyword.arg for keyword in node.value.keywords} & {"file", None}
+        return bool(names) and names <= _PRINT and not to_file
 
-    def doing(self, node: ast.AST) -> Iterator[ast.expr]:
-        """The parts of an expression that may do something, beside being looked at."""
+    def side_effects(self, node: ast.AST) -> Iterator[ast.expr]:
+        """The parts of an expression that may have side effects."""
         parts = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.Expr) and self.is_told(node):
+        if isinstance(node, ast.Expr) and self.only_prints(node):
             assert isinstance(node.value, ast.Call)
             parts = [*node.value.args, *node.value.keywords]
         elif isinstance(node, ast.Call):
             names = self._full_names(node.func)
-            if not names or not names <= _LOOK:
+            if not names or not names <= _ONLY_READ:
                 yield node
                 return
             parts = [*node.args, *node.keywords]
@@ -561,13 +562,13 @@ class _Reader:
                 yield node.value
                 return
         elif isinstance(node, ast.BoolOp | ast.IfExp | ast.Compare):
-            # Which of the parts is done depends on the others.
-            if any(True for part in parts for _ in self.doing(part)):
+            # Which part is evaluated depends on the others.
+            if any(True for part in parts for _ in self.side_effects(part)):
                 assert isinstance(node, ast.expr)
                 yield node
             return
         for part in parts:
-            yield from self.doing(part)
+            yield from self.side_effects(part)
 
 
 _METHODS = {
@@ -600,7 +601,7 @@ def _arguments(arguments: ast.arguments) -> Iterator[str]:
 
 
 def _bind(nodes: Iterable[ast.AST], scope: _Scope, context: Context) -> None:
-    """Note the names that the body of a function or class gives."""
+    """Note the names that the body of a function or class binds."""
     waiting = [*nodes]
     while waiting:
         node = waiting.pop()
@@ -610,14 +611,14 @@ def _bind(nodes: Iterable[ast.AST], scope: _Scope, context: Context) -> None:
         elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             scope.names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            for found in imports_of(node, context.package):
-                scope.imports.setdefault(found.name, []).append(found)
+            for import_ in imports_of(node, context.package):
+                scope.imports.setdefault(import_.name, []).append(import_)
         elif isinstance(node, ast.Global):
             scope.globals.update(node.names)
         elif isinstance(node, ast.Nonlocal):
             scope.nonlocals.update(node.names)
         elif isinstance(node, _COMPREHENSIONS):
-            # Its targets are its own.
+            # Its targets are local to it.
             scope.names.update(
                 part.target.id
                 for part in ast.walk(node)
@@ -629,7 +630,7 @@ def _bind(nodes: Iterable[ast.AST], scope: _Scope, context: Context) -> None:
             elif isinstance(node, ast.MatchMapping):
                 scope.names.update({node.rest} - {None})
             for name in node._fields:
-                if context.has_walrus or name in _GIVING:
+                if context.has_walrus or name in _BINDING_FIELDS:
                     value = getattr(node, name, None)
                     parts = value if isinstance(value, list) else [value]
                     waiting += [part for part in parts if isinstance(part, ast.AST)]
@@ -648,7 +649,7 @@ def _is_string(node: ast.AST) -> bool:
 
 
 def _is_message(node: ast.expr) -> bool:
-    """Is it surely a text?"""
+    """Whether an expression is certainly a text."""
     if isinstance(node, ast.JoinedStr) or _is_string(node):
         return True
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -658,6 +659,6 @@ def _is_message(node: ast.expr) -> bool:
     if isinstance(node, ast.IfExp):
         return _is_message(node.body) and _is_message(node.orelse)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        is_made = node.func.attr in ("format", "join")
-        return is_made and _is_message(node.func.value)
+        makes_text = node.func.attr in ("format", "join")
+        return makes_text and _is_message(node.func.value)
     return False
