@@ -30,8 +30,8 @@ def evaluate_probes(
     layer: int,
     patch_labels: Path,
     probes: Path,
-    table: Path,
-    best: Path,
+    probe_metrics: Path,
+    probe: Path,
     baseline: Path,
     *,
     device: str,
@@ -46,8 +46,8 @@ def evaluate_probes(
         layer: which block, counted from 0.
         patch_labels: the HDF5 file with the masks.
         probes: the safetensors file with all probes.
-        table: the CSV file to write, with a row for each probe.
-        best: the safetensors file to write, with the best probe.
+        probe_metrics: the CSV file to write, with a row for each probe.
+        probe: the safetensors file to write, with the best probe.
         baseline: the CSV file to write, with a row for each class: how well the best
             probe segments it.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
@@ -69,8 +69,8 @@ def evaluate_probes(
         "sweep": read_probe_settings(probes),
         "code": fingerprint("evaluate_probes"),
     }
-    save_probe(best, chosen.probe, settings)
-    _write(table, to_probe_table(trained, found.counts))
+    save_probe(probe, chosen.probe, settings)
+    _write(probe_metrics, to_probe_table(trained, found.counts))
     _write(baseline, to_class_table(labels.classes, found, i_best))
     logging.info(
         "best: learning rate %g, weight decay %g, mIoU %.4f, pixel accuracy %.4f",

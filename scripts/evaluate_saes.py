@@ -29,7 +29,7 @@ def evaluate_saes(
     shards: tuple[Path, ...],
     splits: Path,
     checkpoints: Path,
-    metrics: Path,
+    sae_metrics: Path,
     latents: Path,
     *,
     runs: tuple[str, ...],
@@ -46,7 +46,7 @@ def evaluate_saes(
         shards: all shards of the activations that they were fitted to.
         splits: the CSV file with their splits; test images are left out.
         checkpoints: the JSON file that lists the family's checkpoints.
-        metrics: the CSV file to write, with a row for each autoencoder.
+        sae_metrics: the CSV file to write, with a row for each autoencoder.
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
@@ -70,7 +70,7 @@ def evaluate_saes(
         place | _describe(fit.run) | _numbers(result)
         for fit, result in zip(fitted, found, strict=True)
     ]
-    with whole_file(metrics) as partial:
+    with whole_file(sae_metrics) as partial:
         pd.DataFrame(rows).to_csv(partial, index=False, lineterminator="\n")
     with (
         whole_file(latents) as partial,

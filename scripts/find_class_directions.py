@@ -26,9 +26,9 @@ def find_class_directions(
     images: Path,
     patch_labels: Path,
     probe: Path,
-    out: Path,
+    directions: Path,
     *,
-    name: str,
+    dataset: str,
     layer: int,
     probe_layer: int,
     n_gradient_images: int,
@@ -48,8 +48,8 @@ def find_class_directions(
         images: the CSV file that lists its images.
         patch_labels: the HDF5 file with the labels of their patches.
         probe: the safetensors file of the probe.
-        out: the safetensors file to write.
-        name: what the configuration calls the data set.
+        directions: the safetensors file to write.
+        dataset: its name in the configuration.
         layer: where directions are wanted, a block counted from 0.
         probe_layer: the block whose activations the probe takes.
         n_gradient_images: training images of each class whose gradients are averaged,
@@ -70,7 +70,7 @@ def find_class_directions(
     if layer == probe_layer:
         directions_CD = probe_directions(head)
     else:
-        check_root(root, name)
+        check_root(root, dataset)
         torch_device = pick_device(device)
         labels = read_patch_labels(patch_labels)
         files = image_files(labels, patch_labels, root, images)
@@ -107,9 +107,11 @@ def find_class_directions(
         "n_gradient_images": n_gradient_images,
         "code": fingerprint("find_class_directions"),
     }
-    save_directions(out, directions_CD, settings)
+    save_directions(directions, directions_CD, settings)
     n_found = int(np.isfinite(directions_CD).all(axis=1).sum())
-    logging.info("%s: directions of %d of %d classes", out, n_found, head.n_classes)
+    logging.info(
+        "%s: directions of %d of %d classes", directions, n_found, head.n_classes
+    )
 
 
 if __name__ == "__main__":

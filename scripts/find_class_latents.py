@@ -30,15 +30,15 @@ def find_class_latents(
     patch_labels: Path,
     directions: Path,
     checkpoints: Path,
-    out: Path,
+    class_latents: Path,
     activity: Path,
     *,
     fit_dataset: str,
     encoder: str,
     layer: int,
     method: str,
-    run_name: str,
-    classes: tuple[str, ...],
+    run: str,
+    picked: tuple[str, ...],
     device: str,
     cfg: RankingSettings,
 ) -> None:
@@ -50,15 +50,15 @@ def find_class_latents(
         directions: the safetensors file with the direction of each class at this
             layer.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
-        out: the CSV file to write, with a row per class, criterion and rank.
+        class_latents: the CSV file to write, with a row per class, criterion and rank.
         activity: the CSV file to write, with a row per latent: on how many patches of
             training images it is active, and its largest value there.
         fit_dataset: the data set that the autoencoder was fitted to.
         encoder: what recorded the activations.
         layer: which block, counted from 0.
         method: how the autoencoder was made.
-        run_name: which run of the family, such as k4096-seed0.
-        classes: latents chosen by hand to be suppressed, by label, such as
+        run: which run of the family, such as k4096-seed0.
+        picked: latents chosen by hand to be suppressed, by label, such as
             29:8541,5818; other classes take the best.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
@@ -67,9 +67,9 @@ def find_class_latents(
     labels = read_patch_labels(patch_labels)
     labels.check(acts, patch_labels, shards[0])
     family = FittedFamily(fit_dataset, encoder, layer, method)
-    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
+    autoencoder = load_autoencoder(checkpoints, family, run, acts, shards[0])
     n_latents = autoencoder.n_prototypes
-    picked = parse_picked(classes, labels.n_classes, n_latents)
+    by_hand = parse_picked(picked, labels.n_classes, n_latents)
     check_found_for(directions, acts, shards[0])
     class_directions_CD = load_directions(directions, labels.n_classes, acts.width)
     found = gather_latents(
@@ -86,7 +86,7 @@ def find_class_latents(
         labels.classes,
         autoencoder.W_dec_SD.numpy(),
         class_directions_CD,
-        picked,
+        by_hand,
         cfg,
     )
     per_latent = {
@@ -94,14 +94,14 @@ def find_class_latents(
         "n_active": found.n_active_S,
         "largest": found.largest_S,
     }
-    for path, rows in ((activity, pd.DataFrame(per_latent)), (out, table)):
+    for path, rows in ((activity, pd.DataFrame(per_latent)), (class_latents, table)):
         with whole_file(path) as partial:
             rows.to_csv(partial, index=False, lineterminator="\n")
     n_with = table.loc[table["is_chosen"], "label"].nunique()
     logging.info(
         "%s: latents for %d of %d classes, ranked on %s patches; %d of %d latents are "
         "active",
-        *(out, n_with, labels.n_classes, f"{found.n_drawn_C.sum():,}"),
+        *(class_latents, n_with, labels.n_classes, f"{found.n_drawn_C.sum():,}"),
         *((found.n_active_S > 0).sum(), n_latents),
     )
 

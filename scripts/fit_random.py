@@ -1,4 +1,4 @@
-"""Choose patches at random as prototypes."""
+"""Sample patches as prototypes."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 from vitproto.activations.training_images import open_training_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import write_manifest
 from vitproto.prototypes.scorer import DotProduct
+from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
 from vitproto.study.run import Run
 
@@ -15,16 +16,13 @@ from vitproto.study.run import Run
 def fit_random(
     shards: tuple[Path, ...],
     splits: Path,
-    layer: int,
-    runs: tuple[str, ...],
     store: Path,
-    manifest: Path,
+    checkpoints: Path,
     *,
-    fit_dataset: str,
-    encoder: str,
-    method: str,
+    runs: tuple[str, ...],
+    family: FittedFamily,
 ) -> None:
-    """Choose patches at random as prototypes.
+    """Sample patches as prototypes.
 
     Patches are sampled uniformly over all patches of all training images, without
     replacement. Of two runs with the same seed, the smaller is the beginning of the
@@ -32,34 +30,29 @@ def fit_random(
 
     Args:
         shards: all shards of the activations to sample from.
-        splits: the CSV file with their splits; test images are left out.
-        layer: which block, counted from 0.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        splits: the CSV file with the splits of their images; test images are left out.
         store: the folder for the checkpoints; those that it holds are not made again.
-        manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
+        checkpoints: the JSON file to write, which lists them.
+        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        family: which activations these are, for the list of checkpoints.
     """
-    acts = open_training_images(shards, layer, splits)
-    wanted = [Run.parse(name) for name in runs]
+    acts = open_training_images(shards, family.layer, splits)
     settings = {
         "method": "random",
-        "layer": layer,
+        "layer": family.layer,
         "fitted_to": acts.attributes,
         "code": fingerprint("fit_random"),
     }
-    fitted = {}
-    for fit in wanted:
-        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
-        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
-        if not checkpoint.is_stored(fitted[fit], made_by):
-            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
-            checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
-            logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
-    family = FittedFamily(fit_dataset, encoder, layer, method)
-    checkpoint.write_manifest(manifest, fitted, family)
+    made_by = {
+        fit: {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        for fit in map(Run.parse, runs)
+    }
+    stored = look_up(store, made_by)
+    for fit in stored.missing:
+        patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
+        stored.save(fit, DotProduct(patches_KD))
+        logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
+    write_manifest(checkpoints, stored.paths, family)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Choose patches of training images at random as prototypes."""
+"""Sample patches of training images as prototypes."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 from vitproto.activations.training_images import open_training_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import write_manifest
 from vitproto.prototypes.scorer import DotProduct
+from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
 from vitproto.study.run import Run
 
@@ -15,16 +16,13 @@ from vitproto.study.run import Run
 def fit_randomtrain(
     shards: tuple[Path, ...],
     splits: Path,
-    layer: int,
-    runs: tuple[str, ...],
     store: Path,
-    manifest: Path,
+    checkpoints: Path,
     *,
-    fit_dataset: str,
-    encoder: str,
-    method: str,
+    runs: tuple[str, ...],
+    family: FittedFamily,
 ) -> None:
-    """Choose patches of training images at random as prototypes.
+    """Sample patches of training images as prototypes.
 
     The control for prototypes from another data set: these know what the images look
     like whose traits are looked for, but have seen no test image. Patches are sampled
@@ -33,36 +31,32 @@ def fit_randomtrain(
 
     Args:
         shards: all shards of the activations of the images whose traits are looked for.
-        splits: the CSV file that says which of them are training images.
-        layer: which block, counted from 0.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        splits: the CSV file with the splits of these images; test images are left out.
         store: the folder for the checkpoints; those that it holds are not made again.
-        manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations, for the list of checkpoints as
-            are the two below.
-        encoder: what recorded them.
-        method: how the prototypes are made.
+        checkpoints: the JSON file to write, which lists them.
+        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        family: which activations these are, for the list of checkpoints.
     """
-    acts = open_training_images(shards, layer, splits)
+    acts = open_training_images(shards, family.layer, splits)
     settings = {
         "method": "randomtrain",
-        "layer": layer,
+        "layer": family.layer,
         "fitted_to": acts.attributes,
         "code": fingerprint("fit_randomtrain"),
     }
-    fitted = {}
-    for fit in map(Run.parse, runs):
-        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
-        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
-        if not checkpoint.is_stored(fitted[fit], made_by):
-            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
-            checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
-            logging.info(
-                "%s: sampled %d patches of %d training images",
-                *(fit.name, len(patches_KD), acts.n_images),
-            )
-    family = FittedFamily(fit_dataset, encoder, layer, method)
-    checkpoint.write_manifest(manifest, fitted, family)
+    made_by = {
+        fit: {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        for fit in map(Run.parse, runs)
+    }
+    stored = look_up(store, made_by)
+    for fit in stored.missing:
+        patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
+        stored.save(fit, DotProduct(patches_KD))
+        logging.info(
+            "%s: sampled %d patches of %d training images",
+            *(fit.name, len(patches_KD), acts.n_images),
+        )
+    write_manifest(checkpoints, stored.paths, family)
 
 
 if __name__ == "__main__":

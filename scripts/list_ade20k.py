@@ -8,7 +8,7 @@ from vitproto.data.image_list import write_image_list, write_splits
 from vitproto.launch.cli import run
 
 
-def list_ade20k(root: Path, images: Path, splits: Path, *, name: str) -> None:
+def list_ade20k(root: Path, images: Path, splits: Path, *, dataset: str) -> None:
     """Write which images a data set with masks holds, in which order and split.
 
     Args:
@@ -18,9 +18,9 @@ def list_ade20k(root: Path, images: Path, splits: Path, *, name: str) -> None:
             is the order of images in all later files.
         splits: the CSV file to write, in the same order: image_id, split (train for
             training, test for validation), class_name (the scene).
-        name: what the config calls the data set, for messages.
+        dataset: its name in the configuration, for messages.
     """
-    check_root(root, name)
+    check_root(root, dataset)
     listed = read_images(root)
     write_image_list(listed, images)
     write_splits(listed, splits)

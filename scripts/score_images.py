@@ -26,7 +26,7 @@ def score_images(
     shards: tuple[Path, ...],
     layer: int,
     checkpoints: Path,
-    out: Path,
+    scores: Path,
     *,
     runs: tuple[str, ...],
     dataset: str,
@@ -43,7 +43,7 @@ def score_images(
         shards: all shards of the activations of the images to score.
         layer: which block, counted from 0.
         checkpoints: the JSON file that lists the family's checkpoints.
-        out: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
+        scores: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
         runs: the runs of the family, all of them, such as k128-seed0.
         dataset: the data set of these images.
         fit_dataset: the data set that the prototypes were fitted to.
@@ -65,21 +65,21 @@ def score_images(
                 f"{shards[0]} have {acts.width}: fit and score with the same encoder"
             )
     with (
-        whole_file(out, shared=True) as partial,
+        whole_file(scores, shared=True) as partial,
         h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
         progress_bar(acts.n_images * acts.n_patches, "patches") as progress,
     ):
         scored = ScoredFamily(**asdict(family), dataset=dataset)
         file.attrs.update(asdict(scored))
         tables = _create_tables(file, acts, fitted)
-        for i_first, scores in score_blocks(acts, scorers, torch_device):
-            for table, scores_BK in zip(tables, scores, strict=True):
+        for i_first, block in score_blocks(acts, scorers, torch_device):
+            for table, scores_BK in zip(tables, block, strict=True):
                 table[i_first : i_first + len(scores_BK)] = scores_BK.numpy()
-            progress.update(len(scores[0]) * acts.n_patches)
+            progress.update(len(block[0]) * acts.n_patches)
     seconds = progress.format_dict["elapsed"]
     logging.info(
         "%s: %d images × %d runs, %.0f images/s, %s patches/s",
-        *(out, acts.n_images, len(fitted), acts.n_images / seconds),
+        *(scores, acts.n_images, len(fitted), acts.n_images / seconds),
         f"{acts.n_images * acts.n_patches / seconds:,.0f}",
     )
 

@@ -22,7 +22,7 @@ def select_prototypes(
     scores: Path,
     splits: Path,
     traits: Path,
-    out: Path,
+    ap: Path,
     chosen: Path,
     *,
     n_train: tuple[int | Literal["all"], ...],
@@ -40,7 +40,7 @@ def select_prototypes(
         scores: the HDF5 file with the image scores of all runs of a family.
         splits: the CSV file with the splits of the data set's images.
         traits: the NPZ file that says which image shows which trait.
-        out: the CSV file to write: a row per run, n_train, selection seed and trait.
+        ap: the CSV file to write: a row per run, n_train, selection seed and trait.
         chosen: the HDF5 file to write: the scores of the chosen prototypes.
         n_train: how many training images choose, such as 16 256 all.
         selection_seeds: each draws other training images; more images hold the fewer.
@@ -87,7 +87,7 @@ def select_prototypes(
             tables.append(pd.DataFrame({**run_columns, **table}))
             progress = f"{fitted.name} ({number} of {len(runs)})"
             logging.info("%s: %s", progress, selection.in_words(selections))
-    with whole_file(out) as partial:
+    with whole_file(ap) as partial:
         pd.concat(tables).to_csv(partial, index=False, lineterminator="\n")
 
 

@@ -28,7 +28,7 @@ def show_features(
     images: Path,
     shards: tuple[Path, ...],
     checkpoints: Path,
-    out: Path,
+    features: Path,
     *,
     fit_dataset: str,
     n_images: int,
@@ -46,7 +46,7 @@ def show_features(
         images: its image list.
         shards: all shards of its activations.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
-        out: the folder to create.
+        features: the folder to create.
         fit_dataset: the data set that the prototypes were fitted to.
         n_images: how many images to show for each prototype.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
@@ -72,8 +72,8 @@ def show_features(
         )
     top = find_top_images(acts, scorer, n_images, torch_device)
     chosen = choose(cfg, top)
-    features, widths = [], {}
-    with whole_folder(out) as partial:
+    shown_prototypes, widths = [], {}
+    with whole_folder(features) as partial:
         for prototype in chosen.reasons:
             i_images = top.images_of(prototype)
             pairs = [(i_image, prototype) for i_image in i_images]
@@ -83,16 +83,16 @@ def show_features(
                 to_image(image_ids[i], paths[i], scores_P.reshape(grid))
                 for i, scores_P in found
             ]
-            features.append(to_feature(prototype, chosen, top, shown))
+            shown_prototypes.append(to_feature(prototype, chosen, top, shown))
             if found:
                 drawn = [
                     read_shown(root / paths[i], scores_P, preprocessing)
                     for i, scores_P in found
                 ]
                 strip = draw_strip(drawn, *color_range(scores_MP))
-                strip.save(partial / features[-1].picture)
+                strip.save(partial / shown_prototypes[-1].picture)
                 widths[prototype] = strip.width
-        page = render_page(features, widths, place, cfg, top, chosen.n_in_range)
+        page = render_page(shown_prototypes, widths, place, cfg, top, chosen.n_in_range)
         (partial / "index.html").write_text(page, encoding="utf-8")
         numbers = {
             **asdict(place),
@@ -103,10 +103,12 @@ def show_features(
             "n_prototypes": scorer.n_prototypes,
             "n_alive": int(top.is_alive_K.sum()),
             "n_in_range": chosen.n_in_range,
-            "prototypes": [asdict(feature) for feature in features],
+            "prototypes": [asdict(feature) for feature in shown_prototypes],
         }
         (partial / "features.json").write_text(json.dumps(numbers) + "\n")
-    logging.info("%s: %d prototypes shown", out / "index.html", len(features))
+    logging.info(
+        "%s: %d prototypes shown", features / "index.html", len(shown_prototypes)
+    )
     logging.info(describe_ranges(cfg, top, chosen.n_in_range))
 
 

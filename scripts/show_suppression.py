@@ -56,15 +56,15 @@ def show_suppression(
     checkpoints: Path,
     class_latents: Path,
     activity: Path,
-    out: Path,
+    pictures: Path,
     *,
-    name: str,
+    dataset: str,
     fit_dataset: str,
     encoder: str,
     probe_layer: int,
     layer: int,
     method: str,
-    run_name: str,
+    run: str,
     classes: tuple[int, ...],
     n_images: int,
     dose: float,
@@ -86,21 +86,21 @@ def show_suppression(
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         class_latents: the CSV file with the chosen latents of each class.
         activity: the CSV file with what each latent did in training.
-        out: the folder to create.
-        name: what the configuration calls the data set.
+        pictures: the folder to create.
+        dataset: its name in the configuration.
         fit_dataset: the data set that the autoencoder was fitted to.
         encoder: what recorded the activations, as tables call it.
         probe_layer: which block the probe reads, counted from 0.
         layer: which block is edited, counted from 0.
         method: how the autoencoder was made.
-        run_name: which run of the family.
+        run: which run of the family.
         classes: labels of the classes to show, counted from 1.
         n_images: how many images to show for each class.
         dose: the multiple of its largest value that each latent is set to.
         compute_dtype: how a GPU computes the encoder, at an earlier layer.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
-    check_root(root, name)
+    check_root(root, dataset)
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
     labels = read_patch_labels(patch_labels)
@@ -113,7 +113,7 @@ def show_suppression(
     check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
     family = FittedFamily(fit_dataset, encoder, layer, method)
-    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
+    autoencoder = load_autoencoder(checkpoints, family, run, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:
@@ -135,7 +135,7 @@ def show_suppression(
     preprocessing = Preprocessing.from_json(str(acts.attributes["preprocessing"]))
     source = _Source(acts, labels, preprocessing, paths, torch_device)
     told = []
-    with whole_folder(out) as partial:
+    with whole_folder(pictures) as partial:
         for label in dict.fromkeys(classes):
             if label not in chosen:
                 raise ValueError(
@@ -150,9 +150,9 @@ def show_suppression(
             else:
                 shown.picture.save(partial / shown.numbers["picture"])
         numbers = {
-            "dataset": name,
+            "dataset": dataset,
             **{"encoder": encoder, "probe_layer": probe_layer, "layer": layer},
-            **{"method": method, "run": run_name},
+            **{"method": method, "run": run},
             "activations": acts.attributes,
             "code": fingerprint("show_suppression"),
             "settings": {"n_images": n_images, "dose": dose, "classes": classes},
@@ -160,7 +160,7 @@ def show_suppression(
         }
         (partial / "pictures.json").write_text(json.dumps(numbers) + "\n")
     n_shown = sum(bool(one["picture"]) for one in told)
-    logging.info("%s: %d of %d classes shown", out, n_shown, len(told))
+    logging.info("%s: %d of %d classes shown", pictures, n_shown, len(told))
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,16 @@ def suppress_latents(
     class_latents: Path,
     activity: Path,
     directions: Path,
-    out: Path,
+    suppression: Path,
     changes: Path,
     *,
-    name: str,
+    dataset: str,
     fit_dataset: str,
     encoder: str,
     probe_layer: int,
     layer: int,
     method: str,
-    run_name: str,
+    run: str,
     compute_dtype: Literal["float32", "bfloat16"],
     device: str,
     encoder_cfg: EncoderSettings,
@@ -79,15 +79,15 @@ def suppress_latents(
         class_latents: the CSV file with the chosen latents of each class.
         activity: the CSV file with what each latent did in training.
         directions: the safetensors file with the direction of each class.
-        out: the CSV file to write, with a row for each class, edit and dose.
+        suppression: the CSV file to write, with a row for each class, edit and dose.
         changes: the CSV file to write: what the patches of each class change to.
-        name: what the configuration calls the data set.
+        dataset: its name in the configuration.
         fit_dataset: the data set that the autoencoder was fitted to.
         encoder: what recorded the activations; repeated in each row.
         probe_layer: which block the probe reads, counted from 0; repeated in each row.
         layer: which block is edited, counted from 0; repeated in each row.
         method: how the autoencoder was made; repeated in each row.
-        run_name: which run of the family; repeated in each row as `run`.
+        run: which run of the family; repeated in each row.
         compute_dtype: how a GPU computes the encoder, at an earlier layer.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
@@ -102,12 +102,12 @@ def suppress_latents(
     check_trained_on(probe, probed, shards[0])
     on_device = fitted.to(torch_device)
     family = FittedFamily(fit_dataset, encoder, layer, method)
-    autoencoder = load_autoencoder(checkpoints, family, run_name, acts, shards[0])
+    autoencoder = load_autoencoder(checkpoints, family, run, acts, shards[0])
     check_found_for(directions, acts, shards[0])
     n_latents = autoencoder.n_prototypes
     logits: EditedLogits = AtProbeLayer(on_device)
     if layer != probe_layer:
-        check_root(root, name)
+        check_root(root, dataset)
         files = image_files(labels, patch_labels, root, images)
         tail = load_tail(
             *(encoder_cfg, compute_dtype, layer, probe_layer),
@@ -132,10 +132,10 @@ def suppress_latents(
         "probe_layer": probe_layer,
         "layer": layer,
         "method": method,
-        "run": run_name,
+        "run": run,
     }
     tables = {
-        out: pd.DataFrame([place | row for row in rows]),
+        suppression: pd.DataFrame([place | row for row in rows]),
         changes: pd.DataFrame(
             [place | row for row in changed], columns=[*place, *CHANGE_COLUMNS]
         ),
@@ -147,7 +147,14 @@ def suppress_latents(
     logging.info(
         "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
         "layer %d, in %.1f s",
-        *(out, n_measured, len(chosen), len(labels.i_test_M), layer, probe_layer),
+        *(
+            suppression,
+            n_measured,
+            len(chosen),
+            len(labels.i_test_M),
+            layer,
+            probe_layer,
+        ),
         time.perf_counter() - began,
     )
 

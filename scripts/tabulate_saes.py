@@ -11,7 +11,7 @@ from vitproto.report.shared.expected_runs import check_expected, runs_of
 
 
 def tabulate_saes(
-    metrics: tuple[Path, ...],
+    sae_metrics: tuple[Path, ...],
     n_correlated: int,
     table: Path,
     csv: Path,
@@ -21,13 +21,13 @@ def tabulate_saes(
     """Write what the autoencoders of each setting are like on held-out images.
 
     Args:
-        metrics: the CSV files of evaluate_saes.py, in any order.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order.
         n_correlated: latents whose correlations it measured, at most.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
         runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    measured = read_metrics(metrics)
+    measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")
     results = tabulate(measured)
     with whole_file(csv) as partial:

@@ -17,7 +17,7 @@ def train_probes(
     shards: tuple[Path, ...],
     layer: int,
     patch_labels: Path,
-    out: Path,
+    probes: Path,
     *,
     device: str,
     cfg: ProbeSettings,
@@ -31,7 +31,7 @@ def train_probes(
         shards: all shards of the activations to learn from.
         layer: which block, counted from 0.
         patch_labels: the HDF5 file that says what each patch shows.
-        out: the safetensors file to write, with all probes and what made them.
+        probes: the safetensors file to write, with all probes and what made them.
         device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
         cfg: which probes, and how they learn.
     """
@@ -47,7 +47,7 @@ def train_probes(
         "trained_on": acts.attributes,
         "code": fingerprint("train_probes"),
     }
-    save_probes(out, trained, settings)
+    save_probes(probes, trained, settings)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def write_map_page(
     ap: tuple[Path, ...],
     splits: Path,
     traits: Path,
-    chart: Path,
-    layers: Path,
-    encoders: Path,
-    groups: Path,
+    map_chart: Path,
+    layer_chart: Path,
+    encoder_chart: Path,
+    group_chart: Path,
     sae_metrics: tuple[Path, ...],
     sae_front: tuple[Path, ...],
     features: tuple[Path, ...],
@@ -35,10 +35,10 @@ def write_map_page(
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
         traits: the NPZ file that says which image shows which trait.
-        chart: the SVG file of plot_map.py.
-        layers: the SVG file of compare_layers.py.
-        encoders: the SVG file of compare_encoders.py.
-        groups: the SVG file of compare_groups.py.
+        map_chart: the SVG file of plot_map.py.
+        layer_chart: the SVG file of compare_layers.py.
+        encoder_chart: the SVG file of compare_encoders.py.
+        group_chart: the SVG file of compare_groups.py.
         sae_metrics: the CSV files of evaluate_saes.py, in any order; none where the
             study has no autoencoders.
         sae_front: the SVG file of plot_sae_front.py; none in the same case.
@@ -54,7 +54,8 @@ def write_map_page(
             "autoencoders were named: give all metrics and their chart, or neither"
         )
     drawings = [
-        path.read_text(encoding="utf-8") for path in (chart, layers, encoders, groups)
+        path.read_text(encoding="utf-8")
+        for path in (map_chart, layer_chart, encoder_chart, group_chart)
     ]
     saes = None
     if sae_metrics:

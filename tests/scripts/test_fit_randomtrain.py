@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recorded import IN_FAMILY, LAYER, TOY, write_shards
+from recorded import TOY, write_shards
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import COLUMNS, write_splits
@@ -31,7 +31,7 @@ def run_stage(folder, runs, *, splits=SPLITS, n_shards=2, image_ids=None):
     shards = write_shards(folder, X_NPD, n_shards)
     manifest = folder / "checkpoints.json"
     listed = folder / "splits.csv"
-    fit_randomtrain(shards, listed, LAYER, runs, folder, manifest, **IN_FAMILY)
+    fit_randomtrain(shards, listed, folder, manifest, runs=runs, family=TOY)
     return checkpoint.read_manifest(manifest, TOY, runs)
 
 

@@ -380,7 +380,7 @@ def test_at_an_earlier_layer_the_blocks_after_it_see_the_edit(encoded):
 
 
 def test_an_encoder_with_other_weights_is_refused(encoded):
-    other = dataclasses.replace(DEMO, checkpoint="random")
+    other = dataclasses.replace(DEMO, weights="random")
     with pytest.raises(ValueError, match=r"h5 was made with weights_digest \w+, but"):
         show_encoded(*encoded, "other", encoder_cfg=other)
 

@@ -439,7 +439,7 @@ def test_cores_change_no_byte_at_an_earlier_layer(early):
 
 
 def test_another_encoder_than_the_one_that_recorded_is_refused(early):
-    other = dataclasses.replace(early.settings, checkpoint="random")
+    other = dataclasses.replace(early.settings, weights="random")
     with pytest.raises(
         ValueError,
         match=r"h5 was made with weights_digest \w+, but",

@@ -26,10 +26,19 @@ rule fit_random:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_random.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_random.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule fit_randomtrain:
@@ -53,11 +62,19 @@ rule fit_randomtrain:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_randomtrain.py --shards {input.shards}"
-        " --splits {input.splits} --layer {wildcards.layer} --runs {params.runs}"
-        " --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_randomtrain.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule fit_kmeans:
@@ -86,11 +103,22 @@ rule fit_kmeans:
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
     shell:
-        "python scripts/fit_kmeans.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --centres {params.centres} --store {params.store}"
-        " --manifest {output} --fit_dataset {params.fit_dataset}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
-        " --score {params.score} {params.flags} > {log} 2>&1"
+        r"""
+        python scripts/fit_kmeans.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --centres {params.centres} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --score {params.score} \
+            {params.flags} \
+            >{log} 2>&1
+        """
 
 
 rule fit_pca:
@@ -115,10 +143,19 @@ rule fit_pca:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_pca.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_pca.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule fit_sae:
@@ -128,7 +165,7 @@ rule fit_sae:
         splits=FITTED_SPLITS,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
-        log=f"{FAMILY}/training.csv",
+        training=f"{FAMILY}/training.csv",
     log:
         f"{FAMILY_LOGS}/fit_sae.log",
     benchmark:
@@ -149,13 +186,24 @@ rule fit_sae:
         held_out_every=config["held_out"]["every"],
         how=training_flags,
     shell:
-        "python scripts/fit_sae.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
-        " --log {output.log} --unfinished {params.unfinished}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method}"
-        " --held_out_every {params.held_out_every} {params.settings} {params.how}"
-        " > {log} 2>&1"
+        r"""
+        python scripts/fit_sae.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output.checkpoints} \
+            --training {output.training} \
+            --unfinished {params.unfinished} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --held_out_every {params.held_out_every} \
+            {params.settings} \
+            {params.how} \
+            >{log} 2>&1
+        """
 
 
 rule fit_gaussian:
@@ -178,11 +226,18 @@ rule fit_gaussian:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_gaussian.py --shards {input.shards}"
-        " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_gaussian.py \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule import_sae:
@@ -207,11 +262,19 @@ rule import_sae:
         store=checkpoint_store,
         reads=imported_sources,
     shell:
-        "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
-        " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/import_sae.py \
+            --checkpoint {input.file:q} \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule evaluate_saes:
@@ -240,9 +303,19 @@ rule evaluate_saes:
         held_out=flags(config["held_out"]),
         device=device,
     shell:
-        "python scripts/evaluate_saes.py --shards {input.shards} --splits {input.splits}"
-        " --checkpoints {input.checkpoints} --metrics {output.metrics}"
-        " --latents {output.latents} --encoder {wildcards.encoder}"
-        " --layer {wildcards.layer} --method {wildcards.method}"
-        " --fit_dataset {params.fit_dataset} --runs {params.runs}"
-        " {params.held_out} {params.device} > {log} 2>&1"
+        r"""
+        python scripts/evaluate_saes.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --checkpoints {input.checkpoints} \
+            --sae_metrics {output.metrics} \
+            --latents {output.latents} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            --method {wildcards.method} \
+            --fit_dataset {params.fit_dataset} \
+            --runs {params.runs} \
+            {params.held_out} \
+            {params.device} \
+            >{log} 2>&1
+        """
