@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from recorded import (
-    LAYER,
     TOY,
     with_threads,
     write_shards,
