@@ -38,6 +38,7 @@ check_before_first_job(
     workflow,
     *(missing_inputs, missing_weights, small_disks),
     *(refusals_of_slurm, jobs_left_on_slurm),
+    prepare=list_jobs_of_study,
 )
 end_with_failures(workflow, ERRORS)
 on_slurm.learn_from_failures(REQUESTS, ERRORS)

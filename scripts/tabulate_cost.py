@@ -7,19 +7,17 @@ from vitproto.launch.cli import run
 from vitproto.planning import cost_table
 
 
-def tabulate_cost(
-    stages: tuple[str, ...], records: tuple[Path, ...], table: Path, csv: Path
-) -> None:
+def tabulate_cost(jobs: Path, table: Path, csv: Path) -> None:
     """Write the time and memory of each stage's jobs.
 
     Args:
-        stages: the stage of each job.
-        records: its benchmark file, in the same order; one that is not there is
-            counted. The log that lies beside it says what it took of a GPU.
+        jobs: the CSV file that lists the jobs: the `stage` of each, and its `record`,
+            the benchmark file. A record that is missing is counted. The log beside it
+            says how much GPU memory the job took.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
     """
-    results = cost_table.tabulate(cost_table.read_records(stages, records))
+    results = cost_table.tabulate(cost_table.read_records(jobs))
     with whole_file(csv) as partial:
         results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     with whole_file(table) as partial:

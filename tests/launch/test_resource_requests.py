@@ -15,7 +15,7 @@ from vitproto.launch.resource_requests import (
     group_sizes,
     lack_of,
 )
-from vitproto.planning.jobs import study_jobs
+from vitproto.planning.costs.job import Cost, PlannedJob
 from vitproto.planning.plan import estimator
 
 CONFIG = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
@@ -24,40 +24,44 @@ FAMILY = {"encoder": "siglip-vit-l16-256", "layer": "23", "method": "kmeans"}
 
 @pytest.fixture
 def requests() -> Requests:
-    return Requests(CONFIG)
+    return Requests(CONFIG, lambda rule, wildcards: rule == "record_activations")
 
 
-def planned(stage: str, **wildcards: str):
-    """What the plan says of the first job of a stage with these wildcards."""
-    plan = estimator(CONFIG)
-    jobs = [job for job in study_jobs(CONFIG) if job.stage == stage]
-    job = next(job for job in jobs if wildcards.items() <= job.wildcards.items())
-    return job.wildcards, plan(job)
+SHARD = {"dataset": "cub200", "encoder": "siglip-vit-l16-256", "n_shards": "4"}
+
+
+def planned(rule: str, wildcards: dict[str, str], n_threads: int = 8) -> Cost:
+    return estimator(CONFIG)(PlannedJob(rule, wildcards, n_threads))
 
 
 def test_a_job_asks_for_three_times_its_plan_and_some_minutes_to_start(requests):
-    wildcards, cost = planned("fit_kmeans", **FAMILY)
-    minutes = requests.minutes(wildcards, "fit_kmeans")
+    cost = planned("fit_kmeans", FAMILY)
+    minutes = requests.minutes(FAMILY, "fit_kmeans", 8)
     assert minutes == math.ceil(3 * cost.seconds / 60 + 3)
     assert minutes > 30  # of the largest job of this kind
 
 
 def test_a_job_asks_for_twice_its_planned_memory_and_that_of_snakemake(requests):
-    wildcards, cost = planned("fit_kmeans", **FAMILY)
-    asked = requests.memory_mb(wildcards, "fit_kmeans")
+    cost = planned("fit_kmeans", FAMILY)
+    asked = requests.memory_mb(FAMILY, "fit_kmeans", 8)
     assert 2 * cost.memory / 1e6 + 400 <= asked <= 2 * cost.memory / 1e6 + 500
-    wildcards, cost = planned("record_activations", dataset="cub200")
-    asked = requests.memory_mb(wildcards, "record_activations")
+    cost = planned("record_activations", SHARD)
+    asked = requests.memory_mb(SHARD, "record_activations", 8)
     on_gpu = 2 * cost.memory / 1e6 + 6000
     assert on_gpu + 400 <= asked <= on_gpu + 500
-    wildcards, _ = planned("fit_gaussian")
-    assert requests.memory_mb(wildcards, "fit_gaussian") >= 2000
+    assert requests.memory_mb(FAMILY, "fit_gaussian", 1) >= 2000
+
+
+def test_a_job_with_fewer_threads_asks_for_less_memory(requests):
+    asked = {n: requests.memory_mb(FAMILY, "fit_kmeans", n) for n in (1, 8)}
+    held = {n: planned("fit_kmeans", FAMILY, n).memory for n in (1, 8)}
+    assert asked[8] - asked[1] == pytest.approx(2 * (held[8] - held[1]) / 1e6, abs=100)
 
 
 def asked(requests: Requests, wildcards: dict[str, str]) -> tuple[int, int]:
     return (
-        requests.minutes(wildcards, "fit_kmeans"),
-        requests.memory_mb(wildcards, "fit_kmeans"),
+        requests.minutes(wildcards, "fit_kmeans", 8),
+        requests.memory_mb(wildcards, "fit_kmeans", 8),
     )
 
 
@@ -95,7 +99,7 @@ def test_a_number_of_the_profile_is_not_cut_but_its_growth_is(requests):
             requests.note_failure("fit_kmeans", FAMILY, Lack.TIME)
         for most, minutes in expected.items():
             requests.most[Lack.TIME]["fit_kmeans"] = most
-            assert requests.minutes(FAMILY, "fit_kmeans") == minutes
+            assert requests.minutes(FAMILY, "fit_kmeans", 8) == minutes
 
 
 def test_numbers_of_a_profile_grow_and_expressions_stay_what_they_are(requests):
@@ -124,7 +128,7 @@ def test_numbers_of_a_profile_grow_and_expressions_stay_what_they_are(requests):
     assert found["mem_mb"].raw == "1000 * attempt"
     assert found["mem_mb"]._evaluator != requests.memory_mb
     requests.note_failure("fit_kmeans", FAMILY, Lack.TIME)
-    assert requests.minutes(FAMILY, "fit_kmeans") == 1200
+    assert requests.minutes(FAMILY, "fit_kmeans", 8) == 1200
 
 
 @pytest.mark.parametrize(
@@ -161,17 +165,18 @@ def test_a_refused_submission_lacked_nothing():
     )
 
 
+RECORDED = [PlannedJob("record_activations", SHARD, 8)] * 4
+DRAWN = [PlannedJob("fit_random", FAMILY)] * 3
+GROUPS = {"record_activations": "record", "fit_random": "draw"}
+
+
 def test_a_group_holds_as_many_jobs_as_make_twenty_minutes():
-    groups = {"record_activations": "record", "fit_random": "draw"}
-    sizes = group_sizes(CONFIG, groups)
-    plan = estimator(CONFIG)
-    jobs = [job for job in study_jobs(CONFIG) if job.stage == "record_activations"]
-    seconds = [plan(job).seconds for job in jobs]
-    mean = sum(seconds) / len(seconds)
-    assert abs(sizes["record"] * mean - 20 * 60) <= mean / 2
+    sizes = group_sizes([*RECORDED, *DRAWN], GROUPS, CONFIG)
+    seconds = planned("record_activations", SHARD).seconds
+    assert abs(sizes["record"] * seconds - 20 * 60) <= seconds / 2
     assert sizes.keys() == {"record", "draw"}
 
 
 def test_jobs_longer_than_twenty_minutes_are_alone():
     slow = {**CONFIG, "throughput": {**CONFIG["throughput"], "gpu_flops": 1e9}}
-    assert group_sizes(slow, {"record_activations": "record"}) == {"record": 1}
+    assert group_sizes(RECORDED, GROUPS, slow) == {"record": 1}

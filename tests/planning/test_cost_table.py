@@ -22,6 +22,13 @@ def record(folder: Path, name: str, seconds: float, memory: str, log: str = "") 
     return path
 
 
+def job_list(folder: Path, stages: list[str], records: list[Path | str]) -> Path:
+    path = folder / "jobs.csv"
+    rows = [f"{stage},{file}" for stage, file in zip(stages, records, strict=True)]
+    path.write_text("\n".join(["stage,record", *rows, ""]))
+    return path
+
+
 def test_times_add_up_and_the_largest_memory_counts(tmp_path):
     on_gpu = f"12:00:01 started\n12:00:09 {to_line(5 * 2**20)}\n"
     records = [
@@ -30,10 +37,10 @@ def test_times_add_up_and_the_largest_memory_counts(tmp_path):
         record(tmp_path, "c", 20.0, "NA"),
         tmp_path / "gone.tsv",
         record(tmp_path, "d", 3725.0, "2048"),
-        tmp_path / "gone too.tsv",
+        "",  # a rule that keeps no records
     ]
     stages = ["fit", "fit", "fit", "fit", "score", "show"]
-    table = tabulate(read_records(stages, records))
+    table = tabulate(read_records(job_list(tmp_path, stages, records)))
     assert [*table["stage"]] == ["fit", "score", "show"]
     fit, score, show = (row for _, row in table.iterrows())
     assert (fit["n_jobs"], fit["n_without_record"]) == (4, 1)
@@ -49,11 +56,11 @@ def test_times_add_up_and_the_largest_memory_counts(tmp_path):
         if line.startswith("|")
     ]
     assert rows[2:] == [
-        ["fit", "4", "1 min 10 s", "20.0 s", "40.0 s", "300 MB", "5 MB"],
-        ["score", "1", "1 h 02 min", "1 h 02 min", "1 h 02 min", "2.0 GB", "–"],
+        ["fit", "4", "1.2 min", "20 s", "40 s", "300 MB", "5 MB"],
+        ["score", "1", "1.0 h", "1.0 h", "1.0 h", "2.0 GB", "–"],
         ["show", "1", "–", "–", "–", "–", "–"],
     ]
-    assert "6 jobs, 1 h 03 min one after the other" in text
+    assert "6 jobs, 1.1 h one after the other" in text
     assert "2 of them have no record" in text
     assert "(fit 1, show 1)" in text
 
@@ -62,7 +69,12 @@ def test_a_damaged_record_is_named(tmp_path):
     damaged = tmp_path / "fit.tsv"
     damaged.write_text("s\tmax_rss\n")
     with pytest.raises(ValueError, match=r"fit\.tsv is no record of a job .*delete it"):
-        read_records(["fit"], [damaged])
+        read_records(job_list(tmp_path, ["fit"], [damaged]))
+
+
+def test_a_list_of_jobs_that_is_missing_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"jobs\.csv is missing.*--no-hooks"):
+        read_records(tmp_path / "jobs.csv")
 
 
 def test_the_last_peak_of_a_log_counts():

@@ -1,26 +1,25 @@
-"""A plan agrees with what Snakemake shows, and with what a finished study took."""
+"""Costs that were worked out by hand, and the table that adds them up."""
 
-import shutil
-from collections import namedtuple
-from pathlib import Path
+import re
 
 import pytest
 import yaml
 
 from vitproto.core.project import PROJECT
-from vitproto.planning import disk
-from vitproto.planning.jobs import Job, study_jobs
+from vitproto.planning.costs.job import Cost, PlannedJob, Written
+from vitproto.planning.costs.sizes import count_images
+from vitproto.planning.image_counts import wrong_counts
 from vitproto.planning.plan import (
+    COSTS,
     StageCost,
-    Written,
     by_stage,
-    count_images,
+    estimator,
     written_by,
-    wrong_counts,
 )
-from vitproto.planning.plan_text import write_plan
+from vitproto.planning.plan_text import write_plan, write_total
 
 GIGA = 10**9
+MILLION = 10**6
 
 
 @pytest.fixture
@@ -29,41 +28,54 @@ def real() -> dict:
 
 
 def only(study: dict, **run) -> dict:
-    """The study with the one row, and no pages of features."""
-    return {
-        **study,
-        "runs": [{"encoder": "siglip-vit-l16-256", "layer": 23, "seed": 0, **run}],
-        "features": {**study["features"], "runs": []},
-    }
+    """The study with the one row."""
+    row = {"encoder": "siglip-vit-l16-256", "layer": 23, "seed": 0, **run}
+    return {**study, "runs": [row]}
 
 
-def cost(study: dict, stage: str) -> StageCost:
-    return next(c for c in by_stage(study_jobs(study), study) if c.stage == stage)
+def job(rule: str, **wildcards: str) -> PlannedJob:
+    """A job of the first layer of `only`, with 8 threads and a GPU."""
+    place = {"encoder": "siglip-vit-l16-256", "layer": "23", **wildcards}
+    return PlannedJob(rule, place, n_threads=8, uses_gpu=True)
+
+
+def cost(study: dict, rule: str, **wildcards: str) -> Cost:
+    return estimator(study)(job(rule, **wildcards))
+
+
+def recording(dataset: str, encoder: str, n_shards: int) -> PlannedJob:
+    wildcards = {"dataset": dataset, "encoder": encoder, "n_shards": str(n_shards)}
+    return job("record_activations", **wildcards)
+
+
+def test_every_cost_is_that_of_a_rule():
+    files = (PROJECT / "workflow/rules").glob("*.smk")
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    assert set(re.findall(r"^rule (\w+):", text, re.MULTILINE)) > COSTS.keys()
+    assert {"fit_pca", "import_sae", "suppress_latents"} < COSTS.keys()
+
+
+def test_a_stage_without_a_cost_of_its_own_costs_what_a_report_costs(real):
+    estimate = estimator(real)
+    report = estimate(PlannedJob("tabulate_map", {}))
+    assert "tabulate_map" not in COSTS
+    assert estimate(PlannedJob("count_runs", {})) == report
+    assert 30 <= report.seconds < 31  # to start, and to read a little
+    assert report.written == Written(results=2 * MILLION)
 
 
 def test_activations_of_inat21_take_images_times_tokens_times_width(real):
-    job = Job(
-        "record_activations",
-        {
-            "dataset": "inat21",
-            "encoder": "bioclip-vit-b16",
-            "i_shard": "00000",
-            "n_shards": "00032",
-        },
-    )
-    (written,) = written_by([job], real)
+    (written,) = written_by([recording("inat21", "bioclip-vit-b16", 32)], real)
     # 500,000 images in 32 shards, 14 × 14 patches and a CLS token, 768 halves.
     assert written.activations == pytest.approx(500_000 / 32 * 197 * 768 * 2, rel=1e-3)
     assert written.checkpoints == written.results == written.scratch == 0
 
 
-def test_weights_are_fetched_once_for_each_encoder_that_needs_the_hub(real):
-    real["encoders"]["dinov2-vit-b14-reg"]["checkpoint"] = "dinov2.pth"
+def test_weights_are_fetched_in_float32_with_both_towers(real):
     real["encoders"]["bioclip2-vit-l14"]["checkpoint"] = "tuned.safetensors"
-    jobs = [job for job in study_jobs(real) if job.stage == "fetch_weights"]
     written = {
-        job.wildcards["encoder"]: one.weights
-        for job, one in zip(jobs, written_by(jobs, real), strict=True)
+        encoder: cost(real, "fetch_weights", encoder=encoder).written.weights
+        for encoder in real["encoders"]
     }
     # SigLIP and CLIP: 24 blocks of 12 D² weights in float32, twice with those of text.
     assert written == {
@@ -71,10 +83,11 @@ def test_weights_are_fetched_once_for_each_encoder_that_needs_the_hub(real):
         "openai-vit-l14": 2 * 24 * 12 * 1024**2 * 4,
         "bioclip-vit-b16": 2 * 12 * 12 * 768**2 * 4,
         "bioclip2-vit-l14": 0,  # its architecture alone
+        "dinov2-vit-b14-reg": 12 * 12 * 768**2 * 4,
     }
 
 
-def test_hours_are_operations_by_rate_and_the_start_of_each_job(real):
+def test_times_are_operations_by_rate_and_the_start_of_each_job(real):
     study = only(real, method="random", n_prototypes=8192)
     study["throughput"] = {
         **real["throughput"],
@@ -82,26 +95,36 @@ def test_hours_are_operations_by_rate_and_the_start_of_each_job(real):
         "disk_bytes": 1e30,
         "job_s": 7.0,
     }
-    scored = cost(study, "score_images")
     # A product of 11,788 images × 256 patches × 1,024 with 8,192 prototypes.
     seconds = 7 + 2 * 11_788 * 256 * 1024 * 8192 / 1e12
-    assert scored.hours == scored.gpu_hours == pytest.approx(seconds / 3600)
-    selected = cost(study, "select_prototypes")
+    assert cost(study, "score_images", method="random").seconds == pytest.approx(
+        seconds
+    )
     n_ranked = 8192 * (3 * (16 + 64 + 256 + 1024) + 11_788 / 2)
-    assert selected.hours == pytest.approx((7 + n_ranked / 5e7) / 3600)
-    assert selected.gpu_hours == 0
+    selected = cost(study, "select_prototypes", method="random")
+    assert selected.seconds == pytest.approx(7 + n_ranked / 5e7)
 
 
-def test_without_a_gpu_nothing_counts_as_gpu_hours(real):
-    study = only(real, method="random", n_prototypes=128)
-    assert cost(study, "record_activations").gpu_hours > 0
-    study["how"] = {**real["how"], "device": "cpu"}
-    on_cpu = cost(study, "record_activations")
-    assert on_cpu.gpu_hours == 0
+def test_without_a_gpu_nothing_counts_as_gpu_time(real):
+    recorded = recording("cub200", "siglip-vit-l16-256", 4)
+    on_gpu, listed = by_stage([recorded, PlannedJob("tabulate_map", {})], real)
+    assert on_gpu.gpu_seconds == on_gpu.seconds > 0
+    assert listed.gpu_seconds == 0
     rates = real["throughput"]
     slower = rates["gpu_flops"] / rates["cpu_flops"]
-    on_gpu = cost(only(real, method="random", n_prototypes=128), "record_activations")
-    assert on_cpu.hours > 0.1 * slower * on_gpu.hours
+    real["how"] = {**real["how"], "device": "cpu"}
+    (on_cpu,) = by_stage([recorded], real)
+    assert on_cpu.gpu_seconds == 0
+    assert on_cpu.seconds > 0.1 * slower * on_gpu.seconds
+
+
+def test_a_job_with_fewer_threads_holds_fewer_buffers(real):
+    study = only(real, method="pca", n_prototypes=128)
+    fit = job("fit_pca", method="pca")
+    estimate = estimator(study)
+    eight, two = estimate(fit).memory, estimate(fit._replace(n_threads=2)).memory
+    # Each thread has three blocks of 16 images with 256 patches of 1,024 floats.
+    assert eight - two == 6 * 3 * 16 * 256 * 1024 * 4
 
 
 def test_a_sweep_of_autoencoders_holds_weights_moments_and_gradients(real):
@@ -111,12 +134,22 @@ def test_a_sweep_of_autoencoders_holds_weights_moments_and_gradients(real):
     )
     weights = 2 * 32_768 * 1024 * 4
     least = 3 * 3 * weights + weights
-    memory = cost(study, "fit_sae").memory
+    fitted = cost(study, "fit_sae", method="relu")
     # Besides: two pools of 4 million patches in float16, and a batch of latents.
     pools = 2 * 4_000_000 * 1024 * 2
     batch = 16_384 * 32_768 * 4
-    assert least + pools + batch < memory < 1.05 * (least + pools + batch) + GIGA
-    assert cost(study, "fit_sae").written == 3 * weights
+    assert least + pools + batch < fitted.memory
+    assert fitted.memory < 1.05 * (least + pools + batch) + GIGA
+    assert fitted.written.checkpoints == 3 * weights
+
+
+def test_what_is_needed_only_while_a_job_runs_is_not_in_the_table(real):
+    study = only(real, method="kmeans", n_prototypes=128)
+    fit = job("fit_kmeans", method="kmeans")
+    (stage,) = by_stage([fit], study)
+    (written,) = written_by([fit], study)
+    assert written.scratch > 0
+    assert stage.written == written.checkpoints == 4 * 1024 * 128
 
 
 def test_a_drawn_data_set_tells_its_own_size(real):
@@ -125,20 +158,11 @@ def test_a_drawn_data_set_tells_its_own_size(real):
     assert count_images(real, "cub200") == 11_788
 
 
-def test_methods_that_see_no_corpus_record_none(real):
-    both = {"dataset": {"cub200", "inat21"}, "n": 4 + 32}
-    alone = {"dataset": {"cub200"}, "n": 4}
-    for method, expected in (("random", both), ("gaussian", alone)):
-        jobs = study_jobs(only(real, method=method, n_prototypes=128))
-        recorded = [job for job in jobs if job.stage == "record_activations"]
-        assert {job.wildcards["dataset"] for job in recorded} == expected["dataset"]
-        assert len(recorded) == expected["n"]
-
-
 def test_the_table_adds_up_and_names_where_rates_come_from():
     costs = [
-        StageCost("record_activations", 36, 1.5, 1.5, 2e12, 3e9),
-        StageCost("fit_pca", 1, 0.25, 0.0, 5e6, 9e9),
+        StageCost("record_activations", 36, 5400, 5400, 2e12, 3e9),
+        StageCost("fit_pca", 1, 900, 0.0, 5e6, 9e9),
+        StageCost("plot_map", 1, 4, 0.0, 2e6, 1e9),
     ]
     text = write_plan(costs, "an abacus")
     rows = [
@@ -146,124 +170,36 @@ def test_the_table_adds_up_and_names_where_rates_come_from():
         for line in text.splitlines()
         if line.startswith("|")
     ]
-    assert rows[2] == ["record_activations", "36", "1.50", "1.50", "2 TB", "3 GB"]
-    assert rows[3] == ["fit_pca", "1", "0.25", "–", "5 MB", "9 GB"]
-    assert rows[4] == ["all", "37", "1.75", "1.50", "2 TB", "9 GB"]
+    assert rows[2:] == [
+        ["record_activations", "36", "1.5 h", "1.5 h", "2 TB", "3 GB"],
+        ["fit_pca", "1", "15 min", "–", "5 MB", "9 GB"],
+        ["plot_map", "1", "4.0 s", "–", "2 MB", "1 GB"],
+        ["all", "38", "1.8 h", "1.5 h", "2 TB", "9 GB"],
+    ]
     assert "an abacus" in text
-
-
-# Disks ------------------------------------------------------------------------------
-
-Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.fixture
-def free(monkeypatch):
-    """Say how much is free on the disk of each folder; all are on one by default."""
-
-    def set_free(n_bytes):
-        monkeypatch.setattr(
-            shutil, "disk_usage", lambda _: Usage(10 * n_bytes, 0, n_bytes)
-        )
-
-    return set_free
-
-
-def needs(tmp_path: Path, *written: Written) -> list[disk.Need]:
-    storage = {
-        "activations": str(tmp_path / "a/b"),
-        "checkpoints": str(tmp_path / "c"),
-        "scores": str(tmp_path / "s"),
-        "weights": str(tmp_path / "d"),
-    }
-    return disk.Need.of(written, storage, "results")
-
-
-def test_folders_on_one_disk_share_what_is_free_there(tmp_path, monkeypatch, free):
-    monkeypatch.chdir(tmp_path)
-    wanted = needs(tmp_path, Written(3 * GIGA, 2 * GIGA, 1 * GIGA))
-    free(6 * GIGA)
-    assert disk.shortages(wanted) == []
-    free(6 * GIGA - 1)
-    (sentence,) = disk.shortages(wanted)
-    assert sentence == (
-        f"a disk is too small: jobs write 3 GB to {tmp_path}/a/b, 2 GB to "
-        f"{tmp_path}/c, 1 GB to results, but only 6 GB are free there: set storage: "
-        "activations to a folder on a larger one, or make room"
-    )
-    assert not (tmp_path / "a").exists()
-
-
-def test_scores_go_to_a_folder_of_their_own_where_there_are_any(tmp_path):
-    wanted = needs(tmp_path, Written(scores=184 * GIGA), Written(scores=GIGA))
-    sizes = {str(need.folder): (need.n_bytes, need.cure) for need in wanted}
-    assert sizes[f"{tmp_path}/s"] == (185 * GIGA, "storage: scores")
-    of_segmentation = {"activations": "a", "checkpoints": "c", "weights": "w"}
-    needed = disk.Need.of([Written(1, 2, 3, weights=4)], of_segmentation, "results")
-    assert [need.n_bytes for need in needed] == [1, 2, 4, 3]
-
-
-def written_by_stage(study):
-    """What the last job of each stage writes."""
-    jobs = study_jobs(study)
-    stages = [job.stage for job in jobs]
-    return dict(zip(stages, written_by(jobs, study), strict=True))
+    assert write_total(costs) == "1.8 h, 1.5 h of it on a GPU, 2 TB written"
+    assert write_total(costs[2:]) == "4.0 s, none of it on a GPU, 2 MB written"
 
 
 def test_scores_of_all_and_of_the_chosen_are_planned(real):
     study = only(real, method="random", n_prototypes=8192)
-    planned = written_by_stage(study)
     images = 11_788
-    assert planned["score_images"].scores == pytest.approx(4 * images * 8192, rel=2e-3)
-    assert planned["score_images"].results == 0
+    scored = cost(study, "score_images", method="random").written
+    assert scored.scores == pytest.approx(4 * images * 8192, rel=2e-3)
+    assert scored.results == 0
     n_subsets = len(study["selection"]["seeds"]) * 4 + 1
     n_chosen = min(8192, 312 * n_subsets)
-    chosen = planned["select_prototypes"].results - 125 * 312 * n_subsets
+    selected = cost(study, "select_prototypes", method="random").written
+    chosen = selected.results - 125 * 312 * n_subsets
     assert chosen == pytest.approx(4 * images * n_chosen, rel=1e-2)
     few = only(real, method="random", n_prototypes=128)
-    planned = written_by_stage(few)
-    chosen = planned["select_prototypes"].results - 125 * 312 * n_subsets
+    selected = cost(few, "select_prototypes", method="random").written
+    chosen = selected.results - 125 * 312 * n_subsets
     assert chosen == pytest.approx(4 * images * 128, rel=0.1)
-
-
-def test_each_disk_is_judged_by_itself(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    scratch = tmp_path / "a"
-    scratch.mkdir()
-    real_stat = disk.os.stat
-
-    def stat(path, *args, **kwargs):
-        found = real_stat(path, *args, **kwargs)
-        if Path(path) != scratch:
-            return found
-        return namedtuple("Stat", "st_dev")(found.st_dev + 1)
-
-    monkeypatch.setattr(disk.os, "stat", stat)
-    monkeypatch.setattr(
-        shutil,
-        "disk_usage",
-        lambda path: Usage(0, 0, 10 * GIGA if Path(path) == scratch else GIGA),
-    )
-    assert disk.shortages(needs(tmp_path, Written(9 * GIGA, 0, GIGA))) == []
-    (sentence,) = disk.shortages(needs(tmp_path, Written(11 * GIGA, 0, GIGA)))
-    assert "set storage: activations to a folder" in sentence
-    (sentence,) = disk.shortages(needs(tmp_path, Written(9 * GIGA, 0, 2 * GIGA)))
-    assert "make results a link to a folder on a larger one" in sentence
-
-
-def test_of_what_jobs_need_only_while_they_run_the_largest_counts(tmp_path):
-    jobs = [Written(results=1, scratch=10), Written(results=2, scratch=30)]
-    assert needs(tmp_path, *jobs)[-1].n_bytes == 1 + 2 + 30
 
 
 def test_what_is_there_need_not_be_written_again():
     assert Written(5, 0, 7, 9, 8, 10).less(6) == Written(0, 0, 1, 9, 2, 4)
-
-
-def test_sizes_are_in_words():
-    assert [disk.size(n) for n in (0, 999, 1000, 25.4e6, 999.6e6, 1.43e12)] == [
-        *("0 B", "999 B", "1 kB", "25.4 MB", "1 GB", "1.43 TB"),
-    ]
 
 
 def test_a_list_of_images_that_the_plan_is_far_from_is_named(real, tmp_path):

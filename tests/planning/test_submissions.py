@@ -6,22 +6,16 @@ import pytest
 import yaml
 
 from vitproto.core.project import PROJECT
-from vitproto.freshness.staleness import Job
 from vitproto.launch.dry_run import DryRun, dry_run
 from vitproto.launch.resource_requests import group_sizes
+from vitproto.planning.costs.job import PlannedJob
 from vitproto.planning.plan_text import write_submissions
 from vitproto.planning.submissions import Submissions, groups_of, submissions
 
 PROFILE = PROJECT / "profiles/slurm/config.yaml"
 
 
-def job(rule: str, needs: Sequence[int]) -> Job:
-    return Job(
-        **{"rule": rule, "room": "any", "wildcards": {}, "command": "", "settings": {}},
-        **{"files": (), "raw": None, "outputs": ()},
-        **{"needs": dict.fromkeys(needs, ()), "by_content": False},
-        **{"is_wanted": True, "is_forced": False},
-    )
+ON_GPU = ("record_activations", "score_images")
 
 
 def count(
@@ -32,9 +26,13 @@ def count(
     sizes: dict[str, int] | None = None,
 ) -> Submissions:
     """Count for a graph given as `(rule, places of the jobs that it needs)`."""
-    graph = [job(rule, needs) for rule, needs in jobs]
+    graph = [
+        PlannedJob(rule, {}, uses_gpu=rule in ON_GPU, is_local=rule in local)
+        for rule, _ in jobs
+    ]
+    needs = [needed for _, needed in jobs]
     places = range(len(jobs)) if places is None else places
-    return submissions(graph, places, local, groups or {}, sizes or {})
+    return submissions(graph, needs, places, groups or {}, sizes or {})
 
 
 def test_jobs_in_a_chain_wait_for_one_another():
@@ -52,13 +50,13 @@ def test_a_local_job_between_two_others_is_no_wait():
 
 def test_seven_shards_in_groups_of_three_are_three_jobs():
     shards = [("record_activations", [])] * 7
-    found = count(
+    counted = count(
         *shards,
         ("fit_random", range(7)),
         groups={"record_activations": "record"},
         sizes={"record": 3},
     )
-    assert found == Submissions(n_jobs=4, n_on_gpu=3, n_waits=2)
+    assert counted == Submissions(n_jobs=4, n_on_gpu=3, n_waits=2)
 
 
 def test_jobs_of_a_group_that_need_one_another_are_one_job_without_a_wait():
@@ -81,27 +79,27 @@ def test_a_group_on_a_gpu_and_one_without_are_counted_apart():
 @pytest.fixture(scope="module")
 def real() -> tuple[dict, DryRun]:
     config = PROJECT / "config/config.yaml"
-    found = dry_run(config, PROJECT, ["results/cub200/map_table.md"])
-    return yaml.safe_load(config.read_text()), found
+    shown = dry_run(config, PROJECT, ["results/cub200/map_table.md"])
+    return yaml.safe_load(config.read_text()), shown
 
 
 def test_the_real_table_takes_at_most_60_jobs_and_4_waits(real):
-    study, found = real
+    study, shown = real
     groups = groups_of(PROFILE)
     assert groups["record_activations"] == "record"
-    everything = range(len(found.jobs))
-    planned = submissions(
-        found.jobs, everything, found.local, groups, group_sizes(study, groups)
-    )
+    needs = [job.needs.keys() for job in shown.jobs]
+    everything = range(len(needs))
+    sizes = group_sizes(shown.planned, groups, study)
+    planned = submissions(shown.planned, needs, everything, groups, sizes)
     assert planned.n_jobs <= 60
     assert planned.n_on_gpu <= 30
     assert planned.n_waits <= 4
-    alone = submissions(found.jobs, everything, found.local, {}, {})
+    alone = submissions(shown.planned, needs, everything, {}, {})
     assert alone.n_jobs > 5 * planned.n_jobs
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("counted", "sentence"),
     [
         (Submissions(0, 0, 0), "On SLURM that is no job."),
         (
@@ -116,5 +114,5 @@ def test_the_real_table_takes_at_most_60_jobs_and_4_waits(real):
         ),
     ],
 )
-def test_the_plan_ends_with_jobs_and_waits_in_a_sentence(found, said):
-    assert write_submissions(found) == said
+def test_the_plan_ends_with_jobs_and_waits_in_a_sentence(counted, sentence):
+    assert write_submissions(counted) == sentence

@@ -2,22 +2,22 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from study_copy import copy_project, find, snakemake
+from study_copy import copy_project, environment, find, snakemake
 
 from vitproto.core.device_memory import to_line
-from vitproto.planning.jobs import study_jobs
+from vitproto.core.project import PROJECT
+from vitproto.launch.dry_run import dry_run
+from vitproto.planning.costs.job import PlannedJob
 from vitproto.planning.plan import by_stage, written_by
 
 TABLE = "results/tiny/cost_table.md"
-STUDIES = [
-    *(f"config/{name}.yaml" for name in ("config", "demo", "ade20k", "demo_scenes")),
-    *("tiny.yaml", "tiny_scenes.yaml"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -36,44 +36,84 @@ def costed(finished, tmp_path_factory) -> Path:
     return workdir
 
 
+@pytest.fixture(scope="module")
+def planned() -> list[PlannedJob]:
+    """The jobs of the tiny study."""
+    return dry_run(PROJECT / "tests/workflow/tiny.yaml", PROJECT).planned
+
+
 def counts(output: str) -> dict[str, int]:
-    """The last table of jobs, without what is not planned."""
+    """The last table of jobs, without the rule that only gathers results."""
     table = output.rsplit("Job stats:", 1)[1].split("\n\n")[0]
     found = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
-    return {
-        name: n
-        for name, n in found.items()
-        if name not in ("all", "total", "tabulate_cost")
-    }
+    return {name: n for name, n in found.items() if name not in ("all", "total")}
+
+
+def plan(workdir: Path, study: str) -> str:
+    """What `make plan` prints."""
+    shown = subprocess.run(
+        [sys.executable, "scripts/plan_study.py", study],
+        **{"cwd": workdir, "env": environment(workdir)},
+        **{"capture_output": True, "text": True},
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def rows(markdown: str) -> dict[str, list[str]]:
+    """The rows of a table, by their first cells."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {name: others for name, *others in cells[2:]}
 
 
 def measured(workdir: Path) -> pd.DataFrame:
     return pd.read_csv(workdir / "results/tiny/cost_table.csv").set_index("stage")
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_the_planned_jobs_are_those_that_snakemake_shows(project, study):
+@pytest.mark.parametrize("study", ["config/config.yaml", "config/ade20k.yaml"])
+def test_the_plan_lists_the_jobs_that_a_dry_run_shows(project, study):
     shown = snakemake(project, "all", "-n", "--configfile", study)
     assert shown.returncode == 0, shown.stdout
-    config = yaml.safe_load((project / study).read_text())
-    planned = {cost.stage: cost.n_jobs for cost in by_stage(study_jobs(config), config)}
-    assert planned == counts(shown.stdout)
+    table = rows(plan(project, study))
+    jobs = {name: int(cells[0]) for name, cells in table.items()}
+    assert jobs.pop("all") == sum(jobs.values())
+    assert jobs == counts(shown.stdout)
 
 
-def test_planned_bytes_are_those_of_the_files(costed):
+def test_a_profile_decides_which_jobs_ask_for_the_memory_of_cuda(project):
+    profile = ("score_images:gpu=0", "fit_sae:gpu=1 if wildcards.layer == '3' else 0")
+    shown = snakemake(
+        *(project, "all", "-n", "--configfile", "tiny.yaml"),
+        *("--set-resources", *profile),
+    )
+    assert shown.returncode == 0, shown.stdout
+    asked = {"record_activations": set(), "score_images": set(), "fit_sae": set()}
+    for job in re.findall(r"^rule (\w+):\n((?:    .*\n)+)", shown.stdout, re.M):
+        if job[0] in asked:
+            layer = re.search(r"layer=(\d+)", job[1])
+            memory_mb = int(re.search(r"mem_mb=(\d+)", job[1])[1])
+            asked[job[0]].add((layer and layer[1], memory_mb > 6000))
+    assert asked["record_activations"] == {(None, True)}
+    assert {has_cuda for _, has_cuda in asked["score_images"]} == {False}
+    assert asked["fit_sae"] == {(layer, layer == "3") for layer, _ in asked["fit_sae"]}
+
+
+def test_planned_bytes_are_those_of_the_files(costed, planned):
     config = yaml.safe_load((costed / "tiny.yaml").read_text())
-    jobs = study_jobs(config)
-    planned = written_by(jobs, config)
+    written = written_by(planned, config)
 
     def n_bytes(pattern: str) -> int:
         return sum(file.stat().st_size for file in costed.glob(pattern))
 
     shards = n_bytes("results/activations/**/*.h5")
-    assert sum(w.activations for w in planned) == pytest.approx(shards, rel=0.01)
-    scores = sum(w.scores for w in planned)
+    assert sum(w.activations for w in written) == pytest.approx(shards, rel=0.01)
+    scores = sum(w.scores for w in written)
     assert scores == pytest.approx(n_bytes("results/scores/**/scores.h5"), rel=0.2)
     selected = sum(
-        w.results for w, job in zip(planned, jobs, strict=True) if "select" in job.stage
+        w.results
+        for w, job in zip(written, planned, strict=True)
+        if "select" in job.rule
     )
     kept = n_bytes("results/tiny/**/chosen_scores.h5") + n_bytes(
         "results/tiny/**/ap.csv"
@@ -82,16 +122,18 @@ def test_planned_bytes_are_those_of_the_files(costed):
     # Small prototypes: headers count for more than their weights.
     n_files = len(list(costed.glob("results/checkpoints/**/*.safetensors")))
     headers = n_bytes("results/checkpoints/**/*.safetensors") - sum(
-        w.checkpoints for w in planned
+        w.checkpoints for w in written
     )
     assert 0 < headers < 2000 * n_files
 
 
-def test_planned_memory_is_what_jobs_took_within_a_factor_of_two(costed):
+def test_planned_memory_is_what_jobs_took_within_a_factor_of_two(costed, planned):
     config = yaml.safe_load((costed / "tiny.yaml").read_text())
     took = measured(costed)
     n_compared = 0
-    for cost in by_stage(study_jobs(config), config):
+    for cost in by_stage(planned, config):
+        if cost.stage == "tabulate_cost":  # its record would be of itself
+            continue
         ratio = cost.memory / 2**20 / took.memory_mb[cost.stage]
         assert ratio > 0.5, (cost.stage, ratio)
         # Memory is looked at twice a second: a shorter job's peak may go unseen.
@@ -132,7 +174,7 @@ def test_a_record_that_is_gone_is_counted_and_reruns_nothing(costed, tmp_path):
     assert "Nothing to be done" in shown.stdout
     shown = snakemake(workdir, *target, "--forcerun", "tabulate_cost")
     assert shown.returncode == 0, shown.stdout
-    assert counts(shown.stdout) == {}
+    assert counts(shown.stdout) == {"tabulate_cost": 1}
     table = measured(workdir)
     assert table.n_without_record.sum() == 2
     assert table.n_without_record["score_images"] == 1
@@ -141,6 +183,82 @@ def test_a_record_that_is_gone_is_counted_and_reruns_nothing(costed, tmp_path):
     assert "2 of them have no record and are not in these numbers" in text
     assert "(fit_pca 1, score_images 1)" in text
     assert " 3.0 GB |" in text
+
+
+COUNT_LINES = '''"""Count the lines of a table."""
+
+from pathlib import Path
+
+from vitproto.launch.cli import run
+
+
+def count_lines(table: Path, out: Path) -> None:
+    """Count the lines of a table."""
+    out.write_text(f"{len(table.read_text().splitlines())}\\n")
+
+
+if __name__ == "__main__":
+    run(count_lines)
+'''
+COUNT_RULE = """
+
+REPORT.append(f"{STUDY}/n_lines.txt")
+
+
+rule count_lines:
+    input:
+        f"{STUDY}/map_table.md",
+    output:
+        f"{STUDY}/n_lines.txt",
+    log:
+        f"{STUDY_LOGS}/count_lines.log",
+    benchmark:
+        f"{STUDY_LOGS}/count_lines.tsv"
+    shell:
+        "python scripts/count_lines.py --table {input} --out {output} > {log} 2>&1"
+"""
+
+
+def test_a_new_stage_is_a_script_and_a_rule(costed, tmp_path):
+    """The plan, a dry run and the table of costs list it without another edit."""
+    workdir = tmp_path / "copy"
+    shutil.copytree(costed, workdir)
+    (workdir / "scripts/count_lines.py").write_text(COUNT_LINES)
+    with (workdir / "workflow/rules/report_traits.smk").open("a") as rules:
+        rules.write(COUNT_RULE)
+    said = plan(workdir, "tiny.yaml")
+    assert rows(said)["count_lines"][:2] == ["1", "3.0 s"]
+    assert "2 of 46 jobs are due: count_lines 1, tabulate_cost 1" in said
+    due = {"count_lines": 1, "tabulate_cost": 1}
+    command = ("all", "--configfile", "tiny.yaml")
+    shown = snakemake(workdir, *command, "-n")
+    assert counts(shown.stdout) == due
+    shown = snakemake(workdir, *command)
+    assert shown.returncode == 0, shown.stdout
+    n_lines = len((workdir / "results/tiny/map_table.md").read_text().splitlines())
+    assert int((workdir / "results/tiny/n_lines.txt").read_text()) == n_lines
+    assert measured(workdir).n_jobs["count_lines"] == 1
+    assert "Each of them has a record" in (workdir / TABLE).read_text()
+    assert "Nothing to be done" in snakemake(workdir, *command, "-n").stdout
+
+
+def test_a_process_of_its_own_makes_the_same_table(costed, tmp_path):
+    """Its graph has no other job, as where a cluster or a sub-process runs one."""
+    workdir = tmp_path / "copy"
+    shutil.copytree(costed, workdir)
+    before = (workdir / TABLE).read_bytes()
+    (workdir / TABLE).unlink()
+    shown = snakemake(
+        *(workdir, "--configfile", "tiny.yaml"),
+        *("--mode", "subprocess", "--no-hooks", "--nolock", "--cores", "1"),
+        *("--target-jobs", "tabulate_cost:", "--allowed-rules", "tabulate_cost"),
+    )
+    assert shown.returncode == 0, shown.stdout
+    assert (workdir / TABLE).read_bytes() == before
+    assert (
+        "Nothing to be done"
+        in snakemake(workdir, "all", "-n", "--configfile", "tiny.yaml").stdout
+    )
 
 
 def leave_free(project: Path, n_bytes: int) -> None:

@@ -16,27 +16,29 @@ from snakemake.settings.types import (
 )
 
 from vitproto.freshness.staleness import Job, Verdict
+from vitproto.launch.planned_jobs import planned_job
+from vitproto.planning.costs.job import PlannedJob
 
 
 class DryRun(NamedTuple):
     """What a run would do."""
 
     jobs: list[Job]
-    """Each after those that it needs."""
+    """All jobs, each after those that it needs."""
     verdict: Verdict
-    local: frozenset[str]
-    """The rules whose jobs run where Snakemake was started, also on a cluster."""
+    planned: list[PlannedJob]
+    """The same jobs, as the plan sees them."""
 
 
 def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
-    """The jobs of a study, and what is known of their results.
+    """List the jobs of a study, and judge which of them are due.
 
     Args:
         config: the study, such as config/config.yaml.
         project: the folder that holds the Snakefile.
-        targets: the files to make; of all, if there are none.
+        targets: the files to make; all if empty.
     """
-    logger.propagate = False  # what it says of itself is no result of ours
+    logger.propagate = False  # keep Snakemake's own messages out of the output
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(
             ResourceSettings(),
@@ -45,10 +47,10 @@ def dry_run(config: Path, project: Path, targets: Sequence[str] = ()) -> DryRun:
         )
         dag_api = workflow.dag(DAGSettings(targets=set(targets)))
         with contextlib.redirect_stdout(None):
-            dag_api.printdag()  # what builds the graph
-        found = workflow._workflow
+            dag_api.printdag()  # this builds the graph
+        dag = workflow._workflow.dag
         return DryRun(
-            jobs=[*found.dag.jobs_judged.values()],
-            verdict=found.dag.verdict,
-            local=frozenset(found._localrules),
+            jobs=[*dag.jobs_judged.values()],
+            verdict=dag.verdict,
+            planned=[planned_job(job) for job in dag.jobs_judged],
         )

@@ -20,11 +20,18 @@ from vitproto.launch.on_slurm import tell_why_jobs_wait
 
 
 def check_before_first_job(
-    workflow: Workflow, *checks: Callable[[], Sequence[str]]
+    workflow: Workflow,
+    *checks: Callable[[], Sequence[str]],
+    prepare: Callable[[], None],
 ) -> None:
     """Stop a run before its first job if a check finds problems; not a dry run.
 
     If none does, nothing vouches any more for what the run is going to make again.
+
+    Args:
+        workflow: that of Snakemake.
+        checks: functions that return problems, a sentence each.
+        prepare: what to do before the first job if there are none.
     """
 
     def on_start(log: Sequence[str]) -> None:
@@ -48,6 +55,7 @@ def check_before_first_job(
         if problems:
             raise CliException("\n".join(problems))
         workflow.dag.take_back_notes()
+        prepare()
         # A group of jobs that fails would lose what it has made. Nothing vouches for
         # what the failed one of them leaves.
         workflow.execution_settings.keep_incomplete = True

@@ -8,14 +8,14 @@ with twice the memory, and one that was cancelled, or lost its node, with the sa
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from vitproto.launch.failures import ending
-from vitproto.planning.jobs import GPU_STAGES, Job, study_jobs
-from vitproto.planning.plan import Cost, estimator
+from vitproto.planning.costs.job import Cost, PlannedJob
+from vitproto.planning.plan import estimator
 
 TIMES_PLANNED = 3
 """How much more time a job asks for than it is planned to take."""
@@ -53,35 +53,48 @@ class Lack(Enum):
 class Requests:
     """What each job of a study asks for, given how its earlier tries failed."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """Ask by the plan of a checked study."""
+    def __init__(
+        self, config: Mapping[str, Any], uses_gpu: Callable[[str, Any], bool]
+    ) -> None:
+        """Ask by the plan of a checked study.
+
+        Args:
+            config: the study.
+            uses_gpu: whether the job of a rule with some wildcards asks for a GPU.
+        """
         self._plan = estimator(config)
+        self._uses_gpu = uses_gpu
         self._lacked: dict[tuple[str, str], Counter[Lack]] = {}
         self.given: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
         """The minutes and megabytes that a profile gives a rule's jobs, at first."""
         self.most: dict[Lack, dict[str, int]] = {Lack.TIME: {}, Lack.MEMORY: {}}
         """The minutes and megabytes that a rule's jobs may ask for, where known."""
 
-    def minutes(self, wildcards: Any, rulename: str) -> int:
+    def minutes(self, wildcards: Any, rulename: str, threads: int) -> int:
         """Minutes that a job asks for now, at most those that its partition allows.
+
+        Snakemake passes the arguments by these names.
 
         Args:
             wildcards: Snakemake's, or a dictionary.
-            rulename: the name that Snakemake gives this argument.
+            rulename: the job's rule.
+            threads: the job's number of threads.
         """
-        planned = TIMES_PLANNED * self._cost(rulename, wildcards).seconds / 60
-        planned_minutes = math.ceil(planned + START_MINUTES)
+        cost = self._cost(rulename, wildcards, threads)
+        planned_minutes = math.ceil(TIMES_PLANNED * cost.seconds / 60 + START_MINUTES)
         return self._grown(Lack.TIME, rulename, wildcards, planned_minutes)
 
-    def memory_mb(self, wildcards: Any, rulename: str) -> int:
+    def memory_mb(self, wildcards: Any, rulename: str, threads: int) -> int:
         """Megabytes that a job asks for now, at most those of its partition's nodes.
 
         Args:
             wildcards: Snakemake's, or a dictionary.
-            rulename: the name that Snakemake gives this argument.
+            rulename: the job's rule.
+            threads: the job's number of threads.
         """
-        planned = TIMES_MEMORY * self._cost(rulename, wildcards).memory / 1e6
-        if rulename in GPU_STAGES:
+        cost = self._cost(rulename, wildcards, threads)
+        planned = TIMES_MEMORY * cost.memory / 1e6
+        if self._uses_gpu(rulename, wildcards):
             planned += CUDA_MB
         planned_mb = max(AT_LEAST_MB, math.ceil(planned / 100) * 100 + SNAKEMAKE_MB)
         return self._grown(Lack.MEMORY, rulename, wildcards, planned_mb)
@@ -90,8 +103,8 @@ class Requests:
         """Remember what a job had too little of when it failed."""
         self._lacked.setdefault(_key(rule, wildcards), Counter())[lack] += 1
 
-    def _cost(self, rule: str, wildcards: Any) -> Cost:
-        return self._plan(Job(rule, dict(wildcards)))
+    def _cost(self, rule: str, wildcards: Any, n_threads: int) -> Cost:
+        return self._plan(PlannedJob(rule, dict(wildcards), n_threads))
 
     def _grown(self, lack: Lack, rule: str, wildcards: Any, planned: int) -> int:
         """What a profile gives, or the plan, and more after failures for lack of it."""
@@ -103,23 +116,24 @@ class Requests:
         return min(asked, most)
 
 
-def group_sizes(config: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, int]:
-    """How many jobs go into one job of a cluster, by group.
-
-    So many that they are planned to take `GROUP_MINUTES` together.
+def group_sizes(
+    jobs: Iterable[PlannedJob], groups: Mapping[str, str], config: Mapping[str, Any]
+) -> dict[str, int]:
+    """How many jobs to submit as one, by group, so that they take `GROUP_MINUTES`.
 
     Args:
-        config: a checked study.
+        jobs: all jobs of the study.
         groups: the group of each rule that has one.
+        config: the study, checked.
     """
     plan = estimator(config)
     seconds: dict[str, list[float]] = {}
-    for job in study_jobs(config):
-        if job.stage in groups:
-            seconds.setdefault(groups[job.stage], []).append(plan(job).seconds)
+    for job in jobs:
+        if job.rule in groups:
+            seconds.setdefault(groups[job.rule], []).append(plan(job).seconds)
     return {
-        group: max(1, round(60 * GROUP_MINUTES * len(found) / max(1, sum(found))))
-        for group, found in seconds.items()
+        group: max(1, round(60 * GROUP_MINUTES * len(each) / max(1, math.fsum(each))))
+        for group, each in seconds.items()
     }
 
 

@@ -22,6 +22,7 @@ from vitproto.freshness.digests import Digests
 from vitproto.freshness.raw_files import look_again
 from vitproto.freshness.stale_text import describe_absent, in_short, why
 from vitproto.freshness.staleness import Due, Verdict, judge
+from vitproto.launch.planned_jobs import planned_job
 from vitproto.launch.resource_requests import group_sizes
 from vitproto.launch.workflow_jobs import jobs_in
 
@@ -59,7 +60,8 @@ class _StudyDag(DAG):
     reasons_at_first: dict[Any, Sequence[str]]
     """Why each job was due when this run took its notes back."""
     has_told_absent: bool
-    """Has the run said what is missing here?"""
+    """Whether the run has said what is missing here."""
+    _are_groups_sized: bool
     _seen_failed: set[Any]
     """The jobs and groups that are known to have failed for good."""
     _blocked: set[Any]
@@ -67,12 +69,7 @@ class _StudyDag(DAG):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Groups are named by a profile, and have the plan's size unless it says one.
-        groups = self.workflow.group_settings
-        groups.group_components = {
-            **group_sizes(self.config, groups.overwrite_groups),
-            **groups.group_components,
-        }
+        self._are_groups_sized = False
         self._seen_failed = set()
         self._blocked = set()
         self.reasons_at_first = {}
@@ -141,6 +138,7 @@ class _StudyDag(DAG):
 
         Groups that have been submitted stay as they are.
         """
+        self._size_groups()
         submitted = {
             job: group
             for group in self._running
@@ -157,6 +155,23 @@ class _StudyDag(DAG):
             if job.group is not None:
                 self._group[job] = self._group_of(job)
                 self._group[job].finalize()
+
+    def _size_groups(self) -> None:
+        """Give groups the plan's size, unless a profile says one.
+
+        Processes that the main one starts are given these sizes.
+        """
+        if self._are_groups_sized or not self.workflow.is_main_process:
+            return
+        self._are_groups_sized = True
+        grouped = [job for job in self.jobs if job.group]
+        settings = self.workflow.group_settings
+        sizes = group_sizes(
+            map(planned_job, grouped),
+            {job.rule.name: job.group for job in grouped},
+            self.config,
+        )
+        settings.group_components = {**sizes, **settings.group_components}
 
     def _group_of(self, job: Any) -> Any:
         resources = self.workflow.global_resources

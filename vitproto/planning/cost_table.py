@@ -1,20 +1,20 @@
-"""What did the jobs of a study take? From the records that Snakemake keeps of each."""
+"""What the jobs of a study took, from the records that Snakemake keeps of each."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from vitproto.core import device_memory
+from vitproto.planning.wording import duration
 from vitproto.report.shared.markdown import TextTable, align
 
 COLUMNS = [
     *("stage", "n_jobs", "n_without_record", "seconds", "median_seconds"),
     *("longest_seconds", "memory_mb", "device_memory_mb"),
 ]
-"""Of `cost_table.csv`."""
+"""The columns of `cost_table.csv`."""
 
 _HEADINGS = {
     "Stage": "<",
@@ -29,24 +29,28 @@ _NOTHING = "–"
 _MB = 2**20
 
 
-def read_records(stages: Sequence[str], records: Sequence[Path]) -> pd.DataFrame:
-    """Read what each job took; a job without a record has none of the numbers.
+def read_records(jobs: Path) -> pd.DataFrame:
+    """Read what each job took; numbers of a job without a record are NaN.
 
     Args:
-        stages: of each job.
-        records: its benchmark file, which may be gone; its log lies beside it.
+        jobs: the CSV file that lists the jobs: the `stage` of each, and its `record`,
+            the benchmark file. The record may be missing; the job's log lies beside it.
 
     Returns:
-        A row for each job: `stage`, `seconds`, `memory_mb` and `device_memory_mb`,
-        NaN where they are not known.
+        A row for each job: `stage`, `seconds`, `memory_mb` and `device_memory_mb`.
 
     Raises:
-        ValueError: a file is no record.
+        ValueError: the list is missing, or a record cannot be read.
     """
-    assert len(stages) == len(records)
+    if not jobs.is_file():
+        raise ValueError(
+            f"{jobs} is missing, the list of the study's jobs: a run writes it before "
+            "its first job unless --no-hooks is given, so run Snakemake without that"
+        )
+    listed = pd.read_csv(jobs, dtype=str, keep_default_na=False)
     rows = [
-        {"stage": stage} | (_read(record) if record.is_file() else {})
-        for stage, record in zip(stages, records, strict=True)
+        {"stage": stage} | (_read(Path(record)) if Path(record).is_file() else {})
+        for stage, record in zip(listed["stage"], listed["record"], strict=True)
     ]
     columns = ["stage", "seconds", "memory_mb", "device_memory_mb"]
     return pd.DataFrame(rows, columns=columns)
@@ -59,8 +63,8 @@ def _read(record: Path) -> dict[str, float]:
         seconds, memory = float(row["s"]), float(row["max_rss"])
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
-            f"{record} is no record of a job ({error}): delete it, the table does "
-            "without"
+            f"{record} is no record of a job ({error}): delete it, the table is "
+            "made without it"
         ) from error
     log = record.with_suffix(".log")
     text = log.read_text(errors="replace") if log.is_file() else ""
@@ -70,10 +74,10 @@ def _read(record: Path) -> dict[str, float]:
 
 
 def tabulate(jobs: pd.DataFrame) -> pd.DataFrame:
-    """A row for each stage, in the order of its first job; columns as `COLUMNS`.
+    """Make a row for each stage, in the order of its first job, with `COLUMNS`.
 
     Args:
-        jobs: what `read_records` gives.
+        jobs: a row for each job, from `read_records`.
     """
     table = jobs.groupby("stage", sort=False).agg(
         n_jobs=("stage", "size"),
@@ -88,10 +92,10 @@ def tabulate(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_markdown(table: pd.DataFrame) -> str:
-    """What does a reader see in `cost_table.md`?
+    """Write the table of costs for readers.
 
     Args:
-        table: what `tabulate` gives.
+        table: a row for each stage, from `tabulate`.
     """
     rows = [_cells(row) for _, row in table.iterrows()]
     n_jobs = int(table["n_jobs"].sum())
@@ -99,26 +103,26 @@ def write_markdown(table: pd.DataFrame) -> str:
         [
             "# What did the study cost?",
             "",
-            f"{n_jobs} jobs, {_duration(table['seconds'].sum())} one after the other. "
+            f"{n_jobs} jobs, {duration(table['seconds'].sum())} one after the other. "
             f"{_missing(table)}",
             "",
             *align(TextTable(_HEADINGS, rows)),
             "",
-            "Each job counts once, as it was last run. Data, activations and their",
-            "jobs may be shared with other studies.",
+            "Each job counts once, as it was last run. Other studies may share the",
+            "jobs that prepare data and record activations.",
             "",
             "- **Together**: all jobs of the stage, one after the other.",
-            "- **Memory**: resident, of the largest job with all its processes. It is",
-            "  looked at every half second at first, later every 30 s: a short peak",
+            "- **Memory**: resident memory of the largest job with all its processes,",
+            "  sampled every half second at first and every 30 s later, so short peaks",
             "  may be missed.",
-            "- **GPU memory**: the most that a job's tensors held.",
+            "- **GPU memory**: the largest amount that a job's tensors held.",
             "",
         ]
     )
 
 
 def _missing(table: pd.DataFrame) -> str:
-    """For how many jobs is there no record?"""
+    """Say how many jobs have no record."""
     missing = Counter(
         dict(zip(table["stage"], table["n_without_record"].astype(int), strict=True))
     )
@@ -128,34 +132,26 @@ def _missing(table: pd.DataFrame) -> str:
     named = ", ".join(f"{stage} {n}" for stage, n in missing.items() if n)
     return (
         f"{n_missing} of them have no record and are not in these numbers ({named}): "
-        "their results were made elsewhere, or their records are gone."
+        "their results were made elsewhere, their records are gone, or their rules "
+        "have no `benchmark`."
     )
 
 
 def _cells(row: pd.Series) -> list[str]:
+    has_record = row["n_without_record"] < row["n_jobs"]
     return [
         row["stage"],
         str(row["n_jobs"]),
-        _duration(
-            row["seconds"] if row["n_without_record"] < row["n_jobs"] else math.nan
-        ),
-        _duration(row["median_seconds"]),
-        _duration(row["longest_seconds"]),
+        _time(row["seconds"] if has_record else math.nan),
+        _time(row["median_seconds"]),
+        _time(row["longest_seconds"]),
         _memory(row["memory_mb"]),
         _memory(row["device_memory_mb"]),
     ]
 
 
-def _duration(seconds: int | float) -> str:
-    """`2.4 s`, `3 min 20 s`, `2 h 05 min`."""
-    if pd.isna(seconds):
-        return _NOTHING
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+def _time(seconds: int | float) -> str:
+    return _NOTHING if pd.isna(seconds) else duration(seconds)
 
 
 def _memory(megabytes: int | float) -> str:

@@ -1,4 +1,4 @@
-"""Does what a study writes fit on its disks?"""
+"""Whether what a study writes fits on its disks."""
 
 import os
 import shutil
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vitproto.planning.plan import Number, Written
+from vitproto.planning.costs.job import Number, Written
+from vitproto.planning.wording import size
 
 
 class Need(NamedTuple):
-    """What goes to a folder."""
+    """The bytes that go to a folder."""
 
     folder: Path
     n_bytes: Number
@@ -21,13 +22,13 @@ class Need(NamedTuple):
     def of(
         cls, written: Iterable[Written], storage: Mapping[str, str], results: str
     ) -> list["Need"]:
-        """What do some jobs write to each folder?
+        """Add up what some jobs write to each folder.
 
         Args:
-            written: what each of them writes. Of what they need only while they run,
-                the largest counts: jobs at the same time may need more.
+            written: what each job writes. Of the scratch space only the largest
+                counts; jobs that run at the same time may need more.
             storage: the folders of the configuration.
-            results: the folder for all else.
+            results: the folder for everything else.
         """
         jobs = list(written)
         others = sum(job.results for job in jobs)
@@ -47,7 +48,7 @@ class Need(NamedTuple):
 
 
 class _Disk(NamedTuple):
-    """A file system, and what goes to it."""
+    """A file system, and the folders on it."""
 
     needs: list[Need]
     n_free: int
@@ -58,7 +59,7 @@ class _Disk(NamedTuple):
 
 
 def _by_disk(needs: Sequence[Need]) -> list[_Disk]:
-    """Group folders by the file system on which they are, or will be."""
+    """Group folders by the file system that they are or will be on."""
     disks: dict[int, _Disk] = {}
     for need in needs:
         if need.n_bytes == 0:
@@ -72,29 +73,20 @@ def _by_disk(needs: Sequence[Need]) -> list[_Disk]:
 
 
 def shortages(needs: Sequence[Need]) -> list[str]:
-    """One sentence for each disk that is too small: what is needed, free, to change.
+    """Say for each disk that is too small what is needed, what is free, what to do.
 
-    Folders on one file system share what is free there.
+    Folders on one file system share its free space.
     """
     return [_complain(disk) for disk in _by_disk(needs) if disk.is_too_small]
 
 
 def describe_needs(needs: Sequence[Need]) -> str:
-    """What goes where, and what is free there: a line for each disk."""
+    """Say for each disk what is written to it and what is free, a line each."""
     return "\n".join(
         f"{_listed(disk.needs)}: {size(disk.n_free)} free"
         + (", which is too little" if disk.is_too_small else "")
         for disk in _by_disk(needs)
     )
-
-
-def size(n_bytes: Number) -> str:
-    """Bytes in words: 1.4 TB, 25 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 999.5:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"
 
 
 def _complain(disk: _Disk) -> str:
@@ -115,6 +107,6 @@ def _listed(needs: Sequence[Need]) -> str:
 
 
 def _nearest_folder(path: Path) -> Path:
-    """The folder itself, or what is there of the way to it."""
+    """The folder itself, or the nearest of its parents that exists."""
     path = path.absolute()
     return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -35,8 +35,8 @@ from vitproto.freshness import sources
 from vitproto.freshness.digests import Digests
 from vitproto.launch.failures import Errors
 from vitproto.launch.hooks import check_before_first_job, end_with_failures
-from vitproto.planning.jobs import Job, study_jobs
-from vitproto.planning.plan import Written, written_by
+from vitproto.planning.plan import written_by
+from vitproto.launch.planned_jobs import planned_job, uses_gpu, write_job_list
 from vitproto.launch.resource_requests import Requests
 from vitproto.study.run_table import Family, expand_runs, families
 from vitproto.launch.study_dag import decide_by_origins
@@ -69,7 +69,9 @@ BY_CONTENT = frozenset(
 )
 DIGESTS = Digests(Path("results/data/.digests.json"))
 ERRORS = Errors()
-REQUESTS = Requests(config)
+REQUESTS = Requests(
+    config, lambda rule, wildcards: uses_gpu(workflow.get_rule(rule), wildcards)
+)
 on_slurm.take_numbers_of_profile(REQUESTS, workflow.resource_settings)
 
 # Where things lie. Paths hold what tables compare; all else stands in the files.
@@ -432,10 +434,10 @@ def missing_weights():
 def small_disks():
     """Which disks cannot hold what jobs will write?"""
     jobs = jobs_due()
-    planned = [Job(job.rule.name, dict(job.wildcards)) for job in jobs]
+    planned = written_by(map(planned_job, jobs), config)
     written = [
         written.less(bytes_there(job))
-        for job, written in zip(jobs, written_by(planned, config), strict=True)
+        for job, written in zip(jobs, planned, strict=True)
     ]
     return disk.shortages(disk.Need.of(written, config["storage"], "results"))
 

@@ -5,12 +5,16 @@ EVERY_RESULT = [
     *(SAE_REPORT if SAE_FAMILIES else []),
     *EVERY_FEATURES,
 ]
-JOBS = study_jobs(config)
+JOB_LIST = f"{STUDY_LOGS}/jobs.csv"
 
 
-def record(job):
-    """Where Snakemake keeps the time and memory of a job of this study."""
-    return str(getattr(rules, job.stage).benchmark).format(**job.wildcards)
+def list_jobs_of_study():
+    """List the jobs whose records `tabulate_cost` reads, as Snakemake's graph has them.
+
+    This happens before the first job of a run: later, the process that runs
+    `tabulate_cost` may have a graph with no other job.
+    """
+    write_job_list(workflow.dag, "tabulate_cost", Path(JOB_LIST))
 
 
 # Made where Snakemake was started, also if a cluster has the other jobs.
@@ -24,16 +28,14 @@ rule tabulate_cost:
     Records are no inputs: Snakemake would run a job again for a record that is gone.
     """
     input:
-        EVERY_RESULT,
+        results=EVERY_RESULT,
     output:
         table=f"{STUDY}/cost_table.md",
         csv=f"{STUDY}/cost_table.csv",
     log:
         f"{STUDY_LOGS}/tabulate_cost.log",
     params:
-        stages=[job.stage for job in JOBS],
-        records=[record(job) for job in JOBS],
+        jobs=JOB_LIST,
     shell:
-        "python scripts/tabulate_cost.py --stages {params.stages}"
-        " --records {params.records:q} --table {output.table} --csv {output.csv}"
-        " > {log} 2>&1"
+        "python scripts/tabulate_cost.py --jobs {params.jobs}"
+        " --table {output.table} --csv {output.csv} > {log} 2>&1"
