@@ -1,58 +1,27 @@
 """Sample patches as prototypes."""
 
-import logging
-from pathlib import Path
-
-from vitproto.activations.training_images import open_training_images
+from vitproto.activations.stream import Activations
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes.checkpoint import write_manifest
+from vitproto.prototypes.fitting import FitJob, fit_each
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.prototypes.store import look_up
-from vitproto.study.family import FittedFamily
-from vitproto.study.run import Run
 
 
-def fit_random(
-    shards: tuple[Path, ...],
-    splits: Path,
-    store: Path,
-    checkpoints: Path,
-    *,
-    runs: tuple[str, ...],
-    family: FittedFamily,
-) -> None:
-    """Sample patches as prototypes.
+def fit_random(job: FitJob) -> None:
+    """Sample patches as prototypes: uniformly over all patches of training images.
 
-    Patches are sampled uniformly over all patches of all training images, without
-    replacement. Of two runs with the same seed, the smaller is the beginning of the
-    larger: more prototypes then never hide a better one.
+    Without replacement. Of two runs with the same seed, the smaller is the beginning of
+    the larger: more prototypes then never hide a better one.
 
-    Args:
-        shards: all shards of the activations to sample from.
-        splits: the CSV file with the splits of their images; test images are left out.
-        store: the folder for the checkpoints; those that it holds are not made again.
-        checkpoints: the JSON file to write, which lists them.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
-        family: which activations these are, for the list of checkpoints.
+    The method `randomtrain` is this one, fitted to the images whose traits are looked
+    for: a control that knows what these look like, but has seen no test image.
     """
-    acts = open_training_images(shards, family.layer, splits)
-    settings = {
-        "method": "random",
-        "layer": family.layer,
-        "fitted_to": acts.attributes,
-        "code": fingerprint("fit_random"),
-    }
-    made_by = {
-        fit: {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
-        for fit in map(Run.parse, runs)
-    }
-    stored = look_up(store, made_by)
-    for fit in stored.missing:
-        patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
-        stored.save(fit, DotProduct(patches_KD))
-        logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
-    write_manifest(checkpoints, stored.paths, family)
+    fit_each(job, fingerprint("fit_random"), sample_patches)
+
+
+def sample_patches(acts: Activations, n_prototypes: int, seed: int) -> DotProduct:
+    """Activations of patches as directions."""
+    return DotProduct(acts.sample_patches(n_prototypes, seed))
 
 
 if __name__ == "__main__":

@@ -5,83 +5,11 @@ Its manifest lists their checkpoints, which other studies may share.
 """
 
 
-rule fit_random:
-    """Choose patches at random: each one's activation is a prototype."""
-    input:
-        shards=fitted_shards,
-        splits=FITTED_SPLITS,
-    output:
-        f"{FAMILY}/checkpoints.json",
-    log:
-        f"{FAMILY_LOGS}/fit_random.log",
-    benchmark:
-        f"{FAMILY_LOGS}/fit_random.tsv"
-    wildcard_constraints:
-        method="random",
-    resources:
-        mem_mb=REQUESTS.memory_mb,
-        runtime=REQUESTS.minutes,
-    params:
-        runs=runs_of_family,
-        fit_dataset=fit_dataset,
-        store=checkpoint_store,
-    shell:
-        r"""
-        python scripts/fit_random.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
-            --layer {wildcards.layer} \
-            --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output} \
-            --fit_dataset {params.fit_dataset} \
-            --encoder {wildcards.encoder} \
-            --method {wildcards.method} \
-            >{log} 2>&1
-        """
-
-
-rule fit_randomtrain:
-    """Choose patches of the evaluated data set's own training images at random."""
-    input:
-        shards=evaluated_shards,
-        splits=SPLITS,
-    output:
-        f"{FAMILY}/checkpoints.json",
-    log:
-        f"{FAMILY_LOGS}/fit_randomtrain.log",
-    benchmark:
-        f"{FAMILY_LOGS}/fit_randomtrain.tsv"
-    wildcard_constraints:
-        method="randomtrain",
-    resources:
-        mem_mb=REQUESTS.memory_mb,
-        runtime=REQUESTS.minutes,
-    params:
-        runs=runs_of_family,
-        fit_dataset=fit_dataset,
-        store=checkpoint_store,
-    shell:
-        r"""
-        python scripts/fit_randomtrain.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
-            --layer {wildcards.layer} \
-            --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output} \
-            --fit_dataset {params.fit_dataset} \
-            --encoder {wildcards.encoder} \
-            --method {wildcards.method} \
-            >{log} 2>&1
-        """
-
-
 rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
         same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
@@ -125,7 +53,7 @@ rule fit_pca:
     """Find the principal components of all patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -162,7 +90,7 @@ rule fit_sae:
     """Train the sparse autoencoders of a sweep over one stream of patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
         training=f"{FAMILY}/training.csv",
@@ -281,7 +209,7 @@ rule evaluate_saes:
     """Measure every autoencoder of a family on images that it did not learn from."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:
         metrics=f"{FAMILY}/sae_metrics.csv",
@@ -319,3 +247,45 @@ rule evaluate_saes:
             {params.device} \
             >{log} 2>&1
         """
+
+
+# What `scripts/fit_NAME.py` fits and no rule above does: methods without settings.
+for METHOD in methods_with_a_script():
+    if workflow.is_rule(f"fit_{METHOD}"):
+        continue
+
+    rule:
+        name:
+            f"fit_{METHOD}"
+        input:
+            shards=fitted_shards,
+            splits=fitted_splits,
+        output:
+            f"{FAMILY}/checkpoints.json",
+        log:
+            f"{FAMILY_LOGS}/fit_{METHOD}.log",
+        benchmark:
+            f"{FAMILY_LOGS}/fit_{METHOD}.tsv"
+        wildcard_constraints:
+            method="random|randomtrain" if METHOD == "random" else METHOD,
+        resources:
+            mem_mb=REQUESTS.memory_mb,
+            runtime=REQUESTS.minutes,
+        params:
+            runs=runs_of_family,
+            fit_dataset=fit_dataset,
+            store=checkpoint_store,
+        shell:
+            r"""
+            python scripts/{rule}.py \
+                --shards {input.shards} \
+                --splits {input.splits} \
+                --layer {wildcards.layer} \
+                --runs {params.runs} \
+                --store {params.store} \
+                --checkpoints {output} \
+                --fit_dataset {params.fit_dataset} \
+                --encoder {wildcards.encoder} \
+                --method {wildcards.method} \
+                >{log} 2>&1
+            """
