@@ -1,4 +1,4 @@
-"""A prototype method is one file and one line: the recipe of CONTRIBUTING.md, followed."""
+"""A prototype method is one file and one line: follow the recipe of CONTRIBUTING.md."""
 
 import re
 import shutil

@@ -34,7 +34,7 @@ class FitJob:
         """Open the activations of the training images.
 
         Raises:
-            ValueError: a shard is missing or damaged, or the splits are of other images.
+            ValueError: a shard is damaged, or the splits are of other images.
         """
         return open_training_images(self.shards, self.family.layer, self.splits)
 
