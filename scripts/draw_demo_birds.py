@@ -6,15 +6,15 @@ from vitproto.demo.write_birds import DemoBirds, write_demo_birds
 from vitproto.launch.cli import run
 
 
-def draw_demo_birds(out: Path, *, cfg: DemoBirds, n_workers: int) -> None:
-    """Draw invented birds with known traits, in the layout of CUB-200-2011.
+def draw_demo_birds(root: Path, *, cfg: DemoBirds, n_workers: int) -> None:
+    """Draw invented birds with a known truth, laid out like CUB-200-2011.
 
     Args:
-        out: folder to create, for CUB_200_2011/ and attributes.txt.
-        cfg: numbers of birds.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: the folder to create; it will hold CUB_200_2011/ and attributes.txt.
+        cfg: how many birds.
+        n_workers: processes that draw; the bytes do not depend on it.
     """
-    write_demo_birds(out, cfg, n_workers)
+    write_demo_birds(root, cfg, n_workers)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from vitproto.demo.write_corpus import DemoCorpus, write_demo_corpus
 from vitproto.launch.cli import run
 
 
-def draw_demo_corpus(out: Path, *, cfg: DemoCorpus, n_workers: int) -> None:
+def draw_demo_corpus(root: Path, *, cfg: DemoCorpus, n_workers: int) -> None:
     """Draw the image folders that prototypes of the demo are fitted to.
 
     Args:
-        out: folder to create, for one folder per species.
-        cfg: numbers of birds.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: the folder to create; it will hold one folder per species.
+        cfg: how many birds.
+        n_workers: processes that draw; the bytes do not depend on it.
     """
-    write_demo_corpus(out, cfg, n_workers)
+    write_demo_corpus(root, cfg, n_workers)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from vitproto.demo.write_scenes import DemoScenes, write_demo_scenes
 from vitproto.launch.cli import run
 
 
-def draw_demo_scenes(out: Path, *, cfg: DemoScenes, n_workers: int) -> None:
-    """Draw invented birds with a class for every pixel, in the layout of ADE20K.
+def draw_demo_scenes(root: Path, *, cfg: DemoScenes, n_workers: int) -> None:
+    """Draw invented birds with a class for every pixel, laid out like ADE20K.
 
     Args:
-        out: folder to create, for ADEChallengeData2016/.
-        cfg: numbers of scenes.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: the folder to create; it will hold ADEChallengeData2016/.
+        cfg: how many scenes.
+        n_workers: processes that draw; the bytes do not depend on it.
     """
-    write_demo_scenes(out, cfg, n_workers)
+    write_demo_scenes(root, cfg, n_workers)
 
 
 if __name__ == "__main__":

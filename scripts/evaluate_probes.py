@@ -1,4 +1,4 @@
-"""Evaluate the linear probes of a sweep on the test images, and keep the best."""
+"""Measure the linear probes of a sweep on the test images, and keep the best."""
 
 import logging
 from pathlib import Path
@@ -30,26 +30,27 @@ def evaluate_probes(
     layer: int,
     patch_labels: Path,
     probes: Path,
-    table: Path,
-    best: Path,
+    probe_metrics: Path,
+    probe: Path,
     baseline: Path,
     *,
     device: str,
 ) -> None:
-    """Evaluate all probes of a sweep in one pass over the test images; keep the best.
+    """Measure all probes of a sweep in one pass over the test images; keep the best.
 
     Logits are upsampled to the masks' resolution. The best probe has the highest mIoU
-    on the test images; among equals, the first.
+    on the test images; of equal ones it is the first.
 
     Args:
-        shards: all shards of the activations that the probes were trained on.
-        layer: the block, from 0.
+        shards: all shards of the activations, those that the probes were trained on.
+        layer: which block, counted from 0.
         patch_labels: the HDF5 file with the masks.
         probes: the safetensors file with all probes.
-        table: the CSV file to write, with a row for each probe.
-        best: the safetensors file to write, with the best probe.
-        baseline: the CSV file to write, with the best probe's results for each class.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        probe_metrics: the CSV file to write, with a row for each probe.
+        probe: the safetensors file to write, with the best probe.
+        baseline: the CSV file to write, with a row for each class: how well the best
+            probe segments it.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
@@ -68,8 +69,8 @@ def evaluate_probes(
         "sweep": read_probe_settings(probes),
         "code": fingerprint("evaluate_probes"),
     }
-    save_probe(best, chosen.probe, settings)
-    _write(table, to_probe_table(trained, found.counts))
+    save_probe(probe, chosen.probe, settings)
+    _write(probe_metrics, to_probe_table(trained, found.counts))
     _write(baseline, to_class_table(labels.classes, found, i_best))
     logging.info(
         "best: learning rate %g, weight decay %g, mIoU %.4f, pixel accuracy %.4f",

@@ -9,7 +9,7 @@ from vitproto.launch.cli import run
 
 
 def fetch_weights(
-    out: Path,
+    fetched: Path,
     *,
     model: str,
     pretrained: str,
@@ -22,7 +22,7 @@ def fetch_weights(
     again. The hub's environment variables, such as HF_ENDPOINT and HF_TOKEN, work.
 
     Args:
-        out: the JSON file to write, which lists the files with their digests.
+        fetched: the JSON file to write, which lists the files with their digests.
         model: an open_clip name, `hf-hub:OWNER/NAME`, or `timm:NAME`.
         pretrained: the tag of the weights.
         needs: `config` downloads only the architecture of an `hf-hub:` model, whose
@@ -30,7 +30,7 @@ def fetch_weights(
         hub_cache: the folder for the files, a cache of the hub's client.
     """
     files = fetch(find_wanted(model, pretrained, needs), hub_cache)
-    write_fetched(out, Fetched(model, pretrained, files))
+    write_fetched(fetched, Fetched(model, pretrained, files))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Use the principal components of all patches as prototypes."""
+"""Find the principal components of all patches, as prototypes."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 from vitproto.activations.training_images import open_training_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes import checkpoint, pca
+from vitproto.prototypes import pca
+from vitproto.prototypes.checkpoint import write_manifest
 from vitproto.prototypes.scorer import CentredDotProduct
+from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
 from vitproto.study.run import Run
 
@@ -15,64 +17,52 @@ from vitproto.study.run import Run
 def fit_pca(
     shards: tuple[Path, ...],
     splits: Path,
-    layer: int,
-    runs: tuple[str, ...],
     store: Path,
-    manifest: Path,
+    checkpoints: Path,
     *,
-    fit_dataset: str,
-    encoder: str,
-    method: str,
+    runs: tuple[str, ...],
+    family: FittedFamily,
 ) -> None:
-    """Use the principal components of all patches as prototypes.
+    """Find the principal components of all patches, as prototypes.
 
-    Each component gives two prototypes, one for each sign. A larger run starts with the
-    prototypes of a smaller one.
+    Each component gives two prototypes, one for each of its signs. A smaller run is
+    the beginning of a larger one.
 
     Args:
         shards: all shards of the activations to fit to.
-        splits: the CSV file with their splits; test images are left out.
-        layer: the block, from 0.
-        runs: the runs to fit, such as k128-seed0: 64 components with both signs. PCA
-            has no seed; write 0.
-        store: the folder for the checkpoints; existing ones are kept.
-        manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations; this and the next two are
-            written to the list of checkpoints.
-        encoder: the encoder that recorded them.
-        method: the method of the prototypes.
+        splits: the CSV file with the splits of their images; test images are left out.
+        store: the folder for the checkpoints; those that it holds are not made again.
+        checkpoints: the JSON file to write, which lists them.
+        runs: how many prototypes, such as k128-seed0: 64 components with both signs.
+            PCA has no seed; write 0.
+        family: which activations these are, for the list of checkpoints.
     """
-    acts = open_training_images(shards, layer, splits)
-    wanted = [Run.parse(name) for name in runs]
-    for fit in wanted:
-        pca.check_n_prototypes(fit.n_prototypes, acts.width)
+    acts = open_training_images(shards, family.layer, splits)
     settings = {
         "method": "pca",
-        "layer": layer,
+        "layer": family.layer,
         "fitted_to": acts.attributes,
         "code": fingerprint("fit_pca"),
     }
-    fitted = {}
-    missing = {}
-    for fit in wanted:
-        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
-        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
-        if not checkpoint.is_stored(fitted[fit], made_by):
-            missing[fit] = made_by
-    if missing:
+    made_by = {
+        fit: {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
+        for fit in map(Run.parse, runs)
+    }
+    for fit in made_by:
+        pca.check_n_prototypes(fit.n_prototypes, acts.width)
+    stored = look_up(store, made_by)
+    if stored.missing:
         components = pca.fit(acts)
         share_D = components.variance_D.cumsum(0) / components.variance_D.sum()
-    for fit, made_by in missing.items():
+    for fit in stored.missing:
         directions_KD = pca.directions(components, fit.n_prototypes)
-        scorer = CentredDotProduct(directions_KD, components.mean_D)
-        checkpoint.save(fitted[fit], scorer, made_by)
+        stored.save(fit, CentredDotProduct(directions_KD, components.mean_D))
         n_components = fit.n_prototypes // 2
         logging.info(
             "%d components hold %.1f %% of the variance",
             *(n_components, 100 * share_D[n_components - 1]),
         )
-    family = FittedFamily(fit_dataset, encoder, layer, method)
-    checkpoint.write_manifest(manifest, fitted, family)
+    write_manifest(checkpoints, stored.paths, family)
 
 
 if __name__ == "__main__":

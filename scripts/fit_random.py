@@ -1,65 +1,27 @@
-"""Choose patches at random as prototypes."""
+"""Sample patches as prototypes."""
 
-import logging
-from pathlib import Path
-
-from vitproto.activations.training_images import open_training_images
+from vitproto.activations.stream import Activations
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes import checkpoint
+from vitproto.prototypes.fitting import FitJob, fit_each
 from vitproto.prototypes.scorer import DotProduct
-from vitproto.study.family import FittedFamily
-from vitproto.study.run import Run
 
 
-def fit_random(
-    shards: tuple[Path, ...],
-    splits: Path,
-    layer: int,
-    runs: tuple[str, ...],
-    store: Path,
-    manifest: Path,
-    *,
-    fit_dataset: str,
-    encoder: str,
-    method: str,
-) -> None:
-    """Choose patches at random as prototypes.
+def fit_random(job: FitJob) -> None:
+    """Sample patches as prototypes: uniformly over all patches of training images.
 
-    Patches are sampled uniformly over all patches of all training images, without
-    replacement. Of two runs with the same seed, the larger starts with the prototypes
-    of the smaller, so more prototypes never lose a better one.
+    Without replacement. Of two runs with the same seed, the smaller is the beginning of
+    the larger: more prototypes then never hide a better one.
 
-    Args:
-        shards: all shards of the activations to sample from.
-        splits: the CSV file with their splits; test images are left out.
-        layer: the block, from 0.
-        runs: the runs to sample, such as k128-seed0: 128 patches by seed 0.
-        store: the folder for the checkpoints; existing ones are kept.
-        manifest: the JSON file that lists them.
-        fit_dataset: the data set of these activations; this and the next two are
-            written to the list of checkpoints.
-        encoder: the encoder that recorded them.
-        method: the method of the prototypes.
+    The method `randomtrain` is this one, fitted to the images whose traits are looked
+    for: a control that knows what these look like, but has seen no test image.
     """
-    acts = open_training_images(shards, layer, splits)
-    wanted = [Run.parse(name) for name in runs]
-    settings = {
-        "method": "random",
-        "layer": layer,
-        "fitted_to": acts.attributes,
-        "code": fingerprint("fit_random"),
-    }
-    fitted = {}
-    for fit in wanted:
-        made_by = {**settings, "n_prototypes": fit.n_prototypes, "seed": fit.seed}
-        fitted[fit] = checkpoint.stored_at(store, fit, made_by)
-        if not checkpoint.is_stored(fitted[fit], made_by):
-            patches_KD = acts.sample_patches(fit.n_prototypes, fit.seed)
-            checkpoint.save(fitted[fit], DotProduct(patches_KD), made_by)
-            logging.info("%s: sampled %d patches", fit.name, len(patches_KD))
-    family = FittedFamily(fit_dataset, encoder, layer, method)
-    checkpoint.write_manifest(manifest, fitted, family)
+    fit_each(job, fingerprint("fit_random"), sample_patches)
+
+
+def sample_patches(acts: Activations, n_prototypes: int, seed: int) -> DotProduct:
+    """Activations of patches as directions."""
+    return DotProduct(acts.sample_patches(n_prototypes, seed))
 
 
 if __name__ == "__main__":

@@ -1,81 +1,62 @@
-"""Use the latents of a sparse autoencoder in a file as prototypes."""
+"""Take the latents of a sparse autoencoder from a file as prototypes."""
 
-import hashlib
 import logging
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
+from vitproto.core.files import sha256_of
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
-from vitproto.prototypes import checkpoint
-from vitproto.prototypes.autoencoder import SparseAutoencoder
-from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.prototypes.sae.saev_format import read_saev
+from vitproto.prototypes.checkpoint import write_manifest
+from vitproto.prototypes.sae.imported import read_autoencoder
+from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
 from vitproto.study.run import Run
 
 
 def import_sae(
-    file: Path,
+    checkpoint: Path,
     shards: tuple[Path, ...],
-    layer: int,
-    runs: tuple[str, ...],
     store: Path,
-    manifest: Path,
+    checkpoints: Path,
     *,
-    fit_dataset: str,
-    encoder: str,
-    method: str,
+    runs: tuple[str, ...],
+    family: FittedFamily,
 ) -> None:
-    """Use the latents of a sparse autoencoder in a file as prototypes.
+    """Take the latents of a sparse autoencoder from a file as prototypes.
 
     Args:
-        file: a sae.pt of the saev project, or a .safetensors file of ours, which
+        checkpoint: a sae.pt of the saev project, or a .safetensors file of ours, which
             another study trained.
         shards: all shards of the activations that it will score, which give the width.
-        layer: the block that it was trained on, from 0.
-        runs: its name in the study, such as k512-seed0, for 512 latents.
-        store: the folder for the checkpoints; existing ones are kept.
-        manifest: the JSON file that lists them.
-        fit_dataset: this and the next two are written to the list of checkpoints; the
-            file does not say which data the autoencoder was trained on.
-        encoder: the encoder that it was trained on, according to the study.
-        method: the name of the autoencoder in the study.
+        store: the folder for the checkpoints; those that it holds are not made again.
+        checkpoints: the JSON file to write, which lists them.
+        runs: what the study calls it, such as k512-seed0, for 512 latents.
+        family: what the study says of it, for the list of checkpoints; a sae.pt does
+            not say what it was trained on.
     """
-    acts = Activations.open(shards, layer)
-    is_ours = file.suffix == ".safetensors"
-    sae = checkpoint.load_as(file, SparseAutoencoder) if is_ours else read_saev(file)
-    if is_ours:
-        check_fitted_to(file, acts, shards[0])
-    if sae.width != acts.width:
-        raise ValueError(
-            f"{file} takes activations of width {sae.width}, but those in {shards[0]} "
-            f"have {acts.width}: it was trained on another encoder than this row's"
-        )
-    with file.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    acts = Activations.open(shards, family.layer)
+    sae, fitted_to = read_autoencoder(checkpoint, acts, shards[0])
     settings = {
         "method": "imported",
-        "file": file.name,
-        "sha256": sha256,
-        "layer": layer,
+        "file": checkpoint.name,
+        "sha256": sha256_of(checkpoint).hex(),
+        "layer": family.layer,
         "code": fingerprint("import_sae"),
+        **fitted_to,
     }
-    if is_ours and "fitted_to" in (made_by := checkpoint.read_settings(file)):
-        settings["fitted_to"] = made_by["fitted_to"]
-    fitted = {}
-    for fit in map(Run.parse, runs):
+    wanted = [Run.parse(name) for name in runs]
+    for fit in wanted:
         if fit.n_prototypes != sae.n_prototypes:
             raise ValueError(
-                f"{file} has {sae.n_prototypes} latents, but a run asks for "
+                f"{checkpoint} has {sae.n_prototypes} latents, but a run asks for "
                 f"{fit.n_prototypes}: write n_prototypes: {sae.n_prototypes} in its row"
             )
-        fitted[fit] = checkpoint.stored_at(store, fit, settings)
-        if not checkpoint.is_stored(fitted[fit], settings):
-            checkpoint.save(fitted[fit], sae, settings)
-            logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, file)
-    family = FittedFamily(fit_dataset, encoder, layer, method)
-    checkpoint.write_manifest(manifest, fitted, family)
+    stored = look_up(store, dict.fromkeys(wanted, settings))
+    for fit in stored.missing:
+        stored.save(fit, sae)
+        logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, checkpoint)
+    write_manifest(checkpoints, stored.paths, family)
 
 
 if __name__ == "__main__":

@@ -35,27 +35,27 @@ def label_patches(
     splits: Path,
     shards: tuple[Path, ...],
     layer: int,
-    out: Path,
+    patch_labels: Path,
     *,
-    name: str,
+    dataset: str,
     n_workers: int,
 ) -> None:
-    """Write the class of each recorded patch, and the masks of test images.
+    """Write which class each recorded patch shows, and the masks of test images.
 
-    Masks are resized and cropped like the images that the encoder saw. A patch has the
-    most frequent label of its pixels.
+    Masks take the geometry in which the encoder saw the images. A patch has the most
+    frequent label of its pixels.
 
     Args:
         root: the folder of the data set, in ADE20K's layout.
         images: its image list, of list_ade20k.py.
         splits: the CSV file with the splits of its images, of the same stage.
-        shards: all shards of its activations, which record how images were resized.
-        layer: any recorded block, from 0.
-        out: the HDF5 file to write; `h5ls -v` shows how it was made.
-        name: the name of the data set in the configuration, for messages.
+        shards: all shards of its activations; they say how the encoder saw images.
+        layer: any that they hold, counted from 0.
+        patch_labels: the HDF5 file to write; `h5ls -v` shows how it was made.
+        dataset: its name in the configuration, for messages.
         n_workers: threads that decode masks.
     """
-    check_root(root, name)
+    check_root(root, dataset)
     classes = read_classes(root)
     listed, split_list = read_image_list(images), read_splits(splits)
     for split in SPLITS:
@@ -92,17 +92,17 @@ def label_patches(
         image_ids, is_train_N, classes, labels_NP, purity_NP, np.stack(masks), kept
     )
     write_patch_labels(
-        out, labels, {"dataset": name, "code": fingerprint("label_patches")}
+        patch_labels, labels, {"dataset": dataset, "code": fingerprint("label_patches")}
     )
-    _log(name, labels)
+    _log(dataset, labels)
 
 
-def _log(name: str, labels: PatchLabels) -> None:
-    """Log the labelled share of the data set, and the classes without a patch."""
+def _log(dataset: str, labels: PatchLabels) -> None:
+    """Say how much of the data set has a label, and which classes have no patch."""
     is_labelled_NP = labels.labels_NP > 0
     logging.info(
         "%s: %s patches, %.1f %% unlabelled; %d classes, mean purity %.2f",
-        *(name, f"{labels.labels_NP.size:,}", 100 * (~is_labelled_NP).mean()),
+        *(dataset, f"{labels.labels_NP.size:,}", 100 * (~is_labelled_NP).mean()),
         *(labels.n_classes, labels.purity_NP.mean()),
     )
     for split, i_image_N in (

@@ -8,19 +8,19 @@ from vitproto.data.image_list import write_image_list, write_splits
 from vitproto.launch.cli import run
 
 
-def list_ade20k(root: Path, images: Path, splits: Path, *, name: str) -> None:
-    """List the images of a data set with masks, in a fixed order, with their splits.
+def list_ade20k(root: Path, images: Path, splits: Path, *, dataset: str) -> None:
+    """Write which images a data set with masks holds, in which order and split.
 
     Args:
-        root: the folder ADEChallengeData2016, or the one above it; any data set
+        root: the folder ADEChallengeData2016, or the one that holds it; any data set
             with images/, annotations/ and objectInfo*.txt in the same layout works.
         images: the CSV file to write: image_id, path (relative to root). Its order
             is the order of images in all later files.
         splits: the CSV file to write, in the same order: image_id, split (train for
             training, test for validation), class_name (the scene).
-        name: the name of the data set in the configuration, for messages.
+        dataset: its name in the configuration, for messages.
     """
-    check_root(root, name)
+    check_root(root, dataset)
     listed = read_images(root)
     write_image_list(listed, images)
     write_splits(listed, splits)

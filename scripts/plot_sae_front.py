@@ -1,4 +1,4 @@
-"""Draw the unexplained variance of autoencoders against their sparsity."""
+"""Draw what autoencoders leave unexplained against how sparse they are."""
 
 from pathlib import Path
 
@@ -10,18 +10,17 @@ from vitproto.report.shared.expected_runs import check_expected, runs_of
 
 
 def plot_sae_front(
-    metrics: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+    sae_metrics: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
 ) -> None:
-    """Draw the unexplained variance of autoencoders against their sparsity.
+    """Draw what autoencoders leave unexplained against how sparse they are.
 
     Args:
-        metrics: the CSV files of evaluate_saes.py, in any order.
-        png: the PNG file to write, for slides and READMEs.
-        svg: the SVG file to write, for print.
-        runs: the runs that they must have, such as
-            clip/layer3/topk:k64-sparsity8-seed0.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order.
+        png: the picture to write for slides and READMEs.
+        svg: the picture to write for print.
+        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    measured = read_metrics(metrics)
+    measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")
     chart = draw_front(measured)
     save_chart(chart, png)

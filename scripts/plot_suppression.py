@@ -1,4 +1,4 @@
-"""Draw the effect of suppressing latents on segmentation."""
+"""Draw what the suppression of latents does to segmentation."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def plot_suppression(
     class_png: Path,
     class_svg: Path,
     *,
-    main_dose: float,
+    dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Draw the losses of the class and of others, by edit and dose, and by class.
+    """Draw what class and others lose by edit and dose, and class by class.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
@@ -36,16 +36,16 @@ def plot_suppression(
         dose_svg: the same for print.
         class_png: the chart of classes to write for slides and READMEs.
         class_svg: the same for print.
-        main_dose: the dose of the chart of classes, in multiples of the largest value.
-        expected: the autoencoders and settings that these files must have.
+        dose: the multiple of the largest value that the chart of classes shows.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)
-    check_dose(found, main_dose)
+    check_dose(found, dose)
     doses = draw_doses(found, summarise(found))
     save_chart(doses, dose_png)
     save_chart(doses, dose_svg)
-    classes = draw_classes(found, main_dose)
+    classes = draw_classes(found, dose)
     save_chart(classes, class_png)
     save_chart(classes, class_svg)
 

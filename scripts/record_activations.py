@@ -1,4 +1,4 @@
-"""Run an encoder on a shard of a data set, and record activations of all patches."""
+"""Run an encoder over a shard of a data set and keep what its patches say."""
 
 import logging
 from functools import partial
@@ -23,9 +23,9 @@ from vitproto.launch.cli import run
 def record_activations(
     root: Path,
     images: Path,
-    out: Path,
+    shard: Path,
     *,
-    name: str,
+    dataset: str,
     i_shard: int,
     n_shards: int,
     layers: tuple[int, ...],
@@ -36,24 +36,24 @@ def record_activations(
     n_workers: int,
     cfg: EncoderSettings,
 ) -> None:
-    """Run an encoder on a shard of a data set, and record activations of all patches.
+    """Run an encoder over a shard of a data set and keep what its patches say.
 
     Args:
         root: the folder of the data set.
         images: the CSV file that lists its images.
-        out: the HDF5 file to write; `h5ls -v` shows how it was made.
-        name: the name of the data set in the configuration.
-        i_shard: the number of the shard, from 0.
-        n_shards: the number of shards of the data set.
-        layers: the blocks to record, from 0, all in one pass.
-        dtype: precision of stored activations. float16 halves the file, and is refused
-            if a value would overflow.
-        compute_dtype: precision on a GPU; a CPU always computes in float32.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        batch_size: images per pass on a GPU; a CPU encodes them one by one.
+        shard: the HDF5 file to write; `h5ls -v` shows how it was made.
+        dataset: its name in the configuration.
+        i_shard: which shard, counted from 0.
+        n_shards: how many shards the data set has.
+        layers: which blocks, counted from 0; all in one pass.
+        dtype: how activations are stored. float16 halves the file and is refused
+            where a value would overflow.
+        compute_dtype: how a GPU computes; a CPU always computes in float32.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        batch_size: images in one pass on a GPU; on a CPU they pass one by one.
         n_workers: threads that decode images, and on a CPU encode them too.
     """
-    check_root(root, name)
+    check_root(root, dataset)
     torch_device = pick_device(device)
     encoder = load_encoder(cfg, compute_dtype, layers).to(torch_device)
     shape = LayerShape(encoder.n_patches, encoder.width, encoder.n_prefix > 0)
@@ -61,26 +61,26 @@ def record_activations(
     mine = shard_range(len(listed), i_shard, n_shards)
     paths = [root / path for path in listed["path"].iloc[mine]]
     attributes = {
-        "dataset": name,
+        "dataset": dataset,
         **encoder.attributes(),
         "computed_in": encoder.computed_in(torch_device),
         "code": fingerprint("record_activations"),
     }
     logging.info(
         "%s, images %d to %d of %d: layers %s of %s on %s",
-        *(name, mine.start, mine.stop - 1, len(listed)),
+        *(dataset, mine.start, mine.stop - 1, len(listed)),
         *(list(layers), cfg.model, torch_device),
     )
     with (
         write_shard(
-            out,
+            shard,
             listed["image_id"].tolist(),
             dict.fromkeys(layers, shape),
             dtype,
             attributes,
             i_shard=i_shard,
             n_shards=n_shards,
-        ) as shard,
+        ) as writer,
         progress_bar(len(mine), "images") as progress,
     ):
         # Each file is read a second time, from memory where there is room.
@@ -96,14 +96,14 @@ def record_activations(
             n_workers=n_workers,
         ):
             for layer, (patches_BPD, cls_BD) in acts.items():
-                shard.write(i_first, layer, patches_BPD, cls_BD)
+                writer.write(i_first, layer, patches_BPD, cls_BD)
             digests += islice(hashed, len(patches_BPD))
             progress.update(len(patches_BPD))
-        shard.write_image_digests(digests)
+        writer.write_image_digests(digests)
     seconds = progress.format_dict["elapsed"]
     logging.info(
         "%s: %.2f GB, %s patches/s",
-        *(out, out.stat().st_size / 1e9),
+        *(shard, shard.stat().st_size / 1e9),
         f"{len(mine) * encoder.n_patches * len(layers) / seconds:,.0f}",
     )
 

@@ -1,4 +1,4 @@
-"""Choose the prototype that finds each trait best, and test it."""
+"""Choose the prototype that finds each trait, and test it."""
 
 import logging
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Literal
 import pandas as pd
 
 from vitproto.core.files import whole_file
-from vitproto.data.image_list import check_same_images, read_splits
-from vitproto.data.trait_labels import TraitLabels
+from vitproto.data.image_list import check_same_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.study.family import ScoredFamily
 from vitproto.traits import selection
+from vitproto.traits.ap_rows import to_ap_rows
 from vitproto.traits.chosen_scores import write_chosen
-from vitproto.traits.guard import check_labels
 from vitproto.traits.score_file import open_scores, read_scores
+from vitproto.traits.trait_split import read_trait_split
 
 
 def select_prototypes(
     scores: Path,
     splits: Path,
     traits: Path,
-    out: Path,
+    ap: Path,
     chosen: Path,
     *,
     n_train: tuple[int | Literal["all"], ...],
@@ -39,56 +39,35 @@ def select_prototypes(
     Args:
         scores: the HDF5 file with the image scores of all runs of a family.
         splits: the CSV file with the splits of the data set's images.
-        traits: the NPZ file with the traits of each image.
-        out: the CSV file to write: a row per run, n_train, selection seed and trait.
+        traits: the NPZ file that says which image shows which trait.
+        ap: the CSV file to write: a row per run, n_train, selection seed and trait.
         chosen: the HDF5 file to write: the scores of the chosen prototypes.
-        n_train: numbers of training images to choose on, such as 16 256 all.
-        selection_seeds: each draws other training images; larger subsets
-            contain smaller ones.
-        study: the value of the column `study`.
-        runs: all runs of the family, such as k128-seed0.
-        family: the family that the scores belong to.
+        n_train: how many training images choose, such as 16 256 all.
+        selection_seeds: each draws other training images; more images hold the fewer.
+        study: for the column of that name.
+        runs: the runs of the family, all of them, such as k128-seed0.
+        family: whose scores these are.
     """
-    listed = read_splits(splits)
-    image_ids = listed["image_id"].tolist()
-    labels = TraitLabels.load(traits)
-    check_same_images(labels.image_ids, str(traits), image_ids, str(splits))
-    check_labels(labels.labels_NT, labels.trait_names, listed["split"].tolist())
-    is_train_N = (listed["split"] == "train").to_numpy()
-    prevalence_T = labels.labels_NT[~is_train_N].mean(axis=0)
+    images = read_trait_split(splits, traits)
     tables = []
     with (
         open_scores(scores, family, runs) as scored,
         write_chosen(chosen, scored, fingerprint("select_prototypes")) as writer,
     ):
-        check_same_images(scored.image_ids, str(scores), image_ids, str(splits))
+        check_same_images(scored.image_ids, str(scores), images.image_ids, str(splits))
         for number, fitted in enumerate(scored.runs, 1):
             scores_NK = read_scores(scored, fitted)
             selections = selection.select_prototypes(
-                scores_NK,
-                labels.labels_NT,
-                is_train_N,
-                n_train,
-                selection_seeds,
+                *(scores_NK, images.labels_NT, images.is_train_N),
+                *(n_train, selection_seeds),
             )
             writer.add(fitted, selection.any_chosen(selections), scores_NK)
-            run_columns = {
-                "study": study,
-                "dataset": family.dataset,
-                "encoder": family.encoder,
-                "layer": family.layer,
-                "method": family.method,
-                "n_prototypes": fitted.n_prototypes,
-                "learning_rate": fitted.learning_rate,
-                "sparsity": fitted.sparsity,
-                "seed": fitted.seed,
-                "n_alive": selection.count_alive(scores_NK[is_train_N]),
-            }
-            table = selection.to_table(selections, labels.trait_names, prevalence_T)
-            tables.append(pd.DataFrame({**run_columns, **table}))
+            n_alive = selection.count_alive(scores_NK[images.is_train_N])
+            rows = to_ap_rows(selections, images, study, family, fitted, n_alive)
+            tables.append(rows)
             progress = f"{fitted.name} ({number} of {len(runs)})"
             logging.info("%s: %s", progress, selection.in_words(selections))
-    with whole_file(out) as partial:
+    with whole_file(ap) as partial:
         pd.concat(tables).to_csv(partial, index=False, lineterminator="\n")
 
 

@@ -12,16 +12,18 @@ from vitproto.report.segmentation.probe_table import (
 )
 
 
-def tabulate_probes(probes: Path, baseline: Path, table: Path, csv: Path) -> None:
-    """Write how well the probes of the sweep segment, and the best one by class.
+def tabulate_probes(
+    probe_metrics: Path, baseline: Path, table: Path, csv: Path
+) -> None:
+    """Write how well all probes of the sweep segment, and the chosen one each class.
 
     Args:
-        probes: the CSV file of all probes.
+        probe_metrics: the CSV file of all probes.
         baseline: the CSV file of the chosen probe, with a row for each class.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs: the sweep, sorted.
     """
-    sweep, classes = read_probes(probes), read_baseline(baseline)
+    sweep, classes = read_probes(probe_metrics), read_baseline(baseline)
     check_same_probe(sweep, classes)
     with whole_file(csv) as partial:
         sweep.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Tabulate the quality of the autoencoders."""
+"""Tabulate what the autoencoders are like."""
 
 from pathlib import Path
 
@@ -11,24 +11,23 @@ from vitproto.report.shared.expected_runs import check_expected, runs_of
 
 
 def tabulate_saes(
-    metrics: tuple[Path, ...],
+    sae_metrics: tuple[Path, ...],
     n_correlated: int,
     table: Path,
     csv: Path,
     *,
     runs: tuple[str, ...],
 ) -> None:
-    """Write the quality of the autoencoders of each setting on held-out images.
+    """Write what the autoencoders of each setting are like on held-out images.
 
     Args:
-        metrics: the CSV files of evaluate_saes.py, in any order.
-        n_correlated: largest number of latents whose correlations it measured.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order.
+        n_correlated: latents whose correlations it measured, at most.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        runs: the runs that they must have, such as
-            clip/layer3/topk:k64-sparsity8-seed0.
+        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    measured = read_metrics(metrics)
+    measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")
     results = tabulate(measured)
     with whole_file(csv) as partial:

@@ -1,4 +1,4 @@
-"""Tabulate the effect of suppressing latents on segmentation."""
+"""Tabulate what the suppression of latents does to segmentation."""
 
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def tabulate_suppression(
     table: Path,
     csv: Path,
     *,
-    main_dose: float,
+    dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Write the effect of suppression on each class and on average, beside controls.
+    """Write what suppression does to each class and on average, against controls.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
@@ -39,19 +39,19 @@ def tabulate_suppression(
         pictures: the folders of show_suppression.py to link to, in any order.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs: the summary over classes.
-        main_dose: the dose of the Markdown table, in multiples of the largest value.
-        expected: the autoencoders and settings that these files must have.
+        dose: the multiple of the largest value that the Markdown shows.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)
-    check_dose(found, main_dose)
+    check_dose(found, dose)
     summary = summarise(found)
     charts = {
         "dose and response": link_to(dose_chart, table),
         "classes": link_to(class_chart, table),
     }
     links = find_pictures(pictures, table, found.places.values())
-    text = write_markdown(found, summary, main_dose, charts, links)
+    text = write_markdown(found, summary, dose, charts, links)
     with whole_file(csv) as partial:
         summary.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     with whole_file(table) as partial:

@@ -17,23 +17,23 @@ def train_probes(
     shards: tuple[Path, ...],
     layer: int,
     patch_labels: Path,
-    out: Path,
+    probes: Path,
     *,
     device: str,
     cfg: ProbeSettings,
 ) -> None:
     """Train a linear probe for each learning rate and weight decay, all together.
 
-    They are trained on the labelled patches of training images. A killed training
-    starts again.
+    They learn from the training images' patches that have a label. A training that was
+    killed begins again.
 
     Args:
-        shards: all shards of the activations to train on.
-        layer: the block, from 0.
-        patch_labels: the HDF5 file with the label of each patch.
-        out: the safetensors file to write, with all probes and their settings.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        cfg: the probes of the sweep and their training.
+        shards: all shards of the activations to learn from.
+        layer: which block, counted from 0.
+        patch_labels: the HDF5 file that says what each patch shows.
+        probes: the safetensors file to write, with all probes and what made them.
+        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        cfg: which probes, and how they learn.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
@@ -47,7 +47,7 @@ def train_probes(
         "trained_on": acts.attributes,
         "code": fingerprint("train_probes"),
     }
-    save_probes(out, trained, settings)
+    save_probes(probes, trained, settings)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def write_map_page(
     ap: tuple[Path, ...],
     splits: Path,
     traits: Path,
-    chart: Path,
-    layers: Path,
-    encoders: Path,
-    groups: Path,
+    map_chart: Path,
+    layer_chart: Path,
+    encoder_chart: Path,
+    group_chart: Path,
     sae_metrics: tuple[Path, ...],
     sae_front: tuple[Path, ...],
     features: tuple[Path, ...],
@@ -29,25 +29,24 @@ def write_map_page(
     sae_runs: tuple[str, ...],
     expected: Expected,
 ) -> None:
-    """Write charts, tables, autoencoders and traits as a page that works offline.
+    """Write charts, tables, autoencoders and traits as a page that opens offline.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file with the traits of each image.
-        chart: the SVG file of plot_map.py.
-        layers: the SVG file of compare_layers.py.
-        encoders: the SVG file of compare_encoders.py.
-        groups: the SVG file of compare_groups.py.
-        sae_metrics: the CSV files of evaluate_saes.py, in any order; none if the study
-            has no autoencoders.
+        traits: the NPZ file that says which image shows which trait.
+        map_chart: the SVG file of plot_map.py.
+        layer_chart: the SVG file of compare_layers.py.
+        encoder_chart: the SVG file of compare_encoders.py.
+        group_chart: the SVG file of compare_groups.py.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order; none where the
+            study has no autoencoders.
         sae_front: the SVG file of plot_sae_front.py; none in the same case.
         features: the folders of show_features.py to link to, in any order.
         out: the HTML file to write.
-        n_correlated: largest number of latents whose correlations
-            evaluate_saes.py measured.
+        n_correlated: latents whose correlations evaluate_saes.py measured, at most.
         sae_runs: the runs of the autoencoders, such as clip/layer3/topk:k64-seed0.
-        expected: the runs, subsets and traits that the AP files must have.
+        expected: what the AP files must hold.
     """
     if len(sae_front) != (1 if sae_metrics else 0):
         raise ValueError(
@@ -55,7 +54,8 @@ def write_map_page(
             "autoencoders were named: give all metrics and their chart, or neither"
         )
     drawings = [
-        path.read_text(encoding="utf-8") for path in (chart, layers, encoders, groups)
+        path.read_text(encoding="utf-8")
+        for path in (map_chart, layer_chart, encoder_chart, group_chart)
     ]
     saes = None
     if sae_metrics:

@@ -23,41 +23,41 @@ def write_suppression_page(
     suppression: tuple[Path, ...],
     class_latents: tuple[Path, ...],
     changes: tuple[Path, ...],
-    probes: Path,
+    probe_metrics: Path,
     baseline: Path,
     dose_chart: Path,
     class_chart: Path,
     pictures: tuple[Path, ...],
     out: Path,
     *,
-    name: str,
-    main_dose: float,
+    dataset: str,
+    dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Write tables, charts and pictures of suppression as a page that works offline.
+    """Write tables, charts and pictures of suppression as a page that opens offline.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
         class_latents: the CSV files of their latents by class, in the same order.
         changes: the CSV files of what classes change to, in the same order.
-        probes: the CSV file of all probes.
+        probe_metrics: the CSV file of all probes.
         baseline: the CSV file of the chosen probe, with a row for each class.
         dose_chart: the SVG file of doses of plot_suppression.py.
         class_chart: the SVG file of classes of plot_suppression.py.
         pictures: the folders of show_suppression.py to show, in any order.
         out: the HTML file to write.
-        name: the name of the data set in the configuration.
-        main_dose: the dose of the tables, in multiples of the largest value.
-        expected: the autoencoders and settings that these files must have.
+        dataset: its name in the configuration.
+        dose: the multiple of the largest value that the tables show.
+        expected: what these files must hold.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)
-    check_dose(found, main_dose)
-    measured = Probes(read_probes(probes), read_baseline(baseline))
+    check_dose(found, dose)
+    measured = Probes(read_probes(probe_metrics), read_baseline(baseline))
     check_same_probe(*measured)
     charts = [path.read_text(encoding="utf-8") for path in (dose_chart, class_chart)]
     links = find_pictures(pictures, out, found.places.values())
-    page = render_page(name, found, main_dose, measured, Charts(*charts), links)
+    page = render_page(dataset, found, dose, measured, Charts(*charts), links)
     with whole_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
 

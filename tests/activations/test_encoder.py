@@ -40,7 +40,7 @@ PREPROCESS = {
 TIMM = EncoderSettings(
     model="timm:vit_small_patch14_reg4_dinov2",
     pretrained="lvd142m",
-    checkpoint="random",
+    weights="random",
     image_size=56,
     patch_size=14,
     width=384,
@@ -49,7 +49,7 @@ TIMM = EncoderSettings(
 SIGLIP = EncoderSettings(
     model="ViT-B-16-SigLIP-256",
     pretrained="webli",
-    checkpoint="random",
+    weights="random",
     image_size=256,
     patch_size=16,
     width=768,
@@ -132,7 +132,7 @@ def test_a_local_file_of_weights_keeps_the_preprocessing_of_its_tag(tmp_path):
     model = open_clip.create_model("ViT-B-16-SigLIP-256", pretrained_text=False)
     file = tmp_path / "siglip.safetensors"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
-    local = dataclasses.replace(SIGLIP, checkpoint=str(file))
+    local = dataclasses.replace(SIGLIP, weights=str(file))
     encoder = load_encoder(local, "float32", [0])
     assert encoder.preprocessing == control.preprocessing
     assert encoder.weights_digest() != control.weights_digest()
@@ -141,7 +141,7 @@ def test_a_local_file_of_weights_keeps_the_preprocessing_of_its_tag(tmp_path):
 
 
 def test_random_weights_are_the_same_control_every_time(local_encoder):
-    control = dataclasses.replace(local_encoder, checkpoint="random")
+    control = dataclasses.replace(local_encoder, weights="random")
     torch.manual_seed(3)
     first = load_encoder(control, "float32", [0]).weights_digest()
     torch.manual_seed(4)

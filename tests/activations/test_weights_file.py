@@ -24,13 +24,13 @@ PREPROCESS = {
 TIMM = EncoderSettings(
     model="timm:vit_tiny_patch16_224",
     pretrained="augreg_in21k",  # with a classifier of 21,843 classes
-    checkpoint="random",
+    weights="random",
     image_size=32,
     patch_size=16,
     width=192,
     n_blocks=12,
 )
-TIMM_ON_HUB = dataclasses.replace(TIMM, checkpoint="hub")
+TIMM_ON_HUB = dataclasses.replace(TIMM, weights="hub")
 
 
 def config(vision=VISION):
@@ -92,7 +92,7 @@ def on_hub(original, tmp_path):
 
 def load(settings, file):
     return load_encoder(
-        dataclasses.replace(settings, checkpoint=str(file)), "float32", [0]
+        dataclasses.replace(settings, weights=str(file)), "float32", [0]
     )
 
 

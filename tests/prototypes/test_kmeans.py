@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from recorded import (
-    IN_FAMILY,
-    LAYER,
     TOY,
     with_threads,
     write_shards,
@@ -178,12 +176,11 @@ def run_stage(
     fit_kmeans(
         shards,
         write_split_list(folder, ["train"] * len(x_NPD)),
-        LAYER,
-        runs,
         folder / "store/kmeans",
         folder / "store" / {"dot": "kmeans", "distance": "kmeansdistance"}[score],
         manifest,
-        **IN_FAMILY,
+        runs=runs,
+        family=TOY,
         score=score,
         cfg=kmeans.KMeans(n_sample=600, n_iters=n_iters),
     )

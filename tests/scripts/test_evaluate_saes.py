@@ -39,10 +39,7 @@ def run_stage(folder, shards, manifest, runs=FAMILY):
         folder / "sae_metrics.csv",
         folder / "latents.h5",
         runs=tuple(run.name for run in runs),
-        fit_dataset="corpus",
-        encoder="tiny",
-        layer=LAYER,
-        method="topk",
+        family=TOPK,
         cfg=CFG,
         device="cpu",
     )

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import runpy
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from autoencoders import identity_autoencoder, write_family
+from flat_flags import call_flat
 from PIL import Image
 from recorded import IN_FAMILY, LAYER, TOY, with_threads, write_shards
 from safetensors import safe_open
@@ -44,7 +46,7 @@ def stage(name, labels):
     """A stage that finds these patch labels, whatever file it is told."""
     function = runpy.run_path(str(PROJECT / f"scripts/{name}.py"))[name]
     function.__globals__["read_patch_labels"] = lambda _path: labels
-    return function
+    return partial(call_flat, function)
 
 
 def make_labels(labels_NP, n_test):
@@ -87,14 +89,14 @@ def inputs(tmp_path):
         "patch_labels": tmp_path / "patch_labels.h5",
         "directions": tmp_path / "directions.safetensors",
         "checkpoints": manifest,
-        "out": tmp_path / "class_latents.csv",
+        "class_latents": tmp_path / "class_latents.csv",
         "activity": tmp_path / "latent_activity.csv",
     }
     how = {
         **IN_FAMILY,
         "layer": LAYER,
-        "run_name": RUN.name,
-        "classes": (),
+        "run": RUN.name,
+        "picked": (),
         "device": "cpu",
     }
     return labels, {**files, **how, "cfg": CFG}
@@ -103,7 +105,7 @@ def inputs(tmp_path):
 def test_planted_latents_are_written_with_their_classes(inputs):
     labels, arguments = inputs
     stage("find_class_latents", labels)(**arguments)
-    table = pd.read_csv(arguments["out"], keep_default_na=False, dtype=str)
+    table = pd.read_csv(arguments["class_latents"], keep_default_na=False, dtype=str)
     chosen = table[table["is_chosen"] == "True"]
     assert dict(zip(chosen["class_name"], chosen["latent"], strict=True)) == {
         "sky": "4",
@@ -138,15 +140,17 @@ def test_shards_and_threads_change_no_byte(inputs, tmp_path):
         with_threads(
             n_threads, lambda: stage("find_class_latents", labels)(**arguments)
         )
-        kept.append([arguments[name].read_bytes() for name in ("out", "activity")])
+        kept.append(
+            [arguments[name].read_bytes() for name in ("class_latents", "activity")]
+        )
     assert kept[0] == kept[1]
 
 
 def test_latents_chosen_by_hand_replace_those_of_their_class_only(inputs):
     labels, arguments = inputs
-    arguments["classes"] = ("2:7,5",)
+    arguments["picked"] = ("2:7,5",)
     stage("find_class_latents", labels)(**arguments)
-    table = pd.read_csv(arguments["out"], keep_default_na=False)
+    table = pd.read_csv(arguments["class_latents"], keep_default_na=False)
     chosen = table[table["is_chosen"]]
     of_tree = chosen[chosen["label"] == 2]
     assert set(of_tree["latent"].astype(int)) == {5, 7}
@@ -159,16 +163,16 @@ def test_latents_chosen_by_hand_replace_those_of_their_class_only(inputs):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"run_name": "k9-seed0"}, "lists no run k9-seed0: write one of k12-seed0"),
-        ({"classes": ("9:1",)}, "label 9, but there are 4 classes"),
-        ({"classes": ("1:12",)}, "latent 12 is chosen for the label 1"),
+        ({"run": "k9-seed0"}, "lists no run k9-seed0: write one of k12-seed0"),
+        ({"picked": ("9:1",)}, "label 9, but there are 4 classes"),
+        ({"picked": ("1:12",)}, "latent 12 is chosen for the label 1"),
     ],
 )
 def test_what_does_not_exist_is_refused(inputs, change, message):
     labels, arguments = inputs
     with pytest.raises(ValueError, match=message):
         stage("find_class_latents", labels)(**{**arguments, **change})
-    assert not arguments["out"].exists()
+    assert not arguments["class_latents"].exists()
 
 
 def test_only_an_autoencoder_of_these_activations_can_be_suppressed(inputs, tmp_path):
@@ -180,7 +184,7 @@ def test_only_an_autoencoder_of_these_activations_can_be_suppressed(inputs, tmp_
     find = stage("find_class_latents", labels)
     with pytest.raises(ValueError, match="width 7, but these have 6"):
         find(**arguments)
-    arguments["run_name"] = OTHER.name
+    arguments["run"] = OTHER.name
     with pytest.raises(ValueError, match="can only be suppressed in a sparse auto"):
         find(**arguments)
 
@@ -224,14 +228,14 @@ def pictures(tmp_path):
         "images": tmp_path / "images.csv",
         "patch_labels": tmp_path / "patch_labels.h5",
         "probe": tmp_path / "probe.safetensors",
-        "out": tmp_path / "directions.safetensors",
-        "name": "toy",
+        "directions": tmp_path / "directions.safetensors",
+        "dataset": "toy",
         "layer": 1,
         "probe_layer": 3,
         "n_gradient_images": 2,
         "compute_dtype": "float32",
         "device": "cpu",
-        "cfg": DEMO,
+        "encoder_cfg": DEMO,
     }
     return make_labels(labels_NP, n_test=1), probe, arguments
 
@@ -239,7 +243,7 @@ def pictures(tmp_path):
 def test_directions_of_an_earlier_layer_are_mean_gradients(pictures):
     labels, probe, arguments = pictures
     stage("find_class_directions", labels)(**arguments)
-    found_CD = load_directions(arguments["out"], 4, 64)
+    found_CD = load_directions(arguments["directions"], 4, 64)
     tail = Tail(load_encoder(DEMO, "float32", [1, 3]), 1, 3)
     expected_CD = mean_class_gradients(
         tail,
@@ -252,17 +256,17 @@ def test_directions_of_an_earlier_layer_are_mean_gradients(pictures):
     np.testing.assert_array_equal(found_CD, expected_CD)
     # Label 4 is in a test image only, which is not asked.
     assert np.isfinite(found_CD).all(axis=1).tolist() == [True, True, True, False]
-    before = arguments["out"].read_bytes()
+    before = arguments["directions"].read_bytes()
     with_threads(2, lambda: stage("find_class_directions", labels)(**arguments))
-    assert arguments["out"].read_bytes() == before
+    assert arguments["directions"].read_bytes() == before
 
 
 def test_at_the_probes_layer_neither_images_nor_encoder_are_needed(pictures):
     labels, probe, arguments = pictures
     arguments |= {"layer": 3, "root": arguments["root"] / "gone"}
-    arguments["cfg"] = dataclasses.replace(DEMO, model="local-dir:gone")
+    arguments["encoder_cfg"] = dataclasses.replace(DEMO, model="local-dir:gone")
     stage("find_class_directions", labels)(**arguments)
-    found = load_file(arguments["out"])
+    found = load_file(arguments["directions"])
     assert list(found) == ["class_directions_CD"]
     np.testing.assert_array_equal(found["class_directions_CD"], probe_directions(probe))
 
@@ -290,7 +294,7 @@ def test_a_probe_of_another_encoder_is_refused(pictures):
 
 def test_an_autoencoder_or_directions_of_another_encoder_are_refused(inputs):
     labels, arguments = inputs
-    folder = arguments["out"].parent
+    folder = arguments["class_latents"].parent
     other = {"encoder": "other"}
     made = {"layer": LAYER, "found_for": other}
     save_directions(arguments["directions"], np.ones((4, WIDTH), np.float32), made)
@@ -300,7 +304,7 @@ def test_an_autoencoder_or_directions_of_another_encoder_are_refused(inputs):
     write_family(folder, autoencoders, fitted_to=other, layer=LAYER)
     with pytest.raises(ValueError, match="-seed0.safetensors was made with encoder"):
         stage("find_class_latents", labels)(**arguments)
-    assert not arguments["out"].exists()
+    assert not arguments["class_latents"].exists()
 
 
 def test_directions_say_what_the_probe_was_trained_on(pictures):
@@ -309,7 +313,7 @@ def test_directions_say_what_the_probe_was_trained_on(pictures):
     sweep = {"trained_on": {**attributes, "dataset": "toy"}, "layer": 3}
     save_probe(arguments["probe"], probe, {"sweep": sweep})
     stage("find_class_directions", labels)(**arguments)
-    with safe_open(arguments["out"], "np") as file:
+    with safe_open(arguments["directions"], "np") as file:
         settings = json.loads(file.metadata()["vitproto"])["settings"]
     assert settings["found_for"] == sweep["trained_on"]
     assert settings["layer"] == 1
@@ -326,7 +330,7 @@ def test_a_probe_of_another_encoder_or_layer_gives_no_directions(pictures):
     save_probe(arguments["probe"], probe, {"sweep": {"trained_on": {}, "layer": 2}})
     with pytest.raises(ValueError, match="layer 2, but the configuration with layer 3"):
         stage("find_class_directions", labels)(**arguments)
-    assert not arguments["out"].exists()
+    assert not arguments["directions"].exists()
 
 
 @pytest.mark.parametrize(
@@ -340,4 +344,4 @@ def test_an_autoencoder_of_another_family_is_refused(inputs, change, message):
     labels, arguments = inputs
     with pytest.raises(ValueError, match=message):
         stage("find_class_latents", labels)(**{**arguments, **change})
-    assert not arguments["out"].exists()
+    assert not arguments["class_latents"].exists()

@@ -37,7 +37,7 @@ class Study:
             "scores": folder / "scores.h5",
             "splits": folder / "splits.csv",
             "traits": folder / "traits.npz",
-            "out": folder / "family/ap.csv",
+            "ap": folder / "family/ap.csv",
             "chosen": folder / "family/chosen_scores.h5",
         }
         self.ids = [f"{i:04}" for i in range(N_IMAGES)]
@@ -83,7 +83,7 @@ class Study:
             "family": FAMILY,
         }
         select_prototypes(**self.paths, **(arguments | changes))
-        return pd.read_csv(self.paths["out"])
+        return pd.read_csv(self.paths["ap"])
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_runs_are_numbered_by_their_names_and_sorted(study):
 
 def test_the_same_files_give_the_same_bytes(study):
     study.select()
-    written = [study.paths[name] for name in ("out", "chosen")]
+    written = [study.paths[name] for name in ("ap", "chosen")]
     first = [path.read_bytes() for path in written]
     study.select()
     assert [path.read_bytes() for path in written] == first
@@ -134,7 +134,7 @@ def test_the_same_files_give_the_same_bytes(study):
 def test_more_training_images_than_there_are_is_refused_by_name(study):
     with pytest.raises(ValueError, match=r"61 images, there are 60 .*n_train"):
         study.select(n_train=(16, 61))
-    assert not study.paths["out"].exists()
+    assert not study.paths["ap"].exists()
 
 
 def test_labels_that_praise_blind_prototypes_stop_the_run(study):
@@ -165,7 +165,7 @@ def test_scores_that_are_not_numbers_stop_the_run(study):
     study.runs["k8-seed0"][2, 6] = np.nan
     with pytest.raises(ValueError, match="prototype 6: NaN has no rank"):
         study.select()
-    assert not study.paths["out"].exists()
+    assert not study.paths["ap"].exists()
     assert not study.paths["chosen"].exists()
 
 
@@ -263,7 +263,7 @@ def test_the_scores_of_another_family_or_of_other_runs_are_refused(
     study.write()
     with pytest.raises(ValueError, match=rf"scores\.h5 .*{message}.*: {REMEDY}"):
         study.select_written(**change)
-    assert not study.paths["out"].exists()
+    assert not study.paths["ap"].exists()
     assert not study.paths["chosen"].exists()
 
 
@@ -305,7 +305,7 @@ def test_damaged_scores_are_named_in_one_sentence(study, how):
         ValueError, match=rf"/scores\.h5 is damaged or no file .*: {REMEDY}"
     ):
         study.select_written()
-    assert not study.paths["out"].exists()
+    assert not study.paths["ap"].exists()
 
 
 def test_scores_of_another_shape_or_type_are_refused(study):

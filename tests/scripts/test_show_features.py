@@ -89,14 +89,13 @@ def show(study, out="out", *, n_shards=1, run="k4-seed0", n_images=2, cfg=CFG):
         n_shards,
         preprocessing=json.dumps(dataclasses.asdict(PREPROCESSING)),
     )
-    place = Place("birds", "tiny", LAYER, "toy", run)
+    place = Place("birds", "tiny", LAYER, "toy", run, fit_dataset="corpus")
     show_features(
         folder / "data",
         folder / "images.csv",
         shards[::-1],
         folder / "checkpoints.json",
         folder / out,
-        fit_dataset="corpus",
         n_images=n_images,
         device="cpu",
         place=place,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from autoencoders import identity_autoencoder
+from flat_flags import call_flat
 from PIL import Image
 from recorded import LAYER, TOY, with_threads, write_shards
 from suppression_rows import latent_row
@@ -120,6 +121,18 @@ def study(tmp_path):
     return tmp_path, np.stack(x_NPD)
 
 
+def files_of(folder):
+    return {
+        "root": folder / "data",
+        "images": folder / "images.csv",
+        "patch_labels": folder / "patch_labels.h5",
+        "probe": folder / "probe.safetensors",
+        "checkpoints": folder / "checkpoints.json",
+        "class_latents": folder / "class_latents.csv",
+        "activity": folder / "latent_activity.csv",
+    }
+
+
 def show(study, out="out", *, n_shards=1, classes=(2,), n_images=3, **changes):
     folder, x_NPD = study
     shards = write_shards(
@@ -129,13 +142,14 @@ def show(study, out="out", *, n_shards=1, classes=(2,), n_images=3, **changes):
         preprocessing=json.dumps(dataclasses.asdict(PREPROCESSING)),
     )
     arguments = {
-        "name": "squares",
+        **files_of(folder),
+        "dataset": "squares",
         "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": LAYER,
         "layer": LAYER,
         "method": "toy",
-        "run_name": RUN.name,
+        "run": RUN.name,
         "classes": classes,
         "n_images": n_images,
         "dose": 0.0,
@@ -143,18 +157,8 @@ def show(study, out="out", *, n_shards=1, classes=(2,), n_images=3, **changes):
         "compute_dtype": "float32",
         "encoder_cfg": ENCODER,
     }
-    show_suppression(
-        folder / "data",
-        folder / "images.csv",
-        shards[::-1],
-        folder / "patch_labels.h5",
-        folder / "probe.safetensors",
-        folder / "checkpoints.json",
-        folder / "class_latents.csv",
-        folder / "latent_activity.csv",
-        folder / out,
-        **(arguments | changes),
-    )
+    files = {"shards": shards[::-1], "pictures": folder / out}
+    call_flat(show_suppression, **files, **(arguments | changes))
     return folder / out
 
 
@@ -342,15 +346,15 @@ def encoded(study):
 
 
 def show_encoded(folder, shard, out, **changes):
-    tables = ("class_latents.csv", "latent_activity.csv")
     arguments = {
-        "name": "squares",
+        **files_of(folder),
+        "dataset": "squares",
         "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": PROBED,
         "layer": EARLY,
         "method": "planted",
-        "run_name": RUN.name,
+        "run": RUN.name,
         "classes": (2,),
         "n_images": 3,
         "dose": -2.0,
@@ -358,17 +362,8 @@ def show_encoded(folder, shard, out, **changes):
         "compute_dtype": "float32",
         "encoder_cfg": DEMO,
     }
-    show_suppression(
-        folder / "data",
-        folder / "images.csv",
-        (shard,),
-        folder / "patch_labels.h5",
-        folder / "probe.safetensors",
-        folder / "checkpoints.json",
-        *(folder / table for table in tables),
-        folder / out,
-        **(arguments | changes),
-    )
+    files = {"shards": (shard,), "pictures": folder / out}
+    call_flat(show_suppression, **files, **(arguments | changes))
     return json.loads((folder / out / "pictures.json").read_text())["classes"][0]
 
 
@@ -380,7 +375,7 @@ def test_at_an_earlier_layer_the_blocks_after_it_see_the_edit(encoded):
 
 
 def test_an_encoder_with_other_weights_is_refused(encoded):
-    other = dataclasses.replace(DEMO, checkpoint="random")
+    other = dataclasses.replace(DEMO, weights="random")
     with pytest.raises(ValueError, match=r"h5 was made with weights_digest \w+, but"):
         show_encoded(*encoded, "other", encoder_cfg=other)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from autoencoders import normal, random_autoencoder, write_family
+from flat_flags import call_flat
 from PIL import Image
 from recorded import LAYER, TOY, with_threads, write_shards
 from safetensors.torch import save_file
@@ -102,21 +103,21 @@ def stage(folder, **changes):
         "class_latents": folder / "class_latents.csv",
         "activity": folder / "latent_activity.csv",
         "directions": folder / "directions.safetensors",
-        "out": folder / "out/suppression.csv",
+        "suppression": folder / "out/suppression.csv",
         "changes": folder / "out/changes.csv",
-        "name": "scenes",
+        "dataset": "scenes",
         "fit_dataset": "corpus",
         "encoder": "tiny",
         "probe_layer": LAYER,
         "layer": LAYER,
         "method": "toy",
-        "run_name": "k24-seed0",
+        "run": "k24-seed0",
         "compute_dtype": "float32",
         "device": "cpu",
         "encoder_cfg": UNUSED,
         "cfg": CFG,
     }
-    suppress_latents(**{**arguments, **changes})
+    call_flat(suppress_latents, **{**arguments, **changes})
     return folder / "out"
 
 
@@ -188,7 +189,7 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
         "class_latents": ["class_latents.csv"],
         "activity": ["latent_activity.csv"],
         "directions": ["directions.safetensors"],
-        "out": ["again.csv"],
+        "suppression": ["again.csv"],
         "changes": ["changes.csv"],
         "root": ["data"],
         "images": ["images.csv"],
@@ -197,9 +198,9 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
     for flag, files in names.items():
         words += [f"--{flag}", *(str(folder / file) for file in files)]
     settings = (
-        "--name scenes --encoder tiny --probe_layer 2 --layer 2 --method toy"
-        " --fit_dataset corpus --run_name k24-seed0 --compute_dtype float32"
-        " --device cpu --model none --pretrained none --checkpoint random"
+        "--dataset scenes --encoder tiny --probe_layer 2 --layer 2 --method toy"
+        " --fit_dataset corpus --run k24-seed0 --compute_dtype float32"
+        " --device cpu --model none --pretrained none --weights random"
         " --image_size 24 --patch_size 6 --width 256 --n_blocks 4 --doses 0 -2"
         " --n_draws 3 --n_resamples 200 --seed 0"
     )
@@ -361,7 +362,7 @@ def early_stage(early, **changes):
     arguments = {
         "probe_layer": 2,
         "layer": 0,
-        "run_name": "k20-seed0",
+        "run": "k20-seed0",
         "encoder_cfg": early.settings,
         "cfg": EARLY,
     }
@@ -439,7 +440,7 @@ def test_cores_change_no_byte_at_an_earlier_layer(early):
 
 
 def test_another_encoder_than_the_one_that_recorded_is_refused(early):
-    other = dataclasses.replace(early.settings, checkpoint="random")
+    other = dataclasses.replace(early.settings, weights="random")
     with pytest.raises(
         ValueError,
         match=r"h5 was made with weights_digest \w+, but",

@@ -195,7 +195,7 @@ def test_a_patch_that_is_not_a_number_cannot_hide():
 
 
 HOW = {
-    **IN_FAMILY,
+    "family": TOY,
     "dataset": "birds",
     "runs": ("k4-seed0", "k4-seed1", "k700-seed0"),
     "device": "cpu",
@@ -236,7 +236,7 @@ def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tm
     for n_shards in (1, 5):
         out = tmp_path / f"scores-{n_shards}.h5"
         shards = write_shards(tmp_path, x_NPD, n_shards)
-        score_images(tuple(shards[::-1]), LAYER, family, out, **HOW)
+        score_images(tuple(shards[::-1]), family, out, **HOW)
         with h5py.File(out) as file:
             contents.add(
                 b"".join(
@@ -256,7 +256,7 @@ def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tm
                 atol=2e-5,
             )
         again = tmp_path / "again.h5"
-        score_images(tuple(shards), LAYER, family, again, **HOW)
+        score_images(tuple(shards), family, again, **HOW)
         assert again.read_bytes() == out.read_bytes()
     assert len(contents) == 1
 
@@ -268,7 +268,7 @@ def test_prototypes_of_another_width_are_refused_with_both_numbers(tmp_path):
     with pytest.raises(
         ValueError, match=r"k4-seed0.*width 12, but .*0-of-1\.h5 have 10"
     ):
-        score_images(tuple(shards), LAYER, family, out, **HOW)
+        score_images(tuple(shards), family, out, **HOW)
     assert not out.exists()
 
 
@@ -282,7 +282,6 @@ def test_a_pass_that_breaks_off_leaves_no_scores(tmp_path, monkeypatch):
     with pytest.raises(MemoryError):
         score_images(
             tuple(shards),
-            LAYER,
             write_family(tmp_path),
             tmp_path / "s.h5",
             **HOW,
@@ -344,7 +343,6 @@ def test_prototypes_of_another_encoder_or_layer_are_refused(
     ):
         score_images(
             shards,
-            LAYER,
             tmp_path / "checkpoints.json",
             tmp_path / "s.h5",
             **{**HOW, "runs": ("k4-seed0",)},
@@ -366,7 +364,6 @@ def test_prototypes_that_do_not_say_what_they_were_fitted_to_are_told_of(
     with caplog.at_level("INFO"):
         score_images(
             shards,
-            LAYER,
             tmp_path / "checkpoints.json",
             tmp_path / "s.h5",
             **{**HOW, "runs": tuple(run.name for run in files)},
@@ -390,5 +387,5 @@ def test_prototypes_of_another_family_are_not_scored(tmp_path, change, message):
     shards = write_shards(tmp_path, normal(0, 3, 6, 12), 1)
     family, out = write_family(tmp_path), tmp_path / "s.h5"
     with pytest.raises(ValueError, match=rf"checkpoints\.json .*{message}"):
-        score_images(tuple(shards), LAYER, family, out, **{**HOW, **change})
+        score_images(tuple(shards), family, out, **{**HOW, **change})
     assert not out.exists()

@@ -50,8 +50,8 @@ class EncoderSettings:
     pretrained: str
     """The tag of the weights (`webli`), which also says how images are preprocessed.
     With `hf-hub:` and `local-dir:`, which hold one set of weights: `own`."""
-    checkpoint: str
-    """Where these weights lie: `hub` (on the hub, or in the folder of `local-dir:`), or
+    weights: str
+    """Where the weights lie: `hub` (on the hub, or in the folder of `local-dir:`), or
     a file. `random` takes random weights instead, as a control."""
     image_size: int
     """Side of the square of pixels that the encoder sees."""
@@ -251,7 +251,7 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
         # A repository at one commit: its configuration lies in a folder of its own.
         name = f"local-dir:{files[0].parent}"
     is_own = name.startswith("local-dir:") and not files
-    has_weights = is_own and settings.checkpoint == HUB
+    has_weights = is_own and settings.weights == HUB
     try:
         with nullcontext() if has_weights else _no_warnings():
             model = open_clip.create_model(
@@ -261,7 +261,7 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
                 pretrained_text=False,
                 **options,
             )
-        if files and settings.checkpoint == HUB:
+        if files and settings.weights == HUB:
             open_clip.load_checkpoint(model, str(files[-1]))
     # The readers of weights raise many kinds of errors for what is, to the user, one
     # mistake: these weights are not to be had here.
@@ -270,8 +270,8 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
             f"the encoder {settings.model} ({settings.pretrained}) cannot be loaded: "
             f"{error}. {NO_NETWORK}"
         ) from error
-    if settings.checkpoint not in (HUB, RANDOM):
-        load_image_tower(model.visual, checkpoint_file(settings), settings.model)
+    if settings.weights not in (HUB, RANDOM):
+        load_image_tower(model.visual, file_of_weights(settings), settings.model)
     cfg = model.visual.preprocess_cfg
     height, width = (cfg["size"],) * 2 if isinstance(cfg["size"], int) else cfg["size"]
     return model.visual, Preprocessing(
@@ -296,7 +296,7 @@ def _open_clip_preprocessing(
     tag_cfg = tag_of_open_clip(settings.model, settings.pretrained)
     of_tag = bool(tag_cfg.get("quick_gelu"))
     of_model = bool(open_clip.get_model_config(settings.model).get("quick_gelu"))
-    if of_tag != of_model and settings.checkpoint != RANDOM:
+    if of_tag != of_model and settings.weights != RANDOM:
         logging.warning(
             "%s computes %s, but %s was trained with %s: another model of open_clip, "
             "with or without -quickgelu, is right for these weights",
@@ -327,10 +327,10 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
     import timm
 
     overlay, file = None, None
-    if settings.checkpoint == HUB:
+    if settings.weights == HUB:
         overlay = {"state_dict": read_weights(_hub_files(settings)[-1])}
-    elif settings.checkpoint != RANDOM:
-        file = checkpoint_file(settings)
+    elif settings.weights != RANDOM:
+        file = file_of_weights(settings)
         weights = read_weights(file)
         check_patches(weights, settings.patch_size, file, settings.model)
         weights = without_head(weights, tag_cfg.get("classifier"), file)
@@ -339,7 +339,7 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
     try:
         model = timm.create_model(
             f"{settings.model.removeprefix('timm:')}.{settings.pretrained}",
-            pretrained=settings.checkpoint != RANDOM,
+            pretrained=settings.weights != RANDOM,
             pretrained_cfg_overlay=overlay,
             img_size=settings.image_size,
             num_classes=0,
@@ -370,7 +370,7 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
 
 def _hub_files(settings: EncoderSettings) -> list[Path]:
     """The fetched files of an encoder that needs the hub; none for others."""
-    if not needs_hub(settings.model, settings.checkpoint):
+    if not needs_hub(settings.model, settings.weights):
         return []
     if settings.fetched is None or settings.hub_cache is None:
         raise ValueError(
@@ -388,9 +388,9 @@ def _hub_files(settings: EncoderSettings) -> list[Path]:
     return find_fetched(settings.fetched, settings.hub_cache)
 
 
-def checkpoint_file(settings: EncoderSettings) -> Path:
+def file_of_weights(settings: EncoderSettings) -> Path:
     """The local file of weights; a clear error where there is none."""
-    path = Path(settings.checkpoint)
+    path = Path(settings.weights)
     if not path.is_file():
         raise ValueError(
             f"the weights of {settings.model} are not at {path}: set `checkpoint` to "

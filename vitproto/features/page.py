@@ -11,6 +11,7 @@ from vitproto.features.choice import Choice, Reason
 from vitproto.features.feature import Feature
 from vitproto.features.top_images import TopImages
 from vitproto.pictures.image_sheet import format_score
+from vitproto.study.family import FittedFamily
 
 TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
 
@@ -28,13 +29,20 @@ class Place:
     dataset: str
     """The data set whose images are looked at."""
     encoder: str
-    """What recorded the activations."""
+    """The encoder that recorded the activations."""
     layer: int
-    """Of which block, counted from 0."""
+    """The block whose output they are, counted from 0."""
     method: str
-    """How the prototypes were made."""
+    """How the prototypes are made."""
     run: str
     """Which of the method's runs, such as k128-seed0."""
+    fit_dataset: str
+    """The data set that the prototypes were fitted to."""
+
+    @property
+    def family(self) -> FittedFamily:
+        """The family of the run."""
+        return FittedFamily(self.fit_dataset, self.encoder, self.layer, self.method)
 
 
 def render_page(

@@ -33,12 +33,11 @@ _KEY = "vitproto"
 
 _REMEDY = "delete it and run again"
 
-
-# The kinds of scorers that a header may name.
-_KINDS = {
+KINDS = {
     cls.KIND: cls
     for cls in (DotProduct, CentredDotProduct, NegativeDistance, SparseAutoencoder)
 }
+"""The scorers that a checkpoint may hold, by what it calls them."""
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
         scorer: what to keep.
         settings: whatever JSON can hold.
     """
-    # Not by way of `_KINDS`: a fit must not depend on the code of other methods.
+    # Not by way of `KINDS`: a fit must not depend on the code of other methods.
     arguments = {name: getattr(scorer, name) for name in scorer.ARGUMENTS}
     tensors = {name: v for name, v in arguments.items() if isinstance(v, Tensor)}
     numbers = {name: v for name, v in arguments.items() if name not in tensors}
@@ -71,12 +70,12 @@ def load(path: Path | str) -> Scorer:
         ValueError: the file is damaged or was not written by `save`.
     """
     kind = _read_header(Path(path))["scorer"]
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise ValueError(
             f"{path} holds a scorer of kind {kind!r}, which this version of vitproto "
             "does not know"
         )
-    return load_as(path, _KINDS[kind])
+    return load_as(path, KINDS[kind])
 
 
 def load_as(path: Path | str, cls: type[T]) -> T:

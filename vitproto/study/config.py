@@ -8,9 +8,17 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from vitproto.core.project import PROJECT
 from vitproto.study.run_table import Family, StudyRun, expand_runs
 
-METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
+METHODS = (
+    *sorted(
+        {f.stem.removeprefix("fit_") for f in (PROJECT / "scripts").glob("fit_*.py")}
+        - {"sae"}
+    ),
+    "randomtrain",
+    "kmeansdistance",
+)
 """Ways of choosing prototypes; the SAEs that a study names or imports come besides."""
 
 QUESTIONS = {"cub200": "selection", "ade20k": "segmentation"}

@@ -38,13 +38,13 @@ class FittedFamily:
     """Whose prototypes a file lists."""
 
     fit_dataset: str
-    """The data set that they were fitted to."""
+    """The data set that the prototypes are fitted to."""
     encoder: str
-    """What recorded the activations."""
+    """The encoder that recorded the activations."""
     layer: int
-    """Block number, counted from 0."""
+    """The block whose output they are, counted from 0."""
     method: str
-    """How the prototypes were made."""
+    """How the prototypes are made."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ScoredFamily(FittedFamily):
     """Whose scores a file holds."""
 
     dataset: str
-    """The data set whose images were scored."""
+    """The data set whose images are scored."""
 
 
 def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:

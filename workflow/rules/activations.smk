@@ -23,8 +23,13 @@ rule fetch_weights:
     message:
         "Fetch {params.title}, from the Hugging Face hub to {params.hub_cache}"
     shell:
-        "python scripts/fetch_weights.py --out {output} {params.what}"
-        " --hub_cache {params.hub_cache} > {log} 2>&1"
+        r"""
+        python scripts/fetch_weights.py \
+            --fetched {output} \
+            {params.what} \
+            --hub_cache {params.hub_cache} \
+            >{log} 2>&1
+        """
 
 
 rule record_activations:
@@ -56,8 +61,19 @@ rule record_activations:
         how=recording_speed,
         reads=recording_sources,
     shell:
-        "HF_HUB_OFFLINE=1 python scripts/record_activations.py --name {wildcards.dataset}"
-        " --root {params.root} --images {input.images} --out {output}"
-        " --i_shard {wildcards.i_shard} --n_shards {wildcards.n_shards}"
-        " {params.encoder} --checkpoint {params.weights} {params.hub} {params.dtypes}"
-        " {params.how} --n_workers {threads} > {log} 2>&1"
+        r"""
+        HF_HUB_OFFLINE=1 python scripts/record_activations.py \
+            --dataset {wildcards.dataset} \
+            --root {params.root} \
+            --images {input.images} \
+            --shard {output} \
+            --i_shard {wildcards.i_shard} \
+            --n_shards {wildcards.n_shards} \
+            {params.encoder} \
+            --weights {params.weights} \
+            {params.hub} \
+            {params.dtypes} \
+            {params.how} \
+            --n_workers {threads} \
+            >{log} 2>&1
+        """

@@ -87,9 +87,7 @@ CHECKPOINTS = (
     config["storage"]["checkpoints"] + "/{dataset}/{encoder}/layer{layer}/{method}"
 )
 IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
-SPLITS, FITTED_SPLITS = (
-    f"{DATA}.splits.csv".format(dataset=dataset) for dataset in (EVALUATED, FITTED)
-)
+SPLITS = f"{DATA}.splits.csv".format(dataset=EVALUATED)
 FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
@@ -233,8 +231,19 @@ def evaluated_shards(wildcards):
 
 
 def fitted_shards(wildcards):
-    """The activations that prototypes are fitted to."""
-    return shards(FITTED, wildcards.encoder)
+    """The activations that a family's prototypes are fitted to."""
+    return shards(fit_dataset(wildcards), wildcards.encoder)
+
+
+def fitted_splits(wildcards):
+    """The splits of the images that a family's prototypes are fitted to."""
+    return f"{DATA}.splits.csv".format(dataset=fit_dataset(wildcards))
+
+
+def methods_with_a_script():
+    """The methods that `scripts/fit_*.py` fit."""
+    files = sorted(Path(workflow.basedir, "scripts").glob("fit_*.py"))
+    return [file.stem.removeprefix("fit_") for file in files]
 
 
 def same_centres(wildcards):

@@ -26,8 +26,14 @@ rule list_cub200:
         root=data_root,
         reads=list_sources,
     shell:
-        "python scripts/list_cub200.py --name {wildcards.dataset} --root {params.root}"
-        " --images {output.images} --splits {output.splits} > {log} 2>&1"
+        r"""
+        python scripts/list_cub200.py \
+            --dataset {wildcards.dataset} \
+            --root {params.root} \
+            --images {output.images} \
+            --splits {output.splits} \
+            >{log} 2>&1
+        """
 
 
 rule list_image_folder:
@@ -47,8 +53,14 @@ rule list_image_folder:
         root=data_root,
         reads=list_sources,
     shell:
-        "python scripts/list_image_folder.py --name {wildcards.dataset} --root {params.root}"
-        " --images {output.images} --splits {output.splits} > {log} 2>&1"
+        r"""
+        python scripts/list_image_folder.py \
+            --dataset {wildcards.dataset} \
+            --root {params.root} \
+            --images {output.images} \
+            --splits {output.splits} \
+            >{log} 2>&1
+        """
 
 
 rule list_ade20k:
@@ -68,8 +80,14 @@ rule list_ade20k:
         root=data_root,
         reads=list_sources,
     shell:
-        "python scripts/list_ade20k.py --name {wildcards.dataset} --root {params.root}"
-        " --images {output.images} --splits {output.splits} > {log} 2>&1"
+        r"""
+        python scripts/list_ade20k.py \
+            --dataset {wildcards.dataset} \
+            --root {params.root} \
+            --images {output.images} \
+            --splits {output.splits} \
+            >{log} 2>&1
+        """
 
 
 rule read_traits:
@@ -78,7 +96,7 @@ rule read_traits:
         drawn_data,
         splits=f"{DATA}.splits.csv",
     output:
-        f"{DATA}.traits.npz",
+        traits=f"{DATA}.traits.npz",
     log:
         f"{LOGS}/read_traits/{{dataset}}.log",
     benchmark:
@@ -87,5 +105,11 @@ rule read_traits:
         root=data_root,
         reads=trait_sources,
     shell:
-        "python scripts/read_traits.py --name {wildcards.dataset}"
-        " --root {params.root} --splits {input.splits} --out {output} > {log} 2>&1"
+        r"""
+        python scripts/read_traits.py \
+            --dataset {wildcards.dataset} \
+            --root {params.root} \
+            --splits {input.splits} \
+            --traits {output.traits} \
+            >{log} 2>&1
+        """

@@ -18,8 +18,13 @@ rule draw_demo_birds:
     params:
         flags=drawing_flags,
     shell:
-        "python scripts/draw_demo_birds.py --out {output} {params.flags}"
-        " --n_workers {threads} > {log} 2>&1"
+        r"""
+        python scripts/draw_demo_birds.py \
+            --root {output} \
+            {params.flags} \
+            --n_workers {threads} \
+            >{log} 2>&1
+        """
 
 
 rule draw_demo_corpus:
@@ -39,8 +44,13 @@ rule draw_demo_corpus:
     params:
         flags=drawing_flags,
     shell:
-        "python scripts/draw_demo_corpus.py --out {output} {params.flags}"
-        " --n_workers {threads} > {log} 2>&1"
+        r"""
+        python scripts/draw_demo_corpus.py \
+            --root {output} \
+            {params.flags} \
+            --n_workers {threads} \
+            >{log} 2>&1
+        """
 
 
 rule draw_demo_scenes:
@@ -60,5 +70,10 @@ rule draw_demo_scenes:
     params:
         flags=drawing_flags,
     shell:
-        "python scripts/draw_demo_scenes.py --out {output} {params.flags}"
-        " --n_workers {threads} > {log} 2>&1"
+        r"""
+        python scripts/draw_demo_scenes.py \
+            --root {output} \
+            {params.flags} \
+            --n_workers {threads} \
+            >{log} 2>&1
+        """

@@ -23,15 +23,27 @@ rule show_features:
         runtime=REQUESTS.minutes,
     params:
         root=evaluated_root,
+        dataset=EVALUATED,
         fit_dataset=fit_dataset,
         device=device,
         settings=flags(
             {key: value for key, value in config["features"].items() if key != "runs"}
         ),
     shell:
-        "python scripts/show_features.py --root {params.root} --images {input.images}"
-        " --shards {input.shards} --checkpoints {input.checkpoints} --out {output}"
-        f" --dataset {EVALUATED} --encoder {{wildcards.encoder}}"
-        " --layer {wildcards.layer} --method {wildcards.method} --run {wildcards.run}"
-        " --fit_dataset {params.fit_dataset} {params.settings} {params.device}"
-        " > {log} 2>&1"
+        r"""
+        python scripts/show_features.py \
+            --root {params.root} \
+            --images {input.images} \
+            --shards {input.shards} \
+            --checkpoints {input.checkpoints} \
+            --features {output} \
+            --dataset {params.dataset} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            --method {wildcards.method} \
+            --run {wildcards.run} \
+            --fit_dataset {params.fit_dataset} \
+            {params.settings} \
+            {params.device} \
+            >{log} 2>&1
+        """

@@ -5,66 +5,11 @@ Its manifest lists their checkpoints, which other studies may share.
 """
 
 
-rule fit_random:
-    """Choose patches at random: each one's activation is a prototype."""
-    input:
-        shards=fitted_shards,
-        splits=FITTED_SPLITS,
-    output:
-        f"{FAMILY}/checkpoints.json",
-    log:
-        f"{FAMILY_LOGS}/fit_random.log",
-    benchmark:
-        f"{FAMILY_LOGS}/fit_random.tsv"
-    wildcard_constraints:
-        method="random",
-    resources:
-        mem_mb=REQUESTS.memory_mb,
-        runtime=REQUESTS.minutes,
-    params:
-        runs=runs_of_family,
-        fit_dataset=fit_dataset,
-        store=checkpoint_store,
-    shell:
-        "python scripts/fit_random.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
-
-
-rule fit_randomtrain:
-    """Choose patches of the evaluated data set's own training images at random."""
-    input:
-        shards=evaluated_shards,
-        splits=SPLITS,
-    output:
-        f"{FAMILY}/checkpoints.json",
-    log:
-        f"{FAMILY_LOGS}/fit_randomtrain.log",
-    benchmark:
-        f"{FAMILY_LOGS}/fit_randomtrain.tsv"
-    wildcard_constraints:
-        method="randomtrain",
-    resources:
-        mem_mb=REQUESTS.memory_mb,
-        runtime=REQUESTS.minutes,
-    params:
-        runs=runs_of_family,
-        fit_dataset=fit_dataset,
-        store=checkpoint_store,
-    shell:
-        "python scripts/fit_randomtrain.py --shards {input.shards}"
-        " --splits {input.splits} --layer {wildcards.layer} --runs {params.runs}"
-        " --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
-
-
 rule fit_kmeans:
     """Find the centres of clusters of patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
         same_centres=same_centres,
     output:
         f"{FAMILY}/checkpoints.json",
@@ -86,18 +31,29 @@ rule fit_kmeans:
         score=kmeans_score,
         flags=flags(config["methods"]["kmeans"]),
     shell:
-        "python scripts/fit_kmeans.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --centres {params.centres} --store {params.store}"
-        " --manifest {output} --fit_dataset {params.fit_dataset}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
-        " --score {params.score} {params.flags} > {log} 2>&1"
+        r"""
+        python scripts/fit_kmeans.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --centres {params.centres} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --score {params.score} \
+            {params.flags} \
+            >{log} 2>&1
+        """
 
 
 rule fit_pca:
     """Find the principal components of all patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
     output:
         f"{FAMILY}/checkpoints.json",
     log:
@@ -115,20 +71,29 @@ rule fit_pca:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_pca.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_pca.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule fit_sae:
     """Train the sparse autoencoders of a sweep over one stream of patches."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
-        log=f"{FAMILY}/training.csv",
+        training=f"{FAMILY}/training.csv",
     log:
         f"{FAMILY_LOGS}/fit_sae.log",
     benchmark:
@@ -149,13 +114,24 @@ rule fit_sae:
         held_out_every=config["held_out"]["every"],
         how=training_flags,
     shell:
-        "python scripts/fit_sae.py --shards {input.shards} --splits {input.splits} --layer {wildcards.layer}"
-        " --runs {params.runs} --store {params.store} --manifest {output.checkpoints}"
-        " --log {output.log} --unfinished {params.unfinished}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method}"
-        " --held_out_every {params.held_out_every} {params.settings} {params.how}"
-        " > {log} 2>&1"
+        r"""
+        python scripts/fit_sae.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output.checkpoints} \
+            --training {output.training} \
+            --unfinished {params.unfinished} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --held_out_every {params.held_out_every} \
+            {params.settings} \
+            {params.how} \
+            >{log} 2>&1
+        """
 
 
 rule fit_gaussian:
@@ -178,11 +154,18 @@ rule fit_gaussian:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
     shell:
-        "python scripts/fit_gaussian.py --shards {input.shards}"
-        " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/fit_gaussian.py \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule import_sae:
@@ -207,18 +190,26 @@ rule import_sae:
         store=checkpoint_store,
         reads=imported_sources,
     shell:
-        "python scripts/import_sae.py --file {input.file:q} --shards {input.shards}"
-        " --layer {wildcards.layer} --runs {params.runs} --store {params.store}"
-        " --manifest {output}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} > {log} 2>&1"
+        r"""
+        python scripts/import_sae.py \
+            --checkpoint {input.file:q} \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store} \
+            --checkpoints {output} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log} 2>&1
+        """
 
 
 rule evaluate_saes:
     """Measure every autoencoder of a family on images that it did not learn from."""
     input:
         shards=fitted_shards,
-        splits=FITTED_SPLITS,
+        splits=fitted_splits,
         checkpoints=f"{FAMILY}/checkpoints.json",
     output:
         metrics=f"{FAMILY}/sae_metrics.csv",
@@ -240,9 +231,61 @@ rule evaluate_saes:
         held_out=flags(config["held_out"]),
         device=device,
     shell:
-        "python scripts/evaluate_saes.py --shards {input.shards} --splits {input.splits}"
-        " --checkpoints {input.checkpoints} --metrics {output.metrics}"
-        " --latents {output.latents} --encoder {wildcards.encoder}"
-        " --layer {wildcards.layer} --method {wildcards.method}"
-        " --fit_dataset {params.fit_dataset} --runs {params.runs}"
-        " {params.held_out} {params.device} > {log} 2>&1"
+        r"""
+        python scripts/evaluate_saes.py \
+            --shards {input.shards} \
+            --splits {input.splits} \
+            --checkpoints {input.checkpoints} \
+            --sae_metrics {output.metrics} \
+            --latents {output.latents} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            --method {wildcards.method} \
+            --fit_dataset {params.fit_dataset} \
+            --runs {params.runs} \
+            {params.held_out} \
+            {params.device} \
+            >{log} 2>&1
+        """
+
+
+# What `scripts/fit_NAME.py` fits and no rule above does: methods without settings.
+for METHOD in methods_with_a_script():
+    if workflow.is_rule(f"fit_{METHOD}"):
+        continue
+
+    rule:
+        name:
+            f"fit_{METHOD}"
+        input:
+            shards=fitted_shards,
+            splits=fitted_splits,
+        output:
+            f"{FAMILY}/checkpoints.json",
+        log:
+            f"{FAMILY_LOGS}/fit_{METHOD}.log",
+        benchmark:
+            f"{FAMILY_LOGS}/fit_{METHOD}.tsv"
+        wildcard_constraints:
+            method="random|randomtrain" if METHOD == "random" else METHOD,
+        resources:
+            mem_mb=REQUESTS.memory_mb,
+            runtime=REQUESTS.minutes,
+        params:
+            runs=runs_of_family,
+            fit_dataset=fit_dataset,
+            store=checkpoint_store,
+        shell:
+            r"""
+            python scripts/{rule}.py \
+                --shards {input.shards} \
+                --splits {input.splits} \
+                --layer {wildcards.layer} \
+                --runs {params.runs} \
+                --store {params.store} \
+                --checkpoints {output} \
+                --fit_dataset {params.fit_dataset} \
+                --encoder {wildcards.encoder} \
+                --method {wildcards.method} \
+                >{log} 2>&1
+            """

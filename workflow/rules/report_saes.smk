@@ -40,9 +40,15 @@ rule tabulate_saes:
         n_correlated=config["held_out"]["n_correlated"],
         runs=flags({"runs": SAE_RUNS}),
     shell:
-        "python scripts/tabulate_saes.py --metrics {input.metrics}"
-        " --n_correlated {params.n_correlated} --table {output.table}"
-        " --csv {output.csv} {params.runs} > {log} 2>&1"
+        r"""
+        python scripts/tabulate_saes.py \
+            --sae_metrics {input.metrics} \
+            --n_correlated {params.n_correlated} \
+            --table {output.table} \
+            --csv {output.csv} \
+            {params.runs} \
+            >{log} 2>&1
+        """
 
 
 rule plot_sae_training:
@@ -59,8 +65,14 @@ rule plot_sae_training:
     params:
         runs=flags({"runs": TRAINED_RUNS}),
     shell:
-        "python scripts/plot_sae_training.py --training {input.training}"
-        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"
+        r"""
+        python scripts/plot_sae_training.py \
+            --training {input.training} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.runs} \
+            >{log} 2>&1
+        """
 
 
 rule plot_sae_front:
@@ -77,8 +89,14 @@ rule plot_sae_front:
     params:
         runs=flags({"runs": SAE_RUNS}),
     shell:
-        "python scripts/plot_sae_front.py --metrics {input.metrics}"
-        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"
+        r"""
+        python scripts/plot_sae_front.py \
+            --sae_metrics {input.metrics} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.runs} \
+            >{log} 2>&1
+        """
 
 
 rule plot_sae_frequencies:
@@ -95,5 +113,11 @@ rule plot_sae_frequencies:
     params:
         runs=flags({"runs": SAE_RUNS}),
     shell:
-        "python scripts/plot_sae_frequencies.py --latents {input.latents}"
-        " --png {output.png} --svg {output.svg} {params.runs} > {log} 2>&1"
+        r"""
+        python scripts/plot_sae_frequencies.py \
+            --latents {input.latents} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.runs} \
+            >{log} 2>&1
+        """

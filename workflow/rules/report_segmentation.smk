@@ -26,7 +26,7 @@ localrules:
 rule tabulate_probes:
     """Tabulate how well the heads segment, and the chosen one each class."""
     input:
-        probes=f"{PROBES}/probes.csv",
+        probe_metrics=f"{PROBES}/probes.csv",
         baseline=f"{PROBES}/baseline.csv",
     output:
         table=f"{STUDY}/probe_table.md",
@@ -36,16 +36,21 @@ rule tabulate_probes:
     benchmark:
         f"{STUDY_LOGS}/tabulate_probes.tsv"
     shell:
-        "python scripts/tabulate_probes.py --probes {input.probes}"
-        " --baseline {input.baseline} --table {output.table} --csv {output.csv}"
-        " > {log} 2>&1"
+        r"""
+        python scripts/tabulate_probes.py \
+            --probe_metrics {input.probe_metrics} \
+            --baseline {input.baseline} \
+            --table {output.table} \
+            --csv {output.csv} \
+            >{log} 2>&1
+        """
 
 
 rule plot_suppression:
     """Draw what a class and the others lose, dose by dose and class by class."""
     input:
         suppression=every_suppression("suppression.csv"),
-        latents=every_suppression("class_latents.csv"),
+        class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
     output:
         dose_png=f"{STUDY}/dose_chart.png",
@@ -60,19 +65,26 @@ rule plot_suppression:
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,
     shell:
-        "python scripts/plot_suppression.py"
-        " --suppression {input.suppression} --class_latents {input.latents}"
-        " --changes {input.changes} --dose_png {output.dose_png}"
-        " --dose_svg {output.dose_svg} --class_png {output.class_png}"
-        " --class_svg {output.class_svg} --main_dose={params.dose} {params.expected}"
-        " > {log} 2>&1"
+        r"""
+        python scripts/plot_suppression.py \
+            --suppression {input.suppression} \
+            --class_latents {input.class_latents} \
+            --changes {input.changes} \
+            --dose_png {output.dose_png} \
+            --dose_svg {output.dose_svg} \
+            --class_png {output.class_png} \
+            --class_svg {output.class_svg} \
+            --dose={params.dose} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule tabulate_suppression:
     """Tabulate what each class and the others lose, beside controls."""
     input:
         suppression=every_suppression("suppression.csv"),
-        latents=every_suppression("class_latents.csv"),
+        class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
         dose_chart=f"{STUDY}/dose_chart.png",
         class_chart=f"{STUDY}/class_chart.png",
@@ -88,21 +100,29 @@ rule tabulate_suppression:
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,
     shell:
-        "python scripts/tabulate_suppression.py"
-        " --suppression {input.suppression} --class_latents {input.latents}"
-        " --changes {input.changes} --dose_chart {input.dose_chart}"
-        " --class_chart {input.class_chart} --pictures {input.pictures}"
-        " --table {output.table} --csv {output.csv} --main_dose={params.dose}"
-        " {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/tabulate_suppression.py \
+            --suppression {input.suppression} \
+            --class_latents {input.class_latents} \
+            --changes {input.changes} \
+            --dose_chart {input.dose_chart} \
+            --class_chart {input.class_chart} \
+            --pictures {input.pictures} \
+            --table {output.table} \
+            --csv {output.csv} \
+            --dose={params.dose} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule write_suppression_page:
     """Write the result as one page that opens offline."""
     input:
-        probes=f"{PROBES}/probes.csv",
+        probe_metrics=f"{PROBES}/probes.csv",
         baseline=f"{PROBES}/baseline.csv",
         suppression=every_suppression("suppression.csv"),
-        latents=every_suppression("class_latents.csv"),
+        class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
         dose_chart=f"{STUDY}/dose_chart.svg",
         class_chart=f"{STUDY}/class_chart.svg",
@@ -114,13 +134,23 @@ rule write_suppression_page:
     benchmark:
         f"{STUDY_LOGS}/write_suppression_page.tsv"
     params:
+        dataset=EVALUATED,
         dose=SEGMENTED["suppression"]["dose"],
         expected=EXPECTED_SAES,
     shell:
-        "python scripts/write_suppression_page.py"
-        " --probes {input.probes} --baseline {input.baseline}"
-        " --suppression {input.suppression} --class_latents {input.latents}"
-        " --changes {input.changes} --dose_chart {input.dose_chart}"
-        " --class_chart {input.class_chart} --pictures {input.pictures}"
-        f" --out {{output}} --name {EVALUATED}"
-        " --main_dose={params.dose} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/write_suppression_page.py \
+            --probe_metrics {input.probe_metrics} \
+            --baseline {input.baseline} \
+            --suppression {input.suppression} \
+            --class_latents {input.class_latents} \
+            --changes {input.changes} \
+            --dose_chart {input.dose_chart} \
+            --class_chart {input.class_chart} \
+            --pictures {input.pictures} \
+            --out {output} \
+            --dataset {params.dataset} \
+            --dose={params.dose} \
+            {params.expected} \
+            >{log} 2>&1
+        """

@@ -46,9 +46,16 @@ rule tabulate_map:
     params:
         expected=EXPECTED_AP,
     shell:
-        "python scripts/tabulate_map.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --table {output.table}"
-        " --csv {output.csv} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/tabulate_map.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --table {output.table} \
+            --csv {output.csv} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule plot_map:
@@ -67,9 +74,16 @@ rule plot_map:
     params:
         expected=EXPECTED_AP,
     shell:
-        "python scripts/plot_map.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --png {output.png}"
-        " --svg {output.svg} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/plot_map.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule compare_layers:
@@ -90,9 +104,18 @@ rule compare_layers:
     params:
         expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_layers.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --table {output.table} --csv {output.csv}"
-        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/compare_layers.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --table {output.table} \
+            --csv {output.csv} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule compare_encoders:
@@ -113,9 +136,18 @@ rule compare_encoders:
     params:
         expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_encoders.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --table {output.table} --csv {output.csv}"
-        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/compare_encoders.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --table {output.table} \
+            --csv {output.csv} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule compare_groups:
@@ -136,9 +168,18 @@ rule compare_groups:
     params:
         expected=EXPECTED_AP,
     shell:
-        "python scripts/compare_groups.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --table {output.table} --csv {output.csv}"
-        " --png {output.png} --svg {output.svg} {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/compare_groups.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --table {output.table} \
+            --csv {output.csv} \
+            --png {output.png} \
+            --svg {output.svg} \
+            {params.expected} \
+            >{log} 2>&1
+        """
 
 
 rule write_map_page:
@@ -147,10 +188,10 @@ rule write_map_page:
         ap=EVERY_AP,
         splits=SPLITS,
         traits=TRAITS,
-        chart=f"{STUDY}/map_chart.svg",
-        layers=f"{STUDY}/layer_chart.svg",
-        encoders=f"{STUDY}/encoder_chart.svg",
-        groups=f"{STUDY}/group_chart.svg",
+        map_chart=f"{STUDY}/map_chart.svg",
+        layer_chart=f"{STUDY}/layer_chart.svg",
+        encoder_chart=f"{STUDY}/encoder_chart.svg",
+        group_chart=f"{STUDY}/group_chart.svg",
         sae_metrics=SAE_METRICS,
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
         features=EVERY_FEATURES,
@@ -165,10 +206,21 @@ rule write_map_page:
         sae_runs=flags({"sae_runs": SAE_RUNS}),
         expected=EXPECTED_AP,
     shell:
-        "python scripts/write_map_page.py --ap {input.ap} --splits {input.splits}"
-        " --traits {input.traits} --chart {input.chart} --layers {input.layers}"
-        " --encoders {input.encoders} --groups {input.groups}"
-        " --sae_metrics {input.sae_metrics} --sae_front {input.sae_front}"
-        " --features {input.features} --out {output}"
-        " --n_correlated {params.n_correlated} {params.sae_runs}"
-        " {params.expected} > {log} 2>&1"
+        r"""
+        python scripts/write_map_page.py \
+            --ap {input.ap} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --map_chart {input.map_chart} \
+            --layer_chart {input.layer_chart} \
+            --encoder_chart {input.encoder_chart} \
+            --group_chart {input.group_chart} \
+            --sae_metrics {input.sae_metrics} \
+            --sae_front {input.sae_front} \
+            --features {input.features} \
+            --out {output} \
+            --n_correlated {params.n_correlated} \
+            {params.sae_runs} \
+            {params.expected} \
+            >{log} 2>&1
+        """

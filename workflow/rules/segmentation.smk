@@ -35,7 +35,7 @@ def segmented_shards(wildcards):
 
 
 def own_choice(wildcards):
-    """Latents chosen by hand, by label: `--classes 29:8541,5818`."""
+    """Latents chosen by hand, by label: `--picked 29:8541,5818`."""
     (classes,) = [
         sae["classes"]
         for sae in SEGMENTED["saes"]
@@ -44,7 +44,7 @@ def own_choice(wildcards):
     picked = [
         f"{label}:{','.join(map(str, latents))}" for label, latents in classes.items()
     ]
-    return flags({"classes": picked})
+    return flags({"picked": picked})
 
 
 rule label_patches:
@@ -65,21 +65,30 @@ rule label_patches:
         mem_mb=REQUESTS.memory_mb,
         runtime=REQUESTS.minutes,
     params:
+        dataset=EVALUATED,
         root=evaluated_root,
         layer=SEGMENTED["layer"],
         reads=mask_sources,
     shell:
-        "python scripts/label_patches.py --root {params.root} --images {input.images}"
-        " --splits {input.splits} --shards {input.shards} --layer {params.layer}"
-        " --out {output}"
-        f" --name {EVALUATED} --n_workers {{threads}} > {{log}} 2>&1"
+        r"""
+        python scripts/label_patches.py \
+            --root {params.root} \
+            --images {input.images} \
+            --splits {input.splits} \
+            --shards {input.shards} \
+            --layer {params.layer} \
+            --patch_labels {output} \
+            --dataset {params.dataset} \
+            --n_workers {threads} \
+            >{log} 2>&1
+        """
 
 
 rule train_probes:
     """Train linear segmentation heads, all settings in one pass."""
     input:
         shards=segmented_shards,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
     output:
         f"{PROBES}/probes.safetensors",
     log:
@@ -96,19 +105,26 @@ rule train_probes:
         settings=flags(SEGMENTED["probes"]),
         device=device,
     shell:
-        "python scripts/train_probes.py --shards {input.shards} --layer {params.layer}"
-        " --patch_labels {input.labels} --out {output} {params.settings}"
-        " {params.device} > {log} 2>&1"
+        r"""
+        python scripts/train_probes.py \
+            --shards {input.shards} \
+            --layer {params.layer} \
+            --patch_labels {input.patch_labels} \
+            --probes {output} \
+            {params.settings} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule evaluate_probes:
     """Measure the heads on every pixel of the validation images; keep the best."""
     input:
         shards=segmented_shards,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
         probes=f"{PROBES}/probes.safetensors",
     output:
-        table=f"{PROBES}/probes.csv",
+        probe_metrics=f"{PROBES}/probes.csv",
         probe=f"{PROBES}/probe.safetensors",
         baseline=f"{PROBES}/baseline.csv",
     log:
@@ -124,10 +140,18 @@ rule evaluate_probes:
         layer=SEGMENTED["layer"],
         device=device,
     shell:
-        "python scripts/evaluate_probes.py --shards {input.shards}"
-        " --layer {params.layer} --patch_labels {input.labels}"
-        " --probes {input.probes} --table {output.table} --best {output.probe}"
-        " --baseline {output.baseline} {params.device} > {log} 2>&1"
+        r"""
+        python scripts/evaluate_probes.py \
+            --shards {input.shards} \
+            --layer {params.layer} \
+            --patch_labels {input.patch_labels} \
+            --probes {input.probes} \
+            --probe_metrics {output.probe_metrics} \
+            --probe {output.probe} \
+            --baseline {output.baseline} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule find_class_directions:
@@ -136,7 +160,7 @@ rule find_class_directions:
         encoder_files,
         evaluated_data,
         images=IMAGES,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
         probe=f"{PROBES}/probe.safetensors",
     output:
         DIRECTIONS,
@@ -151,31 +175,43 @@ rule find_class_directions:
         runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
+        dataset=EVALUATED,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
         hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
-        n_images=SEGMENTED["n_gradient_images"],
+        n_gradient_images=SEGMENTED["n_gradient_images"],
         device=device,
     shell:
-        "HF_HUB_OFFLINE=1 python scripts/find_class_directions.py --root {params.root}"
-        " --images {input.images} --patch_labels {input.labels}"
-        f" --probe {{input.probe}} --out {{output}} --name {EVALUATED}"
-        " --layer {wildcards.layer} --probe_layer {params.probe_layer}"
-        " --n_gradient_images {params.n_images} {params.encoder}"
-        " --checkpoint {params.weights} {params.hub} {params.device} > {log} 2>&1"
+        r"""
+        HF_HUB_OFFLINE=1 python scripts/find_class_directions.py \
+            --root {params.root} \
+            --images {input.images} \
+            --patch_labels {input.patch_labels} \
+            --probe {input.probe} \
+            --directions {output} \
+            --dataset {params.dataset} \
+            --layer {wildcards.layer} \
+            --probe_layer {params.probe_layer} \
+            --n_gradient_images {params.n_gradient_images} \
+            {params.encoder} \
+            --weights {params.weights} \
+            {params.hub} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule find_class_latents:
     """Find the latents that detect each class on training patches."""
     input:
         shards=segmented_shards,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
         checkpoints=f"{FAMILY}/checkpoints.json",
         directions=DIRECTIONS,
     output:
-        latents=f"{SUPPRESSION}/class_latents.csv",
+        class_latents=f"{SUPPRESSION}/class_latents.csv",
         activity=f"{SUPPRESSION}/latent_activity.csv",
     log:
         f"{SUPPRESSION_LOGS}/find_class_latents.log",
@@ -189,17 +225,27 @@ rule find_class_latents:
     params:
         fit_dataset=fit_dataset,
         settings=flags(SEGMENTED["ranking"]),
-        classes=own_choice,
+        picked=own_choice,
         device=device,
     shell:
-        "NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py"
-        " --shards {input.shards} --layer {wildcards.layer}"
-        " --patch_labels {input.labels} --checkpoints {input.checkpoints}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} --run_name {wildcards.run}"
-        " --directions {input.directions}"
-        " --out {output.latents} --activity {output.activity}"
-        " {params.classes} {params.settings} {params.device} > {log} 2>&1"
+        r"""
+        NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --patch_labels {input.patch_labels} \
+            --checkpoints {input.checkpoints} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --run {wildcards.run} \
+            --directions {input.directions} \
+            --class_latents {output.class_latents} \
+            --activity {output.activity} \
+            {params.picked} \
+            {params.settings} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule suppress_latents:
@@ -209,14 +255,14 @@ rule suppress_latents:
         evaluated_data,
         images=IMAGES,
         shards=segmented_shards,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
         probe=f"{PROBES}/probe.safetensors",
         checkpoints=f"{FAMILY}/checkpoints.json",
-        latents=f"{SUPPRESSION}/class_latents.csv",
+        class_latents=f"{SUPPRESSION}/class_latents.csv",
         activity=f"{SUPPRESSION}/latent_activity.csv",
         directions=DIRECTIONS,
     output:
-        table=f"{SUPPRESSION}/suppression.csv",
+        suppression=f"{SUPPRESSION}/suppression.csv",
         changes=f"{SUPPRESSION}/changes.csv",
     log:
         f"{SUPPRESSION_LOGS}/suppress_latents.log",
@@ -229,6 +275,7 @@ rule suppress_latents:
         runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
+        dataset=EVALUATED,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
@@ -244,17 +291,33 @@ rule suppress_latents:
         ),
         device=device,
     shell:
-        "HF_HUB_OFFLINE=1 python scripts/suppress_latents.py --root {params.root}"
-        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
-        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
-        " --probe {input.probe} --checkpoints {input.checkpoints}"
-        " --class_latents {input.latents} --activity {input.activity}"
-        " --directions {input.directions} --out {output.table}"
-        f" --changes {{output.changes}} --name {EVALUATED}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --method {wildcards.method} --run_name {wildcards.run} {params.settings}"
-        " {params.encoder} --checkpoint {params.weights} {params.hub} {params.device}"
-        " > {log} 2>&1"
+        r"""
+        HF_HUB_OFFLINE=1 python scripts/suppress_latents.py \
+            --root {params.root} \
+            --images {input.images} \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --probe_layer {params.probe_layer} \
+            --patch_labels {input.patch_labels} \
+            --probe {input.probe} \
+            --checkpoints {input.checkpoints} \
+            --class_latents {input.class_latents} \
+            --activity {input.activity} \
+            --directions {input.directions} \
+            --suppression {output.suppression} \
+            --changes {output.changes} \
+            --dataset {params.dataset} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --run {wildcards.run} \
+            {params.settings} \
+            {params.encoder} \
+            --weights {params.weights} \
+            {params.hub} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule show_suppression:
@@ -264,10 +327,10 @@ rule show_suppression:
         evaluated_data,
         images=IMAGES,
         shards=segmented_shards,
-        labels=PATCH_LABELS,
+        patch_labels=PATCH_LABELS,
         probe=f"{PROBES}/probe.safetensors",
         checkpoints=f"{FAMILY}/checkpoints.json",
-        latents=f"{SUPPRESSION}/class_latents.csv",
+        class_latents=f"{SUPPRESSION}/class_latents.csv",
         activity=f"{SUPPRESSION}/latent_activity.csv",
     output:
         directory(f"{SUPPRESSION}/pictures"),
@@ -282,6 +345,7 @@ rule show_suppression:
         runtime=REQUESTS.minutes,
     params:
         reads=encoder_sources,
+        dataset=EVALUATED,
         root=evaluated_root,
         encoder=encoder_alone_flags,
         weights=weights,
@@ -289,16 +353,32 @@ rule show_suppression:
         probe_layer=SEGMENTED["layer"],
         fit_dataset=fit_dataset,
         dose=SEGMENTED["suppression"]["dose"],
-        pictures=flags(SEGMENTED["pictures"]),
+        shown=flags(SEGMENTED["pictures"]),
         device=device,
     shell:
-        "HF_HUB_OFFLINE=1 python scripts/show_suppression.py --root {params.root}"
-        " --images {input.images} --shards {input.shards} --layer {wildcards.layer}"
-        " --probe_layer {params.probe_layer} --patch_labels {input.labels}"
-        " --probe {input.probe} --checkpoints {input.checkpoints}"
-        " --class_latents {input.latents} --activity {input.activity} --out {output}"
-        f" --name {EVALUATED} --encoder {{wildcards.encoder}}"
-        " --method {wildcards.method} --run_name {wildcards.run} --dose={params.dose}"
-        " --fit_dataset {params.fit_dataset}"
-        " {params.pictures} {params.encoder} --checkpoint {params.weights}"
-        " {params.hub} {params.device} > {log} 2>&1"
+        r"""
+        HF_HUB_OFFLINE=1 python scripts/show_suppression.py \
+            --root {params.root} \
+            --images {input.images} \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --probe_layer {params.probe_layer} \
+            --patch_labels {input.patch_labels} \
+            --probe {input.probe} \
+            --checkpoints {input.checkpoints} \
+            --class_latents {input.class_latents} \
+            --activity {input.activity} \
+            --pictures {output} \
+            --dataset {params.dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --run {wildcards.run} \
+            --dose={params.dose} \
+            --fit_dataset {params.fit_dataset} \
+            {params.shown} \
+            {params.encoder} \
+            --weights {params.weights} \
+            {params.hub} \
+            {params.device} \
+            >{log} 2>&1
+        """

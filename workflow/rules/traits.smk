@@ -32,15 +32,25 @@ rule score_images:
         mem_mb=REQUESTS.memory_mb,
         runtime=REQUESTS.minutes,
     params:
+        dataset=EVALUATED,
         runs=runs_of_family,
         fit_dataset=fit_dataset,
         device=device,
     shell:
-        "python scripts/score_images.py --shards {input.shards}"
-        " --layer {wildcards.layer} --checkpoints {input.checkpoints} --out {output}"
-        f" --dataset {EVALUATED} --fit_dataset {{params.fit_dataset}}"
-        " --encoder {wildcards.encoder} --method {wildcards.method}"
-        " --runs {params.runs} {params.device} > {log} 2>&1"
+        r"""
+        python scripts/score_images.py \
+            --shards {input.shards} \
+            --layer {wildcards.layer} \
+            --checkpoints {input.checkpoints} \
+            --scores {output} \
+            --dataset {params.dataset} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            --runs {params.runs} \
+            {params.device} \
+            >{log} 2>&1
+        """
 
 
 rule select_prototypes:
@@ -67,14 +77,25 @@ rule select_prototypes:
                 "selection_seeds": config["selection"]["seeds"],
             }
         ),
+        study=config["study"],
+        dataset=EVALUATED,
         runs=runs_of_family,
         fit_dataset=fit_dataset,
     shell:
-        "NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py"
-        " --scores {input.scores} --splits {input.splits} --traits {input.traits}"
-        " --out {output.ap} --chosen {output.chosen}"
-        f" --study {config['study']} --dataset {EVALUATED}"
-        " --fit_dataset {params.fit_dataset} --encoder {wildcards.encoder}"
-        " --layer {wildcards.layer} --method {wildcards.method}"
-        " --runs {params.runs} {params.selection}"
-        " > {log} 2>&1"
+        r"""
+        NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py \
+            --scores {input.scores} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --ap {output.ap} \
+            --chosen {output.chosen} \
+            --study {params.study} \
+            --dataset {params.dataset} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            --method {wildcards.method} \
+            --runs {params.runs} \
+            {params.selection} \
+            >{log} 2>&1
+        """

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recorded import IN_FAMILY, LAYER, TOY, write_shards
+from recorded import LAYER, TOY, write_shards
 
 from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint, load
@@ -336,10 +336,9 @@ def family(tmp_path, acts_BD):
     """The arguments of the stage, but for the file and the runs."""
     return {
         "shards": write_shards(tmp_path, acts_BD.reshape(10, 5, WIDTH)),
-        "layer": LAYER,
         "store": tmp_path / "store",
-        "manifest": tmp_path / "checkpoints.json",
-        **IN_FAMILY,
+        "checkpoints": tmp_path / "checkpoints.json",
+        "family": TOY,
     }
 
 
@@ -350,7 +349,7 @@ def test_the_stage_stores_a_file_once_and_a_changed_file_anew(
     for _ in range(2):
         import_sae(path, runs=RUNS, **family)
     (fitted,) = checkpoint.read_manifest(
-        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+        family["checkpoints"], TOY, [f"k{N_LATENTS}-seed0"]
     )
     assert len([*family["store"].iterdir()]) == 1
     assert torch.equal(load(fitted.path)(acts_BD), read_saev(path)(acts_BD))
@@ -359,7 +358,7 @@ def test_the_stage_stores_a_file_once_and_a_changed_file_anew(
     saev_file(path, HEADER, {**weights(), "b_enc": torch.ones(N_LATENTS)})
     import_sae(path, runs=RUNS, **family)
     (changed,) = checkpoint.read_manifest(
-        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+        family["checkpoints"], TOY, [f"k{N_LATENTS}-seed0"]
     )
     assert changed.path != fitted.path
     assert checkpoint.read_settings(changed.path)["sha256"] != settings["sha256"]
@@ -372,7 +371,7 @@ def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, act
     checkpoint.save(path, scaled, {"made": "elsewhere"})
     import_sae(path, runs=RUNS, **family)
     (fitted,) = checkpoint.read_manifest(
-        family["manifest"], TOY, [f"k{N_LATENTS}-seed0"]
+        family["checkpoints"], TOY, [f"k{N_LATENTS}-seed0"]
     )
     assert torch.equal(load(fitted.path)(acts_BD), scaled(acts_BD))
     checkpoint.save(path, DotProduct(torch.ones(2, WIDTH)), {})
@@ -386,7 +385,7 @@ def test_an_autoencoder_of_another_study_keeps_what_it_was_fitted_to(family, tmp
     fitted_to = {"encoder": "tiny", "dataset": "elsewhere"}
     checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER})
     import_sae(path, runs=RUNS, **family)
-    (fitted,) = checkpoint.read_manifest(family["manifest"], TOY, RUNS)
+    (fitted,) = checkpoint.read_manifest(family["checkpoints"], TOY, RUNS)
     assert checkpoint.read_settings(fitted.path)["fitted_to"] == fitted_to
     checkpoint.save(path, ours, {"fitted_to": fitted_to, "layer": LAYER + 1})
     with pytest.raises(ValueError, match="ours.safetensors was made with layer 3, but"):

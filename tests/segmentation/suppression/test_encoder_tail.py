@@ -49,7 +49,7 @@ def pixels(size, seed=0):
 def load(name):
     """An encoder whose blocks do something: fresh weights of timm hardly do."""
     encoder = load_encoder(ENCODERS[name], "float32", [0, 2])
-    if ENCODERS[name].checkpoint == "random":
+    if ENCODERS[name].weights == "random":
         for seed, weight in enumerate(encoder.vision.parameters()):
             if weight.ndim == 2:
                 weight.copy_(normal(seed, *weight.shape) / weight.shape[1] ** 0.5)

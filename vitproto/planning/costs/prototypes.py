@@ -15,7 +15,7 @@ def fit_random(job: PlannedJob, study: StudySizes) -> Cost:
     return study.cost(0, sum(n_bytes), memory, written)
 
 
-fit_randomtrain = fit_gaussian = import_sae = fit_random
+fit_gaussian = import_sae = fit_random
 
 
 def fit_kmeans(job: PlannedJob, study: StudySizes) -> Cost:

@@ -230,7 +230,7 @@ def check_dose(found: Suppression, dose: float) -> None:
         if not (measured == dose).any():
             doses = ", ".join(f"{value:g}" for value in sort_doses(measured))
             raise ValueError(
-                f"main_dose is {dose:g}, but {sae} was suppressed with the doses "
+                f"dose is {dose:g}, but {sae} was suppressed with the doses "
                 f"{doses}: take one of these, or add {dose:g} to the doses in the "
                 "config"
             )

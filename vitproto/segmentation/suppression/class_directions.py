@@ -71,6 +71,18 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
     check_same_encoder(found, MadeWith(str(shard), acts.attributes, acts.layer))
 
 
+def directions_for(
+    path: Path, acts: Activations, shard: Path, n_classes: int
+) -> Float32[np.ndarray, "c d"]:
+    """Read the directions of so many classes, found for activations like these.
+
+    Raises:
+        ValueError: see `check_found_for` and `load_directions`.
+    """
+    check_found_for(path, acts, shard)
+    return load_directions(path, n_classes, acts.width)
+
+
 def load_directions(
     path: Path, n_classes: int, width: int
 ) -> Float32[np.ndarray, "c d"]:

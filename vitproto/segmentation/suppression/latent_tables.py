@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vitproto.core.files import whole_file
 from vitproto.segmentation.suppression.edits import Activity
+from vitproto.segmentation.suppression.sparse_latents import SparseLatents
 
 _CLASS_COLUMNS = ["label", "class_name", "latent", "is_chosen", "note"]
 _ACTIVITY_COLUMNS = ["latent", "n_active", "largest"]
@@ -23,6 +25,23 @@ class ChosenClass:
     """Each once, best first; empty where there are none."""
     notes: tuple[str, ...]
     """Why it has none."""
+
+
+def to_activity(latents: SparseLatents) -> pd.DataFrame:
+    """Tabulate what each latent did in training, for `latent_activity.csv`."""
+    return pd.DataFrame(
+        {
+            "latent": np.arange(len(latents.n_active_S)),
+            "n_active": latents.n_active_S,
+            "largest": latents.largest_S,
+        }
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file, which appears whole or not at all."""
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
 
 
 def read_chosen(

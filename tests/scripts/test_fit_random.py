@@ -1,20 +1,21 @@
 """The control from the evaluated data set's own images never saw a test image."""
 
+import dataclasses
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from recorded import IN_FAMILY, LAYER, TOY, write_shards
+from recorded import TOY, write_shards
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import COLUMNS, write_splits
 from vitproto.prototypes import checkpoint, load
+from vitproto.prototypes.fitting import FitJob
 
-fit_randomtrain = runpy.run_path(str(PROJECT / "scripts/fit_randomtrain.py"))[
-    "fit_randomtrain"
-]
+fit_random = runpy.run_path(str(PROJECT / "scripts/fit_random.py"))["fit_random"]
+FAMILY = dataclasses.replace(TOY, method="randomtrain")
 N, P, D = 9, 4, 3
 SPLITS = ["test", "train", "train", "test", "train", "test", "test", "train", "test"]
 X_NPD = np.arange(N * P * D, dtype=np.float32).reshape(N, P, D)  # no patch is another
@@ -31,8 +32,8 @@ def run_stage(folder, runs, *, splits=SPLITS, n_shards=2, image_ids=None):
     shards = write_shards(folder, X_NPD, n_shards)
     manifest = folder / "checkpoints.json"
     listed = folder / "splits.csv"
-    fit_randomtrain(shards, listed, LAYER, runs, folder, manifest, **IN_FAMILY)
-    return checkpoint.read_manifest(manifest, TOY, runs)
+    fit_random(FitJob(shards, listed, folder, manifest, runs, FAMILY))
+    return checkpoint.read_manifest(manifest, FAMILY, runs)
 
 
 def patches(fitted):

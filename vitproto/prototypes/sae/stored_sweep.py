@@ -1,0 +1,101 @@
+"""Train those autoencoders of a sweep that a folder of checkpoints lacks."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from vitproto.activations.stream import Activations
+from vitproto.core.device import pick_device
+from vitproto.core.files import whole_file
+from vitproto.prototypes.sae import sweep
+from vitproto.prototypes.sae.learner import Learner
+from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.prototypes.sae.start import first_decoder, measure_scaling
+from vitproto.prototypes.store import Stored
+from vitproto.study.family import FittedFamily
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Where training runs, and what it keeps for the case that it is killed."""
+
+    unfinished: Path
+    """The folder for states and logs while training goes on."""
+    save_every_s: float
+    """Seconds between states."""
+    device: str
+    """auto, cpu, cuda or cuda:1; auto takes a GPU where there is one."""
+
+
+def train_missing(
+    stored: Stored,
+    acts: Activations,
+    image_N: Int64[np.ndarray, " n"],
+    cfg: SaeSettings,
+    job: TrainingJob,
+    observe: sweep.Observer,
+) -> None:
+    """Train the autoencoders that are missing, from their last states on.
+
+    The training log of each lies beside its checkpoint.
+
+    Args:
+        stored: the autoencoders of the sweep.
+        acts: what to learn from.
+        image_N: the images to learn from.
+        cfg: what the autoencoders are and how they learn.
+        job: where to train, and where to keep states.
+        observe: called at each logged step.
+
+    Raises:
+        ValueError: a loss is not finite, or a state is damaged.
+        sweep.StoppedError: SIGTERM came; the state is kept.
+    """
+    device = pick_device(job.device)
+    n_runs = len(stored.paths)
+    logging.info(
+        "%d of %d autoencoders are stored", n_runs - len(stored.missing), n_runs
+    )
+    if not stored.missing:
+        return
+    scaling = measure_scaling(acts, image_N, cfg)
+    learners = {}
+    for fit in stored.missing:
+        shape = (fit.n_prototypes, fit.seed)
+        rows_SD = first_decoder(acts, image_N, cfg, scaling, *shape)
+        learner = Learner.begin(fit, cfg, scaling, rows_SD)
+        learners[stored.paths[fit].stem] = learner
+    states = sweep.States(job.unfinished)
+    sweep.train(
+        learners,
+        *(acts, image_N, cfg),
+        states=states,
+        device=device,
+        save_every_s=job.save_every_s,
+        observe=observe,
+    )
+    for key, learner in learners.items():
+        if cfg.n_steps > 0:
+            log = stored.paths[learner.run].with_suffix(".csv")
+            with whole_file(log, shared=True) as partial:
+                shutil.copyfile(states.log_path(key), partial)
+        stored.save(learner.run, learner.finish())
+    states.forget(list(learners))
+
+
+def write_training_log(
+    stored: Stored, out: Path, family: FittedFamily, cfg: SaeSettings
+) -> None:
+    """Write the training logs of a sweep to one CSV file, as read from its folder.
+
+    It has no rows where autoencoders are not trained.
+    """
+    is_trained = cfg.n_steps > 0
+    paths = stored.paths.values()
+    logs = [path.with_suffix(".csv") for path in paths] if is_trained else []
+    place = {"encoder": family.encoder, "layer": family.layer, "method": family.method}
+    sweep.join_logs(logs, out, **place)

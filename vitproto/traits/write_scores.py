@@ -1,0 +1,53 @@
+"""Write the file of image scores that `score_file` reads."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+
+from vitproto.activations.shards import LIBVER
+from vitproto.activations.stream import Activations
+from vitproto.core.files import whole_file
+from vitproto.prototypes.checkpoint import FittedRun
+from vitproto.study.family import ScoredFamily
+
+
+@contextmanager
+def create_scores(
+    path: Path,
+    family: ScoredFamily,
+    acts: Activations,
+    fitted: Sequence[FittedRun],
+    code: str,
+) -> Iterator[list[h5py.Dataset]]:
+    """Create a file of image scores, which appears whole or not at all.
+
+    Args:
+        path: the HDF5 file.
+        family: whose scores they are.
+        acts: the activations that are scored.
+        fitted: the runs of the family.
+        code: the fingerprint of the stage.
+
+    Yields:
+        An empty table of N images × K prototypes for each run.
+    """
+    with (
+        whole_file(path, shared=True) as partial,
+        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
+    ):
+        file.attrs.update(asdict(family))
+        file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
+        file.attrs["code"] = code
+        file.attrs["n_images"] = acts.n_images
+        file.create_dataset("image_ids", data=acts.image_ids, dtype=h5py.string_dtype())
+        tables = []
+        for fit in fitted:
+            shape = (acts.n_images, fit.run.n_prototypes)
+            table = file.create_dataset(f"{fit.name}/scores_NK", shape, "f4")
+            table.attrs["checkpoint_sha256"] = fit.sha256
+            tables.append(table)
+        yield tables
