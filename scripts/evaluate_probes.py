@@ -3,11 +3,9 @@
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from vitproto.activations.stream import Activations
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
-from vitproto.core.files import whole_file
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.patch_labels import read_patch_labels
@@ -59,29 +57,23 @@ def evaluate_probes(
     trained = load_probes(probes)
     trained[0].probe.check(probes, acts, labels.n_classes)
     check_trained_on(probes, acts, shards[0])
-    found = evaluate(acts, labels, [one.probe for one in trained], torch_device)
-    i_best = find_best(found.counts)
-    chosen = trained[i_best]
+    heads = [each.probe for each in trained]
+    evaluation = evaluate(acts, labels, heads, torch_device)
+    counts, i_best = evaluation.counts, find_best(evaluation.counts)
+    best, miou = trained[i_best], float(counts.miou[i_best])
     settings = {
-        "learning_rate": chosen.learning_rate,
-        "weight_decay": chosen.weight_decay,
-        "miou": float(found.counts.miou[i_best]),
-        "sweep": read_probe_settings(probes),
+        **{"learning_rate": best.learning_rate, "weight_decay": best.weight_decay},
+        **{"miou": miou, "sweep": read_probe_settings(probes)},
         "code": fingerprint("evaluate_probes"),
     }
-    save_probe(probe, chosen.probe, settings)
-    _write(probe_metrics, to_probe_table(trained, found.counts))
-    _write(baseline, to_class_table(labels.classes, found, i_best))
+    save_probe(probe, best.probe, settings)
+    write_csv(probe_metrics, to_probe_table(trained, counts))
+    write_csv(baseline, to_class_table(labels.classes, evaluation, i_best))
     logging.info(
         "best: learning rate %g, weight decay %g, mIoU %.4f, pixel accuracy %.4f",
-        *(chosen.learning_rate, chosen.weight_decay, found.counts.miou[i_best]),
-        found.counts.pixel_accuracy[i_best],
+        *(best.learning_rate, best.weight_decay, miou),
+        counts.pixel_accuracy[i_best],
     )
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.patch_labels import read_patch_labels
@@ -17,7 +18,7 @@ from vitproto.segmentation.suppression.class_latents import (
     parse_picked,
     rank,
 )
-from vitproto.segmentation.suppression.latent_tables import to_activity, write_table
+from vitproto.segmentation.suppression.latent_tables import to_activity
 from vitproto.segmentation.suppression.sparse_latents import gather_latents
 
 
@@ -59,8 +60,8 @@ def find_class_latents(
     latents = gather_latents(acts, autoencoder, labels, **drawn, device=torch_device)
     rows_SD = autoencoder.W_dec_SD.numpy()
     table = rank(latents, labels.classes, rows_SD, directions_CD, by_hand, cfg)
-    write_table(activity, to_activity(latents))
-    write_table(class_latents, table)
+    write_csv(activity, to_activity(latents))
+    write_csv(class_latents, table)
     n_with = table.loc[table["is_chosen"], "label"].nunique()
     n_active_S = latents.n_active_S
     logging.info(

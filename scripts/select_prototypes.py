@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from vitproto.core.files import whole_file
+from vitproto.core.csv_file import write_csv
 from vitproto.data.image_list import check_same_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
@@ -67,8 +67,7 @@ def select_prototypes(
             tables.append(rows)
             progress = f"{fitted.name} ({number} of {len(runs)})"
             logging.info("%s: %s", progress, selection.in_words(selections))
-    with whole_file(ap) as partial:
-        pd.concat(tables).to_csv(partial, index=False, lineterminator="\n")
+    write_csv(ap, pd.concat(tables))
 
 
 if __name__ == "__main__":

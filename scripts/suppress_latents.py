@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.labelled_images import LabelledImages
@@ -13,7 +14,6 @@ from vitproto.segmentation.suppression.autoencoders import FittedAutoencoder
 from vitproto.segmentation.suppression.class_directions import directions_for
 from vitproto.segmentation.suppression.edits import SuppressionSettings
 from vitproto.segmentation.suppression.inputs import SuppressionInputs, open_inputs
-from vitproto.segmentation.suppression.latent_tables import write_table
 from vitproto.segmentation.suppression.probed_encoder import ProbedEncoder
 from vitproto.segmentation.suppression.suppress import suppress
 from vitproto.segmentation.suppression.suppression_tables import tabulate
@@ -64,8 +64,8 @@ def suppress_latents(
     }
     n_images = len(labels.i_test_M)
     tables = tabulate(results, n_images, labels.classes, place, cfg)
-    write_table(suppression, tables.effects)
-    write_table(changes, tables.changes)
+    write_csv(suppression, tables.effects)
+    write_csv(changes, tables.changes)
     logging.info(
         "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
         "layer %d, in %.1f s",
