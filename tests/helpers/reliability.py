@@ -277,7 +277,7 @@ def make_study(folder: Path) -> Path:
     (workdir / "sitecustomize.py").write_text(SABOTAGE)
     subprocess.run(
         [
-            *(sys.executable, "scripts/draw_demo_birds.py", "--out", "birds"),
+            *(sys.executable, "scripts/draw_demo_birds.py", "--root", "birds"),
             *("--n_species", "4", "--n_images_per_species", "6"),
             *("--image_size", "64", "--seed", "0", "--n_workers", "1"),
         ],
