@@ -1,4 +1,4 @@
-"""Measure the linear probes of a sweep on the test images, and keep the best."""
+"""Evaluate the linear probes of a sweep on the test images, and keep the best."""
 
 import logging
 from pathlib import Path
@@ -34,21 +34,20 @@ def evaluate_probes(
     *,
     device: str,
 ) -> None:
-    """Measure all probes of a sweep in one pass over the test images; keep the best.
+    """Evaluate all probes of a sweep in one pass over the test images; keep the best.
 
     Logits are upsampled to the masks' resolution. The best probe has the highest mIoU
-    on the test images; of equal ones it is the first.
+    on the test images; among equals, the first.
 
     Args:
-        shards: all shards of the activations, those that the probes were trained on.
-        layer: which block, counted from 0.
+        shards: all shards of the activations that the probes were trained on.
+        layer: the block, from 0.
         patch_labels: the HDF5 file with the masks.
         probes: the safetensors file with all probes.
         probe_metrics: the CSV file to write, with a row for each probe.
         probe: the safetensors file to write, with the best probe.
-        baseline: the CSV file to write, with a row for each class: how well the best
-            probe segments it.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        baseline: the CSV file to write, with the best probe's results for each class.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)

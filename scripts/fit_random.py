@@ -1,4 +1,4 @@
-"""Sample patches as prototypes."""
+"""Choose patches at random as prototypes."""
 
 import logging
 from pathlib import Path
@@ -22,18 +22,18 @@ def fit_random(
     runs: tuple[str, ...],
     family: FittedFamily,
 ) -> None:
-    """Sample patches as prototypes.
+    """Choose patches at random as prototypes.
 
     Patches are sampled uniformly over all patches of all training images, without
-    replacement. Of two runs with the same seed, the smaller is the beginning of the
-    larger: more prototypes then never hide a better one.
+    replacement. Of two runs with the same seed, the larger starts with the prototypes
+    of the smaller, so more prototypes never lose a better one.
 
     Args:
         shards: all shards of the activations to sample from.
         splits: the CSV file with the splits of their images; test images are left out.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        runs: the runs to sample, such as k128-seed0: 128 patches by seed 0.
         family: which activations these are, for the list of checkpoints.
     """
     acts = open_training_images(shards, family.layer, splits)

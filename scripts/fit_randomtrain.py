@@ -1,4 +1,4 @@
-"""Sample patches of training images as prototypes."""
+"""Choose patches of training images at random as prototypes."""
 
 import logging
 from pathlib import Path
@@ -22,19 +22,19 @@ def fit_randomtrain(
     runs: tuple[str, ...],
     family: FittedFamily,
 ) -> None:
-    """Sample patches of training images as prototypes.
+    """Choose patches of training images at random as prototypes.
 
-    The control for prototypes from another data set: these know what the images look
-    like whose traits are looked for, but have seen no test image. Patches are sampled
-    uniformly over all patches of all training images, without replacement. Of two
-    runs with the same seed, the smaller is the beginning of the larger.
+    The control for prototypes from another data set: these come from the evaluated data
+    set, but not from its test images. Patches are sampled uniformly over all patches of
+    all training images, without replacement. Of two runs with the same seed, the larger
+    starts with the prototypes of the smaller.
 
     Args:
-        shards: all shards of the activations of the images whose traits are looked for.
+        shards: all shards of the activations of the evaluated data set.
         splits: the CSV file with the splits of these images; test images are left out.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
-        runs: what to sample, such as k128-seed0: 128 patches by seed 0.
+        runs: the runs to sample, such as k128-seed0: 128 patches by seed 0.
         family: which activations these are, for the list of checkpoints.
     """
     acts = open_training_images(shards, family.layer, splits)

@@ -27,19 +27,19 @@ def label_patches(
     dataset: str,
     n_workers: int,
 ) -> None:
-    """Write which class each recorded patch shows, and the masks of test images.
+    """Write the class of each recorded patch, and the masks of test images.
 
-    Masks take the geometry in which the encoder saw the images. A patch has the most
-    frequent label of its pixels.
+    Masks are resized and cropped like the images that the encoder saw. A patch has the
+    most frequent label of its pixels.
 
     Args:
         root: the folder of the data set, in ADE20K's layout.
         images: the CSV file that lists its images, of list_ade20k.py.
         splits: the CSV file with the splits of its images, of the same stage.
-        shards: all shards of its activations; they say how the encoder saw images.
-        layer: any that they hold, counted from 0.
+        shards: all shards of its activations, which record how images were resized.
+        layer: any recorded block, from 0.
         patch_labels: the HDF5 file to write; `h5ls -v` shows how it was made.
-        dataset: its name in the configuration, for messages.
+        dataset: the name of the data set in the configuration, for messages.
         n_workers: threads that decode masks.
     """
     check_root(root, dataset)

@@ -1,4 +1,4 @@
-"""Run an encoder over a shard of a data set and keep its patches' activations."""
+"""Run an encoder on a shard of a data set, and record activations of all patches."""
 
 import logging
 from pathlib import Path
@@ -27,15 +27,15 @@ def record_activations(
     job: RecordingJob,
     cfg: EncoderSettings,
 ) -> None:
-    """Run an encoder over a shard of a data set and keep its patches' activations.
+    """Run an encoder on a shard of a data set, and record activations of all patches.
 
     Args:
         root: the folder of the data set.
         images: the CSV file that lists its images.
         shard: the HDF5 file to write; `h5ls -v` shows how it was made.
-        dataset: its name in the configuration.
-        i_shard: which shard, counted from 0.
-        n_shards: how many shards the data set has.
+        dataset: the name of the data set in the configuration.
+        i_shard: the number of the shard, from 0.
+        n_shards: the number of shards of the data set.
         recorded: which activations are recorded, and in which types.
         job: where the encoder runs, and how many images at a time.
         cfg: the encoder.

@@ -1,4 +1,4 @@
-"""Suppress the latents of each class and measure what a linear probe still sees."""
+"""Suppress the latents of each class, and measure what a linear probe still finds."""
 
 import logging
 import time
@@ -31,16 +31,16 @@ def suppress_latents(
     probed: ProbedEncoder,
     cfg: SuppressionSettings,
 ) -> None:
-    """Suppress the latents of each class and measure what a linear probe still sees.
+    """Suppress the latents of each class, and measure what a linear probe still finds.
 
-    At the probe's own layer this takes recorded activations alone. At an earlier one
+    At the probe's own layer this needs only recorded activations. At an earlier layer
     the encoder runs on the test images, for every class and edit.
 
     Args:
         directions: the safetensors file with the direction of each class.
         suppression: the CSV file to write, with a row for each class, edit and dose.
-        changes: the CSV file to write: what the patches of each class change to.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        changes: the CSV file to write, with the classes that patches change to.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         inputs: what is suppressed, and who looks at it.
         labelled: the images; the test images are measured.
         fitted: the autoencoder; repeated in each row.

@@ -19,16 +19,16 @@ from vitproto.traits.average_precision import average_precision
 
 
 def train_demo_encoder(out: Path, *, cfg: DemoEncoder, n_workers: int) -> None:
-    """Draw a corpus, train the demo's encoder on it, and test what it learnt.
+    """Draw a corpus, train the demo's encoder on it, and test it.
 
-    The test: how well random patches of the training images find traits in images of
-    species never seen, with the trained and with random weights.
+    The test measures how well random patches of the training images find traits in
+    images of unseen species, with the trained and with random weights.
 
     Args:
         out: the folder to write open_clip_config.json, open_clip_model.safetensors and
             settings.json to; open_clip loads it as local-dir:OUT.
         cfg: architecture and training.
-        n_workers: processes that draw; the weights do not depend on it.
+        n_workers: number of processes; the weights do not depend on it.
     """
     torch.set_num_threads(1)  # Sums grouped by thread would change with the machine.
     corpus = unseen_species.draw_training(cfg, n_workers)
