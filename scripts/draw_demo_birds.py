@@ -7,12 +7,12 @@ from vitproto.launch.cli import run
 
 
 def draw_demo_birds(root: Path, *, cfg: DemoBirds, n_workers: int) -> None:
-    """Draw invented birds with a known truth, laid out like CUB-200-2011.
+    """Draw invented birds with known traits, in the layout of CUB-200-2011.
 
     Args:
-        root: the folder to create; it will hold CUB_200_2011/ and attributes.txt.
-        cfg: how many birds.
-        n_workers: processes that draw; the bytes do not depend on it.
+        root: folder to create, for CUB_200_2011/ and attributes.txt.
+        cfg: numbers of birds.
+        n_workers: number of processes; the bytes do not depend on it.
     """
     write_demo_birds(root, cfg, n_workers)
 

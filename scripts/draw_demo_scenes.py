@@ -7,12 +7,12 @@ from vitproto.launch.cli import run
 
 
 def draw_demo_scenes(root: Path, *, cfg: DemoScenes, n_workers: int) -> None:
-    """Draw invented birds with a class for every pixel, laid out like ADE20K.
+    """Draw invented birds with a class for every pixel, in the layout of ADE20K.
 
     Args:
-        root: the folder to create; it will hold ADEChallengeData2016/.
-        cfg: how many scenes.
-        n_workers: processes that draw; the bytes do not depend on it.
+        root: folder to create, for ADEChallengeData2016/.
+        cfg: numbers of scenes.
+        n_workers: number of processes; the bytes do not depend on it.
     """
     write_demo_scenes(root, cfg, n_workers)
 

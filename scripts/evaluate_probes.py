@@ -1,13 +1,11 @@
-"""Measure the linear probes of a sweep on the test images, and keep the best."""
+"""Evaluate the linear probes of a sweep on the test images, and keep the best."""
 
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from vitproto.activations.stream import Activations
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
-from vitproto.core.files import whole_file
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.patch_labels import read_patch_labels
@@ -36,21 +34,20 @@ def evaluate_probes(
     *,
     device: str,
 ) -> None:
-    """Measure all probes of a sweep in one pass over the test images; keep the best.
+    """Evaluate all probes of a sweep in one pass over the test images; keep the best.
 
     Logits are upsampled to the masks' resolution. The best probe has the highest mIoU
-    on the test images; of equal ones it is the first.
+    on the test images; among equals, the first.
 
     Args:
-        shards: all shards of the activations, those that the probes were trained on.
-        layer: which block, counted from 0.
+        shards: all shards of the activations that the probes were trained on.
+        layer: the block, from 0.
         patch_labels: the HDF5 file with the masks.
         probes: the safetensors file with all probes.
         probe_metrics: the CSV file to write, with a row for each probe.
         probe: the safetensors file to write, with the best probe.
-        baseline: the CSV file to write, with a row for each class: how well the best
-            probe segments it.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        baseline: the CSV file to write, with the best probe's results for each class.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)
@@ -59,29 +56,23 @@ def evaluate_probes(
     trained = load_probes(probes)
     trained[0].probe.check(probes, acts, labels.n_classes)
     check_trained_on(probes, acts, shards[0])
-    found = evaluate(acts, labels, [one.probe for one in trained], torch_device)
-    i_best = find_best(found.counts)
-    chosen = trained[i_best]
+    heads = [each.probe for each in trained]
+    evaluation = evaluate(acts, labels, heads, torch_device)
+    counts, i_best = evaluation.counts, find_best(evaluation.counts)
+    best, miou = trained[i_best], float(counts.miou[i_best])
     settings = {
-        "learning_rate": chosen.learning_rate,
-        "weight_decay": chosen.weight_decay,
-        "miou": float(found.counts.miou[i_best]),
-        "sweep": read_probe_settings(probes),
+        **{"learning_rate": best.learning_rate, "weight_decay": best.weight_decay},
+        **{"miou": miou, "sweep": read_probe_settings(probes)},
         "code": fingerprint("evaluate_probes"),
     }
-    save_probe(probe, chosen.probe, settings)
-    _write(probe_metrics, to_probe_table(trained, found.counts))
-    _write(baseline, to_class_table(labels.classes, found, i_best))
+    save_probe(probe, best.probe, settings)
+    write_csv(probe_metrics, to_probe_table(trained, counts))
+    write_csv(baseline, to_class_table(labels.classes, evaluation, i_best))
     logging.info(
         "best: learning rate %g, weight decay %g, mIoU %.4f, pixel accuracy %.4f",
-        *(chosen.learning_rate, chosen.weight_decay, found.counts.miou[i_best]),
-        found.counts.pixel_accuracy[i_best],
+        *(best.learning_rate, best.weight_decay, miou),
+        counts.pixel_accuracy[i_best],
     )
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

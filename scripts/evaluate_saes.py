@@ -1,4 +1,4 @@
-"""Measure every autoencoder of a family on held-out images."""
+"""Evaluate every autoencoder of a family on held-out images."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def evaluate_saes(
     cfg: HeldOut,
     device: str,
 ) -> None:
-    """Measure every autoencoder of a family on held-out images, in one pass.
+    """Evaluate every autoencoder of a family on held-out images, in one pass.
 
     Args:
         shards: all shards of the activations that they were fitted to.
@@ -39,10 +39,10 @@ def evaluate_saes(
         latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
-        runs: the runs of the family, all of them, such as k512-sparsity32-seed0.
+        runs: all runs of the family, such as k512-sparsity32-seed0.
         family: that of the autoencoders; repeated in each row.
         cfg: which images are held out, and how latents are compared.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = open_training_images(shards, family.layer, splits)

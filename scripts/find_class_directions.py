@@ -33,18 +33,18 @@ def find_class_directions(
 ) -> None:
     """Write the direction at `layer` along which each class's logit rises.
 
-    At the probe's own layer these are the probe's weights less their mean, and neither
+    At the probe's own layer these are the probe's weights minus their mean, and neither
     images nor encoder are read. At an earlier layer they are mean gradients through
     the encoder's blocks in between. A class without patches in the training images
-    has none there, and NaN stands for it.
+    then has none, but NaN.
 
     Args:
         probe: the safetensors file of the probe.
         directions: the safetensors file to write.
-        layer: where directions are wanted, a block counted from 0.
-        n_gradient_images: training images of each class whose gradients are averaged,
-            at most.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        layer: the block of the directions, from 0.
+        n_gradient_images: largest number of training images of a class whose gradients
+            are averaged.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         labelled: the images whose gradients are averaged.
         probed: the probe's layer, and the encoder.
     """

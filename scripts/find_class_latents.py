@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.patch_labels import read_patch_labels
@@ -17,7 +18,7 @@ from vitproto.segmentation.suppression.class_latents import (
     parse_picked,
     rank,
 )
-from vitproto.segmentation.suppression.latent_tables import to_activity, write_table
+from vitproto.segmentation.suppression.latent_tables import to_activity
 from vitproto.segmentation.suppression.sparse_latents import gather_latents
 
 
@@ -36,15 +37,15 @@ def find_class_latents(
     """Find, for each class, the latents that detect its training patches best.
 
     Args:
-        shards: all shards of the activations that the autoencoder takes.
+        shards: all shards of the activations that the autoencoder reads.
         patch_labels: the HDF5 file with the labels of their patches.
         directions: the safetensors file with the direction of each class.
         class_latents: the CSV file to write, with a row per class, criterion and rank.
-        activity: the CSV file to write, with a row per latent: on how many patches of
-            training images it is active, and its largest value there.
-        picked: latents chosen by hand to be suppressed, by label, such as
-            29:8541,5818; other classes take the best.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        activity: the CSV file to write, with a row per latent: the number of patches of
+            training images on which it is active, and its largest value there.
+        picked: latents to suppress, chosen by hand, by label, such as 29:8541,5818;
+            other classes use the best ones.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         fitted: the autoencoder.
         cfg: how latents are ranked.
     """
@@ -59,8 +60,8 @@ def find_class_latents(
     latents = gather_latents(acts, autoencoder, labels, **drawn, device=torch_device)
     rows_SD = autoencoder.W_dec_SD.numpy()
     table = rank(latents, labels.classes, rows_SD, directions_CD, by_hand, cfg)
-    write_table(activity, to_activity(latents))
-    write_table(class_latents, table)
+    write_csv(activity, to_activity(latents))
+    write_csv(class_latents, table)
     n_with = table.loc[table["is_chosen"], "label"].nunique()
     n_active_S = latents.n_active_S
     logging.info(

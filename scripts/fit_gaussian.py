@@ -1,4 +1,4 @@
-"""Draw random directions as prototypes: the control that never saw an activation."""
+"""Draw random directions as prototypes: a control that ignores activations."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ def fit_gaussian(
 
     Args:
         shards: all shards of some recorded activations, which give the width.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
-        runs: what to draw, such as k128-seed0: 128 directions by seed 0.
+        runs: the runs to draw, such as k128-seed0: 128 directions by seed 0.
         family: which activations the directions are for, for the list of checkpoints;
             nothing is read of its data set.
     """

@@ -1,4 +1,4 @@
-"""Find the centres of clusters of patches, as prototypes."""
+"""Use the centres of clusters of patches as prototypes."""
 
 import dataclasses
 from pathlib import Path
@@ -27,7 +27,7 @@ def fit_kmeans(
     score: Literal["dot", "distance"],
     cfg: KMeans,
 ) -> None:
-    """Find the centres of clusters of patches, as prototypes.
+    """Use the centres of clusters of patches as prototypes.
 
     Both scores have the same centres, which are found once: those that are scored by
     distance are read from the checkpoints of those scored by dot product.
@@ -35,17 +35,17 @@ def fit_kmeans(
     Args:
         shards: all shards of the activations to sample from.
         splits: the CSV file with the splits of their images; test images are left out.
-        centres: the folder for the checkpoints scored by dot product; those that it
-            holds are not made again.
-        store: the folder for the checkpoints scored as `score` says; the same folder
-            for dot.
+        centres: the folder for the checkpoints scored by dot product; existing ones are
+            kept.
+        store: the folder for the checkpoints scored by `score`; the same folder for
+            dot.
         checkpoints: the JSON file to write, which lists the checkpoints in `store`. The
             sample lies beside it for a while, as large as it is in the shards.
-        runs: how many centres, such as k128-seed0: 128 centres of a sample by seed 0.
+        runs: the runs to fit, such as k128-seed0: 128 centres of a sample by seed 0.
         family: which activations these are, for the list of checkpoints.
-        score: what a patch scores: its dot product with the centre, or minus its
+        score: the score of a patch: its dot product with the centre, or the negative
             squared distance from it.
-        cfg: how the centres are found.
+        cfg: settings of k-means.
     """
     acts = open_training_images(shards, family.layer, splits)
     settings = {

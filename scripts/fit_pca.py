@@ -1,4 +1,4 @@
-"""Find the principal components of all patches, as prototypes."""
+"""Use the principal components of all patches as prototypes."""
 
 import logging
 from pathlib import Path
@@ -23,18 +23,18 @@ def fit_pca(
     runs: tuple[str, ...],
     family: FittedFamily,
 ) -> None:
-    """Find the principal components of all patches, as prototypes.
+    """Use the principal components of all patches as prototypes.
 
-    Each component gives two prototypes, one for each of its signs. A smaller run is
-    the beginning of a larger one.
+    Each component gives two prototypes, one for each sign. A larger run starts with the
+    prototypes of a smaller one.
 
     Args:
         shards: all shards of the activations to fit to.
         splits: the CSV file with the splits of their images; test images are left out.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
-        runs: how many prototypes, such as k128-seed0: 64 components with both signs.
-            PCA has no seed; write 0.
+        runs: the runs to fit, such as k128-seed0: 64 components with both signs. PCA
+            has no seed; write 0.
         family: which activations these are, for the list of checkpoints.
     """
     acts = open_training_images(shards, family.layer, splits)

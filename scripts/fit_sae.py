@@ -36,25 +36,25 @@ def fit_sae(
     job: TrainingJob,
     cfg: SaeSettings,
 ) -> None:
-    """Train the sparse autoencoders of a sweep, all over one stream of batches.
+    """Train the sparse autoencoders of a sweep, all on one stream of batches.
 
-    A run that was killed goes on from its last state, and ends as it would have
-    without: on a CPU, bit for bit.
+    A killed run resumes from its last state, with the same result: on a CPU, bit for
+    bit.
 
     Args:
-        shards: all shards of the activations to learn from.
+        shards: all shards of the activations to train on.
         splits: the CSV file with the splits of their images; test images are left out.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
         training: the CSV file to write, with the training log of all runs.
-        runs: such as k512-lr0.001-sparsity32-seed0: 512 latents, learning rate 0.001,
-            sparsity 32 (active latents, or the weight of the L1 norm), initial weights
-            by seed 0.
+        runs: the runs to train, such as k512-lr0.001-sparsity32-seed0: 512 latents,
+            learning rate 0.001, sparsity 32 (active latents, or the weight of the L1
+            norm), initial weights by seed 0.
         family: which activations these are, for the list of checkpoints and the log.
-        held_out_every: every N-th training image is not learned from.
+        held_out_every: every N-th training image is held out from training.
         tensorboard: whether to write logs for TensorBoard too, beside `training`.
         job: where training runs.
-        cfg: what the autoencoders are and how they learn.
+        cfg: architecture and training of the autoencoders.
     """
     acts = open_training_images(shards, family.layer, splits)
     images = training_images(acts.n_images, held_out_every)

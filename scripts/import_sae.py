@@ -1,4 +1,4 @@
-"""Take the latents of a sparse autoencoder from a file as prototypes."""
+"""Use the latents of a sparse autoencoder in a file as prototypes."""
 
 import logging
 from pathlib import Path
@@ -23,15 +23,15 @@ def import_sae(
     runs: tuple[str, ...],
     family: FittedFamily,
 ) -> None:
-    """Take the latents of a sparse autoencoder from a file as prototypes.
+    """Use the latents of a sparse autoencoder in a file as prototypes.
 
     Args:
         checkpoint: a sae.pt of the saev project, or a .safetensors file of ours, which
             another study trained.
         shards: all shards of the activations that it will score, which give the width.
-        store: the folder for the checkpoints; those that it holds are not made again.
+        store: the folder for the checkpoints; existing ones are kept.
         checkpoints: the JSON file to write, which lists them.
-        runs: what the study calls it, such as k512-seed0, for 512 latents.
+        runs: its name in the study, such as k512-seed0, for 512 latents.
         family: what the study says of it, for the list of checkpoints; a sae.pt does
             not say what it was trained on.
     """

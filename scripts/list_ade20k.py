@@ -9,16 +9,16 @@ from vitproto.launch.cli import run
 
 
 def list_ade20k(root: Path, images: Path, splits: Path, *, dataset: str) -> None:
-    """Write which images a data set with masks holds, in which order and split.
+    """List the images of a data set with masks, in a fixed order, with their splits.
 
     Args:
-        root: the folder ADEChallengeData2016, or the one that holds it; any data set
-            with images/, annotations/ and objectInfo*.txt in the same layout works.
-        images: the CSV file to write: image_id, path (relative to root). Its order
-            is the order of images in all later files.
+        root: the folder ADEChallengeData2016, or the one above it; any data set with
+            images/, annotations/ and objectInfo*.txt in the same layout works.
+        images: the CSV file to write: image_id, path (relative to root). Its order is
+            the order of images in all later files.
         splits: the CSV file to write, in the same order: image_id, split (train for
             training, test for validation), class_name (the scene).
-        dataset: its name in the configuration, for messages.
+        dataset: the name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     listed = read_images(root)

@@ -9,14 +9,14 @@ from vitproto.launch.cli import run
 
 
 def list_image_folder(root: Path, images: Path, splits: Path, *, dataset: str) -> None:
-    """Write which images a folder holds, in which order and in which split.
+    """List the images of a folder, in a fixed order, with their splits.
 
     Args:
         root: the folder of the data set, with a folder for each class.
-        images: the CSV file to write: image_id, path (relative to root). Its order
-            is the order of images in all later files.
+        images: the CSV file to write: image_id, path (relative to root). Its order is
+            the order of images in all later files.
         splits: the CSV file to write, in the same order: image_id, split, class_name.
-        dataset: its name in the configuration, for messages.
+        dataset: the name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     listed = read_images(root)

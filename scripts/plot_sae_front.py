@@ -1,4 +1,4 @@
-"""Draw what autoencoders leave unexplained against how sparse they are."""
+"""Draw the unexplained variance of autoencoders against their sparsity."""
 
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from vitproto.report.shared.expected_runs import check_expected, runs_of
 def plot_sae_front(
     sae_metrics: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
 ) -> None:
-    """Draw what autoencoders leave unexplained against how sparse they are.
+    """Draw the unexplained variance of autoencoders against their sparsity.
 
     Args:
         sae_metrics: the CSV files of evaluate_saes.py, in any order.
-        png: the picture to write for slides and READMEs.
-        svg: the picture to write for print.
-        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
+        png: the PNG file to write, for slides and READMEs.
+        svg: the SVG file to write, for print.
+        runs: the runs that they must have, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
     measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")

@@ -1,4 +1,4 @@
-"""Draw what the suppression of latents does to segmentation."""
+"""Draw the effect of suppressing latents on segmentation."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def plot_suppression(
     dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Draw what class and others lose by edit and dose, and class by class.
+    """Draw the losses of the class and of others, by edit and dose, and by class.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
@@ -36,8 +36,8 @@ def plot_suppression(
         dose_svg: the same for print.
         class_png: the chart of classes to write for slides and READMEs.
         class_svg: the same for print.
-        dose: the multiple of the largest value that the chart of classes shows.
-        expected: what these files must hold.
+        dose: the dose of the chart of classes, in multiples of the largest value.
+        expected: the autoencoders and settings that these files must have.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)

@@ -13,16 +13,16 @@ from vitproto.traits.guard import check_labels
 def read_traits(root: Path, splits: Path, traits: Path, *, dataset: str) -> None:
     """Write which image shows which of the 312 attributes.
 
-    An image shows an attribute where the labels say that it is present, with
-    certainty 3 (probably) or 4 (definitely). Labels on which constant scores would
-    look good are refused.
+    An image shows an attribute if the labels say that it is present, with certainty 3
+    (probably) or 4 (definitely). Labels for which constant scores would look good are
+    refused.
 
     Args:
-        root: the folder CUB_200_2011, or the one that holds it, in the official
-            layout or as image folders (train/, test/, metadata/).
+        root: the folder CUB_200_2011, or the one above it, in the official layout or as
+            image folders (train/, test/, metadata/).
         splits: the CSV file with the splits of its images, of list_cub200.py.
         traits: the NPZ file to write: image_ids, trait_names and labels_NT.
-        dataset: its name in the configuration, for messages.
+        dataset: the name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     labels = read_cub200(root)

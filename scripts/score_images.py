@@ -35,9 +35,9 @@ def score_images(
         checkpoints: the JSON file that lists the family's checkpoints.
         scores: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
         dataset: the data set of these images.
-        runs: the runs of the family, all of them, such as k128-seed0.
+        runs: all runs of the family, such as k128-seed0.
         family: whose prototypes score.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, family.layer)

@@ -1,4 +1,4 @@
-"""Choose the prototype that finds each trait, and test it."""
+"""Choose the prototype that finds each trait best, and test it."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from vitproto.core.files import whole_file
+from vitproto.core.csv_file import write_csv
 from vitproto.data.image_list import check_same_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
@@ -39,14 +39,15 @@ def select_prototypes(
     Args:
         scores: the HDF5 file with the image scores of all runs of a family.
         splits: the CSV file with the splits of the data set's images.
-        traits: the NPZ file that says which image shows which trait.
+        traits: the NPZ file with the traits of each image.
         ap: the CSV file to write: a row per run, n_train, selection seed and trait.
         chosen: the HDF5 file to write: the scores of the chosen prototypes.
-        n_train: how many training images choose, such as 16 256 all.
-        selection_seeds: each draws other training images; more images hold the fewer.
-        study: for the column of that name.
-        runs: the runs of the family, all of them, such as k128-seed0.
-        family: whose scores these are.
+        n_train: numbers of training images to choose on, such as 16 256 all.
+        selection_seeds: each draws other training images; larger subsets contain
+            smaller ones.
+        study: the value of the column `study`.
+        runs: all runs of the family, such as k128-seed0.
+        family: the family that the scores belong to.
     """
     images = read_trait_split(splits, traits)
     tables = []
@@ -67,8 +68,7 @@ def select_prototypes(
             tables.append(rows)
             progress = f"{fitted.name} ({number} of {len(runs)})"
             logging.info("%s: %s", progress, selection.in_words(selections))
-    with whole_file(ap) as partial:
-        pd.concat(tables).to_csv(partial, index=False, lineterminator="\n")
+    write_csv(ap, pd.concat(tables))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Show the images and patches that drive the prototypes of a run."""
+"""Show the images and patches that score highest for the prototypes of a run."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ def show_features(
     """Show, for some prototypes of a run, the images with the highest scores.
 
     Writes a page, index.html, with a picture for each prototype, NNNNN.png, and
-    features.json, which holds all the numbers.
+    features.json with all the numbers.
 
     Args:
         root: the folder of the data set.
@@ -42,10 +42,10 @@ def show_features(
         shards: all shards of its activations.
         checkpoints: the JSON file that lists the checkpoints of the run's family.
         features: the folder to create.
-        n_images: how many images to show for each prototype.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
-        place: where the prototypes come from.
-        cfg: which prototypes are shown.
+        n_images: number of images to show for each prototype.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        place: the run that the prototypes belong to.
+        cfg: the prototypes to show.
     """
     check_root(root, place.dataset)
     torch_device = pick_device(device)

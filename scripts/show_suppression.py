@@ -1,4 +1,4 @@
-"""Show what the suppression of a class's latents does to segmented images."""
+"""Show segmented images before and after a class's latents are suppressed."""
 
 import json
 import logging
@@ -29,15 +29,15 @@ def show_suppression(
 ) -> None:
     """Show, for some classes, the test images that show most of them, before and after.
 
-    Writes a picture for each class, NNNNN.png, and pictures.json, which holds all the
-    numbers, also of classes that have no picture, and why.
+    Writes a picture for each class, NNNNN.png, and pictures.json with all the numbers,
+    and the reasons why classes have no picture.
 
     Args:
         pictures: the folder to create.
-        classes: labels of the classes to show, counted from 1.
-        n_images: how many images to show for each class.
-        dose: the multiple of its largest value that each latent is set to.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        classes: labels of the classes to show, from 1.
+        n_images: number of images to show for each class.
+        dose: the value of suppressed latents, in multiples of their largest value.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         inputs: what is suppressed, and who looks at it.
         labelled: the images.
         fitted: the autoencoder.

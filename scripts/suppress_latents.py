@@ -1,4 +1,4 @@
-"""Suppress the latents of each class and measure what a linear probe still sees."""
+"""Suppress the latents of each class, and measure what a linear probe still finds."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.labelled_images import LabelledImages
@@ -13,7 +14,6 @@ from vitproto.segmentation.suppression.autoencoders import FittedAutoencoder
 from vitproto.segmentation.suppression.class_directions import directions_for
 from vitproto.segmentation.suppression.edits import SuppressionSettings
 from vitproto.segmentation.suppression.inputs import SuppressionInputs, open_inputs
-from vitproto.segmentation.suppression.latent_tables import write_table
 from vitproto.segmentation.suppression.probed_encoder import ProbedEncoder
 from vitproto.segmentation.suppression.suppress import suppress
 from vitproto.segmentation.suppression.suppression_tables import tabulate
@@ -31,16 +31,16 @@ def suppress_latents(
     probed: ProbedEncoder,
     cfg: SuppressionSettings,
 ) -> None:
-    """Suppress the latents of each class and measure what a linear probe still sees.
+    """Suppress the latents of each class, and measure what a linear probe still finds.
 
-    At the probe's own layer this takes recorded activations alone. At an earlier one
+    At the probe's own layer this needs only recorded activations. At an earlier layer
     the encoder runs on the test images, for every class and edit.
 
     Args:
         directions: the safetensors file with the direction of each class.
         suppression: the CSV file to write, with a row for each class, edit and dose.
-        changes: the CSV file to write: what the patches of each class change to.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
+        changes: the CSV file to write, with the classes that patches change to.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         inputs: what is suppressed, and who looks at it.
         labelled: the images; the test images are measured.
         fitted: the autoencoder; repeated in each row.
@@ -64,8 +64,8 @@ def suppress_latents(
     }
     n_images = len(labels.i_test_M)
     tables = tabulate(results, n_images, labels.classes, place, cfg)
-    write_table(suppression, tables.effects)
-    write_table(changes, tables.changes)
+    write_csv(suppression, tables.effects)
+    write_csv(changes, tables.changes)
     logging.info(
         "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
         "layer %d, in %.1f s",

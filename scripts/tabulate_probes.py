@@ -15,7 +15,7 @@ from vitproto.report.segmentation.probe_table import (
 def tabulate_probes(
     probe_metrics: Path, baseline: Path, table: Path, csv: Path
 ) -> None:
-    """Write how well all probes of the sweep segment, and the chosen one each class.
+    """Write how well the probes of the sweep segment, and the best one by class.
 
     Args:
         probe_metrics: the CSV file of all probes.

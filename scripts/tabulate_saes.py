@@ -1,4 +1,4 @@
-"""Tabulate what the autoencoders are like."""
+"""Tabulate the quality of the autoencoders."""
 
 from pathlib import Path
 
@@ -18,14 +18,15 @@ def tabulate_saes(
     *,
     runs: tuple[str, ...],
 ) -> None:
-    """Write what the autoencoders of each setting are like on held-out images.
+    """Write the quality of the autoencoders of each setting on held-out images.
 
     Args:
         sae_metrics: the CSV files of evaluate_saes.py, in any order.
-        n_correlated: latents whose correlations it measured, at most.
+        n_correlated: largest number of latents whose correlations it measured.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        runs: what they must hold, such as clip/layer3/topk:k64-sparsity8-seed0.
+        runs: the runs that they must have, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
     measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")

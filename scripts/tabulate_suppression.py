@@ -1,4 +1,4 @@
-"""Tabulate what the suppression of latents does to segmentation."""
+"""Tabulate the effect of suppressing latents on segmentation."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def tabulate_suppression(
     dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Write what suppression does to each class and on average, against controls.
+    """Write the effect of suppression on each class and on average, beside controls.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
@@ -39,8 +39,8 @@ def tabulate_suppression(
         pictures: the folders of show_suppression.py to link to, in any order.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs: the summary over classes.
-        dose: the multiple of the largest value that the Markdown shows.
-        expected: what these files must hold.
+        dose: the dose of the Markdown table, in multiples of the largest value.
+        expected: the autoencoders and settings that these files must have.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)

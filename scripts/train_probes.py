@@ -24,16 +24,16 @@ def train_probes(
 ) -> None:
     """Train a linear probe for each learning rate and weight decay, all together.
 
-    They learn from the training images' patches that have a label. A training that was
-    killed begins again.
+    They are trained on the labelled patches of training images. A killed training
+    starts again.
 
     Args:
-        shards: all shards of the activations to learn from.
-        layer: which block, counted from 0.
-        patch_labels: the HDF5 file that says what each patch shows.
-        probes: the safetensors file to write, with all probes and what made them.
-        device: auto, cpu, cuda or cuda:1; auto takes a GPU where there is one.
-        cfg: which probes, and how they learn.
+        shards: all shards of the activations to train on.
+        layer: the block, from 0.
+        patch_labels: the HDF5 file with the label of each patch.
+        probes: the safetensors file to write, with all probes and their settings.
+        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        cfg: the probes of the sweep and their training.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)

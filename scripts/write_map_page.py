@@ -29,24 +29,25 @@ def write_map_page(
     sae_runs: tuple[str, ...],
     expected: Expected,
 ) -> None:
-    """Write charts, tables, autoencoders and traits as a page that opens offline.
+    """Write charts, tables, autoencoders and traits as a page that works offline.
 
     Args:
         ap: the CSV files of per-trait AP, of one data set, in any order.
         splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file that says which image shows which trait.
+        traits: the NPZ file with the traits of each image.
         map_chart: the SVG file of plot_map.py.
         layer_chart: the SVG file of compare_layers.py.
         encoder_chart: the SVG file of compare_encoders.py.
         group_chart: the SVG file of compare_groups.py.
-        sae_metrics: the CSV files of evaluate_saes.py, in any order; none where the
-            study has no autoencoders.
+        sae_metrics: the CSV files of evaluate_saes.py, in any order; none if the study
+            has no autoencoders.
         sae_front: the SVG file of plot_sae_front.py; none in the same case.
         features: the folders of show_features.py to link to, in any order.
         out: the HTML file to write.
-        n_correlated: latents whose correlations evaluate_saes.py measured, at most.
+        n_correlated: largest number of latents whose correlations evaluate_saes.py
+            measured.
         sae_runs: the runs of the autoencoders, such as clip/layer3/topk:k64-seed0.
-        expected: what the AP files must hold.
+        expected: the runs, subsets and traits that the AP files must have.
     """
     if len(sae_front) != (1 if sae_metrics else 0):
         raise ValueError(

@@ -34,7 +34,7 @@ def write_suppression_page(
     dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Write tables, charts and pictures of suppression as a page that opens offline.
+    """Write tables, charts and pictures of suppression as a page that works offline.
 
     Args:
         suppression: the CSV files of suppress_latents.py, one for each SAE.
@@ -46,9 +46,9 @@ def write_suppression_page(
         class_chart: the SVG file of classes of plot_suppression.py.
         pictures: the folders of show_suppression.py to show, in any order.
         out: the HTML file to write.
-        dataset: its name in the configuration.
-        dose: the multiple of the largest value that the tables show.
-        expected: what these files must hold.
+        dataset: the name of the data set in the configuration.
+        dose: the dose of the tables, in multiples of the largest value.
+        expected: the autoencoders and settings that these files must have.
     """
     found = read_suppression(suppression, class_latents, changes)
     check_complete(found, expected)

@@ -42,7 +42,7 @@ def command(folder, model, needs="weights"):
     return [
         *(sys.executable, "scripts/fetch_weights.py", "--model", model),
         *("--pretrained", "own", "--needs", needs),
-        *("--out", folder / "list.json", "--hub_cache", folder / "hub"),
+        *("--fetched", folder / "list.json", "--hub_cache", folder / "hub"),
     ]
 
 

@@ -170,10 +170,10 @@ def test_of_a_group_that_fails_the_rest_counts_and_holds_nothing_up(slurm, workd
     """One shard cannot be recorded; the others are, once, and their dependents run."""
     stage = workdir / "scripts/record_activations.py"
     text = stage.read_text()
-    starts = "    torch_device = pick_device(device)\n"
+    starts = "    check_root(root, dataset)\n"
     assert starts in text
-    breaks = '    if "tiny_birds" in str(out) and "00001-of" in str(out):\n'
-    breaks += '        raise ValueError(f"no {out}")\n'
+    breaks = '    if "tiny_birds" in str(shard) and "00001-of" in str(shard):\n'
+    breaks += '        raise ValueError(f"no {shard}")\n'
     stage.write_text(text.replace(starts, breaks + starts))
     before = last_job(slurm)
     targets = [AP, AP.replace("random", "kmeans")]
@@ -217,7 +217,7 @@ def test_the_last_words_of_a_failed_job_are_shown(slurm, workdir):
     starts = "    torch_device = pick_device(device)\n"
     text = stage.read_text()
     assert starts in text
-    stage.write_text(text.replace(starts, '    raise ValueError(f"no {out}")\n'))
+    stage.write_text(text.replace(starts, '    raise ValueError(f"no {scores}")\n'))
     scores = find(workdir, "results/scores/tiny/*/layer3/random/*/scores.h5")
     shown = run_on(slurm, workdir, scores, "--retries", "0")
     _, words = re.split(r"\nThe last lines of \S+/score_images-\w+\.log:\n", shown)

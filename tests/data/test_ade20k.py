@@ -231,7 +231,7 @@ def test_the_invented_scenes_are_read_like_the_published_data(tmp_path):
     out = tmp_path / "scenes"
     write_demo_scenes(out, cfg, n_workers=1)
     stage = runpy.run_path(str(PROJECT / "scripts/list_ade20k.py"))["list_ade20k"]
-    stage(out, tmp_path / "images.csv", tmp_path / "splits.csv", name="scenes")
+    stage(out, tmp_path / "images.csv", tmp_path / "splits.csv", dataset="scenes")
     images = read_image_list(tmp_path / "images.csv")
     splits = read_splits(tmp_path / "splits.csv")
     assert splits["split"].tolist() == ["train"] * 3 + ["test"] * 2

@@ -357,8 +357,8 @@ def test_the_stages_write_images_splits_and_labels(layout, request, tmp_path):
     root = request.getfixturevalue(layout)
     images, splits = tmp_path / "out" / "images.csv", tmp_path / "out" / "splits.csv"
     traits = tmp_path / "out" / "traits.npz"
-    _stage("list_cub200")(root, images, splits, name="cub200")
-    _stage("read_traits")(root, splits, traits, name="cub200")
+    _stage("list_cub200")(root, images, splits, dataset="cub200")
+    _stage("read_traits")(root, splits, traits, dataset="cub200")
     listed = read_image_list(images)
     assert listed["image_id"].tolist() == ["1", "2", "4", "3"]
     assert read_splits(splits)["split"].tolist() == ["train", "test", "test", "train"]
@@ -371,7 +371,7 @@ def _list_twice(root, tmp_path, correct):
     written = []
     for _ in range(2):
         files = tmp_path / "images.csv", tmp_path / "splits.csv"
-        _stage("list_cub200")(root, *files, name="cub200")
+        _stage("list_cub200")(root, *files, dataset="cub200")
         written.append([file.read_bytes() for file in files])
         correct()
     return zip(*written, strict=True)
@@ -413,12 +413,12 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
     with pytest.raises(
         ValueError, match=r"order their images differently: '\d' is number"
     ):
-        _stage("read_traits")(official, splits, tmp_path / "t.npz", name="cub200")
+        _stage("read_traits")(official, splits, tmp_path / "t.npz", dataset="cub200")
     write_splits(listed.iloc[:3], splits)
     with pytest.raises(
         ValueError, match=r"not in .*splits\.csv, first '\d', number \d \(.* lists 3"
     ):
-        _stage("read_traits")(official, splits, tmp_path / "t.npz", name="cub200")
+        _stage("read_traits")(official, splits, tmp_path / "t.npz", dataset="cub200")
     assert not (tmp_path / "t.npz").exists()
 
 
@@ -426,14 +426,14 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
     ("stage", "flags"),
     [
         ("list_cub200", ["--images", "images.csv"]),
-        ("read_traits", ["--out", "traits.npz"]),
+        ("read_traits", ["--traits", "traits.npz"]),
     ],
 )
 def test_a_missing_root_names_the_path_and_the_key_to_set(
     tmp_path, monkeypatch, stage, flags
 ):
     root = tmp_path / "nowhere"
-    argv = ["--root", str(root), "--splits", "s.csv", "--name", "birds", *flags]
+    argv = ["--root", str(root), "--splits", "s.csv", "--dataset", "birds", *flags]
     monkeypatch.setattr(sys, "argv", [stage, *argv])
     expected = f"{root} does not exist: set `datasets: birds: root` in the config"
     with pytest.raises(SystemExit, match=re.escape(expected)):
@@ -450,11 +450,11 @@ def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
 
 def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_path):
     splits, labels = tmp_path / "splits.csv", tmp_path / "traits.npz"
-    _stage("list_cub200")(official, tmp_path / "images.csv", splits, name="cub200")
+    _stage("list_cub200")(official, tmp_path / "images.csv", splits, dataset="cub200")
     path = official / "attributes" / "image_attribute_labels.txt"
     n_attributes = len(ATTRIBUTES.splitlines())
     every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
     path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
     with pytest.raises(ValueError, match=r"would reach a mAP of 1\.00 .*`present`"):
-        _stage("read_traits")(official, splits, labels, name="cub200")
+        _stage("read_traits")(official, splits, labels, dataset="cub200")
     assert not labels.exists()

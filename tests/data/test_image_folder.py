@@ -122,7 +122,7 @@ def test_what_is_found_survives_the_way_through_the_two_files(tmp_path):
     root = _fill(tmp_path / "root", "train/NA/007.jpg", 'test/a, "b"/ü.jpg')
     files = tmp_path / "images.csv", tmp_path / "splits.csv"
     stage = runpy.run_path(str(PROJECT / "scripts/list_image_folder.py"))
-    stage["list_image_folder"](root, *files, name="birds")
+    stage["list_image_folder"](root, *files, dataset="birds")
     images, splits = read_image_list(files[0]), read_splits(files[1])
     assert images.merge(splits, on="image_id").equals(read_images(root))
     assert splits["class_name"].tolist() == ['a, "b"', "NA"]

@@ -31,7 +31,7 @@ from vitproto.freshness.origins import (
 KMEANS = Origin(
     rule="fit_kmeans",
     wildcards={"encoder": "clip", "layer": "3"},
-    command="python scripts/fit_kmeans.py --name birds {params.flags} > {log}",
+    command="python scripts/fit_kmeans.py --dataset birds {params.flags} > {log}",
     settings={"flags": "--n_iters 5 --n_sample 1000", "runs": ["k4-seed0"]},
     code={"vitproto/k.py: fit": "cc", "numpy": "2.4.6"},
     fingerprint="f1",

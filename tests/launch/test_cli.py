@@ -32,7 +32,7 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
 
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
     stage = PROJECT / "scripts/list_cub200.py"
-    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
+    args = f"--dataset x --root {tmp_path}/gone --images i.csv --splits s.csv"
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1
     assert len(shown.stderr.strip().splitlines()) == 1
@@ -42,7 +42,7 @@ def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
 def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkeypatch):
     """Its checkpoint would be stored under the fingerprint of other code."""
     stage = PROJECT / "scripts/list_cub200.py"
-    args = f"--name x --root {tmp_path}/gone --images i.csv --splits s.csv"
+    args = f"--dataset x --root {tmp_path}/gone --images i.csv --splits s.csv"
     monkeypatch.setenv("VITPROTO_CODE_OF_list_cub200", "another")
     shown = python(str(stage), *args.split())
     assert shown.returncode == 1

@@ -60,13 +60,13 @@ def write(study, out="index.html", pictures=(), expected=EXPECTED):
     folder, files = study
     inputs = [(file,) for file in files]
     charts = [folder / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
-    stage("plot_suppression")(*inputs, *charts, main_dose=DOSE, expected=expected)
+    stage("plot_suppression")(*inputs, *charts, dose=DOSE, expected=expected)
     stage("write_suppression_page")(
         *inputs,
         *write_probes(folder),
         *(charts[1], charts[3], pictures, folder / out),
-        name="ade20k",
-        main_dose=DOSE,
+        dataset="ade20k",
+        dose=DOSE,
         expected=expected,
     )
     return (folder / out).read_text()
@@ -160,7 +160,7 @@ def test_a_chart_that_is_none_is_refused(study):
             *[(file,) for file in files],
             *write_probes(folder),
             *(folder / "d.svg", folder / "d.svg", (), folder / "index.html"),
-            name="ade20k",
-            main_dose=DOSE,
+            dataset="ade20k",
+            dose=DOSE,
             expected=EXPECTED,
         )

@@ -1,5 +1,6 @@
 import runpy
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -377,8 +378,14 @@ def test_prototypes_that_do_not_say_what_they_were_fitted_to_are_told_of(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "pca"}, "it says method toy, expected method pca"),
-        ({"fit_dataset": "inat21"}, "it says fit_dataset corpus, expected fit_dataset"),
+        (
+            {"family": replace(TOY, method="pca")},
+            "it says method toy, expected method pca",
+        ),
+        (
+            {"family": replace(TOY, fit_dataset="inat21")},
+            "it says fit_dataset corpus, expected fit_dataset",
+        ),
         ({"runs": HOW["runs"][:2]}, "holds k700-seed0, which should not be there"),
         ({"runs": (*HOW["runs"], "k8-seed0", "k8-seed1")}, "lacks k8-seed0 and 1 more"),
     ],

@@ -65,10 +65,10 @@ def test_if_one_fails_the_others_are_made_all_the_same(workdir, shards):
     for shard in shards[1:]:
         note_of(shard).unlink()
     stage = workdir / "scripts/record_activations.py"
-    starts = "    torch_device = pick_device(device)\n"
+    starts = "    check_root(root, dataset)\n"
     assert starts in stage.read_text()
-    breaks = f'    if str(out).endswith("{shards[0].relative_to(workdir)}"):\n'
-    breaks += '        raise ValueError(f"no {out}")\n'
+    breaks = f'    if str(shard).endswith("{shards[0].relative_to(workdir)}"):\n'
+    breaks += '        raise ValueError(f"no {shard}")\n'
     stage.write_text(stage.read_text().replace(starts, breaks + starts))
     shown = run_group(workdir, shards)
     assert shown.returncode != 0

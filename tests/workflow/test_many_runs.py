@@ -62,11 +62,14 @@ def test_there_is_one_job_per_family_or_shard_and_step(shown):
     assert total == 72 + 2 + 6 * n_places + 2 * n_families + len(counts)
 
 
+COMMAND = r"^Shell command: (.*?2>&1)$"
+
+
 def test_each_run_stands_in_the_command_of_its_family(shown):
-    commands = re.findall(r"^Shell command: (.*)$", shown, re.M)
+    commands = re.findall(COMMAND, shown, re.M | re.S)
     n_runs = Counter()
     for command in commands:
-        found = re.search(r"scripts/(fit_\w+).py .*--runs (.*?) --", command)
+        found = re.search(r"scripts/(fit_\w+).py .*--runs (.*?) \\\n", command, re.S)
         if found:
             n_runs[found[1]] += len(found[2].split())
     assert n_runs.total() == 2000
@@ -74,7 +77,7 @@ def test_each_run_stands_in_the_command_of_its_family(shown):
 
 
 def test_no_command_is_near_what_a_shell_takes(shown):
-    commands = re.findall(r"^Shell command: (.*)$", shown, re.M)
+    commands = re.findall(COMMAND, shown, re.M | re.S)
     longest = max(map(len, commands))
     assert 0 < longest < LONGEST_COMMAND / 4
 

@@ -31,9 +31,13 @@ def command(workdir, rule, target):
         *(workdir, target, "-n", "-p", "--configfile", "tiny.yaml"),
         *("--forcerun", rule),
     )
-    found = re.findall(rf"^Shell command: (.*scripts/{rule}.*) >", shown.stdout, re.M)
-    (one,) = [text for text in found if target in text]
-    return one
+    commands = re.findall(
+        r"^Shell command: (.*?) \\\n +>", shown.stdout, re.MULTILINE | re.DOTALL
+    )
+    (command,) = [
+        text for text in commands if f"scripts/{rule}.py" in text and target in text
+    ]
+    return command
 
 
 def run(workdir, text):

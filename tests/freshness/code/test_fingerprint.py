@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import IN_FAMILY, LAYER, write_shards, write_split_list
+from recorded import TOY, write_shards, write_split_list
 
 from vitproto.core.project import PROJECT
 from vitproto.demo.write_birds import DemoBirds
@@ -273,21 +273,22 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     fits = {}
     for name in FITTERS:
         read = (shards,) if name == "fit_gaussian" else (shards, listed)
-        fits[name] = (*read, LAYER, ("k4-seed0",), tmp_path / name, manifests[name])
-    kmeans = {**IN_FAMILY, "score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
+        fits[name] = (*read, tmp_path / name, manifests[name])
+    of_family = {"runs": ("k4-seed0",), "family": TOY}
+    kmeans = {**of_family, "score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
     store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
-        "list_cub200": ((birds, images, splits), {"name": "birds"}),
-        "read_traits": ((birds, splits, tmp_path / "t.npz"), {"name": "birds"}),
-        **{name: (fits[name], IN_FAMILY) for name in FITTERS},
+        "list_cub200": ((birds, images, splits), {"dataset": "birds"}),
+        "read_traits": ((birds, splits, tmp_path / "t.npz"), {"dataset": "birds"}),
+        **{name: (fits[name], of_family) for name in FITTERS},
         "fit_kmeans": (
-            (shards, listed, LAYER, ("k4-seed0",), tmp_path / "c", store, manifest),
+            (shards, listed, tmp_path / "c", store, manifest),
             kmeans,
         ),
         "score_images": (
-            (shards, LAYER, manifest, tmp_path / "s.h5"),
-            {**IN_FAMILY, "dataset": "d", "runs": ("k4-seed0",), "device": "cpu"},
+            (shards, manifest, tmp_path / "s.h5"),
+            {**of_family, "dataset": "d", "device": "cpu"},
         ),
     }
     for name, (arguments, settings) in calls.items():

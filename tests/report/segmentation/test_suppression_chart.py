@@ -134,7 +134,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     for i, order in enumerate([files, [pair[::-1] for pair in files]]):
         names = [f"{i}{what}" for what in ("d.png", "d.svg", "c.png", "c.svg")]
         out = [tmp_path / name for name in names]
-        plot_suppression(*order, *out, main_dose=DOSE, expected=TWO)
+        plot_suppression(*order, *out, dose=DOSE, expected=TWO)
         written.add(tuple(path.read_bytes() for path in out))
     assert len(written) == 1
     for data in written.pop():
@@ -144,6 +144,6 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
 
 def test_a_dose_that_was_not_measured_is_refused_before_anything_is_drawn(tmp_path):
     out = [tmp_path / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
-    with pytest.raises(ValueError, match="main_dose is -8"):
-        plot_suppression(*two_saes(tmp_path), *out, main_dose=-8.0, expected=TWO)
+    with pytest.raises(ValueError, match="dose is -8"):
+        plot_suppression(*two_saes(tmp_path), *out, dose=-8.0, expected=TWO)
     assert not any(path.exists() for path in out)

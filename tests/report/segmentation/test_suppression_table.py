@@ -417,7 +417,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
             *files,
             *(tmp_path / "dose.png", tmp_path / "class.png", ()),
             *(table, csv),
-            main_dose=DOSE,
+            dose=DOSE,
             expected=both,
         )
         written.add((table.read_bytes(), csv.read_bytes()))
@@ -436,7 +436,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
 
 def test_a_dose_that_was_not_measured_is_refused(tmp_path):
     found = read(tmp_path, against(1, 0.4))
-    with pytest.raises(ValueError, match="main_dose is -3, but .* the doses -2: take"):
+    with pytest.raises(ValueError, match="dose is -3, but .* the doses -2: take"):
         check_dose(found, -3.0)
 
 

@@ -278,7 +278,7 @@ def run_stage(study, out="labels.h5", n_workers=2, n_shards=1):
     label_patches(
         *(study / "data", study / "images.csv", study / "splits.csv"),
         *(shards[::-1], LAYER, study / out),
-        name="tiny",
+        dataset="tiny",
         n_workers=n_workers,
     )
     return study / out
@@ -341,7 +341,7 @@ def test_invented_scenes_are_labelled_where_their_masks_say(tmp_path):
     label_patches(
         *(root, tmp_path / "images.csv", tmp_path / "splits.csv"),
         *(shards, LAYER, tmp_path / "labels.h5"),
-        name="scenes",
+        dataset="scenes",
         n_workers=2,
     )
     labels = read_patch_labels(tmp_path / "labels.h5")

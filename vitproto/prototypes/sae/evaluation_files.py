@@ -9,6 +9,7 @@ import pandas as pd
 
 from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
+from vitproto.core.csv_file import write_csv
 from vitproto.core.files import whole_file
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
@@ -68,8 +69,7 @@ def write_metrics(
             if name not in PER_LATENT
         }
         rows.append(_place(family) | setting | numbers)
-    with whole_file(path) as partial:
-        pd.DataFrame(rows).to_csv(partial, index=False, lineterminator="\n")
+    write_csv(path, pd.DataFrame(rows))
 
 
 def write_latents(

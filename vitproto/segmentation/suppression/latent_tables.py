@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vitproto.core.files import whole_file
 from vitproto.segmentation.suppression.edits import Activity
 from vitproto.segmentation.suppression.sparse_latents import SparseLatents
 
@@ -36,12 +35,6 @@ def to_activity(latents: SparseLatents) -> pd.DataFrame:
             "largest": latents.largest_S,
         }
     )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file, which appears whole or not at all."""
-    with whole_file(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
 
 
 def read_chosen(
