@@ -1,7 +1,8 @@
-"""What an autoencoder learns from one batch: the loss and its gradients.
+"""The loss of one batch and its gradients, by formula, in torch for any device.
 
-Written once in plain torch, for any device; `cpu_gradients` does the same faster on a
-CPU. B rows of a batch, D width, S latents, M prefixes, A dead latents.
+step.py computes the same by autograd: read it first. GPUs use this file, CPUs the
+faster cpu_gradients.py. B rows of a batch, D width, S latents, M prefixes, A dead
+latents.
 
 With z the scaled batch, f = activation((z - b_dec) · W_encᵀ + b_enc) the latents and
 ẑ_m = f[:, :end_m] · W_dec[:end_m] + b_dec the reconstruction from prefix m,
@@ -9,8 +10,22 @@ With z the scaled batch, f = activation((z - b_dec) · W_encᵀ + b_enc) the lat
     loss = mean over m of mean((ẑ_m - z)²) + l1_weight · mean over rows of Σ f
            + aux_weight · mean((ê - (z - ẑ))²)
 
-where ê is what the dead latents with the largest pre-activations make of what the
-others leave. That residual counts as given: only dead latents learn from it.
+where ê is the reconstruction of the residual z - ẑ from the dead latents with the
+largest pre-activations. The residual counts as a constant.
+
+The gradients follow from the chain rule. Let g_m be the gradient of the loss with
+respect to what the latents of group m (between the ends of prefixes m - 1 and m) add to
+the reconstruction. They are part of prefix m and of all longer ones, so
+
+    g_m = Σ over m' ≥ m of 2 (ẑ_m' - z) / (M · B · D)
+
+and for the latents s of group m, with h the gradient with respect to pre-activations:
+
+    W_dec[s] : Σ over rows of f_s · g_m
+    h_s      = (W_dec[s] · g_m + l1_weight / B) where f_s > 0, else 0
+    b_enc[s] : Σ over rows of h_s
+    W_enc[s] : Σ over rows of h_s · (z - b_dec)
+    b_dec    : Σ over rows of g_0, less Σ over s of b_enc's gradient · W_enc[s]
 """
 
 from typing import NamedTuple

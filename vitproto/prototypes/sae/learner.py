@@ -122,12 +122,12 @@ class Learner:
         settings, step = self.settings, self.step
         n_seen = step * settings.batch_size
         is_dead_S = n_seen - self.last_active_S > settings.n_until_dead
-        objective = self._objective()
+        objective = self.objective()
         arguments = (self.weights, z_BD, objective, is_dead_S, memory)
-        if z_BD.device.type == "cpu":
-            measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
-        else:
+        if z_BD.is_cuda:
             measured = gradients.compute_gradients(*arguments)
+        else:
+            measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
         loss = (
             sum(measured.mse_M) / len(measured.mse_M)
             + objective.l1_weight * measured.l1
@@ -168,6 +168,19 @@ class Learner:
             l0=measured.l0,
             n_dead=int(is_dead_S.sum()),
             gradient_norm=norm,
+        )
+
+    def objective(self) -> Objective:
+        """What the next step minimises: its prefixes, sparsity and AuxK."""
+        settings, run = self.settings, self.run
+        n_latents = len(self.last_active_S)
+        return Objective(
+            ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
+            l1_weight=settings.l1_weight(run.sparsity, self.step),
+            l0=None if settings.activation == "relu" else int(run.sparsity),
+            over_batch=settings.activation == "batchtopk",
+            n_aux=settings.n_aux,
+            aux_weight=settings.aux_weight,
         )
 
     def finish(self) -> SparseAutoencoder:
@@ -215,18 +228,6 @@ class Learner:
         self.moments = adam.Moments(*map(moved, self.moments))
         self.last_active_S = self.last_active_S.to(device)
         self.scaling = self.scaling.to(device)
-
-    def _objective(self) -> Objective:
-        settings, run = self.settings, self.run
-        n_latents = len(self.last_active_S)
-        return Objective(
-            ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
-            l1_weight=settings.l1_weight(run.sparsity, self.step),
-            l0=None if settings.activation == "relu" else int(run.sparsity),
-            over_batch=settings.activation == "batchtopk",
-            n_aux=settings.n_aux,
-            aux_weight=settings.aux_weight,
-        )
 
     def _note_active(self, measured: gradients.Measured) -> None:
         n_seen = (self.step + 1) * self.settings.batch_size
