@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32, Int64, UInt16
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt16
 from torch import Tensor
 from tqdm import tqdm
 
@@ -101,13 +101,25 @@ class ClassCounts:
 
 
 class _Changes(NamedTuple):
-    """What one image adds, as in `ClassCounts`."""
+    """What the edits for a class change in one image, or the sum over images.
 
-    n_changed_KO: np.ndarray
-    n_others_changed_KO: np.ndarray
-    n_to_OC: np.ndarray
-    length_O: np.ndarray
-    """The sum of the lengths of the edits of its patches."""
+    The fields are those of `ClassCounts`, but for the last.
+    """
+
+    n_changed_KO: Int64[np.ndarray, "k o"]
+    n_others_changed_KO: Int64[np.ndarray, "k o"]
+    n_to_OC: Int64[np.ndarray, "o c"]
+    length_O: Float64[np.ndarray, " o"]
+    """The lengths of edits, summed over patches."""
+
+    @classmethod
+    def none(cls, n_kinds: int, n_doses: int, n_classes: int) -> "_Changes":
+        """Zeros."""
+        return cls(
+            *np.zeros((2, n_kinds, n_doses), np.int64),
+            np.zeros((n_doses, n_classes), np.int64),
+            np.zeros(n_doses),
+        )
 
 
 def look_before(
@@ -235,9 +247,9 @@ def count_changes(
     workers: ThreadPoolExecutor,
     progress: tqdm,
 ) -> ClassCounts:
-    """What does each edit for a class do to each test image?
+    """Count what each edit for a class does to each test image.
 
-    An image that a dose does not edit keeps its counts, and is not counted again.
+    An image that a dose does not edit keeps its counts and is not counted again.
 
     Args:
         edits: for the class.
@@ -246,67 +258,30 @@ def count_changes(
         logits: on `device`.
         device: where to compute.
         workers: with one core each.
-        progress: moves on by the test images.
+        progress: advanced once per test image.
     """
     n_kinds, n_doses = len(edits.kinds_K), len(edits.targets_OJ)
     n_images, n_patches, n_classes = before.logits_MPC.shape
-    shape = (n_kinds, n_doses, n_images, n_classes)
-    predicted_KOMC, hit_KOMC = np.empty(shape, np.int32), np.empty(shape, np.int32)
-    labels_MP = labels.labels_NP[labels.i_test_M]
     directions_KJD = edits.directions_KJD.to(device)
-    prepared_KJX = workers.submit(logits.prepare, directions_KJD).result()
-
-    @torch.inference_mode()
-    def count(i_test: int) -> _Changes:
-        predicted_KOMC[:, :, i_test] = before.predicted_MC[i_test]
-        hit_KOMC[:, :, i_test] = before.hit_MC[i_test]
-        n_changed_KO, n_others_changed_KO = np.zeros((2, n_kinds, n_doses), np.int64)
-        n_to_OC = np.zeros((n_doses, n_classes), np.int64)
-        latents_PJ = torch.from_numpy(before.latents(i_test, edits.latents_J))
-        length_OP, coefficients_KOPJ = edits.sized(latents_PJ)
-        is_edited_O = (length_OP > 0).any(dim=1).tolist()
-        todo = [
-            (k, o) for o in range(n_doses) if is_edited_O[o] for k in range(n_kinds)
-        ]
-        before_PC = torch.from_numpy(before.logits_MPC[i_test]).to(device)
-        best_P = _best(before_PC)
-        is_class_P = labels_MP[i_test] == edits.label
-        is_other_P = (labels_MP[i_test] != 0) & ~is_class_P
-        for first in range(0, len(todo), EDITS_AT_ONCE):
-            k_E, o_E = map(list, zip(*todo[first : first + EDITS_AT_ONCE], strict=True))
-            after_EPC = logits.after(
-                *(i_test, before_PC, prepared_KJX[k_E]),
-                coefficients_KOPJ[k_E, o_E].to(device),
-            )
-            counts = _count(after_EPC, labels.masks_MHW[i_test], labels.grid)
-            predicted_KOMC[k_E, o_E, i_test] = counts.predicted_EC
-            hit_KOMC[k_E, o_E, i_test] = counts.hit_EC
-            best_EP = _best(after_EPC)
-            changes_EP = best_EP != best_P
-            n_changed_KO[k_E, o_E] = changes_EP[:, is_class_P].sum(axis=1)
-            n_others_changed_KO[k_E, o_E] = changes_EP[:, is_other_P].sum(axis=1)
-            for e, (k, o) in enumerate(zip(k_E, o_E, strict=True)):
-                if edits.kinds_K[k] == "latents":
-                    to = best_EP[e, changes_EP[e] & is_class_P]
-                    n_to_OC[o] = np.bincount(to, minlength=n_classes)
-        length_O = length_OP.sum(dim=1).numpy()
-        return _Changes(n_changed_KO, n_others_changed_KO, n_to_OC, length_O)
-
-    total = _Changes(
-        *np.zeros((2, n_kinds, n_doses), np.int64),
-        np.zeros((n_doses, n_classes), np.int64),
-        np.zeros(n_doses),
+    pixels_shape = (n_kinds, n_doses, n_images, n_classes)
+    counter = _ImageCounter(
+        *(edits, before, labels, logits, device),
+        prepared_KJX=workers.submit(logits.prepare, directions_KJD).result(),
+        predicted_KOMC=np.empty(pixels_shape, np.int32),
+        hit_KOMC=np.empty(pixels_shape, np.int32),
     )
-    # Added in the order of images, whichever core was first.
-    for changes in workers.map(count, range(n_images)):
+    total = _Changes.none(n_kinds, n_doses, n_classes)
+    # `map` gives the images in their order, so the sums do not depend on the cores.
+    for changes in workers.map(counter.count, range(n_images)):
         for sum_, part in zip(total, changes, strict=True):
             sum_ += part
         progress.update()
+    labels_MP = labels.labels_NP[labels.i_test_M]
     is_class_MP = labels_MP == edits.label
     return ClassCounts(
         edits=edits,
-        predicted_KOMC=predicted_KOMC,
-        hit_KOMC=hit_KOMC,
+        predicted_KOMC=counter.predicted_KOMC,
+        hit_KOMC=counter.hit_KOMC,
         n_changed_KO=total.n_changed_KO,
         n_others_changed_KO=total.n_others_changed_KO,
         n_to_OC=total.n_to_OC,
@@ -314,6 +289,106 @@ def count_changes(
         n_others=int(((labels_MP != 0) & ~is_class_MP).sum()),
         mean_length_O=total.length_O / (n_images * n_patches),
     )
+
+
+class _Image(NamedTuple):
+    """A test image before any edit."""
+
+    i_test: int
+    best_P: Int64[np.ndarray, " p"]
+    """The predicted class of each patch, from 0."""
+    is_class_P: Bool[np.ndarray, " p"]
+    """Patches labelled with the class whose latents are suppressed."""
+    is_other_P: Bool[np.ndarray, " p"]
+    """Patches with other labels; patches without label are neither."""
+
+
+@dataclass(frozen=True)
+class _ImageCounter:
+    """Counts what the edits for one class do to one test image after the other."""
+
+    edits: ClassEdits
+    before: Before
+    labels: PatchLabels
+    logits: EditedLogits
+    device: torch.device
+    prepared_KJX: Tensor
+    predicted_KOMC: Int32[np.ndarray, "k o m c"]
+    """Output: pixel counts, written image by image."""
+    hit_KOMC: Int32[np.ndarray, "k o m c"]
+
+    @torch.inference_mode()
+    def count(self, i_test: int) -> _Changes:
+        """Apply all edits to an image: write its pixel counts, return its patches'."""
+        before, (n_kinds, n_doses, _, n_classes) = self.before, self.hit_KOMC.shape
+        latents_PJ = torch.from_numpy(before.latents(i_test, self.edits.latents_J))
+        length_OP, coefficients_KOPJ = self.edits.sized(latents_PJ)
+        before_PC = torch.from_numpy(before.logits_MPC[i_test]).to(self.device)
+        labels_P = self.labels.labels_NP[self.labels.i_test_M[i_test]]
+        is_class_P = labels_P == self.edits.label
+        is_other_P = (labels_P != 0) & ~is_class_P
+        image = _Image(i_test, _best(before_PC), is_class_P, is_other_P)
+
+        # Doses that edit no patch of the image leave everything as it is.
+        self.predicted_KOMC[:, :, i_test] = before.predicted_MC[i_test]
+        self.hit_KOMC[:, :, i_test] = before.hit_MC[i_test]
+        changes = _Changes.none(n_kinds, n_doses, n_classes)
+        changes.length_O[:] = length_OP.sum(dim=1).numpy()
+        is_edited_O = (length_OP > 0).any(dim=1).numpy()
+
+        for k_E, o_E in _batches_of_edits(n_kinds, is_edited_O):
+            after_EPC = self.logits.after(
+                *(i_test, before_PC, self.prepared_KJX[k_E]),
+                coefficients_KOPJ[k_E, o_E].to(self.device),
+            )
+            self._count_pixels(image, k_E, o_E, after_EPC)
+            self._count_patches(image, k_E, o_E, after_EPC, changes)
+        return changes
+
+    def _count_pixels(
+        self, image: _Image, k_E: list[int], o_E: list[int], after_EPC: Tensor
+    ) -> None:
+        """Write the pixels that each class is predicted for, and the correct ones."""
+        mask_HW = self.labels.masks_MHW[image.i_test]
+        counts = _count(after_EPC, mask_HW, self.labels.grid)
+        self.predicted_KOMC[k_E, o_E, image.i_test] = counts.predicted_EC
+        self.hit_KOMC[k_E, o_E, image.i_test] = counts.hit_EC
+
+    def _count_patches(
+        self,
+        image: _Image,
+        k_E: list[int],
+        o_E: list[int],
+        after_EPC: Tensor,
+        changes: _Changes,
+    ) -> None:
+        """Write how many patches change their predicted class, and to which."""
+        best_EP = _best(after_EPC)
+        changes_EP = best_EP != image.best_P
+        changes.n_changed_KO[k_E, o_E] = changes_EP[:, image.is_class_P].sum(axis=1)
+        changes.n_others_changed_KO[k_E, o_E] = changes_EP[:, image.is_other_P].sum(
+            axis=1
+        )
+        for e, (k, o) in enumerate(zip(k_E, o_E, strict=True)):
+            if self.edits.kinds_K[k] == "latents":
+                new_X = best_EP[e, changes_EP[e] & image.is_class_P]
+                n_classes = self.hit_KOMC.shape[-1]
+                changes.n_to_OC[o] = np.bincount(new_X, minlength=n_classes)
+
+
+def _batches_of_edits(
+    n_kinds: int, is_edited_O: Bool[np.ndarray, " o"]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """All kinds of edits at the doses that edit an image, `EDITS_AT_ONCE` at a time.
+
+    Yields:
+        The kind and the dose of each edit.
+    """
+    doses = np.flatnonzero(is_edited_O).tolist()
+    edits = [(k, o) for o in doses for k in range(n_kinds)]
+    for first in range(0, len(edits), EDITS_AT_ONCE):
+        k_E, o_E = zip(*edits[first : first + EDITS_AT_ONCE], strict=True)
+        yield list(k_E), list(o_E)
 
 
 def _count(
