@@ -24,7 +24,7 @@ from vitproto.prototypes.sae.learner import THRESHOLD_MOMENTUM, Learner
 
 
 def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
-    """Change `learner` as `learner.learn` does; gives the loss before the step.
+    """Change `learner` as `learner.learn` does; returns the loss before the step.
 
     Args:
         learner: weights, Adam's moments, and when each latent was last active.
@@ -137,7 +137,7 @@ def activate(
 
 def _keep_largest(values_RS: Tensor, n: int) -> Tensor:
     """Set all but the `n` largest values of each row to 0; of equals the first stay."""
-    # A stable sort, since `topk` chooses among equals as it likes.
+    # A stable sort, because `topk` chooses arbitrarily among equals.
     order_RS = values_RS.sort(dim=1, descending=True, stable=True).indices
     is_kept_RS = torch.zeros_like(values_RS).scatter(1, order_RS[:, :n], 1.0)
     return values_RS * is_kept_RS
