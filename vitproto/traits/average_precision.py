@@ -94,8 +94,8 @@ def _refuse_nan(nan_K: np.ndarray) -> None:
     if nan_K.any():
         raise ValueError(
             f"the scores of {np.count_nonzero(nan_K)} of {len(nan_K)} prototypes "
-            f"contain NaN, first those of prototype {np.argmax(nan_K)}: NaN cannot be "
-            "ranked, look for overflow in the activations or in the fit"
+            f"contain NaN, first those of prototype {np.argmax(nan_K)}: NaN has no "
+            "rank, look for overflow in the activations or in the fit"
         )
 
 

@@ -115,8 +115,8 @@ def subset_sizes(
         if not 1 <= size <= n_available:
             raise ValueError(
                 f"cannot choose prototypes on {size} images, there are {n_available} "
-                "training images: under `selection`, set n_train to 1 to "
-                f"{n_available}, or to `all`"
+                f"training images: set `selection: n_train` to 1 to {n_available}, or "
+                "to `all`"
             )
     return sorted(sizes)
 

@@ -1,4 +1,4 @@
-"""The autoencoder whose latents are suppressed."""
+"""Load the autoencoder whose latents are suppressed."""
 
 from pathlib import Path
 
@@ -16,25 +16,25 @@ def load_autoencoder(
     acts: Activations,
     shard: Path,
 ) -> SparseAutoencoder:
-    """Read a run's autoencoder, for the activations that it was fitted to.
+    """Read the autoencoder of a run, and check that it fits the activations.
 
     Args:
         checkpoints: the JSON file that lists the checkpoints of the run's family.
-        family: the run's, whose checkpoints the file should list.
-        run_name: which of them.
-        acts: the activations that it is to take.
-        shard: a file of these, for messages.
+        family: the expected family.
+        run_name: the name of the run.
+        acts: the activations to use it with.
+        shard: one of their files, for messages.
 
     Raises:
-        ValueError: the file is another family's, there is no such run, it is no sparse
-            autoencoder, or it takes activations of another encoder, layer or width.
+        ValueError: the file lists another family or lacks the run, the run is not a
+            sparse autoencoder, or encoder, layer or width differ.
     """
     fit = checkpoint.find_run(checkpoints, family, run_name)
     kind = checkpoint.read_kind(fit.path)
     if kind != SparseAutoencoder.KIND:
         raise ValueError(
-            f"{fit.path} holds a {kind}, which has no decoder: latents can only be "
-            "suppressed in a sparse autoencoder, so name a run of one"
+            f"{fit.path} holds a {kind}, which has no latents to suppress: name a run "
+            "of a sparse autoencoder"
         )
     check_fitted_to(fit.path, acts, shard)
     autoencoder = checkpoint.load_as(fit.path, SparseAutoencoder)

@@ -1,11 +1,11 @@
 """Suppress the latents of one class after the other, and count what changes.
 
-M test images, P patches, D width, J latents of a class, U that are kept, C classes,
-H × W pixels, O doses, K kinds of edits.
+M test images, P patches, D width, J latents of a class, U latents chosen for any class,
+C classes, H × W pixels, O doses, K kinds of edits. E edits: a kind at a dose.
 
-In memory are, of all test images, the logits before, the chosen latents where they are
-active, and the counts of one class, 8 bytes × K O M C: for 2,000 images of 256 patches,
-150 classes and 55 edits some 300 MB, little, and 130 MB.
+Memory holds, for all test images, the logits before (300 MB for 2,000 images of 256
+patches and 150 classes), the chosen latents where they are active (little), and the
+counts of one class (8 bytes × K O M C, 130 MB with 55 edits).
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,35 +44,35 @@ IMAGES_PER_CORE = 4
 
 
 class _Active(NamedTuple):
-    """Where the chosen latents of an image are active, one entry each."""
+    """The nonzero values of the chosen latents in an image, as lists of entries."""
 
     i_patch: np.ndarray
     i_kept: np.ndarray
-    """Which of the latents that are kept."""
+    """The index of the latent in `Before.kept`."""
     value: np.ndarray
 
 
 @dataclass(frozen=True)
 class Before:
-    """What is known of the test images before any edit."""
+    """The test images before any edit."""
 
     logits_MPC: Float32[np.ndarray, "m p c"]
     true_MC: Int64[np.ndarray, "m c"]
     """Pixels of each class in the mask of each image."""
     predicted_MC: Int64[np.ndarray, "m c"]
-    """Labelled pixels that each class is predicted for."""
+    """Labelled pixels for which each class is predicted."""
     hit_MC: Int64[np.ndarray, "m c"]
-    """Those of which the mask says the same."""
+    """Pixels for which it is predicted correctly."""
     mean_length: float
-    """Of the activations that are edited, over all patches."""
+    """The mean length of the activations to edit, over all patches."""
     kept: list[int]
-    """The latents whose values are known: those chosen for any class."""
+    """The latents whose values are kept: those chosen for any class."""
     active_M: list[_Active]
 
     def latents(
         self, i_test: int, latents_J: Sequence[int]
     ) -> Float32[np.ndarray, "p j"]:
-        """The values of some of the chosen latents on the patches of an image."""
+        """The values of some chosen latents on the patches of an image."""
         active = self.active_M[i_test]
         dense_PU = np.zeros((self.logits_MPC.shape[1], len(self.kept)), np.float32)
         dense_PU[active.i_patch, active.i_kept] = active.value
@@ -81,23 +81,23 @@ class Before:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """What each edit for one class does to each test image."""
+    """The effects of each edit for one class, as counts."""
 
     edits: ClassEdits
     predicted_KOMC: Int32[np.ndarray, "k o m c"]
     hit_KOMC: Int32[np.ndarray, "k o m c"]
     n_changed_KO: Int64[np.ndarray, "k o"]
-    """Patches of the class whose predicted class changes, over all images."""
+    """Patches of the class whose predicted class changes, in all images."""
     n_others_changed_KO: Int64[np.ndarray, "k o"]
-    """The same of patches with other labels."""
+    """Patches with other labels whose predicted class changes."""
     n_to_OC: Int64[np.ndarray, "o c"]
-    """What the class's patches change to when its latents are suppressed."""
+    """Patches of the class that change to each class if its latents are suppressed."""
     n_patches: int
-    """Of the class, in the test images."""
+    """Patches of the class in the test images."""
     n_others: int
     """Patches with other labels."""
     mean_length_O: Float64[np.ndarray, " o"]
-    """Of the edits, over all patches, those without label too."""
+    """The mean length of the edits over all patches, with label or without."""
 
 
 class _Changes(NamedTuple):
@@ -131,10 +131,10 @@ def look_before(
     device: torch.device,
     workers: ThreadPoolExecutor,
 ) -> Before:
-    """What do the test images say before any edit? Each is read once.
+    """Compute logits, pixel counts and chosen latents of the unedited test images.
 
     Args:
-        acts: of the autoencoder's layer.
+        acts: activations of the autoencoder's layer; each image is read once.
         labels: of the same images.
         autoencoder: on `device`.
         chosen: the classes whose latents are kept.
@@ -192,23 +192,23 @@ def suppress(
 ) -> Iterator[tuple[Before, ChosenClass, ClassCounts | None]]:
     """Suppress one class after the other; counts of one class are in memory at a time.
 
-    On a CPU every image of every class is one piece of work, on one core: the number
-    of cores changes no bit.
+    On a CPU one core does all work on an image, so the number of cores does not change
+    a bit.
 
     Args:
-        acts: of the autoencoder's layer.
+        acts: activations of the autoencoder's layer.
         labels: of the same images, with one or more test images.
         autoencoder: on the CPU.
-        activity: of its latents in training.
-        chosen: the classes, with their latents or none.
+        activity: the activity of its latents in training.
+        chosen: the classes and their latents, if any.
         directions_CD: along which the logit of each class rises most over the mean.
         logits: on `device`.
         device: where to compute.
         cfg: doses, draws and seed.
 
     Yields:
-        What was before, always the same; the class; and its counts. None where the
-        class has no latents or the masks of the test images do not show it.
+        The test images before any edit, always the same; the class; and its counts,
+        None if it has no latents or the masks of the test images do not show it.
     """
     latents_of = {one.label: one.latents for one in chosen if one.latents}
     with one_core_each() as workers:
@@ -216,14 +216,14 @@ def suppress(
         before = look_before(acts, labels, on_device, chosen, logits, device, workers)
         is_shown_C = before.true_MC.any(axis=0)
         measured = {label for label in latents_of if is_shown_C[label - 1]}
-        # Once for each class that is measured.
+        # Each image once per class that is measured.
         n_images = len(measured) * len(before.true_MC)
         with progress_bar(n_images, "images") as progress:
             for one in chosen:
                 if one.label not in measured:
                     yield before, one, None
                     continue
-                # By a worker: of products, too, bits can depend on the cores.
+                # By a worker, since bits of products can depend on the number of cores.
                 edits = workers.submit(
                     class_edits,
                     *(one.label, latents_of, autoencoder, activity),
