@@ -144,7 +144,7 @@ class Encoder:
             if self.n_prefix == 0:
                 return list(both), [None] * len(both)
             return [patches for patches, _ in both], [prefix for _, prefix in both]
-        found = self.vision.forward_intermediates(
+        intermediates = self.vision.forward_intermediates(
             images_BCHW,
             indices=ascending,
             stop_early=True,
@@ -152,8 +152,10 @@ class Encoder:
             output_fmt="NLC",
             output_extra_tokens=True,
         )
-        patches = found["image_intermediates"]
-        return patches, found.get("image_intermediates_prefix", [None] * len(patches))
+        patches = intermediates["image_intermediates"]
+        return patches, intermediates.get(
+            "image_intermediates_prefix", [None] * len(patches)
+        )
 
     def computed_in(self, device: torch.device) -> str:
         """The type in which a device computes activations."""

@@ -86,7 +86,7 @@ def find_fetched(path: Path, hub_cache: Path) -> list[Path]:
         ValueError: a file is missing or has another size.
     """
     fetched = read_fetched(path)
-    found = []
+    paths = []
     for file in fetched.files:
         place = file.at(hub_cache)
         if not place.is_file():
@@ -94,13 +94,13 @@ def find_fetched(path: Path, hub_cache: Path) -> list[Path]:
         elif place.stat().st_size != file.size:
             problem = f"{place.stat().st_size:,} bytes long, not {file.size:,}"
         else:
-            found.append(place)
+            paths.append(place)
             continue
         raise ValueError(
             f"the encoder {path.stem}, {fetched.model} ({fetched.pretrained}), lacks "
             f"{file.name} of the hub: {place} is {problem}: {_again(path)}"
         )
-    return found
+    return paths
 
 
 def _again(path: Path) -> str:

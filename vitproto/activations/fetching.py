@@ -81,17 +81,17 @@ def fetch(wanted: Wanted, hub_cache: Path) -> list[HubFile]:
             fetched file is damaged.
     """
     _remove_abandoned(hub_cache, wanted.repository)
-    found, revision = [], wanted.revision
+    files, revision = [], wanted.revision
     for names in wanted.files:
         path = _fetch_first(wanted.repository, revision, names, hub_cache)
         # COMMIT in `…/snapshots/COMMIT/NAME`: a branch may move while we fetch.
         revision = path.parent.name
-        found.append(_describe(wanted.repository, path))
+        files.append(_describe(wanted.repository, path))
         logging.info(
             "%s of %s, commit %s: %s bytes",
-            *(path.name, wanted.repository, revision[:12], f"{found[-1].size:,}"),
+            *(path.name, wanted.repository, revision[:12], f"{files[-1].size:,}"),
         )
-    return found
+    return files
 
 
 def _alternatives(name: str, usual: Sequence[str]) -> Sequence[str]:
@@ -164,10 +164,10 @@ def _describe(repository: str, path: Path) -> HubFile:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     # The client names a large file by its SHA-256 according to the hub.
-    told = Path(os.readlink(path)).name if path.is_symlink() else ""
-    if len(told) == len(sha256) and told != sha256:
+    expected = Path(os.readlink(path)).name if path.is_symlink() else ""
+    if len(expected) == len(sha256) and expected != sha256:
         raise ValueError(
-            f"{path} is damaged: its SHA-256 is {sha256}, expected {told}: delete "
+            f"{path} is damaged: its SHA-256 is {sha256}, expected {expected}: delete "
             f"{path.parent.parent.parent} and run the same command again"
         )
     return HubFile(repository, path.parent.name, path.name, path.stat().st_size, sha256)

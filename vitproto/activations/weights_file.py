@@ -141,13 +141,13 @@ def check_patches(weights: Weights, patch_size: int, path: Path, model: str) -> 
 
 def misfit_of_error(path: Path, model: str, error: Exception) -> ValueError:
     """Turn an error of a strict `load_state_dict` into one sentence."""
-    found: dict[str, list[str]] = {"Missing": [], "Unexpected": []}
+    named: dict[str, list[str]] = {"Missing": [], "Unexpected": []}
     for line in str(error).splitlines():
-        for kind, names in found.items():
+        for kind, names in named.items():
             if line.strip().startswith(f"{kind} key(s)"):
                 names += re.findall(r'"([^"]+)"', line)
-    if any(found.values()):
-        return misfit(path, model, *found.values())
+    if any(named.values()):
+        return misfit(path, model, *named.values())
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ValueError(
         f"{path} does not fit {model} ({lines[-1].rstrip('.')}): set the encoder's "

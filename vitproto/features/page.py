@@ -99,13 +99,13 @@ def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
             "and no prototype is in the ranges."
         )
     counted = {0: "No prototype has", 1: "1 prototype has"}
-    found = counted.get(n_in_range, f"{n_in_range:,} prototypes have")
+    subject = counted.get(n_in_range, f"{n_in_range:,} prototypes have")
     drawn = ""
     if n_in_range > cfg.n_in_range:
         drawn = f"; {cfg.n_in_range:,} of them were drawn"
     frequency_K, value_K = top.frequency_K[above_K], top.mean_value_K[above_K]
     return (
-        f"{found} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
+        f"{subject} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
         f"mean value from {_range(*cfg.log_value_range)}{drawn}. Over all prototypes "
         f"that some patch scores above 0, the first goes from {_log(frequency_K.min())}"
         f" to {_log(frequency_K.max())}, the second from {_log(value_K.min())} to "

@@ -146,10 +146,10 @@ def score_patches(
             return on_device(acts_PD.to(device))[:, prototypes].T.cpu()
 
     with one_core_each() as workers:
-        for rows, found in zip(
+        for rows, scores_RP in zip(
             rows_of.values(), workers.map(score, rows_of), strict=True
         ):
-            scores_MP[rows] = found.numpy()
+            scores_MP[rows] = scores_RP.numpy()
     return scores_MP
 
 

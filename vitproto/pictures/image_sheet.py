@@ -72,7 +72,7 @@ def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
         low, high: the scores at the ends of the colour scale.
     """
     rows = [shown[i : i + PER_ROW] for i in range(0, len(shown), PER_ROW)]
-    heights = [max(one.image.height for one in row) for row in rows]
+    heights = [max(panel.image.height for panel in row) for row in rows]
     row_heights = [TEXT_SIZE + 2 * height + 3 * GAP for height in heights]
     n_columns = max(len(rows[0]), 2)  # the scale takes two
     size = (
@@ -84,14 +84,14 @@ def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
     font = ImageFont.load_default(TEXT_SIZE)
     top = GAP
     for row, height, row_height in zip(rows, heights, row_heights, strict=True):
-        for i, one in enumerate(row):
+        for i, panel in enumerate(row):
             middle = GAP + i * (SIDE + GAP) + SIDE // 2
-            left = middle - one.image.width // 2
+            left = middle - panel.image.width // 2
             seam = top + TEXT_SIZE + GAP + height
-            text_top = seam - one.image.height - TEXT_SIZE - GAP // 2
-            draw.text((middle, text_top), format_score(one.score), INK, font, "ma")
-            strip.paste(one.image, (left, seam - one.image.height))
-            heated = over_image(one.image, one.heat_HW, low, high)
+            text_top = seam - panel.image.height - TEXT_SIZE - GAP // 2
+            draw.text((middle, text_top), format_score(panel.score), INK, font, "ma")
+            strip.paste(panel.image, (left, seam - panel.image.height))
+            heated = over_image(panel.image, panel.heat_HW, low, high)
             strip.paste(heated, (left, seam + GAP // 2))
         top += row_height
     draw_scale(strip, draw, font, top, low, high)

@@ -114,14 +114,14 @@ def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
     """
     if not path.is_file():
         return False
-    found = read_settings(path)
+    stored = read_settings(path)
     wanted = json.loads(json.dumps(settings))
-    if found == wanted:
+    if stored == wanted:
         return True
-    keys = sorted(found.keys() | wanted.keys())
-    key = next(key for key in keys if found.get(key) != wanted.get(key))
+    keys = sorted(stored.keys() | wanted.keys())
+    key = next(key for key in keys if stored.get(key) != wanted.get(key))
     raise ValueError(
-        f"{path} was made with {key} {found.get(key)!r}, but its name says "
+        f"{path} was made with {key} {stored.get(key)!r}, but its name says "
         f"{wanted.get(key)!r}: it was renamed or edited by hand. Delete it and run "
         "again"
     )

@@ -24,8 +24,8 @@ PIECE = 2048
 number of threads does not change the centres."""
 
 START_AT_LEAST, START_PER_CENTRE = 8192, 10
-"""Patches from which initial centres are drawn: at least so many in all, and so many
-per centre."""
+"""Number of patches from which initial centres are drawn: the larger of the first, and
+the second times the number of centres."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,11 @@ def spread(
         while True:
             # NumPy uses this thread only; torch would use all cores.
             tried_LD = torch.from_numpy(x_MD.numpy()[tried_L])
-            found = list(workers.map(nearer, range(len(pieces))))
-            best = int(np.argmin(sum(sum_L for _, sum_L in found)))
-            squared_M = np.concatenate([squared_LB[best] for squared_LB, _ in found])
+            distances = list(workers.map(nearer, range(len(pieces))))
+            best = int(np.argmin(sum(sum_L for _, sum_L in distances)))
+            squared_M = np.concatenate(
+                [squared_LB[best] for squared_LB, _ in distances]
+            )
             squared_M[tried_L[best]] = 0  # but for rounding
             chosen.append(int(tried_L[best]))
             progress.update()
@@ -153,17 +155,17 @@ def lloyd(
         progress_bar(n_patches * n_iters, "patches assigned") as progress,
     ):
         for _ in range(n_iters):
-            found = _assign(sample, centres_KD, workers, progress)
-            if (found.nearest_M == before_M).all():
+            assigned = _assign(sample, centres_KD, workers, progress)
+            if (assigned.nearest_M == before_M).all():
                 break
-            n_K = np.bincount(found.nearest_M, minlength=len(centres_KD))
-            centres_KD = (found.sums_KD / np.maximum(n_K, 1)[:, None]).astype("f4")
+            n_K = np.bincount(assigned.nearest_M, minlength=len(centres_KD))
+            centres_KD = (assigned.sums_KD / np.maximum(n_K, 1)[:, None]).astype("f4")
             empty = np.flatnonzero(n_K == 0)
-            farthest = np.argsort(-found.squared_M, kind="stable")[: len(empty)]
+            farthest = np.argsort(-assigned.squared_M, kind="stable")[: len(empty)]
             centres_KD[empty] = sample.rows(farthest).numpy()
-            before_M = found.nearest_M
+            before_M = assigned.nearest_M
             progress.set_postfix(
-                mean_squared_distance=f"{found.squared_M.mean():.4g}", refresh=False
+                mean_squared_distance=f"{assigned.squared_M.mean():.4g}", refresh=False
             )
     return torch.from_numpy(centres_KD)
 

@@ -64,12 +64,12 @@ def fit(activations: Activations) -> Components:
         products_DD -= n_patches * np.outer(shift_D, shift_D)
         covariance_DD = torch.from_numpy(products_DD / (n_patches - 1))
         # Eigenvalues ascend; eigenvectors are columns.
-        found = workers.submit(torch.linalg.eigh, covariance_DD).result()
+        eigen = workers.submit(torch.linalg.eigh, covariance_DD).result()
     assert origin_D is not None
     return Components(
         mean_D=(origin_D.double() + torch.from_numpy(shift_D)).float(),
-        components_DD=_with_fixed_signs(found.eigenvectors.T.flip(0)),
-        variance_D=found.eigenvalues.flip(0),
+        components_DD=_with_fixed_signs(eigen.eigenvectors.T.flip(0)),
+        variance_D=eigen.eigenvalues.flip(0),
     )
 
 

@@ -121,10 +121,10 @@ class ChosenScores:
         """The single run of all rows."""
         place = ["dataset", "encoder", "layer", "method"]
         columns = ["n_prototypes", "seed", "learning_rate", "sparsity"]
-        found = rows[[*place, *columns]].drop_duplicates()
-        if len(found) != 1:
-            raise ValueError(f"expected rows of one run, got those of {len(found)}")
-        row = found.iloc[0]
+        runs = rows[[*place, *columns]].drop_duplicates()
+        if len(runs) != 1:
+            raise ValueError(f"expected rows of one run, got those of {len(runs)}")
+        row = runs.iloc[0]
         settings = {
             name: None if pd.isna(row[name]) else float(row[name])
             for name in ("learning_rate", "sparsity")

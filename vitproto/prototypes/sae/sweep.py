@@ -207,7 +207,9 @@ def train(
         learner.to(device)
     steps = sorted({learner.step for learner in learners.values()})
     for step in steps:
-        together = {k: one for k, one in learners.items() if one.step == step}
+        together = {
+            k: learner for k, learner in learners.items() if learner.step == step
+        }
         if step < settings.n_steps:
             _train_together(
                 together,

@@ -76,11 +76,11 @@ def evaluate(
         mask_HW = labels.masks_MHW[m]
         logits_GPC = _logits(acts_PD.to(device), weight_GCD, bias_GC)
         if device.type == "cpu":
-            found = count_pixels(logits_GPC.numpy(), mask_HW, labels.grid)
+            counts = count_pixels(logits_GPC.numpy(), mask_HW, labels.grid)
         else:
             on_device = torch.from_numpy(mask_HW.astype(np.int64)).to(device)
-            found = count_pixels_on(logits_GPC, on_device, labels.grid)
-        return found, true_C(mask_HW, n_classes)
+            counts = count_pixels_on(logits_GPC, on_device, labels.grid)
+        return counts, true_C(mask_HW, n_classes)
 
     with (
         one_core_each() as workers,
@@ -96,9 +96,9 @@ def evaluate(
             firsts, ahead(reads, n_threads=1, n_ahead=1), strict=True
         ):
             i_B = range(first, first + len(acts_BPD))
-            for found, of_image_C in workers.map(count, acts_BPD, i_B):
-                predicted_GC += found.predicted_EC
-                hit_GC += found.hit_EC
+            for counts, of_image_C in workers.map(count, acts_BPD, i_B):
+                predicted_GC += counts.predicted_EC
+                hit_GC += counts.hit_EC
                 true_sum_C += of_image_C
                 n_images_C += of_image_C > 0
             progress.update(len(acts_BPD))
@@ -137,9 +137,9 @@ def to_probe_table(trained: Sequence[TrainedProbe], counts: Counts) -> pd.DataFr
     """
     return pd.DataFrame(
         {
-            "learning_rate": [one.learning_rate for one in trained],
-            "weight_decay": [one.weight_decay for one in trained],
-            "loss": [one.loss for one in trained],
+            "learning_rate": [probe.learning_rate for probe in trained],
+            "weight_decay": [probe.weight_decay for probe in trained],
+            "loss": [probe.loss for probe in trained],
             "miou": counts.miou,
             "pixel_accuracy": counts.pixel_accuracy,
             "is_best": np.arange(len(trained)) == find_best(counts),

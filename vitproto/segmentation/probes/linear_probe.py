@@ -95,9 +95,9 @@ def save_probe(path: Path, probe: LinearProbe, settings: Mapping[str, Any]) -> N
     """Write a probe and the settings that made it.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
+        path: a `.safetensors` file, written completely or not at all.
         probe: on the CPU.
-        settings: whatever JSON can hold.
+        settings: any JSON.
     """
     tensors = {"weight_CD": probe.weight_CD, "bias_C": probe.bias_C}
     _write(path, tensors, {"kind": _PROBE, "settings": settings})
@@ -119,16 +119,16 @@ def save_probes(
     """Write all probes of a sweep and the settings that made them.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
+        path: a `.safetensors` file, written completely or not at all.
         trained: one or more, on the CPU.
-        settings: whatever JSON can hold.
+        settings: any JSON.
     """
     tensors = {
-        "weight_GCD": torch.stack([one.probe.weight_CD for one in trained]),
-        "bias_GC": torch.stack([one.probe.bias_C for one in trained]),
+        "weight_GCD": torch.stack([entry.probe.weight_CD for entry in trained]),
+        "bias_GC": torch.stack([entry.probe.bias_C for entry in trained]),
     }
     columns = ("learning_rate", "weight_decay", "loss")
-    made = [{name: getattr(one, name) for name in columns} for one in trained]
+    made = [{name: getattr(entry, name) for name in columns} for entry in trained]
     _write(path, tensors, {"kind": _SWEEP, "probes": made, "settings": settings})
 
 

@@ -131,11 +131,11 @@ def count_pixels_on(
         row_E1 = torch.arange(len(class_EX), device=class_EX.device)[:, None]
         bin_EX = row_E1 * n_classes + class_EX
         n_bins = len(class_EX) * n_classes
-        for found, bins in zip(
+        for parts, bins in zip(
             counts, (bin_EX, bin_EX[class_EX == truth_X]), strict=True
         ):
             count = torch.bincount(bins.flatten(), minlength=n_bins)
-            found.append(count.view(-1, n_classes).cpu().numpy())
+            parts.append(count.view(-1, n_classes).cpu().numpy())
     if not counts[0]:
         counts = ([np.zeros((n_edits, n_classes), np.int64)],) * 2
     return PixelCounts(*map(np.concatenate, counts))

@@ -285,8 +285,8 @@ def _train(
             progress.update(cfg.batch_size)
             if len(batch.class_L) == 0:
                 continue
-            found = workers.map(Learners.learn, learners, [batch] * len(learners))
-            loss_G = torch.cat(list(found)).cpu().numpy()
+            losses = workers.map(Learners.learn, learners, [batch] * len(learners))
+            loss_G = torch.cat(list(losses)).cpu().numpy()
             _check_finite(loss_G, pairs, step, n_steps)
             if step >= n_steps - n_last:
                 total_G += loss_G * len(batch.class_L)

@@ -67,8 +67,10 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
     except SafetensorError as error:
         raise _damaged(path, error) from error
     settings = header.get("settings", {})
-    found = MadeWith(str(path), settings.get("found_for", {}), settings.get("layer"))
-    check_same_encoder(found, MadeWith(str(shard), acts.attributes, acts.layer))
+    made_with = MadeWith(
+        str(path), settings.get("found_for", {}), settings.get("layer")
+    )
+    check_same_encoder(made_with, MadeWith(str(shard), acts.attributes, acts.layer))
 
 
 def load_directions(

@@ -122,7 +122,7 @@ def parse_picked(
 
 
 def rank(
-    found: SparseLatents,
+    sparse: SparseLatents,
     class_names: Sequence[str],
     W_dec_SD: Float32[np.ndarray, "s d"],
     class_directions_CD: Float32[np.ndarray, "c d"],
@@ -140,7 +140,7 @@ def rank(
     criterion `ap`, whatever its rank, and is marked as chosen there.
 
     Args:
-        found: the latents of drawn patches.
+        sparse: the latents of drawn patches.
         class_names: the names of the labels 1 to C.
         W_dec_SD: the decoder.
         class_directions_CD: the direction that raises each class's logit; NaN if there
@@ -154,21 +154,21 @@ def rank(
         class without patches has one row without a latent, or one for each picked.
         `note` says why something is missing.
     """
-    detection = detect(found.start_T, found.class_V, found.value_V, found.n_drawn_C)
+    detection = detect(sparse.start_T, sparse.class_V, sparse.value_V, sparse.n_drawn_C)
     rows = []
     for c, class_name in enumerate(class_names):
-        n_drawn, picks = int(found.n_drawn_C[c]), picked.get(c + 1)
-        notes = _class_notes(found, detection, c, cfg)
+        n_drawn, picks = int(sparse.n_drawn_C[c]), picked.get(c + 1)
+        notes = _class_notes(sparse, detection, c, cfg)
         of_class = {
             "label": c + 1,
             "class_name": class_name,
             "n_patches": n_drawn,
-            "prevalence": n_drawn / found.n_drawn_C.sum(),
+            "prevalence": n_drawn / sparse.n_drawn_C.sum(),
         }
         ranked = [
             of_class | row
             for criterion in get_args(Criterion)
-            for row in _rank_class(found, detection, c, criterion, picks, cfg)
+            for row in _rank_class(sparse, detection, c, criterion, picks, cfg)
         ]
         if not ranked:
             ranked = [of_class | {"criterion": cfg.chosen_by, "is_chosen": False}]
@@ -177,7 +177,7 @@ def rank(
             if "latent" in row:
                 u_D, v_D = W_dec_SD[row["latent"]], class_directions_CD[c]
                 row["alignment"] = _cosine(u_D, v_D)
-                if row["is_chosen"] and found.n_active_S[row["latent"]] == 0:
+                if row["is_chosen"] and sparse.n_active_S[row["latent"]] == 0:
                     latent_notes = ["this latent is never active"]
             row["note"] = "; ".join([*notes, *latent_notes])
         rows += ranked
@@ -186,20 +186,20 @@ def rank(
 
 
 def _class_notes(
-    found: SparseLatents, detection: Detection, c: int, cfg: RankingSettings
+    sparse: SparseLatents, detection: Detection, c: int, cfg: RankingSettings
 ) -> list[str]:
     """Why a class has no latents, if so."""
-    if found.n_pure_C[c] == 0:
+    if sparse.n_pure_C[c] == 0:
         return [f"no training patch of purity ≥ {cfg.min_purity:g}"]
-    if found.n_drawn_C[c] == 0:
-        return [f"none of its {found.n_pure_C[c]} pure training patches was drawn"]
+    if sparse.n_drawn_C[c] == 0:
+        return [f"none of its {sparse.n_pure_C[c]} pure training patches was drawn"]
     if not detection.n_active_SC[:, c].any():
         return ["its latents are never active"]
     return []
 
 
 def _rank_class(
-    found: SparseLatents,
+    sparse: SparseLatents,
     detection: Detection,
     c: int,
     criterion: Criterion,
@@ -209,14 +209,14 @@ def _rank_class(
     """The rows of a class for one criterion."""
     measures = {"ap": detection.ap_SC, "f1": detection.f1_SC}
     is_picked = picks is not None and criterion == "ap"
-    if found.n_drawn_C[c] == 0:
+    if sparse.n_drawn_C[c] == 0:
         return [
             {"criterion": criterion, "latent": latent, "is_chosen": True}
             for latent in (picks if is_picked else [])
         ]
     is_silent_S = detection.n_active_SC[:, c] == 0
     # `lexsort` sorts by the last key first, and is stable.
-    keys = (-measures[criterion][:, c], is_silent_S, found.n_active_S == 0)
+    keys = (-measures[criterion][:, c], is_silent_S, sparse.n_active_S == 0)
     order_S = np.lexsort(keys)
     shown = set(range(min(cfg.n_ranked, len(order_S))))
     if is_picked:

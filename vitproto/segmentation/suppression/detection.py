@@ -57,7 +57,7 @@ def detect(
     """
     n_latents = len(start_T) - 1
     shape = (n_latents, len(n_patches_C))
-    found = Detection(
+    detection = Detection(
         np.full(shape, np.nan),
         np.full(shape, np.nan),
         np.full(shape, np.nan, np.float32),
@@ -65,8 +65,8 @@ def detect(
     )
     if n_patches_C.sum() > 0:
         with numba.parallel_chunksize(LATENTS_PER_TASK):
-            _fill(start_T, class_V, value_V, n_patches_C, *found)
-    return found
+            _fill(start_T, class_V, value_V, n_patches_C, *detection)
+    return detection
 
 
 @typing.no_type_check

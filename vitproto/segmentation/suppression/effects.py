@@ -81,7 +81,7 @@ def resample(
 
 
 def class_rows(
-    one: ChosenClass,
+    chosen: ChosenClass,
     before: Before,
     counts: ClassCounts | None,
     weights_RM: Float64[np.ndarray, "resamples m"],
@@ -98,29 +98,29 @@ def class_rows(
     row of the edit `latents` for each dose, with a note.
 
     Args:
-        one: the class.
+        chosen: the class.
         before: the test images before any edit.
         counts: the counts of the class; None if it was not measured.
         weights_RM: from `resample`.
         doses: the doses of the counts.
     """
-    n_images = int((before.true_MC[:, one.label - 1] > 0).sum())
-    notes = _class_notes(one, before, counts, n_images)
+    n_images = int((before.true_MC[:, chosen.label - 1] > 0).sum())
+    notes = _class_notes(chosen, before, counts, n_images)
     if counts is None:
-        return [_row(one, "latents", dose, 0, n_images, {}, notes) for dose in doses]
+        return [_row(chosen, "latents", dose, 0, n_images, {}, notes) for dose in doses]
     if n_images == 1:
         weights_RM = weights_RM[:1]
     true_RC = _sums(weights_RM, before.true_MC)
-    score = partial(_scores, one.label - 1, weights_RM, true_RC)
-    found = score(before.predicted_MC, before.hit_MC)
+    score = partial(_scores, chosen.label - 1, weights_RM, true_RC)
+    unedited = score(before.predicted_MC, before.hit_MC)
     rows = []
     for o, dose in enumerate(doses):
         own_R = None
         for edit in EDITS:
             kinds = counts.edits.draws_of(edit)
             if not kinds:
-                told = [*notes, NO_CONTROL[edit]]
-                rows.append(_row(one, edit, dose, 0, n_images, {}, told))
+                row_notes = [*notes, NO_CONTROL[edit]]
+                rows.append(_row(chosen, edit, dose, 0, n_images, {}, row_notes))
                 continue
             draws = [
                 score(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]) for k in kinds
@@ -128,7 +128,7 @@ def class_rows(
             after = _Scores(
                 *(np.mean(x_KR, axis=0) for x_KR in zip(*draws, strict=True))
             )
-            effects = _effects(found, draws)
+            effects = _effects(unedited, draws)
             if own_R is None:
                 own_R = effects["specificity"]
             else:
@@ -141,18 +141,22 @@ def class_rows(
                 "changed_others": _share(
                     counts.n_others_changed_KO[kinds, o], counts.n_others
                 ),
-                **_values(found, after, effects),
+                **_values(unedited, after, effects),
             }
             is_unsampled = np.isnan(values["specificity_low"])
-            is_said = ONE_IMAGE in notes or ALONE in notes
-            told = [*notes, UNSAMPLED] if is_unsampled and not is_said else notes
-            rows.append(_row(one, edit, dose, len(kinds), n_images, values, told))
+            is_explained = ONE_IMAGE in notes or ALONE in notes
+            row_notes = (
+                [*notes, UNSAMPLED] if is_unsampled and not is_explained else notes
+            )
+            rows.append(
+                _row(chosen, edit, dose, len(kinds), n_images, values, row_notes)
+            )
     order = {edit: i for i, edit in enumerate(EDITS)}
     return sorted(rows, key=lambda row: order[row["edit"]])  # doses stay in order
 
 
 def change_rows(
-    one: ChosenClass,
+    chosen: ChosenClass,
     counts: ClassCounts,
     doses: Sequence[float],
     class_names: Sequence[str],
@@ -165,8 +169,8 @@ def change_rows(
     """
     return [
         {
-            "label": one.label,
-            "class_name": one.name,
+            "label": chosen.label,
+            "class_name": chosen.name,
             "dose": dose,
             "to_label": int(to) + 1,
             "to_class_name": class_names[to],
@@ -184,19 +188,19 @@ def interval(values_R: Float64[np.ndarray, " resamples"]) -> tuple[float, float]
     Resamples that do not show the class, or show no other class, have no value (NaN)
     and are left out.
     """
-    told_R = values_R[~np.isnan(values_R)]
-    if not len(told_R):
+    known_R = values_R[~np.isnan(values_R)]
+    if not len(known_R):
         return np.nan, np.nan
-    low, high = np.quantile(told_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+    low, high = np.quantile(known_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return float(low), float(high)
 
 
 def _class_notes(
-    one: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
+    chosen: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
 ) -> list[str]:
     """Notes on a class that hold for all its rows."""
-    notes = list(one.notes)
-    if not one.latents and not notes:
+    notes = list(chosen.notes)
+    if not chosen.latents and not notes:
         notes.append(NO_LATENTS)
     if n_images == 0:
         notes.append(ABSENT)
@@ -204,10 +208,10 @@ def _class_notes(
         return notes
     if dead := counts.edits.dead:
         names = ", ".join(map(str, dead))
-        is_all = len(dead) == len(one.latents)
+        is_all = len(dead) == len(chosen.latents)
         notes.append(DEAD if is_all else f"never active of its latents: {names}")
     applies = {
-        UNPREDICTED: not before.predicted_MC[:, one.label - 1].any(),
+        UNPREDICTED: not before.predicted_MC[:, chosen.label - 1].any(),
         ONE_IMAGE: n_images == 1,
         NO_PATCH: counts.n_patches == 0,
         NO_OTHER_PATCH: counts.n_others == 0,
@@ -216,15 +220,15 @@ def _class_notes(
     return [*notes, *(note for note, does in applies.items() if does)]
 
 
-def _effects(found: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
+def _effects(unedited: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
     """The effects over resamples, as means over draws.
 
     Means of differences, not differences of means: they are exactly 0 if no draw
     changes anything.
     """
-    loss_R = np.mean([found.iou - after.iou for after in draws], axis=0)
+    loss_R = np.mean([unedited.iou - after.iou for after in draws], axis=0)
     collateral_R = np.mean(
-        [found.others_iou - after.others_iou for after in draws], axis=0
+        [unedited.others_iou - after.others_iou for after in draws], axis=0
     )
     return {
         "loss": loss_R,
@@ -234,11 +238,11 @@ def _effects(found: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
 
 
 def _values(
-    found: _Scores, after: _Scores, effects: dict[str, np.ndarray]
+    unedited: _Scores, after: _Scores, effects: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """The scores on the test images themselves, and the effects with intervals."""
     values = {}
-    for when, scores in (("before", found), ("after", after)):
+    for when, scores in (("before", unedited), ("after", after)):
         for name, score_R in scores._asdict().items():
             values[f"{name}_{when}"] = score_R[0]
     for name, effect_R in effects.items():
@@ -280,7 +284,7 @@ def _share(n_K: np.ndarray, n_all: int) -> float:
 
 
 def _row(
-    one: ChosenClass,
+    chosen: ChosenClass,
     edit: Edit,
     dose: float,
     n_draws: int,
@@ -291,12 +295,12 @@ def _row(
     """A row with all columns; unknown values are None, and a note says why."""
     measured = {name: _known(values.get(name, np.nan)) for name in MEASURES}
     return {
-        "label": one.label,
-        "class_name": one.name,
+        "label": chosen.label,
+        "class_name": chosen.name,
         "edit": edit,
         "dose": dose,
         "n_draws": n_draws,
-        "latents": " ".join(map(str, one.latents)) if edit == "latents" else "",
+        "latents": " ".join(map(str, chosen.latents)) if edit == "latents" else "",
         "n_images": n_images,
         **measured,
         "note": "; ".join(notes),

@@ -53,7 +53,9 @@ class Row:
     def labels(self) -> list[int]:
         """All labels that the row shows, 0 last."""
         maps = (self.true_HW, self.before_HW, self.after_HW)
-        shown = sorted({int(label) for one in maps for label in np.unique(one)})
+        shown = sorted(
+            {int(label) for label_HW in maps for label in np.unique(label_HW)}
+        )
         return [label for label in shown if label] + [0] * (0 in shown)
 
 

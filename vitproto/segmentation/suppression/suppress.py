@@ -143,7 +143,7 @@ def look_before(
         workers: with one core each.
     """
     i_test_M, n_classes = labels.i_test_M, labels.n_classes
-    kept = sorted({latent for one in chosen for latent in one.latents})
+    kept = sorted({latent for choice in chosen for latent in choice.latents})
     n_images = len(i_test_M)
     logits_MPC = np.empty((n_images, acts.n_patches, n_classes), np.float32)
     true_MC, predicted_MC, hit_MC = np.zeros((3, n_images, n_classes), np.int64)
@@ -210,7 +210,7 @@ def suppress(
         The test images before any edit, always the same; the class; and its counts,
         None if it has no latents or the masks of the test images do not show it.
     """
-    latents_of = {one.label: one.latents for one in chosen if one.latents}
+    latents_of = {choice.label: choice.latents for choice in chosen if choice.latents}
     with one_core_each() as workers:
         on_device = autoencoder.to(device)
         before = look_before(acts, labels, on_device, chosen, logits, device, workers)
@@ -219,19 +219,19 @@ def suppress(
         # Each image once per class that is measured.
         n_images = len(measured) * len(before.true_MC)
         with progress_bar(n_images, "images") as progress:
-            for one in chosen:
-                if one.label not in measured:
-                    yield before, one, None
+            for choice in chosen:
+                if choice.label not in measured:
+                    yield before, choice, None
                     continue
                 # By a worker, since bits of products can depend on the number of cores.
                 edits = workers.submit(
                     class_edits,
-                    *(one.label, latents_of, autoencoder, activity),
-                    *(directions_CD[one.label - 1], labels.n_classes, cfg),
+                    *(choice.label, latents_of, autoencoder, activity),
+                    *(directions_CD[choice.label - 1], labels.n_classes, cfg),
                 ).result()
                 yield (
                     before,
-                    one,
+                    choice,
                     count_changes(
                         *(edits, before, labels, logits, device, workers, progress)
                     ),
