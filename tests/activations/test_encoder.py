@@ -156,10 +156,10 @@ def test_random_weights_are_the_same_control_every_time(local_encoder):
         ({"model": "ViT-B-32"}, "ViT-B-32 has no weights 'own': write one of openai"),
         ({"model": "timm:vit"}, "timm has no model and tag 'vit.own'"),
         ({"model": "local-dir:/gone"}, "cannot be loaded"),
-        ({"width": 4}, "has tokens of width 64, width says 4: write width: 64"),
-        ({"n_blocks": 4}, "has 3 blocks, n_blocks says 4: write n_blocks: 3"),
-        ({"patch_size": 16}, "has patches of 8 × 8 pixels, patch_size says 16: write"),
-        ({"image_size": 64}, "sees 32 pixels, image_size says 64"),
+        ({"width": 4}, "has tokens of width 64, not width: 4: write width: 64"),
+        ({"n_blocks": 4}, "has 3 blocks, not n_blocks: 4: write n_blocks: 3"),
+        ({"patch_size": 16}, "has patches of 8 × 8 pixels, not patch_size: 16"),
+        ({"image_size": 64}, "takes images of 32 pixels, not image_size: 64"),
         (
             {"model": "ViT-B-32", "pretrained": "openai", "checkpoint": "/gone.pt"},
             "the weights of ViT-B-32 are not at /gone.pt: set `checkpoint`",
@@ -176,7 +176,7 @@ def test_an_encoder_that_cannot_be_had_says_what_to_write(
 
 def test_a_patch_size_of_timm_that_is_not_the_model_s_is_refused():
     wrong = dataclasses.replace(TIMM, patch_size=8)
-    with pytest.raises(ValueError, match="patch_size says 8: write patch_size: 14"):
+    with pytest.raises(ValueError, match="not patch_size: 8: write patch_size: 14"):
         load_encoder(wrong, "float32", [0])
 
 

@@ -155,7 +155,7 @@ def test_a_damaged_file_is_not_listed(hub, tmp_path):
 
 def test_a_list_that_is_none_says_how_to_make_it_again(tmp_path):
     (tmp_path / "clip.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no list of fetched files") as caught:
+    with pytest.raises(ValueError, match="is not a list of fetched files") as caught:
         read_fetched(tmp_path / "clip.json")
     assert f"`snakemake --cores 1 --force {tmp_path}/clip.json`" in str(caught.value)
 

@@ -56,7 +56,7 @@ def test_no_file_is_ever_seen_nor_left_after_an_error(acts, tmp_path):
 
 def test_more_patches_than_there_are_are_refused(acts, tmp_path):
     with (
-        pytest.raises(ValueError, match="451 patches were asked for, there are 450"),
+        pytest.raises(ValueError, match="451 patches are needed, but there are 450"),
         sampled(acts, 451, 0, tmp_path),
     ):
         pass

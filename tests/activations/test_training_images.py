@@ -34,7 +34,7 @@ def test_no_reader_gives_a_patch_of_a_test_image(tmp_path):
     batches = iter(RandomBatches(acts, batch_size=8, seed=0, n_mixed=8, first_batch=0))
     epoch = np.concatenate([next(batches).numpy() for _ in range(2)])
     assert rows(epoch) == rows(expected)
-    with pytest.raises(ValueError, match="17 patches were asked for, there are 16"):
+    with pytest.raises(ValueError, match="17 patches are needed, but there are 16"):
         acts.sample_patches(17, seed=0)
 
 

@@ -128,7 +128,7 @@ def test_a_training_that_ran_out_of_time_goes_on_with_twice_as_much(outcome):
     memory = [job["MinMemoryNode"] for job in trainings]
     assert memory[0] == memory[1]
     log = outcome.workdir / "results/logs/tiny/tiny-vit/layer3/topk/fit_sae.log"
-    (step,) = re.findall(r"goes on at step (\d+)", log.read_text())
+    (step,) = re.findall(r"continues at step (\d+)", log.read_text())
     assert int(step) > 0
 
 

@@ -455,6 +455,6 @@ def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_pa
     n_attributes = len(ATTRIBUTES.splitlines())
     every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
     path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
-    with pytest.raises(ValueError, match=r"would reach a mAP of 1\.00 .*`present`"):
+    with pytest.raises(ValueError, match=r"would reach an mAP of 1\.00 .*`present`"):
         _stage("read_traits")(official, splits, labels, dataset="cub200")
     assert not labels.exists()

@@ -78,7 +78,9 @@ def test_where_no_patch_scores_above_0_listed_and_drawn_ones_are_shown():
 @pytest.mark.parametrize("listed", [-1, 4])
 def test_a_listed_prototype_that_does_not_exist_is_refused(listed):
     cfg = dataclasses.replace(CHOICE, listed=(listed,))
-    with pytest.raises(ValueError, match=f"{listed} is listed, but there are 4 proto"):
+    with pytest.raises(
+        ValueError, match=f"prototype {listed} is listed, but there are only 4"
+    ):
         choose(cfg, known([0.1] * 4, [1.0] * 4))
 
 

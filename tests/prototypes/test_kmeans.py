@@ -250,7 +250,7 @@ def test_seeds_give_different_centres(tmp_path):
 
 
 def test_a_sample_larger_than_the_data_set_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="600 patches were asked for, there are 40"):
+    with pytest.raises(ValueError, match="600 patches are needed, but there are 40"):
         run_stage(tmp_path / "few", torch.ones(2, 20, 4))
 
 

@@ -90,9 +90,9 @@ def test_each_component_stands_with_both_signs_by_falling_variance():
 
 
 def test_more_than_both_signs_of_all_components_are_refused_with_the_most_possible():
-    with pytest.raises(ValueError, match=r"width 64 gives at most 128 .* 130 were"):
+    with pytest.raises(ValueError, match=r"width 64 gives at most 128 .* 130: lower"):
         pca.check_n_prototypes(130, 64)
-    with pytest.raises(ValueError, match=r"even number .* 33 were .* write 34 or 32"):
+    with pytest.raises(ValueError, match=r"even number .* 33: write 34 or 32"):
         pca.check_n_prototypes(33, 64)
     pca.check_n_prototypes(128, 64)
 

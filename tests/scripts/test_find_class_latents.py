@@ -165,7 +165,7 @@ def test_latents_chosen_by_hand_replace_those_of_their_class_only(inputs):
     [
         ({"run": "k9-seed0"}, "lists no run k9-seed0: write one of k12-seed0"),
         ({"picked": ("9:1",)}, "label 9, but there are 4 classes"),
-        ({"picked": ("1:12",)}, "latent 12 is chosen for the label 1"),
+        ({"picked": ("1:12",)}, "latent 12 is picked for label 1"),
     ],
 )
 def test_what_does_not_exist_is_refused(inputs, change, message):

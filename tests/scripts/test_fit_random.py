@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_split_of_the_same_images_is_not_taken(tmp_path)
 
 
 def test_more_prototypes_than_training_patches_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="17 patches were asked for, there are 16"):
+    with pytest.raises(ValueError, match="17 patches are needed, but there are 16"):
         run_stage(tmp_path, ("k17-seed0",))
 
 

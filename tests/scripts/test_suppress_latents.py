@@ -213,7 +213,7 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("name", "calls label 1 'ground', but"),
+        ("name", "names label 1 'ground', but"),
         ("latent", "chooses latent 99 for ground, but the autoencoder has 24"),
         ("column", "lacks the columns is_chosen"),
         ("activity", "lists 23 latents, but the autoencoder has 24"),

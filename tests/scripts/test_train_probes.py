@@ -151,7 +151,7 @@ def test_probes_of_other_classes_are_refused(tmp_path):
     x_NPD, labels = planted()
     fewer = labelled(np.minimum(labels.labels_NP, 3), GRID, 3, SIDE)
     write_patch_labels(tmp_path / "fewer.h5", fewer, {})
-    with pytest.raises(ValueError, match="knows 5 classes, but the labels name 3"):
+    with pytest.raises(ValueError, match="predicts 5 classes, but the labels have 3"):
         evaluate_sweep(tmp_path, write_shards(tmp_path, x_NPD), "fewer.h5")
 
 

@@ -1,4 +1,4 @@
-"""Work done in background threads while its results are awaited in order."""
+"""Call functions in background threads, and yield their results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +11,10 @@ T = TypeVar("T")
 def ahead(
     calls: Iterable[Callable[[], T]], *, n_threads: int, n_ahead: int
 ) -> Iterator[T]:
-    """Yield what each call returns, in order, with the next calls already running.
+    """Yield the result of each call, in order, while the next calls are running.
 
-    No more than `n_ahead` results wait, and a call starts only once the caller has
-    come back for the next result. When the caller stops early, calls that have not
-    started are dropped.
+    At most `n_ahead` results wait. A call starts only when the caller asks for the next
+    result. If the caller stops early, calls that have not started are dropped.
     """
     waiting: deque[Future[T]] = deque()
     executor = ThreadPoolExecutor(n_threads)

@@ -1,4 +1,4 @@
-"""Vision transformers whose blocks' outputs we record.
+"""Load vision transformers, and compute the outputs of their blocks.
 
 Layers are the transformer's blocks, counted from 0: layer 23 is the output of the
 last block of a ViT-L, before the final normalisation.
@@ -79,13 +79,13 @@ class Encoder:
     """A vision transformer with its preprocessing, ready to run.
 
     Attributes:
-        settings: what was asked for.
+        settings: its settings.
         vision: the image tower; has `forward_intermediates`.
-        preprocessing: how images become its input.
+        preprocessing: how its input is made from images.
         n_patches: P, the patches of an image.
         n_prefix: tokens before the patches (CLS first, then registers).
         width: D, the number of activations of a token.
-        compute_dtype: what CUDA computes in; a CPU always computes in float32.
+        compute_dtype: the type in which CUDA computes; CPUs always compute in float32.
     """
 
     settings: EncoderSettings
@@ -100,14 +100,14 @@ class Encoder:
     def encode(
         self, pixels_BCHW: UInt8[Tensor, "b 3 h w"], layers: Sequence[int]
     ) -> dict[int, LayerActivations]:
-        """What do the blocks say about each patch?
+        """Compute the outputs of blocks for some images.
 
         Args:
-            pixels_BCHW: as `Preprocessing.read` returns them, on the encoder's device.
-            layers: which blocks, counted from 0.
+            pixels_BCHW: from `Preprocessing.read`, on the encoder's device.
+            layers: the blocks, counted from 0.
 
         Returns:
-            Per layer, the activations in float32.
+            The activations of each layer, in float32.
         """
         pre = self.preprocessing
         mean = torch.tensor(pre.mean, device=pixels_BCHW.device).view(3, 1, 1)
@@ -144,7 +144,7 @@ class Encoder:
             if self.n_prefix == 0:
                 return list(both), [None] * len(both)
             return [patches for patches, _ in both], [prefix for _, prefix in both]
-        found = self.vision.forward_intermediates(
+        intermediates = self.vision.forward_intermediates(
             images_BCHW,
             indices=ascending,
             stop_early=True,
@@ -152,15 +152,17 @@ class Encoder:
             output_fmt="NLC",
             output_extra_tokens=True,
         )
-        patches = found["image_intermediates"]
-        return patches, found.get("image_intermediates_prefix", [None] * len(patches))
+        patches = intermediates["image_intermediates"]
+        return patches, intermediates.get(
+            "image_intermediates_prefix", [None] * len(patches)
+        )
 
     def computed_in(self, device: torch.device) -> str:
         """The type in which a device computes activations."""
         return self.compute_dtype if device.type == "cuda" else "float32"
 
     def attributes(self) -> dict[str, str]:
-        """What decides its activations, as shards say it."""
+        """What determines its activations, as attributes of shards."""
         preprocessing = dataclasses.asdict(self.preprocessing)
         return {
             "encoder": self.settings.model,
@@ -175,7 +177,7 @@ class Encoder:
         return self
 
     def weights_digest(self) -> str:
-        """Which weights are these, whatever file or hub they came from?"""
+        """A digest of the weights, the same for every source of them."""
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.vision.state_dict().items()):
             digest.update(name.encode())
@@ -191,8 +193,8 @@ def load_encoder(
     """Load an encoder that can record `layers`.
 
     Raises:
-        ValueError: unknown model or tag, weights that cannot be had, or a layer
-            that the encoder lacks.
+        ValueError: the model or tag is unknown, its weights are not available, the
+            settings do not fit it, or it lacks a layer.
     """
     load = _load_timm if settings.model.startswith("timm:") else _load_open_clip
     with torch.random.fork_rng(devices=[]):
@@ -203,22 +205,26 @@ def load_encoder(
     blocks = trunk.blocks if hasattr(trunk, "blocks") else trunk.transformer.resblocks
     if len(blocks) != settings.n_blocks:
         raise ValueError(
-            f"{settings.model} has {len(blocks)} blocks, n_blocks says "
+            f"{settings.model} has {len(blocks)} blocks, not n_blocks: "
             f"{settings.n_blocks}: write n_blocks: {len(blocks)}"
         )
     if lacking := [layer for layer in layers if not 0 <= layer < len(blocks)]:
         raise ValueError(
             f"{settings.model} has layers 0 to {len(blocks) - 1}, not {lacking}: "
-            "name others in `layers`"
+            "write others in `layers`"
         )
     if preprocessing.height != preprocessing.width:
-        raise ValueError(f"{settings.model} sees no square: {preprocessing}")
+        raise ValueError(
+            f"{settings.model} takes images of {preprocessing.width} × "
+            f"{preprocessing.height} pixels: choose an encoder with square images"
+        )
     if preprocessing.height != settings.image_size:
         raise ValueError(
-            f"{settings.model} sees {preprocessing.height} pixels, image_size says "
-            f"{settings.image_size}: write image_size: {preprocessing.height}"
+            f"{settings.model} takes images of {preprocessing.height} pixels, not "
+            f"image_size: {settings.image_size}: write image_size: "
+            f"{preprocessing.height}"
         )
-    # A native CLIP tower always has a CLS token, even where it pools the average.
+    # A native CLIP tower always has a CLS token, even if it uses average pooling.
     if hasattr(trunk, "blocks"):
         n_patches, n_prefix = trunk.patch_embed.num_patches, trunk.num_prefix_tokens
         width, patch = trunk.embed_dim, trunk.patch_embed.patch_size
@@ -227,12 +233,12 @@ def load_encoder(
         width, patch = trunk.conv1.out_channels, trunk.conv1.kernel_size
     if tuple(patch) != (settings.patch_size, settings.patch_size):
         raise ValueError(
-            f"{settings.model} has patches of {patch[0]} × {patch[1]} pixels, "
-            f"patch_size says {settings.patch_size}: write patch_size: {patch[0]}"
+            f"{settings.model} has patches of {patch[0]} × {patch[1]} pixels, not "
+            f"patch_size: {settings.patch_size}: write patch_size: {patch[0]}"
         )
     if width != settings.width:
         raise ValueError(
-            f"{settings.model} has tokens of width {width}, width says "
+            f"{settings.model} has tokens of width {width}, not width: "
             f"{settings.width}: write width: {width}"
         )
     return Encoder(
@@ -248,7 +254,7 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
         options = _open_clip_preprocessing(open_clip, settings)
     files = _hub_files(settings)
     if name.startswith("hf-hub:"):
-        # A repository at one commit: its configuration lies in a folder of its own.
+        # The cache has a folder for each commit of a repository.
         name = f"local-dir:{files[0].parent}"
     is_own = name.startswith("local-dir:") and not files
     has_weights = is_own and settings.weights == HUB
@@ -263,8 +269,8 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
             )
         if files and settings.weights == HUB:
             open_clip.load_checkpoint(model, str(files[-1]))
-    # The readers of weights raise many kinds of errors for what is, to the user, one
-    # mistake: these weights are not to be had here.
+    # Readers of weights raise many types of errors. For the user they mean the same:
+    # the weights are not available here.
     except UNREADABLE as error:
         raise ValueError(
             f"the encoder {settings.model} ({settings.pretrained}) cannot be loaded: "
@@ -288,18 +294,18 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
 def _open_clip_preprocessing(
     open_clip: Any, settings: EncoderSettings
 ) -> dict[str, Any]:
-    """Which preprocessing `create_model` is told to use.
+    """The preprocessing of the tag, as options for `create_model`.
 
-    Given a file, open_clip would preprocess as for OpenAI's weights: for SigLIP
-    that is the wrong scale of colours and a crop. So the tag always decides.
+    With a file of weights, open_clip would use the preprocessing of OpenAI's weights:
+    for SigLIP that means wrong colours and a crop. So we always pass the tag's.
     """
     tag_cfg = tag_of_open_clip(settings.model, settings.pretrained)
     of_tag = bool(tag_cfg.get("quick_gelu"))
     of_model = bool(open_clip.get_model_config(settings.model).get("quick_gelu"))
     if of_tag != of_model and settings.weights != RANDOM:
         logging.warning(
-            "%s computes %s, but %s was trained with %s: another model of open_clip, "
-            "with or without -quickgelu, is right for these weights",
+            "%s computes %s, but %s was trained with %s: use the open_clip model of "
+            "these weights, with or without -quickgelu",
             *(settings.model, _gelu(of_model), settings.pretrained, _gelu(of_tag)),
         )
     keys = ("mean", "std", "interpolation", "resize_mode")
@@ -309,7 +315,7 @@ def _open_clip_preprocessing(
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Not those of weights that are still random, while a model waits for others."""
+    """Suppress the warning that weights are random: they are loaded later."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -334,7 +340,7 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
         weights = read_weights(file)
         check_patches(weights, settings.patch_size, file, settings.model)
         weights = without_head(weights, tag_cfg.get("classifier"), file)
-        # With no classes in either, timm insists on every weight.
+        # With no classes in model and file, timm requires every weight.
         overlay = {"state_dict": weights, "num_classes": 0, "label_offset": 0}
     try:
         model = timm.create_model(
@@ -352,10 +358,11 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
             f"{error}. {NO_NETWORK}"
         ) from error
     cfg = model.pretrained_cfg
-    cfg.pop("state_dict", None)  # or the weights would stay in memory twice
+    cfg.pop("state_dict", None)  # would keep a second copy of the weights in memory
     if cfg["crop_mode"] not in ("center", "squash"):
         raise ValueError(
-            f"{settings.model} crops images by {cfg['crop_mode']!r}: not supported"
+            f"{settings.model} crops images by {cfg['crop_mode']!r}, which is not "
+            "supported: choose an encoder that crops by 'center' or 'squash'"
         )
     return model, Preprocessing(
         height=settings.image_size,
@@ -369,31 +376,35 @@ def _load_timm(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing]:
 
 
 def _hub_files(settings: EncoderSettings) -> list[Path]:
-    """The fetched files of an encoder that needs the hub; none for others."""
+    """The fetched files of an encoder from the hub; empty for others."""
     if not needs_hub(settings.model, settings.weights):
         return []
     if settings.fetched is None or settings.hub_cache is None:
         raise ValueError(
             f"{settings.model} ({settings.pretrained}) needs files of the hub: run "
-            "scripts/fetch_weights.py, and name the list that it wrote as --fetched "
-            f"and its folder as --hub_cache. {NO_NETWORK}"
+            "scripts/fetch_weights.py, and pass its list as --fetched and its folder "
+            f"as --hub_cache. {NO_NETWORK}"
         )
     fetched = read_fetched(settings.fetched)
     if (fetched.model, fetched.pretrained) != (settings.model, settings.pretrained):
         raise ValueError(
             f"{settings.fetched} lists files of {fetched.model} "
             f"({fetched.pretrained}), not of {settings.model} "
-            f"({settings.pretrained}): name the list of this encoder"
+            f"({settings.pretrained}): pass the list of this encoder"
         )
     return find_fetched(settings.fetched, settings.hub_cache)
 
 
 def file_of_weights(settings: EncoderSettings) -> Path:
-    """The local file of weights; a clear error where there is none."""
+    """The local file of weights.
+
+    Raises:
+        ValueError: it is missing.
+    """
     path = Path(settings.weights)
     if not path.is_file():
         raise ValueError(
             f"the weights of {settings.model} are not at {path}: set `checkpoint` to "
-            "the file, or to `hub` for those of the hub"
+            "their file, or to `hub` to use those of the hub"
         )
     return path

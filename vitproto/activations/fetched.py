@@ -1,8 +1,8 @@
-"""Files of the Hugging Face hub that an encoder needs, and where they lie.
+"""Lists of files that encoders need from the Hugging Face hub.
 
-Only the stage `fetch_weights` asks the hub. It leaves the files in a folder, the hub
-client's cache, and lists them; encoders are loaded from what a list names, without a
-network. The same files make the same list, wherever they lie.
+Only the stage `fetch_weights` connects to the hub. It leaves the files in the cache of
+the hub's client and writes a list of them. Encoders are loaded from the listed files,
+without a network. A list does not depend on the location of the files.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Any
 from vitproto.core.files import whole_file
 
 HUB = "hub"
-"""The value of `checkpoint` that takes the weights that the hub has."""
+"""The value of `checkpoint` for the weights on the hub."""
 RANDOM = "random"
-"""The value of `checkpoint` that asks for random weights, as a control."""
+"""The value of `checkpoint` for random weights, as a control."""
 
 NO_NETWORK = (
     "Without a network, set its `checkpoint` to a file with the weights, or its "
@@ -35,15 +35,15 @@ class HubFile:
     sha256: str
 
     def at(self, hub_cache: Path) -> Path:
-        """Where the hub's client keeps it."""
+        """The path of the file in the cache."""
         folder = "models--" + self.repository.replace("/", "--")
         return hub_cache / folder / "snapshots" / self.commit / self.name
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The files of an encoder: of `hf-hub:` models first `open_clip_config.json`, and
-    then the weights, unless these come from elsewhere."""
+    """The files of an encoder: for `hf-hub:` models first `open_clip_config.json`, then
+    the weights, unless these come from elsewhere."""
 
     model: str
     pretrained: str
@@ -51,23 +51,23 @@ class Fetched:
 
 
 def needs_hub(model: str, checkpoint: str) -> bool:
-    """Must something be fetched before an encoder can be loaded?"""
+    """Whether an encoder needs fetched files."""
     if model.startswith("local-dir:"):
         return False
     return model.startswith("hf-hub:") or checkpoint == HUB
 
 
 def write_fetched(path: Path, fetched: Fetched) -> None:
-    """List the files of an encoder."""
+    """Write the list of an encoder's files."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(asdict(fetched), indent=1) + "\n")
 
 
 def read_fetched(path: Path) -> Fetched:
-    """Read a list of files, as `write_fetched` wrote it.
+    """Read the list that `write_fetched` wrote.
 
     Raises:
-        ValueError: it is no such list.
+        ValueError: the file is missing, damaged, or not such a list.
     """
     try:
         content: Mapping[str, Any] = json.loads(path.read_text())
@@ -75,18 +75,18 @@ def read_fetched(path: Path) -> Fetched:
         return Fetched(**{**content, "files": files})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no list of fetched files ({error}): {_again(path)}"
+            f"{path} is not a list of fetched files ({error}): {_again(path)}"
         ) from error
 
 
 def find_fetched(path: Path, hub_cache: Path) -> list[Path]:
-    """Where are the files that a list names?
+    """The paths of the files in a list.
 
     Raises:
-        ValueError: one is gone, or has another size.
+        ValueError: a file is missing or has another size.
     """
     fetched = read_fetched(path)
-    found = []
+    paths = []
     for file in fetched.files:
         place = file.at(hub_cache)
         if not place.is_file():
@@ -94,13 +94,13 @@ def find_fetched(path: Path, hub_cache: Path) -> list[Path]:
         elif place.stat().st_size != file.size:
             problem = f"{place.stat().st_size:,} bytes long, not {file.size:,}"
         else:
-            found.append(place)
+            paths.append(place)
             continue
         raise ValueError(
             f"the encoder {path.stem}, {fetched.model} ({fetched.pretrained}), lacks "
             f"{file.name} of the hub: {place} is {problem}: {_again(path)}"
         )
-    return found
+    return paths
 
 
 def _again(path: Path) -> str:

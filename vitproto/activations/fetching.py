@@ -1,8 +1,7 @@
 """Fetch the files that an encoder needs from the Hugging Face hub.
 
-Files go to a cache of the hub's client: what is there already is not fetched again, of
-another study either. A download that was killed begins again; files that it completed
-stay.
+Files go to a cache of the hub's client, and are fetched once for all studies. A killed
+download starts again; files that it completed stay.
 """
 
 import hashlib
@@ -24,32 +23,32 @@ _OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _TIMM = ("model.safetensors", "pytorch_model.bin")
 
 _ABANDONED_S = 3600
-"""A download that wrote nothing for so long was killed."""
+"""A download that has written nothing for this long was killed."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an encoder needs of one repository."""
+    """The files that an encoder needs from a repository."""
 
     repository: str
     revision: str
     """A branch, tag or commit."""
     files: Sequence[Sequence[str]]
-    """For each file its names, of which the first that there is counts."""
+    """Possible names of each file; the first that exists is used."""
 
 
 def find_wanted(
     model: str, pretrained: str, needs: Literal["weights", "config"]
 ) -> Wanted:
-    """Which files does an encoder need?
+    """Find the files that an encoder needs.
 
     Args:
         model: `hf-hub:OWNER/NAME`, `timm:NAME`, or a name of open_clip.
         pretrained: the tag of the weights.
-        needs: `config` leaves the weights of an `hf-hub:` model out.
+        needs: `config` omits the weights of an `hf-hub:` model.
 
     Raises:
-        ValueError: there is no such model or tag, or its weights are not on the hub.
+        ValueError: the model or tag does not exist, or its weights are not on the hub.
     """
     if model.startswith("hf-hub:"):
         place, _, revision = model.removeprefix("hf-hub:").partition("@")
@@ -67,37 +66,36 @@ def find_wanted(
     if not place:
         raise ValueError(
             f"{model} ({pretrained}) is not on the Hugging Face hub, only at "
-            f"{cfg.get('url')}, from where nothing is fetched: write another "
-            "`pretrained`"
+            f"{cfg.get('url')}, which is not supported: write another `pretrained`"
         )
     return Wanted(place, revision or "main", [names])
 
 
 def fetch(wanted: Wanted, hub_cache: Path) -> list[HubFile]:
-    """Have the files in the cache, all of the same commit, and say which they are.
+    """Fetch the files, all of the same commit, and describe them.
 
-    Without a network, what the cache has is taken.
+    Without a network, files in the cache are used.
 
     Raises:
         ValueError: the hub has no such repository or file, or cannot be reached, or a
-            file arrived damaged.
+            fetched file is damaged.
     """
     _remove_abandoned(hub_cache, wanted.repository)
-    found, revision = [], wanted.revision
+    files, revision = [], wanted.revision
     for names in wanted.files:
         path = _fetch_first(wanted.repository, revision, names, hub_cache)
-        # Of `…/snapshots/COMMIT/NAME`. A branch may move while we fetch.
+        # COMMIT in `…/snapshots/COMMIT/NAME`: a branch may move while we fetch.
         revision = path.parent.name
-        found.append(_describe(wanted.repository, path))
+        files.append(_describe(wanted.repository, path))
         logging.info(
             "%s of %s, commit %s: %s bytes",
-            *(path.name, wanted.repository, revision[:12], f"{found[-1].size:,}"),
+            *(path.name, wanted.repository, revision[:12], f"{files[-1].size:,}"),
         )
-    return found
+    return files
 
 
 def _alternatives(name: str, usual: Sequence[str]) -> Sequence[str]:
-    """As open_clip and timm: the same file as .safetensors, where there is one."""
+    """Possible names of a file: like open_clip and timm, prefer .safetensors."""
     if not name or name in usual:
         return usual
     stem, dot, suffix = name.rpartition(".")
@@ -108,7 +106,7 @@ def _alternatives(name: str, usual: Sequence[str]) -> Sequence[str]:
 def _fetch_first(
     repository: str, revision: str, names: Sequence[str], hub_cache: Path
 ) -> Path:
-    """The first of some files that the repository has."""
+    """Fetch the first of some files that exists in the repository."""
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -127,7 +125,7 @@ def _fetch_first(
                 name,
                 revision=revision,
                 cache_dir=hub_cache,
-                # Once the hub is out of reach, another name may still be in the cache.
+                # If the hub cannot be reached, the cache may have another name.
                 local_files_only=unreachable is not None,
                 tqdm_class=DownloadBar,
             )
@@ -147,8 +145,8 @@ def _fetch_first(
     if unreachable is not None:
         raise _not_fetched(repository, names[0], unreachable)
     raise ValueError(
-        f"{repository} has no {' or '.join(names)} at revision {revision}: it is no "
-        "model that can be fetched, so correct the encoder's `model`"
+        f"{repository} has no {' or '.join(names)} at revision {revision}, so it "
+        "cannot be used as an encoder: correct the encoder's `model`"
     )
 
 
@@ -165,18 +163,18 @@ def _not_fetched(repository: str, name: str, error: BaseException) -> ValueError
 def _describe(repository: str, path: Path) -> HubFile:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    # The client names a large file by the SHA-256 that the hub told.
-    told = Path(os.readlink(path)).name if path.is_symlink() else ""
-    if len(told) == len(sha256) and told != sha256:
+    # The client names a large file by its SHA-256 according to the hub.
+    expected = Path(os.readlink(path)).name if path.is_symlink() else ""
+    if len(expected) == len(sha256) and expected != sha256:
         raise ValueError(
-            f"{path} is damaged: its SHA-256 is {sha256}, the hub said {told}: delete "
+            f"{path} is damaged: its SHA-256 is {sha256}, expected {expected}: delete "
             f"{path.parent.parent.parent} and run the same command again"
         )
     return HubFile(repository, path.parent.name, path.name, path.stat().st_size, sha256)
 
 
 def _remove_abandoned(hub_cache: Path, repository: str) -> None:
-    """Delete parts of files that killed downloads left: the client does not."""
+    """Delete incomplete files of killed downloads, which the client does not do."""
     blobs = hub_cache / ("models--" + repository.replace("/", "--")) / "blobs"
     for part in blobs.glob("*.incomplete"):
         with suppress(FileNotFoundError):  # another job may do the same

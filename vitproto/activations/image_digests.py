@@ -1,6 +1,6 @@
-"""Which image files a shard was recorded from: the SHA-256 of each.
+"""The SHA-256 of each image file that a shard was recorded from.
 
-Whoever only asks for these needs neither torch nor the rest of a shard.
+They can be read without torch and without the rest of the shard.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ _NAME = "image_sha256"
 
 
 def write_image_digests(file: h5py.File, sha256_N: Sequence[bytes]) -> None:
-    """Say in a shard which files its images were read from: 32 bytes for each."""
+    """Write the digests of image files into a shard, 32 bytes each."""
     digests_N32 = np.frombuffer(b"".join(sha256_N), np.uint8).reshape(-1, 32)
     file.create_dataset(_NAME, data=digests_N32)
 
 
 def image_digests_in(file: h5py.File) -> list[bytes] | None:
-    """What a shard says of its images; None if nothing."""
+    """The digests in an open shard; None if it has none."""
     if _NAME not in file:
         return None
     return [digest.tobytes() for digest in file[_NAME][:]]
 
 
 def read_image_digests(path: Path) -> list[bytes] | None:
-    """The same from a closed shard; None where it cannot be read either."""
+    """Read the digests of a shard; None if it has none or cannot be read."""
     try:
         with h5py.File(path, locking=False) as file:
             return image_digests_in(file)
@@ -35,7 +35,7 @@ def read_image_digests(path: Path) -> list[bytes] | None:
 
 
 def read_image_ids(path: Path) -> list[str]:
-    """The images of a shard, in its order; none where it cannot be read."""
+    """Read the image ids of a shard, in order; empty if it cannot be read."""
     try:
         with h5py.File(path, locking=False) as file:
             return file["image_ids"].asstr()[:].tolist()

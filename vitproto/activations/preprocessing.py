@@ -1,4 +1,4 @@
-"""From an image file to the pixels that an encoder saw, and where they were."""
+"""Turn image files into an encoder's input, and locate its patches in the image."""
 
 import json
 import math
@@ -17,12 +17,12 @@ _RESAMPLING = {
 
 
 class Geometry(NamedTuple):
-    """Which pixels of an image an encoder sees: scale, then crop or pad.
+    """The geometry of an encoder's input: scale, then crop or pad.
 
     Attributes:
-        width, height: of the scaled image, in pixels.
+        width, height: size of the scaled image, in pixels.
         left, top: where the encoder's window begins in the scaled image;
-            negative where the image is padded.
+            negative if the image is padded.
     """
 
     width: int
@@ -37,10 +37,10 @@ class Geometry(NamedTuple):
         width: int,
         height: int,
     ) -> tuple[Float64[np.ndarray, " e"], Float64[np.ndarray, " f"]]:
-        """Where in a `width` × `height` image do points of the encoder's window lie?
+        """Map points of the encoder's window to a `width` × `height` image.
 
-        Distances from the left and upper edge in pixels: pixel i reaches from i to
-        i + 1. Points in padding lie below 0, or beyond the image.
+        Coordinates are distances from the left and upper edge in pixels: pixel i
+        extends from i to i + 1. Points in padding lie outside the image.
         """
         return (
             (x_E + self.left) * (width / self.width),
@@ -50,7 +50,7 @@ class Geometry(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes an encoder's input, as its authors trained it.
+    """How an encoder's input is made from an image, as in its training.
 
     `shortest` scales the shorter side to the window and crops the longer one,
     `squash` distorts the image into the window, `longest` pads the shorter side.
@@ -60,8 +60,9 @@ class Preprocessing:
         resize_mode: see above.
         crop_pct: `shortest` scales to the window divided by this, then crops.
         interpolation: how pixels are resampled.
-        mean, std: of each colour channel, in units of a fully bright channel.
-        fill: the grey, 0 to 255, of padding.
+        mean, std: subtracted from each colour channel, which is scaled to 0 to 1, and
+            divided by.
+        fill: the grey of padding, 0 to 255.
     """
 
     height: int
@@ -75,16 +76,16 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
-        """The preprocessing that shards keep in their attribute `preprocessing`."""
+        """Parse the attribute `preprocessing` of a shard."""
         values = json.loads(text)
         values |= {key: tuple(values[key]) for key in ("mean", "std")}
         return cls(**values)
 
     def geometry(self, width: int, height: int) -> Geometry:
-        """Which pixels of a `width` × `height` image does the encoder see?
+        """The geometry of the input for a `width` × `height` image.
 
-        Rounds as torchvision's Resize and CenterCrop do, since the published
-        encoders were trained and tested with those.
+        Rounds like torchvision's Resize and CenterCrop, with which published encoders
+        were trained and tested.
         """
         if self.resize_mode == "squash":
             return Geometry(self.width, self.height, 0, 0)
@@ -105,10 +106,10 @@ class Preprocessing:
         return Geometry(scaled_w, scaled_h, left, top)
 
     def grid(self, n_patches: int) -> tuple[int, int]:
-        """How many rows and columns do the patches of an image form?
+        """The rows and columns of patches in an image.
 
         Raises:
-            ValueError: so many patches form no grid of the window's shape.
+            ValueError: this number of patches does not form a grid in the window.
         """
         n_rows = round(math.sqrt(n_patches * self.height / self.width))
         n_columns = n_patches // max(1, n_rows)
@@ -116,22 +117,22 @@ class Preprocessing:
         if n_rows * n_columns != n_patches or n_pixels != self.width // n_columns:
             raise ValueError(
                 f"{n_patches} patches form no grid of squares in a window of "
-                f"{self.width} × {self.height} pixels: patches can only be located "
-                "for encoders that cut their window into such a grid"
+                f"{self.width} × {self.height} pixels: choose an encoder whose patches "
+                "form a grid"
             )
         return n_rows, n_columns
 
     def patch_edges(
         self, n_patches: int, width: int, height: int
     ) -> tuple[Float64[np.ndarray, " e"], Float64[np.ndarray, " f"]]:
-        """Between which lines of a `width` × `height` image does each patch lie?
+        """The edges of patches in a `width` × `height` image.
 
-        Patch (row r, column c) reaches from x[c] to x[c + 1] and from y[r] to
-        y[r + 1], in the coordinates of `Geometry.to_image`. Where the window's side
-        is no multiple of the patch's, the last pixels belong to no patch.
+        Patch (row r, column c) extends from x[c] to x[c + 1] and from y[r] to y[r + 1],
+        in the coordinates of `Geometry.to_image`. If the window's side is not a
+        multiple of the patch's, the last pixels belong to no patch.
 
         Returns:
-            One edge more than columns, and one more than rows.
+            One more edge than columns, and one more than rows.
         """
         n_rows, n_columns = self.grid(n_patches)
         x_E = np.arange(n_columns + 1.0) * (self.width // n_columns)
@@ -139,7 +140,7 @@ class Preprocessing:
         return self.geometry(width, height).to_image(x_E, y_F, width, height)
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The window that the encoder sees, as a picture."""
+        """The encoder's input as an image."""
         geometry = self.geometry(*image.size)
         scaled = image.resize(
             (geometry.width, geometry.height), _RESAMPLING[self.interpolation]
@@ -149,29 +150,28 @@ class Preprocessing:
         return window
 
     def read(self, path: Path) -> UInt8[np.ndarray, "3 h w"]:
-        """Read an image file as the encoder sees it, channels first, 0 to 255.
+        """Read an image file as input of the encoder, channels first, 0 to 255.
 
         Raises:
-            ValueError: the file is missing or not a whole image.
+            ValueError: the file is missing or is not a complete image.
         """
         window = self.apply(read_image(path))
         return np.ascontiguousarray(np.asarray(window).transpose(2, 0, 1))
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read an image file in three channels, as its pixels are stored.
+    """Read an image file in three channels.
 
-    Notes of cameras on how to turn it do not count, neither for encoders nor for
-    heat-maps.
+    The EXIF orientation is ignored, for encoders and heat-maps alike.
 
     Raises:
-        ValueError: the file is missing or not a whole image.
+        ValueError: the file is missing or is not a complete image.
     """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"{path} cannot be read as an image ({error}): replace the file, or take "
-            "it out of the data set"
+            f"{path} cannot be read as an image ({error}): replace the file, or remove "
+            "it from the data set"
         ) from error

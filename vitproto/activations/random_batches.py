@@ -17,21 +17,21 @@ from vitproto.activations.ahead import ahead
 from vitproto.activations.stream import Activations, widen_into
 
 RUN = 32
-"""Neighbouring patches read together: some 100 kB, which a disk reads nearly as
-cheaply as one patch. More would mix less."""
+"""Neighbouring patches that are read together: about 100 kB, which takes a disk hardly
+longer than one patch. Longer runs would mix less."""
 
 
 class RandomBatches:
-    """Shuffled batches of patches, without end.
+    """An endless iterator of shuffled batches of patches.
 
-    Each epoch cuts the images into runs of up to 32 neighbouring patches, shuffles
-    the runs of the whole data set, and deals them into pools. A pool is read in the
-    background while the one before is used up, its patches are shuffled, and batches
-    are cut from it. So every patch comes once per epoch; a batch draws on about
-    `n_mixed / 32` images, or all if there are fewer.
+    Each epoch cuts the images into runs of up to 32 neighbouring patches, shuffles the
+    runs of the whole data set, and distributes them among pools. A pool is read in the
+    background while the previous one is used; its patches are shuffled and cut into
+    batches. So every patch comes once per epoch, and a batch draws from about
+    `n_mixed / 32` images, or from all if there are fewer.
 
-    The batches are a pure function of the data, `batch_size`, `seed`, `n_mixed` and
-    their number. To resume, start at `first_batch`: nothing is read to get there.
+    A batch depends only on the data, `batch_size`, `seed`, `n_mixed` and its number. To
+    resume, start at `first_batch`: earlier batches are not read.
 
     Attributes:
         waited_s: seconds that the loop over the batches has waited for data.
@@ -47,23 +47,23 @@ class RandomBatches:
         first_batch: int,
         images: Integer[np.ndarray, " n"] | None = None,
     ):
-        """Say what to draw; iterating reads.
+        """Nothing is read before iteration.
 
         Args:
-            activations: where from.
+            activations: the activations to draw from.
             batch_size: B, patches per batch.
-            seed: decides the order.
-            n_mixed: patches in a pool. Two pools are in memory, as stored.
-            first_batch: number of the batch to begin with, from 0.
-            images: those to draw from; None for all.
+            seed: determines the order.
+            n_mixed: patches in a pool. Memory holds two pools, as stored.
+            first_batch: number of the first batch, from 0.
+            images: the images to draw from; None for all.
 
         Raises:
             ValueError: a batch or a pool would be empty.
         """
         if batch_size < 1 or n_mixed < 1:
             raise ValueError(
-                f"a batch of {batch_size} patches out of {n_mixed} mixed: both must "
-                "be at least 1"
+                f"batch_size is {batch_size} and n_mixed is {n_mixed}: write 1 or more "
+                "for both"
             )
         self.waited_s = 0.0
         self._activations = activations
@@ -80,7 +80,7 @@ class RandomBatches:
         self._pool_edges = np.arange(n_pools + 1) * n_runs // n_pools
 
     def __iter__(self) -> Iterator[Float32[Tensor, "b d"]]:
-        """Yield batches from `first_batch` on, counting `waited_s` up."""
+        """Yield batches from `first_batch` on, and add to `waited_s`."""
         with closing(self._made_ahead(with_places=False)) as made:
             for batch in made:
                 yield batch.x_BD
@@ -88,18 +88,18 @@ class RandomBatches:
     def with_places(
         self,
     ) -> Iterator[tuple[Float32[Tensor, "b d"], Int64[Tensor, " b"]]]:
-        """Yield the same batches, and where each of their patches lies.
+        """Yield the same batches, and the places of their patches in the data set.
 
-        Patch p of image i has the place i × n_patches + p; images count over the whole
-        data set, whichever are drawn from. So `labels_NP.reshape(-1)[place_B]` are the
-        labels of a batch.
+        Patch p of image i has the place i × n_patches + p; images are counted over the
+        whole data set, even if some are not drawn from. So the labels of a batch are
+        `labels_NP.reshape(-1)[place_B]`.
         """
         with closing(self._made_ahead(with_places=True)) as made:
             for batch in made:
                 yield batch.x_BD, batch.place_B
 
     def _made_ahead(self, *, with_places: bool) -> Iterator["_Batch"]:
-        """Make batches in the background, counting `waited_s` up."""
+        """Make batches in the background, and add to `waited_s`."""
         with closing(self._batches(with_places=with_places)) as batches:
             calls = repeat(partial(next, batches))
             made = ahead(calls, n_threads=1, n_ahead=2)
@@ -133,7 +133,7 @@ class RandomBatches:
         return _Batch(x_BD, torch.empty(n_places, dtype=torch.int64))
 
     def _pools(self, *, with_places: bool) -> Iterator["_Pool"]:
-        """Read the pools in turns into two pieces of memory, one ahead."""
+        """Read pools alternately into two arrays, one pool ahead."""
         n_most = int(np.diff(self._pool_edges).max()) * int(self._n_patches_R.max())
         shape = (n_most, self._activations.width)
         memory = [np.empty(shape, self._activations.dtype) for _ in range(2)]
@@ -141,18 +141,17 @@ class RandomBatches:
             partial(self._read_pool, plan, memory[i % 2], with_places=with_places)
             for i, plan in enumerate(self._plans())
         )
-        # With one call ahead, memory is written to again only after its pool was
-        # used up.
+        # One call ahead: an array is overwritten only after its pool was used.
         return ahead(reads, n_threads=1, n_ahead=1)
 
     def _plans(self) -> Iterator["_Plan"]:
-        """Which runs form each pool, from the one that holds the first batch on."""
+        """The runs of each pool, starting with the pool of the first batch."""
         n_skipped = self._first_batch * self._batch_size
         first_epoch, n_skipped = divmod(n_skipped, self._n_total)
         for epoch in count(first_epoch):
             rng = np.random.default_rng([self._seed, 1, epoch])
             n_runs = int(self._pool_edges[-1])
-            # A run per 32 patches: for 100 million patches this is 25 MB.
+            # One number per 32 patches: 25 MB for 100 million patches.
             run_R = rng.permutation(n_runs)
             sizes_R = self._n_patches_R[run_R % len(self._n_patches_R)]
             n_before = np.concatenate([[0], np.cumsum(sizes_R)])[self._pool_edges]
@@ -178,7 +177,7 @@ class RandomBatches:
         place_M = np.empty(0, np.int64)
         if with_places:
             place_R = self._image_N[i_R] * self._activations.n_patches + first_patch_R
-            # How far each row lies behind the first row of its run.
+            # Rows of a run have consecutive places.
             start_R = np.cumsum(n_patches_R) - n_patches_R
             place_M = np.repeat(place_R - start_R, n_patches_R) + np.arange(n_rows)
         return _Pool(memory_MD[:n_rows], place_M, order_M, plan.n_skipped)
@@ -193,7 +192,7 @@ class _Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class _Plan:
-    """The runs of one pool, and how many of its patches come before the start."""
+    """The runs of one pool, and how many of its patches to skip."""
 
     epoch: int
     i_pool: int
@@ -203,11 +202,11 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Patches read together and the order in which they are dealt."""
+    """Patches read together, and the order in which batches take them."""
 
     raw_MD: np.ndarray
     place_M: Int64[np.ndarray, " p"]
-    """Of each row; empty if not asked for."""
+    """The place of each row in the data set; empty if not needed."""
     order_M: Integer[np.ndarray, " m"]
     n_skipped: int
 
@@ -215,7 +214,7 @@ class _Pool:
 def _take(raw_MD: np.ndarray, row_B: np.ndarray, batch_BD: np.ndarray) -> None:
     """Copy rows into the batch as float32, on the calling thread only."""
     if raw_MD.dtype == np.float32:
-        # mode="clip" lets NumPy write straight into the batch.
+        # mode="clip" lets NumPy write directly into the batch.
         np.take(raw_MD, row_B, axis=0, out=batch_BD, mode="clip")
         return
     piece = max(1, 32_768 // raw_MD.shape[1])  # stays in cache until it is converted

@@ -1,4 +1,4 @@
-"""Image files to activations, in order, with every core or the GPU kept busy."""
+"""Compute the activations of image files, in order, with all cores or a GPU."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,19 +21,19 @@ def encode_files(
     batch_size: int,
     n_workers: int,
 ) -> Iterator[tuple[int, dict[int, LayerActivations]]]:
-    """What do an encoder's blocks say about the patches of each image?
+    """Compute the outputs of an encoder's blocks for image files.
 
-    On a GPU, images are decoded ahead and encoded in batches. On a CPU each thread
-    decodes and encodes one image after the other with no help from the rest: cores
-    never wait for each other, and as the bits of a matrix product can depend on its
-    rows and threads, an image gives the same bits whatever the batches and threads.
+    On a GPU, images are decoded ahead and encoded in batches. On a CPU, each thread
+    decodes and encodes whole images by itself. So cores do not wait for each other, and
+    the number of threads does not change a bit: the bits of a matrix product can depend
+    on its rows and threads.
 
     Args:
         paths: image files.
         encoder: on `device`.
-        layers: which blocks, counted from 0.
-        device: where the encoder computes.
-        batch_size: images in one pass on a GPU.
+        layers: the blocks, counted from 0.
+        device: where to encode.
+        batch_size: images in a batch on a GPU.
         n_workers: threads.
 
     Yields:
@@ -41,7 +41,7 @@ def encode_files(
         most two batches wait in memory.
 
     Raises:
-        ValueError: a file cannot be read; it is named.
+        ValueError: a file cannot be read.
     """
     if device.type == "cpu":
         yield from _one_by_one(paths, encoder, layers, n_workers)

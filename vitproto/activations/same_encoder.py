@@ -1,4 +1,4 @@
-"""What was fitted to activations goes with activations of the same encoder alone."""
+"""Refuse to combine things that were made with different encoders."""
 
 import json
 import logging
@@ -6,29 +6,28 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 DECISIVE = ("encoder", "weights_digest", "preprocessing")
-"""Root attributes of shards that decide activations; not the data set, which may be
-another one."""
+"""Root attributes of shards that determine activations. The data set may differ."""
 
 
 class MadeWith(NamedTuple):
-    """A file, and what made the activations that it holds or was fitted to."""
+    """A file, and the encoder of the activations that it holds or was fitted to."""
 
     where: str
     """The file, for messages."""
     attributes: Mapping[str, Any]
-    """Root attributes of shards, as far as they are known."""
+    """Root attributes of the shards, as far as they are known."""
     layer: int | None
-    """The block, counted from 0; None where it does not matter."""
+    """The block, counted from 0; None if it does not matter."""
 
 
 def check_same_encoder(one: MadeWith, other: MadeWith) -> None:
-    """Refuse to use two things together that were made with different encoders.
+    """Check that two files were made with the same encoder.
 
-    The model, its weights, its preprocessing and the layer must agree, as far as both
-    are known. The type that activations were computed in may differ, and is logged.
+    Model, weights, preprocessing and layer must agree, as far as they are known for
+    both. The type in which activations were computed may differ, and is logged.
 
     Raises:
-        ValueError: they do not; both files and what differs are named.
+        ValueError: they differ.
     """
     knows = [_known(one), _known(other)]
     both = [name for name in knows[0] if name in knows[1]]
@@ -39,8 +38,8 @@ def check_same_encoder(one: MadeWith, other: MadeWith) -> None:
         )
         raise ValueError(
             f"{one.where} was made with {first}, but {other.where} with {second}: use "
-            "together what was made with the same encoder, weights, preprocessing and "
-            "layer, or make one of them again"
+            "files made with the same encoder, weights, preprocessing and layer, or "
+            "make one of them again"
         )
     computed = [made.attributes.get("computed_in") for made in (one, other)]
     if None not in computed and computed[0] != computed[1]:
@@ -51,11 +50,11 @@ def check_same_encoder(one: MadeWith, other: MadeWith) -> None:
 
 
 def _known(made: MadeWith) -> dict[str, Any]:
-    """What decides activations, each part of the preprocessing by itself."""
+    """What determines activations, with each part of the preprocessing by itself."""
     attributes = made.attributes
     known = {name: attributes[name] for name in DECISIVE if name in attributes}
     if str(known.get("encoder")).startswith("local-dir:"):
-        del known["encoder"]  # where a copy lies says nothing; its weights do
+        del known["encoder"]  # a folder does not identify a model; its weights do
     if "preprocessing" in known:
         known |= json.loads(known.pop("preprocessing"))
     if made.layer is not None:

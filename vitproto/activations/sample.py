@@ -1,4 +1,4 @@
-"""Patches sampled into a file, for fits that read them again and again."""
+"""Sample patches into a file, for fits that read them several times."""
 
 import os
 import tempfile
@@ -21,11 +21,11 @@ PIECE = 16_384
 
 
 class PatchSample:
-    """Patches in random order, in a file; they need not fit in memory.
+    """A file of patches in random order, which need not fit into memory.
 
     Attributes:
-        n_patches: M.
-        width: D.
+        n_patches: M, the number of patches.
+        width: D, the width of the encoder.
     """
 
     def __init__(self, descriptor: int, n_patches: int, width: int, dtype: np.dtype):
@@ -43,7 +43,7 @@ class PatchSample:
         yield from ahead(reads, n_threads=1, n_ahead=1)
 
     def read(self, i_first: int, n_patches: int) -> Float32[Tensor, "b d"]:
-        """Read patch `i_first` and following, as far as there are so many."""
+        """Read `n_patches` patches from `i_first` on, or fewer at the end."""
         n_patches = min(n_patches, self.n_patches - i_first)
         raw_BD = np.empty((n_patches, self.width), self._dtype)
         bytes_left = memoryview(raw_BD.reshape(-1).view(np.uint8))
@@ -68,14 +68,14 @@ def sampled(
     """Sample patches into a file: the same ones as `Activations.sample_patches`.
 
     Args:
-        activations: where from.
-        n_patches: how many.
-        seed: which ones.
-        folder: where the file lies, as large as the patches are in the shards. It has
-            no name, and goes when the body ends or the process is killed.
+        activations: the activations to sample from.
+        n_patches: the number of patches.
+        seed: determines the sample.
+        folder: for the file, which takes as much space as the patches take in shards.
+            It has no name, and is deleted when the block ends or the process is killed.
 
     Raises:
-        ValueError: there are fewer patches than asked for.
+        ValueError: there are fewer patches.
     """
     i_M = draw_distinct(activations.n_images * activations.n_patches, n_patches, seed)
     folder.mkdir(parents=True, exist_ok=True)

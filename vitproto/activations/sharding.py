@@ -1,16 +1,15 @@
-"""How a data set is cut into shards."""
+"""Cut a data set into shards."""
 
 
 def shard_range(n_images: int, i_shard: int, n_shards: int) -> range:
-    """Which images of a data set belong to a shard?
+    """The images of a shard.
 
     Raises:
-        ValueError: a shard would be empty.
+        ValueError: there is no such shard, or a shard would be empty.
     """
     if not 0 <= i_shard < n_shards:
         raise ValueError(
-            f"there is no shard {i_shard} of {n_shards}: they count from 0 to "
-            f"{n_shards - 1}"
+            f"there is no shard {i_shard} of {n_shards}: write 0 to {n_shards - 1}"
         )
     if n_images < n_shards:
         raise ValueError(

@@ -1,16 +1,16 @@
 """The file format of recorded activations: one HDF5 file per shard of a data set.
 
-A shard explains itself in `h5ls -v` or `h5dump -A`: its root attributes say which
-encoder, settings and code made it and where it stands in the data set. It holds
+Its root attributes name the encoder, settings and code that made it, and its place in
+the data set (see `h5ls -v` or `h5dump -A`). It holds
 
 - `image_ids`: n variable-length UTF-8 strings,
 - `layer{L}/patches`: n images × P patches × D values, for each layer recorded,
 - `layer{L}/cls`: n images × D values, where the encoder has a CLS token,
 - `image_sha256`: n × 32 bytes, the digest of each image file.
 
-Patches are stored one image per chunk, neither compressed nor filtered, so a reader
-that knows where the chunks start can fetch any patch with one `pread`. Compression
-would save a few per cent and cost an order of magnitude in speed.
+Patches are stored one image per chunk, without compression or filters, so a reader that
+knows the offsets of chunks can fetch any patch with one `pread`. Compression would save
+a few per cent of space and be ten times slower.
 """
 
 import hashlib
@@ -40,34 +40,34 @@ FORMAT = "vitproto activations 1"
 """Root attribute `format` of every shard; its number grows when the layout changes."""
 
 LIBVER = ("v110", "v110")
-"""HDF5 1.10 puts checksums on all metadata: a damaged chunk table cannot be read."""
+"""HDF5 1.10 has checksums on all metadata, so damaged chunk tables are noticed."""
 
 Attribute = str | int | float
 
 
 class _Damaged(Exception):
-    """A file is not what `write_shard` leaves."""
+    """A file differs from what `write_shard` writes."""
 
 
 @dataclass(frozen=True)
 class LayerShape:
-    """What an encoder gives for one image at one layer."""
+    """The shape of an encoder's output for one image at one layer."""
 
     n_patches: int
     """P, the patches of an image."""
     width: int
     """D, the values of a token."""
     has_cls: bool
-    """Whether there is a CLS token too."""
+    """Whether there is a CLS token."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Where the patches of one layer lie in one shard."""
+    """The location of one layer's patches in a shard."""
 
     path: Path
     n_bytes: int
-    """Size of the file when it was looked at, with `mtime_ns` to notice a change."""
+    """Size of the file when it was opened; with `mtime_ns` it shows changes."""
     mtime_ns: int
     attributes: dict[str, Attribute]
     """The root attributes."""
@@ -79,16 +79,16 @@ class Shard:
     offset_N: np.ndarray
     """int64, the byte at which the patches of each image start."""
     image_sha256_N: list[bytes] | None
-    """The digest of each image file, if the shard says."""
+    """The digest of each image file; None if the shard has none."""
 
 
 def image_ids_digest(image_ids: Sequence[str]) -> str:
-    """Which images are these, in which order? 64 hexadecimal digits."""
+    """A digest of image ids and their order: 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(list(image_ids)).encode()).hexdigest()
 
 
 class ShardWriter:
-    """Takes the activations of a shard batch by batch; made by `write_shard`."""
+    """Writes the activations of a shard batch by batch; made by `write_shard`."""
 
     def __init__(self, file: h5py.File, layers: Mapping[int, LayerShape]):
         self._file = file
@@ -111,13 +111,13 @@ class ShardWriter:
         patches_BPD: Float[Tensor, "b p d"],
         cls_BD: Float[Tensor, "b d"] | None,
     ) -> None:
-        """Write one layer of the images from `i_first` of this shard on.
+        """Write one layer of some images.
 
         Args:
-            i_first: counts from the shard's first image, not the data set's.
-            layer: one of those that the shard was made for.
+            i_first: index of the first image in the shard, not in the data set.
+            layer: one of the layers of the shard.
             patches_BPD: on any device, in any float type.
-            cls_BD: the CLS tokens; None for an encoder that has none.
+            cls_BD: the CLS tokens; None if the encoder has none.
 
         Raises:
             ValueError: a value is not finite, or too large for float16.
@@ -132,30 +132,30 @@ class ShardWriter:
         self._written[layer][rows] = True
 
     def write_image_digests(self, sha256_N: Sequence[bytes]) -> None:
-        """Say which files the images were read from: 32 bytes for each."""
+        """Write the digests of the image files, 32 bytes each."""
         assert len(sha256_N) == len(self._image_ids), len(sha256_N)
         write_image_digests(self._file, sha256_N)
 
     def _fitted(self, values: Tensor, layer: int, rows: slice) -> np.ndarray:
-        """The values in the shard's type, if they all fit into it."""
+        """Convert values to the shard's type, and refuse those that do not fit."""
         dtype = self._patches[layer].dtype
         limit = float(np.finfo(dtype).max)
         low, high = torch.aminmax(values)
-        # Written so that NaN, for which every comparison is false, does not pass.
+        # All comparisons with NaN are false, so this condition is true for NaN.
         if not (low >= -limit and high <= limit):
             worst_B = values.detach().abs().flatten(1).amax(1)  # NaN propagates
             i_bad = int(torch.nonzero(~(worst_B <= limit))[0])
             raise ValueError(
                 f"{self._encoder}, layer {layer}, image "
                 f"{self._image_ids[rows.start + i_bad]!r}: an activation of size "
-                f"{worst_B[i_bad]:g} cannot be stored as {dtype}, whose largest is "
+                f"{worst_B[i_bad]:g} cannot be stored as {dtype}, whose maximum is "
                 f"{limit:,.0f}: {_cure(float(worst_B[i_bad]))}"
             )
         wanted = torch.float16 if dtype == np.float16 else torch.float32
         return values.detach().to(wanted).cpu().numpy()
 
     def check_complete(self) -> None:
-        """Assert that every row of every layer was written."""
+        """Assert that every image of every layer was written."""
         for layer, written_N in self._written.items():
             n_missing = int((~written_N).sum())
             assert n_missing == 0, f"layer {layer}: {n_missing} images never written"
@@ -177,15 +177,15 @@ def write_shard(
     The same activations give the same bytes.
 
     Args:
-        path: where the shard will be.
-        image_ids: of the whole data set; the shard takes those of `shard_range`.
-        layers: what will be written, by layer (blocks counted from 0).
-        dtype: how values are stored. float16 halves the size at a relative error of
-            5e-4 and holds no value above 65,504.
+        path: the path of the shard.
+        image_ids: all images of the data set; `shard_range` gives those of the shard.
+        layers: the layers to write (blocks counted from 0).
+        dtype: how to store values. float16 halves the size, with a relative error of
+            5e-4 and a maximum of 65,504.
         attributes: what made the activations (encoder, preprocessing, settings, code
-            fingerprint); `encoder` must be among them.
-        i_shard: which shard, from 0.
-        n_shards: of how many.
+            fingerprint); must include `encoder`.
+        i_shard: index of the shard, from 0.
+        n_shards: number of shards.
 
     Raises:
         ValueError: the shard would be empty.
@@ -213,26 +213,24 @@ def write_shard(
             writer = ShardWriter(file, layers)
             yield writer
             writer.check_complete()
-        # Space for the patches is set aside at once: after a power cut, a file that
-        # never reached the disk would have its full size and read as zeros.
+        # The file has its full size from the start. After a power cut, one that was not
+        # written to disk would read as zeros.
         with partial.open("rb") as written:
             os.fsync(written.fileno())
 
 
 def read_shard(path: Path, layer: int) -> Shard:
-    """Where do the patches of a layer lie in a shard?
-
-    Reads the metadata only.
+    """Locate the patches of a layer in a shard; reads only metadata.
 
     Raises:
-        ValueError: no such file, damaged or not a shard, or without that layer.
+        ValueError: the file is missing, damaged or not a shard, or lacks the layer.
     """
     if not path.is_file():
         raise ValueError(f"there is no shard {path}: run record_activations to make it")
     try:
         with h5py.File(path, locking="best-effort") as file:
             return _describe(file, path, layer)
-    # What h5py raises depends on which part of the file is damaged.
+    # h5py's error depends on which part of the file is damaged.
     except (
         _Damaged,
         OSError,
@@ -242,7 +240,7 @@ def read_shard(path: Path, layer: int) -> Shard:
         UnicodeDecodeError,
     ) as error:
         raise ValueError(
-            f"{path} is damaged or no shard of activations ({error}): delete it and "
+            f"{path} is damaged or not a shard of activations ({error}): delete it and "
             "run record_activations again"
         ) from error
 
@@ -261,7 +259,7 @@ def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
         has = sorted(int(name[5:]) for name in file if name.startswith("layer"))
         raise ValueError(
             f"{path} holds the layers {', '.join(map(str, has))}, not {layer}: record "
-            f"layer {layer} too, or ask for one of these"
+            f"layer {layer} too, or use one of these"
         )
     patches = file[f"layer{layer}/patches"]
     image_ids = file["image_ids"].asstr()[:].tolist()
@@ -289,7 +287,7 @@ def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
 
 
 def _chunk_offsets(patches: h5py.Dataset, n_file_bytes: int) -> np.ndarray:
-    """Where each image's patches start, from a chunk table that must be complete."""
+    """The byte at which each image's patches start; checks the chunk table."""
     n_images, n_chunk_values = patches.shape[0], math.prod(patches.shape[1:])
     if patches.chunks != (1, *patches.shape[1:]):
         raise _Damaged(f"chunks are {patches.chunks}, expected one image in each")
@@ -313,13 +311,13 @@ def _chunk_offsets(patches: h5py.Dataset, n_file_bytes: int) -> np.ndarray:
 def _create_layer(
     file: h5py.File, layer: int, shape: LayerShape, n_images: int, dtype: str
 ) -> None:
-    """Set aside the space of one layer, contiguous in the file."""
+    """Allocate the space of one layer, contiguous in the file."""
     group = file.create_group(f"layer{layer}")
     kind = h5py.h5t.IEEE_F16LE if dtype == "float16" else h5py.h5t.IEEE_F32LE
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_chunk((1, shape.n_patches, shape.width))
-    # Allocated at once, a layer's chunks follow each other although batches of
-    # several layers arrive in turns: reading in order is then one long read.
+    # Allocated early, the chunks of a layer are contiguous although batches of several
+    # layers alternate: reading in order is then one long read.
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     layout.set_obj_track_times(False)

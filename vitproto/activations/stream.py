@@ -1,8 +1,8 @@
-"""Read the activations of one layer, however many shards hold them.
+"""Read the activations of one layer from all shards of a data set.
 
-Every reader gives the same bytes whatever the number of shards, and keeps no more in
-memory than it is asked for. A patch of the data set is a pair (image, patch): images
-count over all shards in the order of the image list, patches row by row in the image.
+Results do not depend on the number of shards, and only requested activations are kept
+in memory. A patch of the data set is a pair (image, patch): images are counted over all
+shards in the order of the image list, patches row by row in the image.
 """
 
 import copy
@@ -24,31 +24,31 @@ from vitproto.activations.ahead import ahead
 from vitproto.activations.shards import Attribute, Shard, image_ids_digest, read_shard
 
 N_THREADS = 2
-"""Threads that read. Two saturate a laptop's page cache; a disk gains from the
-second one too."""
+"""Threads that read. Two saturate a laptop's page cache; for a disk, too, two are
+faster than one."""
 
 PER_SHARD = frozenset({"i_shard", "n_images"})
-"""Root attributes in which the shards of one data set differ."""
+"""Root attributes that differ between the shards of a data set."""
 
 SHARDING = PER_SHARD | {"n_shards"}
-"""Root attributes that say how a data set was cut, which must not show in results."""
+"""Root attributes about sharding, which must not affect results."""
 
 
 class Activations:
     """The patches of one layer of a data set, in shards.
 
-    N images × P patches × D values. Opening reads metadata; files are opened when
+    N images × P patches × D values. `open` reads only metadata; files are opened by the
     first read, so an instance may be pickled, or made before a fork.
 
     Attributes:
         image_ids: one per image, over all shards.
-        n_images: N.
-        n_patches: P.
-        width: D.
-        dtype: how the values are stored; readers give float32.
-        layer: blocks counted from 0.
-        attributes: the root attributes, but for those that say how it was cut, and the
-            digest of all image files, in order, if the shards have theirs.
+        n_images: N, the number of images.
+        n_patches: P, the patches of an image.
+        width: D, the width of the encoder.
+        dtype: the type of stored values; readers return float32.
+        layer: the block, counted from 0.
+        attributes: the root attributes, without those about sharding, and the digest of
+            all image files, in order, if the shards have digests.
     """
 
     def __init__(self, shards: Sequence[Shard], layer: int):
@@ -64,7 +64,7 @@ class Activations:
             for name, value in first.attributes.items()
             if name not in SHARDING
         }
-        # What is fitted to these is known by it, however the data set was cut.
+        # It identifies the images that something was fitted to, with any sharding.
         digests = [shard.image_sha256_N for shard in shards]
         if None not in digests:
             joined = b"".join(itertools.chain.from_iterable(digests))
@@ -78,14 +78,14 @@ class Activations:
 
     @classmethod
     def open(cls, paths: Sequence[Path], layer: int) -> "Activations":
-        """Open one layer of all shards of a data set, named in any order.
+        """Open one layer of all shards of a data set, given in any order.
 
         Raises:
-            ValueError: a shard is missing, named twice, damaged, lacks the layer, or
-                was made otherwise than the rest.
+            ValueError: a shard is missing, given twice, damaged, lacks the layer, or
+                was made with other settings than the rest.
         """
         if not paths:
-            raise ValueError("no shard of activations was named")
+            raise ValueError("no shards were given: pass all shards of a data set")
         shards = [read_shard(path, layer) for path in paths]
         for shard in shards[1:]:
             _check_alike(shards[0], shard)
@@ -95,7 +95,7 @@ class Activations:
         return cls(shards, layer)
 
     def only(self, i_image_N: Integer[np.ndarray, " n"]) -> "Activations":
-        """Some of the images, in the order given, as if there were no others.
+        """Some of the images, in the given order, as if there were no others.
 
         Raises:
             ValueError: there is no such image.
@@ -113,7 +113,7 @@ class Activations:
     def blocks(self, n_images: int) -> Iterator[tuple[int, Float32[Tensor, "b p d"]]]:
         """Read all images in order, `n_images` at a time.
 
-        The next two blocks are read in the background: four are in memory at most.
+        The next two blocks are read in the background; at most four are in memory.
 
         Yields:
             The index of a block's first image, and its activations; the last block
@@ -128,7 +128,7 @@ class Activations:
     def read_patches(
         self, i_image_M: Integer[np.ndarray, " m"], i_patch_M: Integer[np.ndarray, " m"]
     ) -> Float32[Tensor, "m d"]:
-        """Read the patches listed, in the order listed.
+        """Read some patches, in the given order.
 
         Raises:
             ValueError: there is no such image or patch.
@@ -142,7 +142,7 @@ class Activations:
     def read_images(
         self, i_image_N: Integer[np.ndarray, " n"]
     ) -> Float32[Tensor, "n p d"]:
-        """Read all patches of the images listed, in the order listed.
+        """Read all patches of some images, in the given order.
 
         Raises:
             ValueError: there is no such image.
@@ -155,16 +155,16 @@ class Activations:
         return torch.from_numpy(widened(raw_NPD))
 
     def sample_patches(self, n_patches: int, seed: int) -> Float32[Tensor, "m d"]:
-        """Sample uniformly over all patches, without replacement.
+        """Sample uniformly from all patches, without replacement.
 
-        A smaller sample with the same seed is the beginning of a larger one.
+        A larger sample with the same seed starts with the smaller one.
 
         Args:
-            n_patches: how many.
-            seed: which ones.
+            n_patches: the number of patches.
+            seed: determines the sample.
 
         Raises:
-            ValueError: there are fewer patches than asked for.
+            ValueError: there are fewer patches.
         """
         i_M = draw_distinct(self.n_images * self.n_patches, n_patches, seed)
         return self.read_patches(*np.divmod(i_M, self.n_patches))
@@ -182,18 +182,18 @@ class Activations:
             i_image_R: the image of each run.
             i_patch_R: its first patch.
             n_patches_R: its number of patches.
-            raw_MD: where to; of type `dtype`, with at least as many rows as patches.
+            raw_MD: the output, of type `dtype`, with at least one row per patch.
         """
         end_R = np.cumsum(n_patches_R)
         shard_R = self._shard_N[i_image_R]
         offset_R = self._offset_N[i_image_R] + i_patch_R * self._row_bytes
         runs = np.stack([shard_R, offset_R, end_R - n_patches_R, end_R], axis=1)
-        # A disk, and the kernel that reads ahead of us, like ascending offsets.
+        # Ascending offsets are faster, for disks and for the kernel's read-ahead.
         runs = runs[np.lexsort((offset_R, shard_R))]
 
         def read(part_R4: np.ndarray) -> None:
             part = part_R4.tolist()
-            # Told of all runs at once, the kernel keeps a disk four times as busy.
+            # The kernel reads four times as fast if it knows all runs beforehand.
             for i_shard, offset, start, end in part:
                 self._announce(i_shard, offset, (end - start) * self._row_bytes)
             for i_shard, offset, start, end in part:
@@ -203,7 +203,7 @@ class Activations:
             list(executor.map(read, np.array_split(runs, N_THREADS)))
 
     def _read_block(self, i_first: int, n_images: int) -> Tensor:
-        """Images `i_first` and following, with one read for all that lie together."""
+        """Read images from `i_first` on, contiguous ones with a single read."""
         images = slice(i_first, min(i_first + n_images, self.n_images))
         shard_B, offset_B = self._shard_N[images], self._offset_N[images]
         n_images = len(shard_B)
@@ -215,7 +215,7 @@ class Activations:
         return torch.from_numpy(widened(raw_BPD))
 
     def _read(self, i_shard: int, offset: int, into: np.ndarray) -> None:
-        """Fill an array with the bytes from `offset` of a shard on."""
+        """Fill an array with the bytes of a shard from `offset` on."""
         bytes_left = memoryview(into.reshape(-1).view(np.uint8))
         descriptor = self._descriptor(i_shard)
         while bytes_left:
@@ -226,13 +226,13 @@ class Activations:
             offset += n_read
 
     def _announce(self, i_shard: int, offset: int, n_bytes: int) -> None:
-        """Say that these bytes will be read soon, where the system can be told."""
+        """Tell the kernel, if possible, that these bytes will be read soon."""
         if hasattr(os, "posix_fadvise"):
             descriptor = self._descriptor(i_shard)
             os.posix_fadvise(descriptor, offset, n_bytes, os.POSIX_FADV_WILLNEED)
 
     def _descriptor(self, i_shard: int) -> int:
-        """The shard's open file, opened if it was not yet."""
+        """The descriptor of a shard's file, which the first call opens."""
         descriptor = self._descriptors.get(i_shard)
         if descriptor is None:
             shard = self._shards[i_shard]
@@ -241,7 +241,7 @@ class Activations:
             if (stat.st_size, stat.st_mtime_ns) != (shard.n_bytes, shard.mtime_ns):
                 os.close(opened)
                 raise _changed(shard)
-            # Two threads may come here at once: the first one's file is kept.
+            # Two threads may open the file at once: the first one's is kept.
             descriptor = self._descriptors.setdefault(i_shard, opened)
             if descriptor != opened:
                 os.close(opened)
@@ -258,22 +258,22 @@ class Activations:
 def draw_distinct(n_total: int, n_drawn: int, seed: int) -> Integer[np.ndarray, " m"]:
     """Draw distinct numbers below `n_total` uniformly, in random order.
 
-    A smaller draw with the same seed is the beginning of a larger one. Memory grows
-    with `n_drawn`, not `n_total`.
+    A larger draw with the same seed starts with the smaller one. Memory grows with
+    `n_drawn`, not `n_total`.
 
     Raises:
-        ValueError: there are not so many numbers.
+        ValueError: `n_drawn` exceeds `n_total`.
     """
     if n_drawn > n_total:
         raise ValueError(
-            f"{n_drawn:,} patches were asked for, there are {n_total:,}: ask for fewer "
-            "or record more images"
+            f"{n_drawn:,} patches are needed, but there are {n_total:,}: use fewer or "
+            "record more images"
         )
     rng = np.random.default_rng([seed, 0])
     drawn_M = np.empty(0, np.int64)
     while len(drawn_M) < n_drawn:
-        # How many are drawn at a time must not depend on n_drawn, or a small draw
-        # would not be the beginning of a large one.
+        # The size of a round must not depend on n_drawn: a larger draw must start with
+        # the smaller one.
         more_M = rng.integers(n_total, size=max(1024, len(drawn_M)))
         drawn_M = np.concatenate([drawn_M, more_M])
         drawn_M = drawn_M[np.sort(np.unique(drawn_M, return_index=True)[1])]
@@ -281,7 +281,7 @@ def draw_distinct(n_total: int, n_drawn: int, seed: int) -> Integer[np.ndarray, 
 
 
 def widened(raw: Float[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-    """The values in float32; the array itself if they are so already."""
+    """Convert to float32; returns the array itself if it is float32."""
     if raw.dtype == np.float32:
         return raw
     wide = np.empty(raw.shape, np.float32)
@@ -292,8 +292,8 @@ def widened(raw: Float[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
 def widen_into(raw: Float[np.ndarray, "..."], wide: Float32[np.ndarray, "..."]) -> None:
     """Convert float16 to float32, on the calling thread only.
 
-    torch converts eight times as fast as NumPy. Pieces of 32,768 values it does not
-    split over its threads, which belong to whatever the caller computes meanwhile.
+    torch converts eight times as fast as NumPy. It does not split pieces of 32,768
+    values among threads, so its threads stay free for other work.
     """
     raw_V, wide_V = torch.from_numpy(raw).view(-1), torch.from_numpy(wide).view(-1)
     for raw_piece, wide_piece in zip(
@@ -303,7 +303,7 @@ def widen_into(raw: Float[np.ndarray, "..."], wide: Float32[np.ndarray, "..."]) 
 
 
 def _check_alike(first: Shard, other: Shard) -> None:
-    """Were both made with the same encoder, settings and code, in the same form?"""
+    """Check that two shards have the same encoder, settings, code and form."""
     expected, came = _description(first), _description(other)
     for name in sorted(expected.keys() | came.keys()):
         if expected.get(name) != came.get(name):
@@ -321,24 +321,24 @@ def _description(shard: Shard) -> dict[str, object]:
 
 
 def _check_all_there(shards: list[Shard]) -> None:
-    """Is each shard of the data set there once? They must be sorted."""
+    """Check that sorted shards contain each shard of the data set once."""
     n_shards = shards[0].attributes["n_shards"]
     for before, after in pairwise(shards):
         if before.attributes["i_shard"] == after.attributes["i_shard"]:
             raise ValueError(
                 f"{before.path} and {after.path} are both shard "
-                f"{after.attributes['i_shard']} of {n_shards}: name only one"
+                f"{after.attributes['i_shard']} of {n_shards}: pass only one"
             )
     missing = set(range(n_shards)) - {shard.attributes["i_shard"] for shard in shards}
     if missing:
         raise ValueError(
             f"shards {', '.join(map(str, sorted(missing)))} of {n_shards} are missing "
-            f"beside {shards[0].path}: name all shards, and record those not made yet"
+            f"beside {shards[0].path}: pass all shards, and record the missing ones"
         )
 
 
 def _check_images(shards: list[Shard]) -> None:
-    """Do the shards hold the images of the list they were recorded from, each once?"""
+    """Check that the shards hold the images of their image list, each once."""
     shard_of: dict[str, Shard] = {}
     for shard in shards:
         for image_id in shard.image_ids:
@@ -348,21 +348,21 @@ def _check_images(shards: list[Shard]) -> None:
                     f"{shard.path}: image ids must be unique in the image list"
                 )
             shard_of[image_id] = shard
-    # HDF5 puts no checksum on strings.
+    # HDF5 has no checksums on strings.
     expected = shards[0].attributes["image_ids_sha256"]
     if image_ids_digest(list(shard_of)) != expected:
         raise ValueError(
             f"the {len(shard_of)} image ids in {shards[0].path} and the shards beside "
-            f"it are not those recorded (their SHA-256 is not {expected}): delete the "
-            "shards and run record_activations again"
+            f"it are not those that were recorded (their SHA-256 is not {expected}): "
+            "delete the shards and run record_activations again"
         )
 
 
 def _check_index(what: str, i_M: np.ndarray, n: int) -> None:
     if i_M.size and (i_M.min() < 0 or i_M.max() >= n):
         raise ValueError(
-            f"{what} indices go from {i_M.min()} to {i_M.max()}, there are {n} per "
-            f"{'data set' if what == 'image' else 'image'}, counted from 0"
+            f"{what} indices go from {i_M.min()} to {i_M.max()}, but the "
+            f"{'data set' if what == 'image' else 'image'} has {n}: use 0 to {n - 1}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What open_clip and timm say of a model with the weights of a tag."""
+"""Configurations of pretrained weights, from open_clip and timm."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,16 @@ from vitproto.activations.torchvision_shim import import_open_clip
 
 
 def tag_of_open_clip(model: str, pretrained: str) -> Mapping[str, Any]:
-    """Where the weights of a tag lie, and how images are prepared for them.
+    """The source and the preprocessing of an open_clip model's weights.
 
     Raises:
-        ValueError: open_clip has no such model, or the model no such weights.
+        ValueError: open_clip does not have the model or the tag.
     """
     open_clip = import_open_clip()
     if model not in open_clip.list_models():
         raise ValueError(
-            f"open_clip has no model {model!r}: see "
-            "open_clip.list_models(), or prefix a timm model with `timm:`"
+            f"open_clip has no model {model!r}: write one of open_clip.list_models(), "
+            "or prefix a timm model with `timm:`"
         )
     cfg = open_clip.get_pretrained_cfg(model, pretrained)
     if not cfg:
@@ -29,10 +29,10 @@ def tag_of_open_clip(model: str, pretrained: str) -> Mapping[str, Any]:
 
 
 def tag_of_timm(model: str, pretrained: str) -> Mapping[str, Any]:
-    """The same of a `timm:` model.
+    """The source and the preprocessing of a `timm:` model's weights.
 
     Raises:
-        ValueError: timm has no such model and tag.
+        ValueError: timm does not have the model or the tag.
     """
     import_open_clip()  # makes torchvision importable, which timm needs too
     import timm
@@ -40,6 +40,6 @@ def tag_of_timm(model: str, pretrained: str) -> Mapping[str, Any]:
     name = f"{model.removeprefix('timm:')}.{pretrained}"
     if name not in timm.list_pretrained():
         raise ValueError(
-            f"timm has no model and tag {name!r}: see timm.list_pretrained()"
+            f"timm has no model and tag {name!r}: write one of timm.list_pretrained()"
         )
     return timm.models.get_pretrained_cfg(name).to_dict()

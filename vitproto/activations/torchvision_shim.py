@@ -1,4 +1,4 @@
-"""open_clip imports torchvision, which fails beside a CPU-only torch."""
+"""Import open_clip where torchvision cannot be imported, beside a CPU-only torch."""
 
 import importlib
 import sys
@@ -11,11 +11,11 @@ _SCHEMAS: list[torch.library.Library] = []
 
 
 def import_open_clip() -> ModuleType:
-    """`import open_clip`, also where torchvision's operators do not load.
+    """`import open_clip`, also if torchvision's operators do not load.
 
-    The package index serves torchvision built for CUDA. Beside a CPU-only torch
-    its import fails because the operators that its Python code decorates are
-    missing. Their schemas alone are enough to import it; we use none of them.
+    The package index has torchvision built for CUDA. Beside a CPU-only torch its
+    operators are missing, so its import fails. Their schemas are enough to import it;
+    we do not use the operators.
     """
     try:
         importlib.import_module("torchvision")

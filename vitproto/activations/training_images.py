@@ -1,4 +1,4 @@
-"""The part of a data set that anything may be fitted to."""
+"""Open the training images of a data set, to which methods are fitted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,21 +15,21 @@ def open_training_images(
 ) -> Activations:
     """Open one layer of a data set's training images.
 
-    What is fitted must not have seen a test image, also where the images that it is
-    tested on come from the same data set.
+    Prototypes must not be fitted to test images, even if they are tested on the same
+    data set.
 
     Args:
         shards: all shards of the data set, in any order.
-        layer: which block, counted from 0.
-        splits: the CSV file that says which of its images are for training.
+        layer: the block, counted from 0.
+        splits: the CSV file with the splits of the data set's images.
 
     Returns:
-        Those images alone, in the order of the shards. Where others were left out, the
-        attributes say which ones stayed, since the same images may be split otherwise.
+        The training images, in the order of the shards. If there are other images, the
+        attributes identify the split.
 
     Raises:
-        ValueError: the shards hold other images than the splits (see also
-            `Activations.open`), or no image is for training.
+        ValueError: shards and splits list different images, no image is for training,
+            or see `Activations.open`.
     """
     acts = Activations.open(shards, layer)
     listed = read_splits(splits)
@@ -40,8 +40,7 @@ def open_training_images(
         return acts
     if len(i_train_N) == 0:
         raise ValueError(
-            f"{splits} lists no training image, so there is nothing to fit to: name "
-            "another fit_dataset"
+            f"{splits} lists no training image to fit to: write another fit_dataset"
         )
     train = acts.only(i_train_N)
     train.attributes |= {

@@ -1,4 +1,4 @@
-"""Weights that a user has in a file: read without running code, loaded whole or not."""
+"""Load the weights of an encoder from a file, without running code from it."""
 
 import logging
 import pickle
@@ -17,9 +17,9 @@ UNREADABLE = (
     *(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError),
     *(EOFError, IndexError, pickle.UnpicklingError, SafetensorError),
 )
-"""What readers of weights raise, depending on what is wrong with a file."""
+"""Errors that readers of weights raise for damaged or unsuitable files."""
 
-# Where training scripts keep the weights, as timm looks for them.
+# The keys of weights in checkpoints of training scripts, in timm's order.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 _TOWER = "visual."
@@ -40,13 +40,13 @@ def read_weights(path: Path) -> Weights:
     except UNREADABLE as error:
         why = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{path} is no file of weights, or is damaged ({why}): set the encoder's "
+            f"{path} is damaged or not a file of weights ({why}): set the encoder's "
             "`checkpoint` to a .safetensors, .pt, .pth or .bin file that holds tensors"
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-            logging.info("%s: the weights are those below %r", path, key)
+            logging.info("%s: using the weights under %r", path, key)
             break
     tensors = {}
     if isinstance(content, Mapping):
@@ -62,15 +62,15 @@ def read_weights(path: Path) -> Weights:
 
 
 def load_image_tower(vision: nn.Module, path: Path, model: str) -> None:
-    """Load the weights of a file, of a whole open_clip model or its image tower alone.
+    """Load weights of an open_clip model, or of its image tower alone, from a file.
 
     Args:
-        vision: the image tower that takes them.
+        vision: the image tower.
         path: see `read_weights`.
-        model: what the configuration calls the encoder, for messages.
+        model: the encoder's name in the configuration, for messages.
 
     Raises:
-        ValueError: these are not exactly the weights that the tower has.
+        ValueError: names or shapes are not exactly those of the tower's weights.
     """
     weights = read_weights(path)
     if any(name.startswith(_TOWER) for name in weights):
@@ -97,15 +97,15 @@ def load_image_tower(vision: nn.Module, path: Path, model: str) -> None:
 def without_head(
     weights: Weights, classifier: str | Sequence[str] | None, path: Path
 ) -> Weights:
-    """Weights of a timm model, in any form that timm reads, without a classifier.
+    """Remove the classifier from weights of a timm model, in any form that timm reads.
 
     Args:
-        weights: as `read_weights` returns them.
-        classifier: what the model calls it, or them.
-        path: where they were read, for the message.
+        weights: from `read_weights`.
+        classifier: the name or names of the classifier in the model.
+        path: the file of the weights, for the message.
 
     Raises:
-        ValueError: nothing else is left.
+        ValueError: nothing is left.
     """
     names = [classifier] if isinstance(classifier, str) else classifier or []
     heads = {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
@@ -115,7 +115,10 @@ def without_head(
         if name not in heads | {f"{_TOWER}proj"}
     }
     if not left:
-        raise ValueError(f"{path} holds a classifier and nothing else")
+        raise ValueError(
+            f"{path} holds only a classifier: set the encoder's `checkpoint` to a file "
+            "with all its weights"
+        )
     return left
 
 
@@ -123,7 +126,7 @@ def check_patches(weights: Weights, patch_size: int, path: Path, model: str) -> 
     """Refuse weights for patches of another size, which timm would resample.
 
     Raises:
-        ValueError: it is another size.
+        ValueError: the weights are for another patch size.
     """
     for name, tensor in weights.items():
         is_embedding = name.endswith(("patch_embed.proj.weight", "conv1.weight"))
@@ -137,14 +140,14 @@ def check_patches(weights: Weights, patch_size: int, path: Path, model: str) -> 
 
 
 def misfit_of_error(path: Path, model: str, error: Exception) -> ValueError:
-    """The message of a strict `load_state_dict` in one sentence."""
-    found: dict[str, list[str]] = {"Missing": [], "Unexpected": []}
+    """Turn an error of a strict `load_state_dict` into one sentence."""
+    named: dict[str, list[str]] = {"Missing": [], "Unexpected": []}
     for line in str(error).splitlines():
-        for kind, names in found.items():
+        for kind, names in named.items():
             if line.strip().startswith(f"{kind} key(s)"):
                 names += re.findall(r'"([^"]+)"', line)
-    if any(found.values()):
-        return misfit(path, model, *found.values())
+    if any(named.values()):
+        return misfit(path, model, *named.values())
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ValueError(
         f"{path} does not fit {model} ({lines[-1].rstrip('.')}): set the encoder's "
@@ -155,7 +158,7 @@ def misfit_of_error(path: Path, model: str, error: Exception) -> ValueError:
 def misfit(
     path: Path, model: str, lacking: Sequence[str], foreign: Sequence[str]
 ) -> ValueError:
-    """What a file lacks, or has and should not."""
+    """The error for a file with missing or unexpected weights."""
     parts = []
     if lacking:
         parts.append(f"lacks {_some(lacking)}")
@@ -168,7 +171,7 @@ def misfit(
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of others."""
     n_more = len(names) - _N_NAMED
     listed = ", ".join(names[:_N_NAMED])
     return f"{listed} and {n_more} more" if n_more > 0 else listed

@@ -1,1 +1,1 @@
-"""Which images and patches drive a prototype or a latent?"""
+"""The images and patches that drive a prototype."""

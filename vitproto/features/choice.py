@@ -1,4 +1,4 @@
-"""Which of a run's prototypes are shown?"""
+"""Choose the prototypes of a run to show."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -40,16 +40,16 @@ class Choice:
 
 
 class Chosen(NamedTuple):
-    """What `choose` gives."""
+    """The prototypes to show."""
 
     reasons: dict[int, tuple[Reason, ...]]
-    """Why each prototype is shown, by rising number."""
+    """Why each prototype is shown; prototypes ascend."""
     n_in_range: int
-    """How many prototypes are in both ranges, shown or not."""
+    """Number of prototypes in both ranges, shown or not."""
 
 
 def choose(cfg: Choice, top: TopImages) -> Chosen:
-    """Which prototypes are shown, and why?
+    """Choose the prototypes to show, and say why.
 
     Raises:
         ValueError: a listed prototype does not exist.
@@ -58,8 +58,8 @@ def choose(cfg: Choice, top: TopImages) -> Chosen:
     for prototype in cfg.listed:
         if not 0 <= prototype < n_prototypes:
             raise ValueError(
-                f"{prototype} is listed, but there are {n_prototypes} prototypes: list "
-                f"numbers from 0 to {n_prototypes - 1}"
+                f"prototype {prototype} is listed, but there are only {n_prototypes}: "
+                f"list numbers from 0 to {n_prototypes - 1}"
             )
     in_range = np.flatnonzero(is_in_range(cfg, top.frequency_K, top.mean_value_K))
     alive = np.flatnonzero(top.is_alive_K)
@@ -81,9 +81,9 @@ def is_in_range(
     frequency_K: Float64[np.ndarray, " k"],
     mean_value_K: Float64[np.ndarray, " k"],
 ) -> Bool[np.ndarray, " k"]:
-    """Which prototypes are in both ranges, ends included?
+    """Whether each prototype is in both ranges, ends included.
 
-    One that no patch scores above 0 has no logarithms, and is in no range.
+    A prototype is in no range if no patch scores above 0: it has no logarithms.
     """
     within_K = frequency_K > 0
     for value_K, (low, high) in (

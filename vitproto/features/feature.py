@@ -1,4 +1,4 @@
-"""What is known of a prototype that is shown."""
+"""The data of a prototype that is shown."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ class ShownImage:
     path: str
     """Relative to the data set's root."""
     score: float
-    """Of its best patch."""
+    """The score of its best patch."""
     patch_scores: list[list[float]]
-    """Row by row, as the patches lie in what the encoder saw."""
+    """The scores of all patches, in rows, as in the encoder's input."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Feature:
     frequency: float
     """The share of patches that score above 0."""
     mean_value: float | None
-    """The mean score of those patches; None where there is none."""
+    """The mean score of these patches; None if there are none."""
     images: list[ShownImage]
     """Best first."""
 
     @property
     def picture(self) -> str:
-        """The file that shows its images."""
+        """The name of the file with its images."""
         return f"{self.prototype:05d}.png"
 
 
 def to_feature(
     prototype: int, chosen: Chosen, top: TopImages, images: list[ShownImage]
 ) -> Feature:
-    """What is known of a prototype that was chosen."""
+    """Collect the data of a chosen prototype."""
     is_driven = top.n_above_K[prototype] > 0
     return Feature(
         prototype=prototype,
@@ -60,6 +60,6 @@ def to_feature(
 def to_image(
     image_id: str, path: str, scores_HW: Float32[np.ndarray, "h w"]
 ) -> ShownImage:
-    """An image with the scores of its patches, as short as float32 can be told."""
+    """An image with the scores of its patches, in the fewest digits for float32."""
     rows = [[float(str(score)) for score in row] for row in scores_HW]
     return ShownImage(image_id, path, max(map(max, rows)), rows)

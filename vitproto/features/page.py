@@ -1,4 +1,4 @@
-"""The prototypes that are shown, as one page that opens offline."""
+"""A page that shows prototypes, and opens offline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ REASONS: Mapping[Reason, str] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where the prototypes come from: the columns of the study's tables."""
+    """The source of the prototypes: columns of the study's tables."""
 
     dataset: str
-    """The data set whose images are looked at."""
+    """The data set whose images are shown."""
     encoder: str
     """The encoder that recorded the activations."""
     layer: int
-    """The block whose output they are, counted from 0."""
+    """The encoder's block, counted from 0."""
     method: str
-    """How the prototypes are made."""
+    """The method that made the prototypes."""
     run: str
-    """Which of the method's runs, such as k128-seed0."""
+    """The method's run, such as k128-seed0."""
     fit_dataset: str
     """The data set that the prototypes were fitted to."""
 
@@ -53,18 +53,18 @@ def render_page(
     top: TopImages,
     n_in_range: int,
 ) -> str:
-    """What does a reader see in the browser?
+    """Render the page.
 
     Args:
-        features: the prototypes that are shown, in order.
-        widths: of the picture of each prototype that has one, in pixels.
-        place: where they come from.
+        features: the prototypes to show, in order.
+        widths: the width in pixels of each prototype's picture, if it has one.
+        place: the source of the prototypes.
         cfg: how they were chosen.
-        top: what is known of all prototypes.
-        n_in_range: how many prototypes are in both ranges, shown or not.
+        top: the best images of all prototypes.
+        n_in_range: number of prototypes in both ranges, shown or not.
 
     Returns:
-        HTML that loads nothing but the pictures beside it.
+        HTML that loads only the pictures in the same folder.
     """
     environment = jinja2.Environment(
         autoescape=True,
@@ -88,7 +88,7 @@ def render_page(
 
 
 def describe_drive(feature: Feature) -> str:
-    """How often and how strongly do patches drive a prototype?"""
+    """A sentence: how often and how strongly patches drive a prototype."""
     if feature.mean_value is None:
         return "No patch scores above 0"
     return (
@@ -99,7 +99,7 @@ def describe_drive(feature: Feature) -> str:
 
 
 def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
-    """How many prototypes are in both ranges, and where do all of them lie?"""
+    """Sentences: how many prototypes are in both ranges, and the ranges of all."""
     above_K = top.n_above_K > 0
     if not above_K.any():
         return (
@@ -107,13 +107,13 @@ def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
             "and no prototype is in the ranges."
         )
     counted = {0: "No prototype has", 1: "1 prototype has"}
-    found = counted.get(n_in_range, f"{n_in_range:,} prototypes have")
+    subject = counted.get(n_in_range, f"{n_in_range:,} prototypes have")
     drawn = ""
     if n_in_range > cfg.n_in_range:
         drawn = f"; {cfg.n_in_range:,} of them were drawn"
     frequency_K, value_K = top.frequency_K[above_K], top.mean_value_K[above_K]
     return (
-        f"{found} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
+        f"{subject} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
         f"mean value from {_range(*cfg.log_value_range)}{drawn}. Over all prototypes "
         f"that some patch scores above 0, the first goes from {_log(frequency_K.min())}"
         f" to {_log(frequency_K.max())}, the second from {_log(value_K.min())} to "

@@ -1,7 +1,7 @@
-"""Which images hold the patches that each prototype scores highest?
+"""Find the images that drive each prototype most.
 
-R ranks: of a prototype's images, the one with the highest score has rank 0.
-M pairs of an image and a prototype.
+R ranks: a prototype's image with the highest score has rank 0. M pairs of an image and
+a prototype.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from vitproto.core.threads import one_core_each
 from vitproto.prototypes.scorer import Scorer
 
 IMAGES_PER_CORE = 4
-"""Images of a block that each core scores, one after the other. A product always has
-the patches of one image, so no number of cores or shards can change a score."""
+"""Images of a block that each core scores, one after the other. Each matrix product
+takes the patches of one image, so cores and shards do not change a score."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class TopImages:
 
     Attributes:
         score_RK: the score of an image's best patch, highest first.
-        i_image_RK: which image; of equal ones the first in the data set.
-        n_patches: of all images together.
-        n_above_K: patches that score above 0.
+        i_image_RK: the index of the image; of equal scores the first one comes first.
+        n_patches: number of patches in all images.
+        n_above_K: number of patches that score above 0.
         sum_above_K: the sum of their scores.
-        lowest_K: the lowest score of any patch: 0 for most latents.
+        lowest_K: the lowest score of any patch; 0 for most latents.
     """
 
     score_RK: Float32[np.ndarray, "r k"]
@@ -50,20 +50,20 @@ class TopImages:
 
     @property
     def mean_value_K(self) -> Float64[np.ndarray, " k"]:
-        """The mean score of those patches; NaN where there is none."""
+        """The mean score of these patches; NaN if there are none."""
         mean_K = np.full(len(self.n_above_K), np.nan)
         np.divide(self.sum_above_K, self.n_above_K, mean_K, where=self.n_above_K > 0)
         return mean_K
 
     @property
     def is_alive_K(self) -> Bool[np.ndarray, " k"]:
-        """Does any patch score more than the lowest?"""
+        """Whether patches have different scores."""
         return self.score_RK[0] > self.lowest_K
 
     def images_of(self, prototype: int) -> list[int]:
         """The images that drive a prototype, best first.
 
-        Those whose best patch scores no more than the lowest are not among them: a
+        Images whose best patch has the lowest score of all patches do not count: a
         latent that is active in three images has three.
         """
         drives_R = self.score_RK[:, prototype] > self.lowest_K[prototype]
@@ -71,7 +71,7 @@ class TopImages:
 
 
 class _ImageScores(NamedTuple):
-    """What one image adds."""
+    """The scores of one image, over its patches."""
 
     highest_K: np.ndarray
     lowest_K: np.ndarray
@@ -82,16 +82,16 @@ class _ImageScores(NamedTuple):
 def find_top_images(
     activations: Activations, scorer: Scorer, n_images: int, device: torch.device
 ) -> TopImages:
-    """Which images drive each prototype most, in one pass over the data?
+    """Find the images that drive each prototype most, in one pass over the data.
 
-    An image stands there once, with its best patch. In memory are `n_images` scores
-    per prototype and a block of images, whatever the size of the data set.
+    An image counts once, with its best patch. Memory holds `n_images` scores per
+    prototype and a block of images, for data sets of any size.
 
     Args:
-        activations: the data set.
-        scorer: of K prototypes.
+        activations: the activations of the data set.
+        scorer: scores K prototypes.
         n_images: R, the images to find for each prototype; fewer if there are fewer.
-        device: where scores are computed.
+        device: where to compute scores.
     """
     on_device = scorer.to(device)
     n_patches = activations.n_images * activations.n_patches
@@ -125,12 +125,12 @@ def score_patches(
     pairs: Sequence[tuple[int, int]],
     device: torch.device,
 ) -> Float32[np.ndarray, "m p"]:
-    """What do the patches of some images score, each image for one prototype?
+    """Score the patches of images, each pair for one image and one prototype.
 
-    The same bits as in `find_top_images`. Each image is read once.
+    Scores have the same bits as in `find_top_images`. Each image is read once.
 
     Args:
-        pairs: an image and a prototype each.
+        pairs: M pairs of an image and a prototype.
     """
     on_device = scorer.to(device)
     rows_of: dict[int, list[int]] = {}
@@ -146,10 +146,10 @@ def score_patches(
             return on_device(acts_PD.to(device))[:, prototypes].T.cpu()
 
     with one_core_each() as workers:
-        for rows, found in zip(
+        for rows, scores_RP in zip(
             rows_of.values(), workers.map(score, rows_of), strict=True
         ):
-            scores_MP[rows] = found.numpy()
+            scores_MP[rows] = scores_RP.numpy()
     return scores_MP
 
 
@@ -168,7 +168,7 @@ def _score_image(acts_PD: Tensor, scorer: Scorer) -> _ImageScores:
 def _enter(
     score_RK: np.ndarray, i_image_RK: np.ndarray, highest_BK: np.ndarray, i_first: int
 ) -> None:
-    """Take the images of a block into the table, where they belong there."""
+    """Insert the images of a block into the table of the best ones, in place."""
     enters_K = (highest_BK > score_RK[-1]).any(axis=0)
     i_image_B = np.arange(i_first, i_first + len(highest_BK))[:, None]
     highest_BJ = highest_BK[:, enters_K]

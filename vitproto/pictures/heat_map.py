@@ -1,4 +1,4 @@
-"""What each pixel of an image scored, by the patch that it lies in."""
+"""Heat-maps: each pixel of an image gets the score of its patch."""
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -12,19 +12,16 @@ def heat_map(
     image_size: tuple[int, int],
     shown_size: tuple[int, int],
 ) -> Float32[np.ndarray, "h w"]:
-    """The score of the patch in which the centre of each pixel lies.
-
-    Nothing is smoothed: a patch has one score.
+    """Give each pixel the score of the patch that contains its centre, unsmoothed.
 
     Args:
-        scores_P: patches row by row, as the encoder saw them.
-        preprocessing: how the image became what the encoder saw.
+        scores_P: patches row by row, as in the encoder's input.
+        preprocessing: how the encoder's input is made from the image.
         image_size: width and height of the image.
         shown_size: width and height at which it is shown, without cropping.
 
     Returns:
-        A score for each pixel shown; NaN where it lies in no patch, because the
-        encoder's window left it out.
+        A score for each pixel shown; NaN where the encoder's input was cropped.
     """
     n_rows, n_columns = preprocessing.grid(len(scores_P))
     x_E, y_F = preprocessing.patch_edges(len(scores_P), *image_size)
@@ -36,6 +33,6 @@ def heat_map(
 
 
 def _cells(edges_E: Float64[np.ndarray, " e"], length: int, n_shown: int) -> np.ndarray:
-    """Between which edges lies each pixel shown? 0 is before the first one."""
+    """The index of the edge after the centre of each pixel shown."""
     centres_W = (np.arange(n_shown) + 0.5) * (length / n_shown)
     return np.searchsorted(edges_E, centres_W, side="right")

@@ -1,4 +1,4 @@
-"""Pictures of the images that drive a prototype, with and without their heat-maps."""
+"""Draw the images that drive a prototype, each above its heat-map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vitproto.pictures.heat_map import heat_map
 
 PER_ROW = 8
 SIDE = 192
-"""Longer side of an image in a picture, in pixels; a page shows it smaller."""
+"""Longer side of an image in a picture, in pixels; pages show it smaller."""
 GAP = 12
 TEXT_SIZE = 20
 SCALE_SIZE = (2 * SIDE, 18)
@@ -22,16 +22,16 @@ SCALE_SIZE = (2 * SIDE, 18)
 
 PAPER, INK = (255, 255, 255), (29, 31, 35)
 COLORS = matplotlib.colormaps["inferno"]
-"""Rises in lightness from black to pale yellow: it can be read without colours."""
+"""Lightness rises from black to pale yellow, so it can be read without colours."""
 HEAT_SHARE = 0.66
-"""How much of a pixel is heat; the rest is the image in grey."""
+"""The weight of the heat-map in a pixel; the rest is the image in grey."""
 UNSEEN_SHARE = 0.25
-"""How much is left of the image where the encoder did not look; the rest is paper."""
+"""The weight of the image where the encoder's input was cropped; the rest is white."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An image as it is shown, and its heat-map at the same size."""
+    """A scaled image, and its heat-map at the same size."""
 
     image: Image.Image
     heat_HW: Float32[np.ndarray, "h w"]
@@ -41,10 +41,10 @@ class Shown:
 def read_shown(
     path: Path, scores_P: Float32[np.ndarray, " p"], preprocessing: Preprocessing
 ) -> Shown:
-    """Read an image as it is shown, with the scores of its patches.
+    """Read and scale an image, with the scores of its patches.
 
     Raises:
-        ValueError: the file is missing or not a whole image.
+        ValueError: the file is missing or is not a complete image.
     """
     image = read_image(path)
     ratio = SIDE / max(image.size)
@@ -55,24 +55,24 @@ def read_shown(
 
 
 def color_range(scores_MP: Float32[np.ndarray, "m p"]) -> tuple[float, float]:
-    """Which scores stand at the ends of the colour scale of a prototype's images?
+    """The scores at the ends of the colour scale for a prototype's images.
 
-    From 0 to the highest; from the lowest where no score is above 0. What scores
-    less has the colour of the lower end.
+    From 0 to the highest score, or from the lowest if none is above 0. Lower scores get
+    the colour of the lower end.
     """
     high = float(scores_MP.max())
     return (0.0 if high > 0 else float(scores_MP.min()), high)
 
 
 def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
-    """The images in order, each above its heat-map, and the colour scale.
+    """Draw the images in order, each above its heat-map, and the colour scale.
 
     Args:
         shown: one or more.
         low, high: the scores at the ends of the colour scale.
     """
     rows = [shown[i : i + PER_ROW] for i in range(0, len(shown), PER_ROW)]
-    heights = [max(one.image.height for one in row) for row in rows]
+    heights = [max(panel.image.height for panel in row) for row in rows]
     row_heights = [TEXT_SIZE + 2 * height + 3 * GAP for height in heights]
     n_columns = max(len(rows[0]), 2)  # the scale takes two
     size = (
@@ -84,14 +84,14 @@ def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
     font = ImageFont.load_default(TEXT_SIZE)
     top = GAP
     for row, height, row_height in zip(rows, heights, row_heights, strict=True):
-        for i, one in enumerate(row):
+        for i, panel in enumerate(row):
             middle = GAP + i * (SIDE + GAP) + SIDE // 2
-            left = middle - one.image.width // 2
+            left = middle - panel.image.width // 2
             seam = top + TEXT_SIZE + GAP + height
-            text_top = seam - one.image.height - TEXT_SIZE - GAP // 2
-            draw.text((middle, text_top), format_score(one.score), INK, font, "ma")
-            strip.paste(one.image, (left, seam - one.image.height))
-            heated = over_image(one.image, one.heat_HW, low, high)
+            text_top = seam - panel.image.height - TEXT_SIZE - GAP // 2
+            draw.text((middle, text_top), format_score(panel.score), INK, font, "ma")
+            strip.paste(panel.image, (left, seam - panel.image.height))
+            heated = over_image(panel.image, panel.heat_HW, low, high)
             strip.paste(heated, (left, seam + GAP // 2))
         top += row_height
     draw_scale(strip, draw, font, top, low, high)
@@ -101,9 +101,9 @@ def draw_strip(shown: Sequence[Shown], low: float, high: float) -> Image.Image:
 def over_image(
     image: Image.Image, heat_HW: Float32[np.ndarray, "h w"], low: float, high: float
 ) -> Image.Image:
-    """The image in grey, with the colour of each pixel's score over it.
+    """Draw the heat-map over the image in grey.
 
-    Where there is no score, because the encoder did not look there, the image pales.
+    The image is pale where there is no score because the encoder's input was cropped.
     """
     grey_HW1 = np.asarray(image.convert("L"), np.float64)[:, :, None]
     seen_HW1 = ~np.isnan(heat_HW)[:, :, None]
@@ -115,7 +115,7 @@ def over_image(
 
 
 def format_score(score: float) -> str:
-    """Three digits: 181, 4.25, −0.0312."""
+    """Format a score with three digits: 181, 4.25, −0.0312."""
     text = f"{score:.3g}" if abs(score) < 1000 else f"{score:,.0f}"
     return text.replace("-", "−")
 
@@ -135,7 +135,7 @@ def draw_scale(
     low: float,
     high: float,
 ) -> None:
-    """The colours over middle grey, as on the images, with their scores below."""
+    """Draw the colour scale over middle grey, with its scores below."""
     width, height = SCALE_SIZE
     ramp_HW = np.tile(np.linspace(low, high, width, dtype=np.float32), (height, 1))
     grey = Image.new("RGB", SCALE_SIZE, (128, 128, 128))

@@ -1,4 +1,4 @@
-"""A sparse autoencoder as it is used: its latents score activations.
+"""A trained sparse autoencoder: its latents are the scores.
 
 B activations, D width, S latents.
 """
@@ -15,19 +15,18 @@ _WEIGHTS = ("W_enc_SD", "b_enc_S", "W_dec_SD", "b_dec_D", "mean_D")
 
 @dataclass(frozen=True)
 class SparseAutoencoder:
-    """A trained sparse autoencoder that takes activations as the encoder gives them.
+    """A trained sparse autoencoder, which takes activations as the encoder gives them.
 
-    It works on scaled activations z = (x - mean) / norm:
+    It scales activations to z = (x - mean) / norm, computes
 
         f = activation((z - b_dec) · W_encᵀ + b_enc)        the latents
         ẑ = f · W_dec + b_dec                               the reconstruction
 
-    and gives back x̂ = ẑ · norm + mean. The activation keeps what is above
-    `threshold` and sets the rest to 0: ReLU has threshold 0, BatchTopK has learned
-    its own. TopK keeps the `l0` largest of what is above 0 besides; of equals the
-    first.
+    and returns x̂ = ẑ · norm + mean. The activation sets values up to `threshold` to 0:
+    ReLU has threshold 0, BatchTopK a learned one. TopK also keeps only the `l0` largest
+    of the rest; of equals the first.
 
-    Latents are never negative: they are the scores.
+    Latents are never negative. They are the scores.
     """
 
     KIND = "sparse_autoencoder"
@@ -41,16 +40,16 @@ class SparseAutoencoder:
     norm: float
     threshold: float
     l0: int | None
-    """Latents that TopK keeps; None for the others."""
+    """Number of latents that TopK keeps; None for other activations."""
 
     @property
     def n_prototypes(self) -> int:
-        """S."""
+        """S, the number of latents."""
         return len(self.b_enc_S)
 
     @property
     def width(self) -> int:
-        """D, the encoder's."""
+        """D, the width of the encoder."""
         return len(self.b_dec_D)
 
     def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b s"]:
@@ -62,18 +61,18 @@ class SparseAutoencoder:
         return latents_BS
 
     def decode(self, latents_BS: Float[Tensor, "b s"]) -> Float[Tensor, "b d"]:
-        """The raw activations that latents stand for."""
+        """The reconstruction x̂, in the units of raw activations."""
         scaled_BD = latents_BS @ self.W_dec_SD + self.b_dec_D
         return scaled_BD * self.norm + self.mean_D
 
     @cached_property
     def directions_SD(self) -> Float[Tensor, "s d"]:
-        """What a raw activation is multiplied with: the encoder, scaling included."""
+        """The encoder's weights for raw activations, which include the scaling."""
         return self.W_enc_SD / self.norm
 
     @cached_property
     def offset_S(self) -> Float[Tensor, " s"]:
-        """What is added to that, so that the latents are those of scaled input."""
+        """The encoder's bias for raw activations, which includes the scaling."""
         origin_D = self.mean_D.double() / self.norm + self.b_dec_D.double()
         return (self.b_enc_S.double() - self.W_enc_SD.double() @ origin_D).float()
 
@@ -90,7 +89,7 @@ def keep_largest(latents_BS: Float[Tensor, "b s"], l0: int) -> None:
     """
     least_B1 = latents_BS.topk(l0, dim=1).values[:, -1:]
     latents_BS.masked_fill_(latents_BS < least_B1, 0)
-    # Latents equal to the least may be more than there are places for.
+    # More latents may equal the least than places are left.
     tied_BS = (latents_BS == least_B1) & (latents_BS > 0)
     n_above_B1 = (latents_BS > least_B1).sum(1, keepdim=True)
     surplus_B = n_above_B1[:, 0] + tied_BS.sum(1) > l0

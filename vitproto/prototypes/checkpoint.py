@@ -1,7 +1,6 @@
-"""Fitted prototypes on disk: safetensors, with the settings that made them inside.
+"""Checkpoints: fitted prototypes and their settings in a safetensors file.
 
-Nothing is ever unpickled: a checkpoint from a stranger can be wrong, but it cannot
-run code.
+Nothing is unpickled: a checkpoint from a stranger can be wrong, but it cannot run code.
 """
 
 import hashlib
@@ -27,8 +26,8 @@ from vitproto.prototypes.scorer import (
 from vitproto.study.family import FittedFamily, check_family, check_runs
 from vitproto.study.run import Run
 
-# One key: safetensors writes several in an order that changes from run to run, and
-# the same prototypes must give the same bytes.
+# A single key, because safetensors writes several keys in random order, and the same
+# prototypes must give the same bytes.
 _KEY = "vitproto"
 
 _REMEDY = "delete it and run again"
@@ -46,11 +45,11 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
     """Write a scorer and the settings that made it.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
-        scorer: what to keep.
-        settings: whatever JSON can hold.
+        path: a `.safetensors` file, written completely or not at all.
+        scorer: the prototypes.
+        settings: any JSON.
     """
-    # Not by way of `KINDS`: a fit must not depend on the code of other methods.
+    # Without `KINDS`, so that a fit does not depend on the code of other methods.
     arguments = {name: getattr(scorer, name) for name in scorer.ARGUMENTS}
     tensors = {name: v for name, v in arguments.items() if isinstance(v, Tensor)}
     numbers = {name: v for name, v in arguments.items() if name not in tensors}
@@ -59,12 +58,12 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
         sort_keys=True,
     )
     with whole_file(path, shared=True) as partial:
-        # Not `save_file`, whose files nobody else may read: stores are shared.
+        # Stores are shared, but files of `save_file` are readable by their owner only.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
 
 
 def load(path: Path | str) -> Scorer:
-    """Read a scorer, ready to score raw activations.
+    """Read a scorer of any kind.
 
     Raises:
         ValueError: the file is damaged or was not written by `save`.
@@ -72,14 +71,14 @@ def load(path: Path | str) -> Scorer:
     kind = _read_header(Path(path))["scorer"]
     if kind not in KINDS:
         raise ValueError(
-            f"{path} holds a scorer of kind {kind!r}, which this version of vitproto "
-            "does not know"
+            f"{path} holds a scorer of the unknown kind {kind!r}; this version of "
+            f"vitproto knows {', '.join(KINDS)}"
         )
     return load_as(path, KINDS[kind])
 
 
 def load_as(path: Path | str, cls: type[T]) -> T:
-    """Read a scorer of a known kind: so code depends on that kind alone.
+    """Read a scorer of one kind. Callers then depend on the code of that kind only.
 
     Raises:
         ValueError: the file is damaged or holds another kind.
@@ -96,10 +95,10 @@ def load_as(path: Path | str, cls: type[T]) -> T:
 
 
 def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
-    """Where does a store keep the checkpoint of a run?
+    """The path of a run's checkpoint in a store.
 
-    The name ends in a digest of everything that made it: settings, data and code.
-    So studies can share a store, and what was made otherwise has another name.
+    The name ends in a digest of everything that made it: settings, data and code. So
+    studies can share a store: a checkpoint made in another way has another name.
     """
     text = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -107,28 +106,28 @@ def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
 
 
 def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
-    """Does this file hold the checkpoint that these settings make?
+    """Whether the checkpoint exists.
 
     Raises:
-        ValueError: a file is there, but it is damaged or made otherwise.
+        ValueError: the file is damaged, or other settings made it.
     """
     if not path.is_file():
         return False
-    found = read_settings(path)
+    stored = read_settings(path)
     wanted = json.loads(json.dumps(settings))
-    if found == wanted:
+    if stored == wanted:
         return True
-    keys = sorted(found.keys() | wanted.keys())
-    key = next(key for key in keys if found.get(key) != wanted.get(key))
+    keys = sorted(stored.keys() | wanted.keys())
+    key = next(key for key in keys if stored.get(key) != wanted.get(key))
     raise ValueError(
-        f"{path} was made with {key} {found.get(key)!r}, but its name says "
+        f"{path} was made with {key} {stored.get(key)!r}, but its name says "
         f"{wanted.get(key)!r}: it was renamed or edited by hand. Delete it and run "
         "again"
     )
 
 
 def read_kind(path: Path | str) -> str:
-    """Read which kind of scorer a checkpoint holds, without its weights."""
+    """Read the kind of scorer in a checkpoint, without its weights."""
     return _read_header(Path(path))["scorer"]
 
 
@@ -148,16 +147,19 @@ def _read_header(path: Path) -> dict[str, Any]:
             f"the checkpoint {path} is damaged ({error}): delete it and fit it again"
         ) from error
     if _KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not one of vitproto's")
+        raise ValueError(
+            f"{path} is a safetensors file, but was not written by vitproto: write the "
+            "path of a checkpoint"
+        )
     return json.loads(metadata[_KEY])
 
 
 @dataclass(frozen=True)
 class FittedRun:
-    """A run of a family and where its checkpoint lies."""
+    """A run of a family, and its checkpoint."""
 
     name: str
-    """Of the run, which `Run.parse` reads."""
+    """The name of the run, for `Run.parse`."""
     path: str
     sha256: str
 
@@ -169,7 +171,7 @@ class FittedRun:
 def write_manifest(
     path: Path, fitted: Mapping[Run, Path], family: FittedFamily
 ) -> None:
-    """List a family's checkpoints, with their digests, in the order given."""
+    """Write a list of a family's checkpoints and their digests, in the given order."""
     runs = [
         FittedRun(run.name, str(file), _sha256(file)) for run, file in fitted.items()
     ]
@@ -181,16 +183,16 @@ def write_manifest(
 def read_manifest(
     path: Path, family: FittedFamily, runs: Collection[str]
 ) -> Sequence[FittedRun]:
-    """List a family's checkpoints, as `write_manifest` wrote them.
+    """Read the list that `write_manifest` wrote, and check it.
 
     Args:
         path: the JSON file.
-        family: whose checkpoints it should list.
-        runs: the names of the runs that it should list, all of them.
+        family: the expected family.
+        runs: the names of all expected runs.
 
     Raises:
-        ValueError: the file is damaged or another family's, it lacks a run or lists a
-            surplus one, or a checkpoint is gone or is not the one that was fitted.
+        ValueError: the file is damaged or lists another family or other runs, or a
+            checkpoint is missing or has changed.
     """
     fitted = _read_manifest(path, family)
     check_runs(path, [fit.name for fit in fitted], runs, _REMEDY)
@@ -198,15 +200,15 @@ def read_manifest(
 
 
 def find_run(manifest: Path, family: FittedFamily, name: str) -> FittedRun:
-    """The run of that name among those of its family.
+    """Find a run by name in the list of its family.
 
     Args:
         manifest: the JSON file that lists the family's checkpoints.
-        family: whose checkpoints it should list.
-        name: of the run, as `Run.name` gives it.
+        family: the expected family.
+        name: the run's name, as in `Run.name`.
 
     Raises:
-        ValueError: there is no such run, or see `read_manifest`.
+        ValueError: the list has no such run, or is invalid as in `read_manifest`.
     """
     fitted = {fit.name: fit for fit in _read_manifest(manifest, family)}
     if name not in fitted:
@@ -224,7 +226,7 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
     # What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is damaged or no list of checkpoints "
+            f"{path} is damaged or not a list of checkpoints "
             f"({type(error).__name__}: {error}): {_REMEDY}"
         ) from error
     check_family(path, content, family, _REMEDY)
@@ -233,12 +235,13 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
     for fit in fitted:
         if not Path(fit.path).is_file():
             raise ValueError(
-                f"{path} lists {fit.path}, which is gone: delete {path} and run again"
+                f"{path} lists {fit.path}, which is missing: delete {path} and run "
+                "again"
             )
         if _sha256(Path(fit.path)) != fit.sha256:
             raise ValueError(
-                f"{fit.path} changed since {path} was written: another study or a "
-                f"hand replaced it. Delete {path} and run again"
+                f"{fit.path} has changed since {path} was written, by another study or "
+                f"by hand: delete {path} and run again"
             )
     return fitted
 

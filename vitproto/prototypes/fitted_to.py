@@ -1,4 +1,4 @@
-"""Prototypes are only used with activations of the encoder that they were fitted to."""
+"""Refuse to use prototypes with the activations of another encoder."""
 
 import logging
 from pathlib import Path
@@ -11,15 +11,15 @@ from vitproto.prototypes.scorer import Scorer
 
 
 def check_fitted_to(path: Path | str, acts: Activations, shard: Path) -> None:
-    """Refuse prototypes fitted to other activations; their data set may differ.
+    """Check that prototypes were fitted to the same encoder; the data set may differ.
 
-    Random directions were fitted to nothing, and imported autoencoders do not say to
-    what: these are only told apart by their width.
+    Random directions are not fitted to any encoder, and imported autoencoders do not
+    say to which. For these only the width can be compared.
 
     Args:
         path: a checkpoint.
-        acts: what it is used with.
-        shard: a file of these, for the message.
+        acts: the activations to use it with.
+        shard: one of their files, for the message.
 
     Raises:
         ValueError: the encoder, its weights, its preprocessing or the layer differ.
@@ -30,7 +30,7 @@ def check_fitted_to(path: Path | str, acts: Activations, shard: Path) -> None:
         check_same_encoder(fitted, MadeWith(str(shard), acts.attributes, acts.layer))
     elif settings.get("method") != "gaussian":
         logging.info(
-            "%s does not say which encoder it was fitted to: nothing but its width is "
+            "%s does not say which encoder it was fitted to: only its width is "
             "compared with %s",
             *(path, shard),
         )

@@ -1,4 +1,4 @@
-"""Random directions: the control that knows nothing of the data."""
+"""Random directions: a control that ignores the data."""
 
 import numpy as np
 import torch
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def draw_directions(n_prototypes: int, width: int, seed: int) -> Float[Tensor, "k d"]:
-    """Which directions would somebody choose who never saw an activation?
+    """Draw directions with independent standard normal components.
 
-    Independent standard normal components, so all directions are equally likely.
-    The first directions of a larger draw are those of a smaller one.
+    All directions are equally likely. A larger draw starts with the directions of a
+    smaller one.
     """
     normal = np.random.default_rng(seed).standard_normal
     return torch.from_numpy(normal((n_prototypes, width), dtype=np.float32))

@@ -1,6 +1,6 @@
-"""k-means: prototypes at the centres of clusters of patches.
+"""k-means: prototypes are the centres of clusters of patches.
 
-M counts the patches of the sample, L the candidates for a centre to start from.
+M patches of the sample, L candidates for the next initial centre.
 """
 
 import typing
@@ -20,11 +20,12 @@ from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 
 PIECE = 2048
-"""Patches whose nearest centres one core finds in one go. They are always the same
-ones, so no number of threads can change a centre."""
+"""Patches that one core assigns at a time. The pieces are always the same, so the
+number of threads does not change the centres."""
 
 START_AT_LEAST, START_PER_CENTRE = 8192, 10
-"""Patches among which centres start: so many, or so many per centre if that is more."""
+"""Number of patches from which initial centres are drawn: the larger of the first, and
+the second times the number of centres."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,13 @@ class KMeans:
 def fit(
     sample: PatchSample, n_prototypes: int, n_iters: int, seed: int
 ) -> Float32[Tensor, "k d"]:
-    """Where are the centres of the clusters of these patches?
-
-    Greedy k-means++ chooses where to start, Lloyd's algorithm goes on from there.
+    """Find centres by greedy k-means++ and Lloyd's algorithm.
 
     Args:
         sample: patches in random order.
-        n_prototypes: how many centres.
-        n_iters: rounds of Lloyd's algorithm, at most.
-        seed: decides the start.
+        n_prototypes: the number of centres.
+        n_iters: maximum number of rounds of Lloyd's algorithm.
+        seed: determines the initial centres.
 
     Raises:
         ValueError: there are fewer patches than centres.
@@ -67,24 +66,24 @@ def fit(
 def spread(
     x_MD: Float32[Tensor, "m d"], n_prototypes: int, seed: int
 ) -> Float32[Tensor, "k d"]:
-    """Choose patches that lie far from each other, as centres to start from.
+    """Choose patches that lie far from each other, as initial centres.
 
-    k-means++ (Arthur and Vassilvitskii, 2007) in its greedy form: a few patches are
-    drawn with a probability that goes with the squared distance to the nearest centre
-    so far, and the one that lowers the sum of these distances most becomes the next
-    centre. Lloyd's algorithm cannot move a centre from one cluster to another far
-    away, so each cluster needs a centre from the start, which random patches miss.
+    Greedy k-means++ (Arthur and Vassilvitskii, 2007): a few patches are drawn with
+    probability proportional to the squared distance to the nearest centre so far, and
+    the one that reduces the sum of these distances most becomes the next centre.
+    Lloyd's algorithm cannot move a centre between distant clusters, so each cluster
+    needs an initial centre; random patches would miss some.
 
-    Each centre takes a pass over the patches. `fit` gives ten per centre, not all:
-    a cluster of average size is missed by them once in 20,000 times, and 8,192
-    centres then take about as long as one or two rounds of Lloyd's algorithm over
-    a million patches. k-means|| (Bahmani et al., 2012) would make a handful of passes
-    over all patches, each with twice as many candidates as centres: ten rounds' worth.
+    Each centre takes one pass over the patches. `fit` passes ten patches per centre
+    instead of all: they miss a cluster of average size once in 20,000 times, and 8,192
+    centres then take about as long as one or two rounds of Lloyd's algorithm on a
+    million patches. k-means|| (Bahmani et al., 2012) would take several passes over all
+    patches with twice as many candidates as centres: as long as ten rounds.
 
     Args:
         x_MD: at least as many patches as centres, in random order.
-        n_prototypes: how many centres.
-        seed: decides which patches are drawn.
+        n_prototypes: the number of centres.
+        seed: determines which patches are drawn.
     """
     rng = np.random.default_rng([seed, 3])
     n_tried = 2 + int(np.log(n_prototypes))
@@ -94,7 +93,7 @@ def spread(
         return piece_BD.square().sum(1)
 
     def nearer(i_piece: int) -> tuple[np.ndarray, np.ndarray]:
-        """Squared distances if each candidate became a centre, and their sums."""
+        """Squared distances with each candidate as a further centre, and their sums."""
         squared_LB = torch.addmm(
             square_of[i_piece], tried_LD, pieces[i_piece].T, alpha=-2
         )
@@ -113,11 +112,13 @@ def spread(
     ):
         square_of = list(workers.map(squares, pieces))
         while True:
-            # NumPy works on this thread, torch would on all cores, which are taken.
+            # NumPy uses this thread only; torch would use all cores.
             tried_LD = torch.from_numpy(x_MD.numpy()[tried_L])
-            found = list(workers.map(nearer, range(len(pieces))))
-            best = int(np.argmin(sum(sum_L for _, sum_L in found)))
-            squared_M = np.concatenate([squared_LB[best] for squared_LB, _ in found])
+            distances = list(workers.map(nearer, range(len(pieces))))
+            best = int(np.argmin(sum(sum_L for _, sum_L in distances)))
+            squared_M = np.concatenate(
+                [squared_LB[best] for squared_LB, _ in distances]
+            )
             squared_M[tried_L[best]] = 0  # but for rounding
             chosen.append(int(tried_L[best]))
             progress.update()
@@ -127,24 +128,24 @@ def spread(
             drawn_L = np.searchsorted(
                 below_M, below_M[-1] * rng.random(n_tried), side="right"
             )
-            # Where all patches lie on centres, any will do.
+            # If every patch equals a centre, nothing is below: take the last patch.
             tried_L = np.minimum(drawn_L, len(x_MD) - 1)
 
 
 def lloyd(
     sample: PatchSample, start_KD: Float32[Tensor, "k d"], n_iters: int
 ) -> Float32[Tensor, "k d"]:
-    """Move centres to the means of the patches that are nearest to them, in rounds.
+    """Lloyd's algorithm: assign patches to the nearest centre, move centres to means.
 
-    Ends early once no patch changes its centre. A centre that is nearest to no patch
-    moves to a patch that is farthest from its own. faiss finds the nearest centres;
-    its own loop is not used, since it wants all patches in memory and leaves the
-    order of sums to its threads.
+    It stops early once no patch changes its centre. A centre without patches moves to
+    the patch that is farthest from its own centre. faiss finds the nearest centres. Its
+    own k-means is not used: it needs all patches in memory, and the order of its sums
+    depends on threads.
 
     Args:
         sample: the patches.
-        start_KD: where centres are at first.
-        n_iters: rounds, at most.
+        start_KD: the initial centres.
+        n_iters: maximum number of rounds.
     """
     n_patches = sample.n_patches
     centres_KD = start_KD.numpy().copy()
@@ -154,30 +155,30 @@ def lloyd(
         progress_bar(n_patches * n_iters, "patches assigned") as progress,
     ):
         for _ in range(n_iters):
-            found = _assign(sample, centres_KD, workers, progress)
-            if (found.nearest_M == before_M).all():
+            assigned = _assign(sample, centres_KD, workers, progress)
+            if (assigned.nearest_M == before_M).all():
                 break
-            n_K = np.bincount(found.nearest_M, minlength=len(centres_KD))
-            centres_KD = (found.sums_KD / np.maximum(n_K, 1)[:, None]).astype("f4")
+            n_K = np.bincount(assigned.nearest_M, minlength=len(centres_KD))
+            centres_KD = (assigned.sums_KD / np.maximum(n_K, 1)[:, None]).astype("f4")
             empty = np.flatnonzero(n_K == 0)
-            farthest = np.argsort(-found.squared_M, kind="stable")[: len(empty)]
+            farthest = np.argsort(-assigned.squared_M, kind="stable")[: len(empty)]
             centres_KD[empty] = sample.rows(farthest).numpy()
-            before_M = found.nearest_M
+            before_M = assigned.nearest_M
             progress.set_postfix(
-                mean_squared_distance=f"{found.squared_M.mean():.4g}", refresh=False
+                mean_squared_distance=f"{assigned.squared_M.mean():.4g}", refresh=False
             )
     return torch.from_numpy(centres_KD)
 
 
 @dataclass(frozen=True)
 class _Assigned:
-    """Which centre is nearest to each patch."""
+    """The nearest centre of each patch."""
 
     nearest_M: Int32[np.ndarray, " m"]
     squared_M: Float32[np.ndarray, " m"]
     """The squared distance to it."""
     sums_KD: Float64[np.ndarray, "k d"]
-    """The sum of each centre's patches, added in their order."""
+    """The sum of the patches of each centre, added in order."""
 
 
 def _assign(
@@ -201,7 +202,7 @@ def _assign(
     sums_KD = np.zeros(centres_KD.shape)
     i = 0
     for chunk_BD in sample.chunks(PIECE * 2 * torch.get_num_threads()):
-        # This thread adds while the others search.
+        # This thread adds while the workers search.
         for x_BD, nearest_B, squared_B in workers.map(search, chunk_BD.split(PIECE)):
             _add_rows(sums_KD, nearest_B, x_BD)
             nearest_M[i : i + len(x_BD)] = nearest_B
@@ -214,7 +215,7 @@ def _assign(
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _add_rows(sums_KD, k_B, x_BD):
-    """Add each row to the sum that it belongs to, one row after the other."""
+    """Add each row to the sum of its centre, in order."""
     for b in range(len(x_BD)):
         for d in range(x_BD.shape[1]):
             sums_KD[k_B[b], d] += x_BD[b, d]

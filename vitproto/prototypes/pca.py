@@ -1,4 +1,4 @@
-"""Principal components: the directions in which activations vary most."""
+"""PCA: prototypes are the directions in which activations vary most."""
 
 from dataclasses import dataclass
 
@@ -12,31 +12,31 @@ from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 
 GROUP = 8
-"""Images whose products are summed in float32 before they join the float64 sums. They
-are always the same ones, counted from the data set's first image: so no number of
-shards or threads can change a component."""
+"""Images whose products are summed in float32, before they are added in float64. Groups
+are counted from the data set's first image, so the number of shards or threads does not
+change the components."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """The principal components of activations, by falling variance."""
+    """The principal components of activations, largest variance first."""
 
     mean_D: Float[Tensor, " d"]
     components_DD: Float64[Tensor, "d d"]
-    """One component a row, of length 1; its largest entry in size is positive."""
+    """One component a row, of length 1. Its entry of largest magnitude is positive."""
     variance_D: Float64[Tensor, " d"]
-    """The variance along each component, with n - 1 as the denominator."""
+    """The variance along each component, with denominator n - 1."""
 
 
 def fit(activations: Activations) -> Components:
-    """In which directions do the patches of a data set vary most?
+    """Compute the principal components of all patches, in one pass over the data.
 
-    The eigenvectors of the covariance, in one pass over the data. Covariance does not
-    depend on where the origin lies, so it is put at the mean of the first images: sums
-    of squares around a far origin would cancel to nothing.
+    They are the eigenvectors of the covariance. Covariance does not depend on the
+    origin, so the mean of the first images is taken as origin: with a distant one,
+    differences of large sums of squares would lose precision.
 
     Raises:
-        ValueError: one patch does not vary.
+        ValueError: there are fewer than 2 patches.
     """
     n_patches = activations.n_images * activations.n_patches
     if n_patches < 2:
@@ -56,50 +56,50 @@ def fit(activations: Activations) -> Components:
             if origin_D is None:
                 origin_D = workers.submit(_mean, acts_BPD[:GROUP]).result()
             for group in workers.map(moments, acts_BPD.split(GROUP)):
-                # NumPy adds on this thread, torch on all cores, which are taken.
+                # NumPy uses this thread only; torch would use all cores.
                 sum_D += group[0].numpy()
                 products_DD += group[1].numpy()
             progress.update(len(acts_BPD) * activations.n_patches)
         shift_D = sum_D / n_patches
         products_DD -= n_patches * np.outer(shift_D, shift_D)
         covariance_DD = torch.from_numpy(products_DD / (n_patches - 1))
-        # Ascending, one eigenvector a column.
-        found = workers.submit(torch.linalg.eigh, covariance_DD).result()
+        # Eigenvalues ascend; eigenvectors are columns.
+        eigen = workers.submit(torch.linalg.eigh, covariance_DD).result()
     assert origin_D is not None
     return Components(
         mean_D=(origin_D.double() + torch.from_numpy(shift_D)).float(),
-        components_DD=_with_fixed_signs(found.eigenvectors.T.flip(0)),
-        variance_D=found.eigenvalues.flip(0),
+        components_DD=_with_fixed_signs(eigen.eigenvectors.T.flip(0)),
+        variance_D=eigen.eigenvalues.flip(0),
     )
 
 
 def check_n_prototypes(n_prototypes: int, width: int) -> None:
-    """Can components of this width, with both signs, make so many prototypes?
+    """Check that PCA can give `n_prototypes`: each component counts with both signs.
 
     Raises:
-        ValueError: they cannot, or a component would lack one of its signs.
+        ValueError: there are too few components, or the number is odd.
     """
     if n_prototypes > 2 * width:
         raise ValueError(
             f"PCA of activations of width {width} gives at most {2 * width} prototypes "
-            f"(each component with both signs), {n_prototypes} were asked for: lower "
+            f"(each component with both signs), got n_prototypes {n_prototypes}: lower "
             "n_prototypes in runs"
         )
     if n_prototypes % 2:
         raise ValueError(
             f"PCA gives an even number of prototypes (each component with both signs), "
-            f"{n_prototypes} were asked for: write {n_prototypes + 1} or "
-            f"{n_prototypes - 1} as n_prototypes in runs"
+            f"got n_prototypes {n_prototypes}: write {n_prototypes + 1} or "
+            f"{n_prototypes - 1} in runs"
         )
 
 
 def directions(components: Components, n_prototypes: int) -> Float[Tensor, "k d"]:
-    """The first components, each with both signs: +1st, -1st, +2nd, -2nd, …
+    """The first components with both signs, as prototypes: +1st, -1st, +2nd, -2nd, …
 
     The sign of a component is arbitrary, and a trait may lie at either end.
 
     Raises:
-        ValueError: there are not so many, or the number is odd.
+        ValueError: there are too few components, or the number is odd.
     """
     check_n_prototypes(n_prototypes, len(components.mean_D))
     first_CD = components.components_DD[: n_prototypes // 2].float()

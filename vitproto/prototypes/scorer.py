@@ -1,4 +1,4 @@
-"""What every way of choosing prototypes comes down to: a scorer."""
+"""`Scorer`, the interface of all methods, and the scorers that they share."""
 
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Scorer(Protocol):
-    """How strongly is each prototype present in each activation?
+    """Scores how strongly each prototype is present in each activation.
 
     A scorer takes activations as the encoder gives them. If its method scales or
     centres them, the scorer does so itself.
@@ -17,12 +17,12 @@ class Scorer(Protocol):
 
     @property
     def n_prototypes(self) -> int:
-        """K."""
+        """K, the number of prototypes."""
         ...
 
     @property
     def width(self) -> int:
-        """D, the encoder's."""
+        """D, the width of the encoder."""
         ...
 
     def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
@@ -36,12 +36,12 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class StoredScorer(Scorer, Protocol):
-    """A scorer that checkpoints can hold."""
+    """A scorer that can be saved as a checkpoint."""
 
     KIND: ClassVar[str]
-    """What checkpoints call this kind of scorer."""
+    """The name of this kind of scorer in checkpoints."""
     ARGUMENTS: ClassVar[tuple[str, ...]]
-    """The attributes that make it anew: what a checkpoint holds."""
+    """The attributes that a checkpoint holds: the arguments of the constructor."""
 
 
 class DotProduct:
@@ -70,12 +70,12 @@ class DotProduct:
 
 
 class CentredDotProduct:
-    """Scores are dot products of what differs from a mean: direction · (x - mean).
+    """Scores are dot products with centred activations: direction · (x - mean).
 
     Attributes:
         directions_KD: float32, one prototype a row.
-        mean_D: float32, where every score is 0.
-        offset_K: what the mean takes away from the plain dot products.
+        mean_D: float32; every score is 0 there.
+        offset_K: -direction · mean, added to plain dot products.
         n_prototypes: K.
         width: D, the encoder's.
     """
@@ -104,8 +104,8 @@ class CentredDotProduct:
 class NegativeDistance:
     """Scores are minus the squared distance to one centre per prototype.
 
-    Computed as 2 x · c - |x|² - |c|², so at the speed of a dot product, and with an
-    error of some 1e-7 of the activations' squared norm.
+    Computed as 2 x · c - |x|² - |c|², as fast as a dot product, with an error of about
+    1e-7 of the activations' squared norm.
 
     Attributes:
         centres_KD: float32, one prototype a row.

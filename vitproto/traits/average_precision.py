@@ -7,24 +7,24 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 MAX_TRAITS = 65_536
-"""Trait numbers are kept in 16 bits, which halves what the walk has to read."""
+"""Traits are stored as 16-bit numbers, which halves the memory that the walk reads."""
 
 COLUMNS_PER_TASK = 32
-"""Prototypes that a thread copies out of the score matrix at once: two cache lines of
-each image's row, and few enough that the copy stays near the core."""
+"""Prototypes that a thread copies from the score matrix at once: two cache lines of
+each image's row, and the copy still fits into the core's cache."""
 
 IMAGES_PER_TILE = 32
 """Images to copy before the next prototype: two cache lines of the copy."""
 
 DIGIT_BITS = 11
-"""Widest digit of the radix sort: its 2048 counters stay in the L1 cache."""
+"""Maximum width of a digit of the radix sort: 2048 counters fit into the L1 cache."""
 
 
 def average_precision(
     scores_NK: Float[np.ndarray, "n k"],
     labels_NT: Bool[np.ndarray, "n t"] | UInt8[np.ndarray, "n t"],
 ) -> Float[np.ndarray, "k t"]:
-    """How well does each prototype rank the images that show each trait?
+    """Average precision of every prototype for every trait, ties counted together.
 
     The mean, over the images that show the trait, of the precision among all
     images that score at least as high. Ties count together, as in scikit-learn's
@@ -34,13 +34,13 @@ def average_precision(
 
     Args:
         scores_NK: higher means that the prototype is present; float16, float32 or
-            float64 in any memory layout, infinities allowed. Float32 is the fast
-            case; float64 is exact too, but each column is ranked by NumPy first.
-        labels_NT: which images show which trait; anything but 0 is shown.
+            float64 in any memory layout, infinities allowed. Float32 is fast; float64
+            is exact too, but slower, because NumPy ranks each column first.
+        labels_NT: which image shows which trait; nonzero means that it does.
 
     Returns:
         The AP of each pair in float64; NaN for a trait that no image shows. The
-        same to the last bit whatever the number of threads.
+        number of threads does not change a bit.
 
     Raises:
         ValueError: a score is NaN, scores and labels differ in the number of
@@ -72,7 +72,7 @@ def average_precision(
 
 
 def _check(scores_NK: np.ndarray, labels_NT: np.ndarray) -> None:
-    """Refuse what has no answer, before a kernel that checks nothing sees it."""
+    """Refuse invalid arguments, since the kernels check nothing."""
     if scores_NK.shape[0] != labels_NT.shape[0]:
         raise ValueError(
             f"scores are of {scores_NK.shape[0]} images and labels of "
@@ -93,14 +93,14 @@ def _check(scores_NK: np.ndarray, labels_NT: np.ndarray) -> None:
 def _refuse_nan(nan_K: np.ndarray) -> None:
     if nan_K.any():
         raise ValueError(
-            f"the scores of {np.count_nonzero(nan_K)} of {len(nan_K)} prototypes hold "
-            f"NaN, first those of prototype {np.argmax(nan_K)}: NaN has no rank, look "
-            "for overflow in the activations or in the fit"
+            f"the scores of {np.count_nonzero(nan_K)} of {len(nan_K)} prototypes "
+            f"contain NaN, first those of prototype {np.argmax(nan_K)}: NaN has no "
+            "rank, look for overflow in the activations or in the fit"
         )
 
 
 def _dense_ranks(scores_NK: np.ndarray) -> np.ndarray:
-    """Float32 numbers in the order of float64 ones: exact below 2^24 distinct ones."""
+    """Replace float64 scores by float32 ranks; exact up to 2^24 distinct scores."""
     ranks_NK = np.empty(scores_NK.shape, np.float32)
     for k, column in enumerate(scores_NK.T):
         ranks_NK[:, k] = np.unique(column, return_inverse=True)[1]
@@ -110,9 +110,9 @@ def _dense_ranks(scores_NK: np.ndarray) -> np.ndarray:
 @typing.no_type_check
 @numba.njit(parallel=True, cache=True)
 def _fill(bits_NK, offsets, traits, n_shown_T, ap_KT, nan_K):
-    """The AP of all prototypes, a few columns of scores a task.
+    """Write the AP of all prototypes; a task does a few columns of the scores.
 
-    A task touches nothing of another task, so threads cannot change the result.
+    Tasks are independent, so the number of threads does not change the result.
     """
     n_images, n_prototypes = bits_NK.shape
     inverse = 1.0 / np.maximum(np.arange(n_images + 1), 1)
@@ -132,8 +132,8 @@ def _fill(bits_NK, offsets, traits, n_shown_T, ap_KT, nan_K):
             count_T[:] = 0.0
             sum_T[:] = 0.0
             _walk(order, offsets, traits, inverse, count_T, sum_T)
-            # All that is left ties for the lowest score: the last precision is the
-            # prevalence, so this group needs neither sorting nor walking.
+            # The rest of the images tie for the lowest score. Their precision is the
+            # prevalence, so they need neither be sorted nor walked.
             for t in range(len(n_shown_T)):
                 n_shown = n_shown_T[t]
                 if n_shown > 0:
@@ -144,10 +144,10 @@ def _fill(bits_NK, offsets, traits, n_shown_T, ap_KT, nan_K):
 @typing.no_type_check
 @numba.njit(cache=True)
 def _copy_keys(bits_NK, first, keys_KN, nan_K):
-    """Transpose some columns into keys that rise as the scores fall.
+    """Transpose some columns into integer keys that rise as the scores fall.
 
-    Of float32 as bits: positive numbers rise with their bits, negative ones fall, and
-    -0.0 (0x80000000) less one is the key of +0.0, so that both tie.
+    The bits of a float32, read as an integer, rise with positive numbers and fall with
+    negative ones. Those of -0.0 (0x80000000) less one are the key of +0.0: both tie.
     """
     n_columns, n_images = keys_KN.shape
     for start in range(0, n_images, IMAGES_PER_TILE):
@@ -166,7 +166,7 @@ def _copy_keys(bits_NK, first, keys_KN, nan_K):
 @typing.no_type_check
 @numba.njit(cache=True)
 def descending(key_N, items, spare, counters):
-    """The images above the lowest score, as key << 32 | image, by rising key.
+    """Sort the images above the lowest score, best first, as key << 32 | image.
 
     A radix sort from the lowest digit, over the bits in which the keys differ.
     """
@@ -204,7 +204,7 @@ def descending(key_N, items, spare, counters):
 @typing.no_type_check
 @numba.njit(cache=True)
 def _walk(order, offsets, traits, inverse, count_T, sum_T):
-    """Go down the ranking: count each trait's images, and sum their precisions."""
+    """Walk down the ranking, count each trait's images and sum their precisions."""
     half, image_mask, one = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(1)
     start = 0
     while start < len(order):
@@ -218,7 +218,7 @@ def _walk(order, offsets, traits, inverse, count_T, sum_T):
                 count = count_T[t] + 1.0
                 count_T[t] = count
                 sum_T[t] += count * inv
-        else:  # a precision counts the whole group, so count it first
+        else:  # precision includes all tied images, so count them first
             for i in range(start, stop):
                 image = order[i] & image_mask
                 for j in range(offsets[image], offsets[image + one]):

@@ -1,7 +1,7 @@
-"""The scores of the prototypes that were chosen: small enough to stay with the results.
+"""The scores of chosen prototypes, in a file small enough to keep with the results.
 
-All that is asked after selection follows from these, without the scores of the others.
-N images × C prototypes of a run that any trait, subset or seed chose.
+Everything after selection is computed from it, without the scores of other prototypes.
+N images, C prototypes of a run that were chosen for any trait, subset or seed.
 """
 
 from collections.abc import Collection, Iterator
@@ -23,7 +23,7 @@ _REMEDY = "delete it and select prototypes again"
 
 
 class ChosenWriter:
-    """Takes the chosen prototypes of run after run; made by `write_chosen`."""
+    """Writes the chosen prototypes run by run; made by `write_chosen`."""
 
     def __init__(self, file: h5py.File, scored: ScoreFile):
         self._file, self._scored = file, scored
@@ -34,12 +34,12 @@ class ChosenWriter:
         prototypes_C: Int[np.ndarray, " c"],
         scores_NK: Float[np.ndarray, "n k"],
     ) -> None:
-        """Keep some prototypes of a run.
+        """Write the chosen prototypes of a run.
 
         Args:
-            run: of those that were scored.
-            prototypes_C: which ones, ascending, each once.
-            scores_NK: of all its prototypes.
+            run: one of the runs that were scored.
+            prototypes_C: the chosen prototypes, ascending, each once.
+            scores_NK: the scores of all prototypes of the run.
         """
         group = self._file.create_group(run.name)
         group.create_dataset("prototypes_C", data=prototypes_C.astype(np.int64))
@@ -55,8 +55,8 @@ def write_chosen(path: Path, scored: ScoreFile, code: str) -> Iterator[ChosenWri
     Args:
         path: the HDF5 file: `image_ids`, and per run `{run}/prototypes_C` and
             `{run}/scores_NC`.
-        scored: the scores that they are taken from; the root says all that theirs says.
-        code: what chose them, for the root attribute of that name.
+        scored: the file of all scores; its root attributes are copied.
+        code: fingerprint of the code that chose them, for the root attribute `code`.
     """
     with (
         whole_file(path) as partial,
@@ -74,7 +74,7 @@ class ChosenScores:
 
     Attributes:
         image_ids: one per row, in the order of the image list.
-        runs: of the family, sorted.
+        runs: the runs of the family, sorted.
     """
 
     def __init__(self, file: ScoreFile, family: ScoredFamily):
@@ -82,17 +82,17 @@ class ChosenScores:
         self._file, self._family = file, family
 
     def scores_of(self, rows: pd.DataFrame) -> Float32[np.ndarray, "n m"]:
-        """How strongly does each row's prototype show in each image?
+        """The image scores of the prototypes in some rows of `ap.csv`.
 
         Args:
-            rows: M of `ap.csv`, all of one run of this family.
+            rows: M rows of one run of this family.
 
         Returns:
-            A column for each row. Where no prototype could be chosen it is 0 for all
-            images: constant scores, whose AP is chance, as the row says.
+            A column for each row. If no prototype could be chosen, the column is 0:
+            the AP of constant scores is chance, as in the row.
 
         Raises:
-            ValueError: the rows are of several runs or of another family's, or a
+            ValueError: the rows belong to several runs or to another family, or a
                 prototype is not in the file.
         """
         run = self._run_of(rows)
@@ -111,20 +111,20 @@ class ChosenScores:
         if len(unknown):
             raise ValueError(
                 f"{self._file.path} lacks prototype {unknown[0]} of {run.name}, which "
-                "ap.csv says was chosen: select prototypes again"
+                "was chosen according to ap.csv: select prototypes again"
             )
         scores_NM = np.zeros((n_images, len(rows)), np.float32)
         scores_NM[:, is_chosen_M] = scores_NC[:, np.searchsorted(prototypes_C, wanted)]
         return scores_NM
 
     def _run_of(self, rows: pd.DataFrame) -> Run:
-        """The one run of rows of this family."""
+        """The single run of all rows."""
         place = ["dataset", "encoder", "layer", "method"]
         columns = ["n_prototypes", "seed", "learning_rate", "sparsity"]
-        found = rows[[*place, *columns]].drop_duplicates()
-        if len(found) != 1:
-            raise ValueError(f"expected rows of one run, got those of {len(found)}")
-        row = found.iloc[0]
+        runs = rows[[*place, *columns]].drop_duplicates()
+        if len(runs) != 1:
+            raise ValueError(f"expected rows of one run, got those of {len(runs)}")
+        row = runs.iloc[0]
         settings = {
             name: None if pd.isna(row[name]) else float(row[name])
             for name in ("learning_rate", "sparsity")
@@ -134,8 +134,8 @@ class ChosenScores:
         if row[place].tolist() != family or run not in self.runs:
             raise ValueError(
                 f"{self._file.path} holds scores of {' '.join(map(str, family))}, not "
-                f"of {' '.join(map(str, row[place]))} {run.name}: give the ap.csv that "
-                "lies beside it"
+                f"of {' '.join(map(str, row[place]))} {run.name}: pass the ap.csv in "
+                "the same folder"
             )
         return run
 
@@ -144,16 +144,16 @@ class ChosenScores:
 def open_chosen(
     path: Path, family: ScoredFamily, runs: Collection[str]
 ) -> Iterator[ChosenScores]:
-    """Open what `write_chosen` wrote, which must be this family's with these runs.
+    """Open the file that `write_chosen` wrote, and check it.
 
     Args:
         path: the HDF5 file.
-        family: whose scores it should hold.
-        runs: the names of the runs that it should hold, all of them.
+        family: the expected family.
+        runs: the names of all expected runs.
 
     Raises:
-        ValueError: it is missing, damaged or another family's, or it lacks a run or
-            holds a surplus one.
+        ValueError: the file is missing or damaged, or holds another family or other
+            runs.
     """
     with open_score_file(path, family, runs, _REMEDY) as file:
         yield ChosenScores(file, family)

@@ -1,4 +1,4 @@
-"""Stop before a table that would mislead: labels, splits and orders that are wrong."""
+"""Refuse labels and splits that would make the tables misleading."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Bool
 
 CONSTANT_MAP_LIMIT = 0.5
-"""Labels for which a constant score reaches a higher mAP than this are refused. CUB-200
-stands near 0.1; a loader that reads every cell as present reaches 0.8."""
+"""Labels are refused if constant scores reach a higher mAP. It is near 0.1 for CUB-200,
+and above 0.8 if a loader reads every cell as present."""
 
 N_WORST = 3
-"""Traits to name when the labels are refused."""
+"""Number of traits that the refusal names."""
 
 
 def check_labels(
@@ -18,11 +18,10 @@ def check_labels(
     trait_names: Sequence[str],
     splits: Sequence[str],
 ) -> None:
-    """Can these labels tell prototypes that see from prototypes that do not?
+    """Check that labels can tell useful prototypes from useless ones.
 
-    Constant scores rank all images alike, so their AP is the share of images that
-    show the trait: its prevalence. Where the mean of that is high, prototypes that
-    see nothing look good.
+    The AP of constant scores is the trait's prevalence, the share of images that show
+    it. If the mean prevalence is high, useless prototypes look good.
 
     Args:
         labels_NT: which image shows which trait.
@@ -59,10 +58,10 @@ def _check_chance(
         worst = np.argsort(-prevalence_T, kind="stable")[:N_WORST]
         named = ", ".join(f"{trait_names[t]} {prevalence_T[t]:.0%}" for t in worst)
         raise ValueError(
-            f"constant scores would reach a mAP of {chance:.2f} on the {split} labels "
-            f"(limit {CONSTANT_MAP_LIMIT}), so the table would praise prototypes that "
-            f"see nothing. Most shown: {named} of {len(labels_NT)} images. Probably "
-            "the label reader ignores the column that says whether a trait is present "
+            f"constant scores would reach an mAP of {chance:.2f} on the {split} labels "
+            f"(limit {CONSTANT_MAP_LIMIT}), so useless prototypes would look good. "
+            f"Most frequent traits: {named} of {len(labels_NT)} images. Probably the "
+            "label reader ignores the column that says whether a trait is present "
             "(`present` in CUB-200): check how the labels were read, and leave out "
             "traits that nearly every image shows"
         )

@@ -1,4 +1,4 @@
-"""How strongly is each prototype present in an image? As in its best patch."""
+"""Image scores: the maximum of a prototype's score over the patches of an image."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -20,16 +20,16 @@ from vitproto.prototypes.scorer import (
 )
 
 GROUP = 8
-"""Images that pass through one matrix product on a CPU. They are always the same ones,
-counted from the data set's first image, since the bits of a product may depend on how
-many rows it has: so no number of shards or threads can change a score."""
+"""Images in one matrix product on a CPU. The bits of a product may depend on its number
+of rows, so groups are counted from the data set's first image: the number of shards or
+threads does not change a score."""
 
 TILE = 1024
-"""Prototypes scored at a time on a CPU: with 256 patches, 8 MB of scores, which the
-maximum still finds in the cache."""
+"""Prototypes scored at a time on a CPU: with 256 patches, 8 MB of scores, which are
+still in the cache when their maximum is taken."""
 
 GPU_SCORES = 2**26
-"""Patch scores that a GPU holds at a time: 256 MB."""
+"""Patch scores in a GPU's memory at a time: 256 MB."""
 
 
 def score_blocks(
@@ -58,8 +58,8 @@ def score_block(
         acts_BPD: on the scorers' device. On a CPU, the first image's index in the
             data set must be a multiple of `GROUP`.
         scorers: one or more.
-        workers: of `one_core_each`. On a CPU each group is one worker's: the bits do
-            not depend on the number of cores, and no core waits for another.
+        workers: from `one_core_each`. On a CPU one worker scores a whole group, so the
+            bits do not depend on the number of cores.
     """
     if acts_BPD.device.type != "cpu":
         return [image_scores(acts_BPD, scorer) for scorer in scorers]
@@ -75,11 +75,10 @@ def score_block(
 def image_scores(
     acts_BPD: Float[Tensor, "b p d"], scorer: Scorer
 ) -> Float[Tensor, "b k"]:
-    """How strongly is each prototype present in each image?
+    """How strongly each prototype is present in each image.
 
-    The maximum, over the patches of an image, of the prototype's score.
-
-    A GPU takes as many images at once as its memory allows.
+    This is the maximum, over the patches of an image, of the prototype's score. The
+    last lines compute it for any scorer; on a CPU some scorers have a faster way.
     """
     n_images, n_patches, _ = acts_BPD.shape
     if acts_BPD.device.type == "cpu":
@@ -116,9 +115,9 @@ def image_scores(
 def _largest_of_active(
     acts_BPD: Float[Tensor, "b p d"], sae: SparseAutoencoder
 ) -> Float[Tensor, "b s"]:
-    """The largest value of each latent among the patches that keep it active.
+    """The largest value of each TopK latent over the patches where it is active.
 
-    TopK compares the latents of a patch, so each patch needs all of them.
+    TopK compares the latents of a patch, so all of them are needed at once.
     """
     n_images, n_patches, _ = acts_BPD.shape
     l0 = min(sae.l0, sae.n_prototypes)
@@ -129,7 +128,7 @@ def _largest_of_active(
     n_P = np.empty(n_patches, np.int64)
     for acts_PD, scores_S in zip(acts_BPD, scores_BS, strict=True):
         torch.addmm(sae.offset_S, acts_PD, sae.directions_SD.T, out=pre_PS)
-        value_E.fill(0)  # places that stay free belong to a latent that gains nothing
+        value_E.fill(0)  # unused entries: a maximum with 0 changes nothing
         select_largest(
             *(pre_PS.numpy(), l0, np.float32(sae.threshold)), latent_E, value_E, n_P
         )
@@ -144,8 +143,8 @@ def _largest_products(
 ) -> Float[Tensor, "b k"]:
     """The largest dot product of each direction with the patches of each image.
 
-    Of two patches the larger one stays the larger whatever a prototype adds to both;
-    what each patch adds to its own is part of the comparison.
+    Terms of a prototype do not change which patch is largest, so callers add them
+    afterwards; terms of a patch, `offset_BP`, are added before the maximum.
     """
     n_images, n_patches, _ = acts_BPD.shape
     acts_DM = acts_BPD.flatten(0, 1).T

@@ -1,7 +1,7 @@
-"""Files of image scores: which images, whose prototypes, and a table or two per run.
+"""Files of image scores.
 
-An HDF5 file whose root attributes say which family was scored on which activations,
-with `image_ids` and a group per run. N images × K prototypes.
+An HDF5 file with `image_ids` and, for each run, a group of tables. Root attributes say
+which family was scored on which activations. N images, K prototypes.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ import numpy as np
 from vitproto.study.family import ScoredFamily, check_family, check_runs
 from vitproto.study.run import Run
 
-# What h5py raises depends on which part of a file is damaged.
+# h5py's error depends on which part of a file is damaged.
 _DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
 _REMEDY = "delete it and score the images again"
 
@@ -24,14 +24,14 @@ class ScoreFile:
     """An open file of image scores; made by `open_score_file`.
 
     Attributes:
-        path: where it lies.
-        attributes: what its root says: family, activations, code.
+        path: the path of the file.
+        attributes: the root attributes: family, activations, code.
         image_ids: one per row of each table.
-        runs: whose scores it holds, sorted.
+        runs: the runs that have scores, sorted.
     """
 
     def __init__(self, path: Path, file: h5py.File, remedy: str):
-        """Read all but the tables."""
+        """Read everything but the tables."""
         self.path = path
         self._file, self._remedy = file, remedy
         with self._named_damage():
@@ -49,12 +49,12 @@ class ScoreFile:
                 )
 
     def read(self, run: Run, table: str) -> np.ndarray:
-        """A whole table of a run."""
+        """Read a table of a run."""
         with self._named_damage():
             return self._file[f"{run.name}/{table}"][()]
 
     def attribute(self, run: Run, table: str, name: str) -> str:
-        """What a table says of itself."""
+        """Read an attribute of a table."""
         with self._named_damage():
             return str(self._file[f"{run.name}/{table}"].attrs[name])
 
@@ -70,17 +70,17 @@ class ScoreFile:
 def open_score_file(
     path: Path, family: ScoredFamily, runs: Collection[str], remedy: str
 ) -> Iterator[ScoreFile]:
-    """Open a file of image scores, which must be this family's with these runs.
+    """Open a file of image scores, and check it.
 
     Args:
         path: the file.
-        family: whose scores it should hold.
-        runs: the names of the runs that it should hold, all of them.
-        remedy: what to do if the file is not what it should be, for messages.
+        family: the expected family.
+        runs: the names of all expected runs.
+        remedy: what to do if the check fails, for messages.
 
     Raises:
-        ValueError: it is missing, damaged or another family's, or it lacks a run or
-            holds a surplus one.
+        ValueError: the file is missing or damaged, or holds another family or other
+            runs.
     """
     try:
         file = h5py.File(path, "r", locking=False)
@@ -97,7 +97,7 @@ def open_score_file(
 def open_scores(
     path: Path, family: ScoredFamily, runs: Collection[str]
 ) -> Iterator[ScoreFile]:
-    """Open what `score_images` wrote; see `open_score_file` for what is refused."""
+    """Open the file that `score_images` wrote; checks it as `open_score_file` does."""
     with open_score_file(path, family, runs, _REMEDY) as scored:
         yield scored
 
@@ -106,7 +106,7 @@ def read_scores(scored: ScoreFile, run: Run) -> np.ndarray:
     """The scores of all images for all prototypes of a run: N × K, float32.
 
     Raises:
-        ValueError: the table is damaged, or is not that of the run.
+        ValueError: the table is damaged or has another shape.
     """
     scores_NK = scored.read(run, "scores_NK")
     expected = (len(scored.image_ids), run.n_prototypes)

@@ -1,4 +1,4 @@
-"""Choose the prototype that finds each trait best, and test it."""
+"""Choose the best prototype for each trait on training images, and test it."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,23 +10,23 @@ from jaxtyping import Bool, Float, Int
 from vitproto.traits.average_precision import average_precision
 
 NONE = -1
-"""Stands for a prototype where no image of the subset shows the trait."""
+"""Marks a trait without prototype, because no image of the subset shows it."""
 
 
 class Selection(NamedTuple):
     """The prototype chosen for each trait on one subset of the training images."""
 
     n_train: int
-    """Images in the subset."""
+    """Number of images in the subset."""
     selection_seed: int
-    """Which random subset of that size."""
+    """The seed of the subset."""
     prototype_T: Int[np.ndarray, " t"]
     """The chosen prototype, or `NONE`."""
     train_ap_T: Float[np.ndarray, " t"]
-    """Its AP on the subset; NaN where there is none."""
+    """Its AP on the subset; NaN if there is no prototype."""
     test_ap_T: Float[np.ndarray, " t"]
-    """Its AP on all test images. Chance (the prevalence) where no prototype could be
-    chosen, NaN where no test image shows the trait."""
+    """Its AP on all test images. Chance (the prevalence) if no prototype could be
+    chosen, NaN if no test image shows the trait."""
 
 
 def select_prototypes(
@@ -36,31 +36,31 @@ def select_prototypes(
     n_train: Sequence[int | Literal["all"]],
     selection_seeds: Sequence[int],
 ) -> list[Selection]:
-    """Which prototype finds each trait best, judged on few or on many images?
+    """Choose a prototype for each trait, on subsets of several sizes, and test it.
 
-    The prototype with the highest AP on the subset; of equals the one with the
-    lowest index. A trait that no image of the subset shows cannot choose: it gets no
-    prototype, and scores what constant scores reach on the test images.
+    Chosen is the prototype with the highest AP on the subset; of equals the one with
+    the lowest index. If no image of the subset shows a trait, it gets no prototype, and
+    its test AP is that of constant scores.
 
     Args:
-        scores_NK: of all images, training and test.
+        scores_NK: the scores of all images, training and test.
         labels_NT: which image shows which trait, in the same order.
-        is_train_N: which images may choose; the others test.
+        is_train_N: which images are for training; the others are for testing.
         n_train: sizes of the subsets, see `subset_sizes`.
         selection_seeds: each gives one random subset of a size, see `nested_order`.
 
     Returns:
-        One entry per size and seed, by rising size and in the order of the seeds. All
-        training images are one subset, so that size has the first seed only.
+        One entry per size and seed, sorted by size, then in the order of the seeds.
+        There is only one subset of all training images; it has the first seed.
 
     Raises:
         ValueError: a size is not between 1 and the number of training images, there
-            is no size or no seed, or a score is NaN.
+            are no sizes or no seeds, or a score is NaN.
     """
     if not n_train or not selection_seeds:
         raise ValueError(
-            "nothing to choose on: give at least one `n_train` and one seed under "
-            "`selection` in the config file"
+            "no subset to choose prototypes on: write at least one `n_train` and one "
+            "seed under `selection` in the config file"
         )
     train, test = np.flatnonzero(is_train_N), np.flatnonzero(~is_train_N)
     chosen = []
@@ -71,7 +71,7 @@ def select_prototypes(
             best = _best_prototypes(scores_NK[rows], labels_NT[rows])
             chosen.append((size, seed, *best))
 
-    # One sort per prototype that anything chose, not one per prototype.
+    # Only chosen prototypes are ranked on test images, each once.
     prototypes_C = np.setdiff1d([prototype_T for _, _, prototype_T, _ in chosen], NONE)
     test_ap_CT = average_precision(
         scores_NK[np.ix_(test, prototypes_C)], labels_NT[test]
@@ -89,15 +89,15 @@ def select_prototypes(
 
 
 def any_chosen(selections: Sequence[Selection]) -> Int[np.ndarray, " c"]:
-    """Which prototypes did any subset choose for any trait? Ascending, each once."""
+    """The prototypes chosen for any trait on any subset, ascending, each once."""
     return np.setdiff1d([chosen.prototype_T for chosen in selections], NONE)
 
 
 def count_alive(scores_NK: Float[np.ndarray, "n k"]) -> int:
-    """How many prototypes tell images apart at all?
+    """Count the prototypes that are alive.
 
-    A prototype is alive if it scores some image above its minimum over all images.
-    The latent of a sparse autoencoder that is never active is dead: 0 everywhere.
+    A prototype is dead if it scores all images the same, such as a latent that is never
+    active.
     """
     return int((scores_NK.max(axis=0) > scores_NK.min(axis=0)).sum())
 
@@ -105,7 +105,7 @@ def count_alive(scores_NK: Float[np.ndarray, "n k"]) -> int:
 def subset_sizes(
     n_train: Sequence[int | Literal["all"]], n_available: int
 ) -> list[int]:
-    """The sizes of the training subsets as numbers, rising, each once.
+    """The sizes of the training subsets as numbers, ascending, each once.
 
     Raises:
         ValueError: a size is not between 1 and `n_available`.
@@ -115,17 +115,17 @@ def subset_sizes(
         if not 1 <= size <= n_available:
             raise ValueError(
                 f"cannot choose prototypes on {size} images, there are {n_available} "
-                "training images: correct `selection: n_train` in the config file "
-                f"(1 to {n_available}, or `all`)"
+                f"training images: set `selection: n_train` to 1 to {n_available}, or "
+                "to `all`"
             )
     return sorted(sizes)
 
 
 def nested_order(n_images: int, selection_seed: int) -> Int[np.ndarray, " n"]:
-    """The images in the order in which they enter the subsets of one seed.
+    """The order of images from which a seed's subsets take the first ones.
 
-    A subset is a beginning of this order: a larger one holds the smaller ones, so
-    that a curve over sizes shows what more images add, not other images.
+    Larger subsets contain the smaller ones, so a curve over sizes shows the effect of
+    more images, not of other images.
     """
     return np.random.default_rng(selection_seed).permutation(n_images)
 
@@ -135,16 +135,16 @@ def to_table(
     trait_names: Sequence[str],
     prevalence_T: Float[np.ndarray, " t"],
 ) -> pd.DataFrame:
-    """Which prototype was chosen for which trait, one row each?
+    """The chosen prototypes of a run as a table: a row per selection and trait.
 
     Args:
-        selections: of one run.
+        selections: all selections of the run.
         trait_names: in the order of the labels.
-        prevalence_T: the share of test images that show the trait.
+        prevalence_T: the share of test images that show each trait.
 
     Returns:
-        The columns selection_seed, n_train, trait, prototype (empty where there is
-        none), train_ap, test_ap and prevalence.
+        The columns selection_seed, n_train, trait, prototype (empty if there is none),
+        train_ap, test_ap and prevalence.
     """
     tables = []
     for chosen in selections:
@@ -163,7 +163,7 @@ def to_table(
 
 
 def in_words(selections: Sequence[Selection]) -> str:
-    """What did each size reach, and how many traits could not choose there?"""
+    """Sum up for the log: the mAP at each size, and traits without a prototype."""
     parts = []
     for size in dict.fromkeys(chosen.n_train for chosen in selections):
         same = [chosen for chosen in selections if chosen.n_train == size]
@@ -177,9 +177,9 @@ def in_words(selections: Sequence[Selection]) -> str:
 def _best_prototypes(
     scores_NK: np.ndarray, labels_NT: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each trait the first prototype with the highest AP, and that AP."""
+    """For each trait the first prototype with the highest AP, and its AP."""
     ap_KT = average_precision(scores_NK, labels_NT)
-    # An AP is above 0, so traits without one (NaN) cannot hide a real best here.
+    # A trait that no image shows has only NaN; any index will do, NONE replaces it.
     prototype_T = np.where(np.isnan(ap_KT), -1.0, ap_KT).argmax(axis=0)
     train_ap_T = np.take_along_axis(ap_KT, prototype_T[None], axis=0)[0]
     return np.where(np.isnan(train_ap_T), NONE, prototype_T), train_ap_T

@@ -321,7 +321,7 @@ def test_the_latents_compared_are_drawn_without_replacement_by_the_seed():
 
 def test_patches_that_are_all_the_same_are_refused(tmp_path):
     acts = opened(tmp_path, torch.full((7, 4, 3), 0.3))
-    with pytest.raises(ValueError, match="the 8 held-out patches are all the same"):
+    with pytest.raises(ValueError, match="the 8 held-out patches are all equal"):
         evaluate(acts, [random_autoencoder(5, 3)], CFG, CPU)
 
 

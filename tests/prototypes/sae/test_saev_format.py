@@ -227,12 +227,12 @@ HEADER = {"schema": 5, "cfg": {**NEW, **named("Relu")}}
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ([1, 2], "its first line is no header in JSON"),
-        ({**HEADER, "schema": 6}, "schema 6, which .* it knows 1 to 5, and headers wi"),
-        ({**HEADER, "schema": "x"}, "schema 'x', which"),
+        ([1, 2], "its first line is not a JSON header"),
+        ({**HEADER, "schema": 6}, "schema 6: .* reads 1 to 5, and headers without one"),
+        ({**HEADER, "schema": "x"}, "unknown schema 'x'"),
         ({"schema": 5, "cfg": {**NEW, **named("JumpRelu")}}, "activation 'JumpRelu'"),
         ({"schema": 5, "cfg": NEW}, "its header lacks activation"),
-        ({"schema": 1, "cls": "Oracle", "cfg": OLD}, "the activation 'Oracle'"),
+        ({"schema": 1, "cls": "Oracle", "cfg": OLD}, "the unknown activation 'Oracle'"),
         ({"schema": 2}, "its header lacks cfg"),
         (
             {"schema": 5, "cfg": {**HEADER["cfg"], "d_model": 7}},
@@ -247,7 +247,7 @@ HEADER = {"schema": 5, "cfg": {**NEW, **named("Relu")}}
         ({"d_vit": WIDTH}, "exp_factor in its header is None"),
         (
             {"schema": 1, "cls": "BatchTopK", "cfg": {**OLD, "top_k": 5}},
-            "no activation.threshold: its latents depend on which activations share",
+            "no activation.threshold: its latents depend on the batch",
         ),
         (
             {"schema": 5, "cfg": {**NEW, **named("BatchTopK")}},
@@ -268,7 +268,7 @@ def test_headers_that_cannot_be_evaluated_are_refused(header, message, tmp_path)
         ({"b_enc": torch.zeros(N_LATENTS, 1)}, r"b_enc .* shape \(24, 1\), but"),
         ({"W_enc": weights()["W_dec"]}, r"W_enc .* shape \(24, 6\), but"),
         ({"b_dec": torch.full((WIDTH,), torch.nan)}, "b_dec .* NaN or infinite"),
-        ({"scale": torch.ones(1)}, "holds the tensors .*scale, but its header asks fo"),
+        ({"scale": torch.ones(1)}, "holds the tensors .*scale, but its header re"),
     ],
 )
 def test_weights_that_cannot_be_meant_are_refused(change, message, tmp_path):
@@ -281,7 +281,9 @@ def test_a_missing_tensor_is_named(tmp_path):
     state = weights()
     del state["b_dec"]
     path = saev_file(tmp_path / "sae.pt", HEADER, state)
-    with pytest.raises(ValueError, match="W_enc, b_enc, W_dec, but its header asks"):
+    with pytest.raises(
+        ValueError, match="W_enc, b_enc, W_dec, but its header requires"
+    ):
         read_saev(path)
 
 
@@ -296,10 +298,10 @@ def test_files_of_other_kinds_and_damaged_ones_are_named(tmp_path):
     torch.save(weights(), path)  # without a header
     for content in (path.read_bytes(), b"", b"\xff\x00\n"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="first line is no header in JSON"):
+        with pytest.raises(ValueError, match="first line is not a JSON header"):
             read_saev(path)
     saev_file(path, HEADER, [torch.ones(1)])
-    with pytest.raises(ValueError, match="no state dict of tensors"):
+    with pytest.raises(ValueError, match="not a state dict of tensors"):
         read_saev(path)
     with pytest.raises(ValueError, match="there is no file"):
         read_saev(tmp_path / "gone.pt")
@@ -320,7 +322,9 @@ def test_a_pickle_that_runs_commands_is_never_opened(is_zip, tmp_path):
     torch.save(state, payload, _use_new_zipfile_serialization=is_zip)
     path = tmp_path / "sae.pt"
     path.write_bytes(json.dumps(HEADER).encode() + b"\n" + payload.getvalue())
-    with pytest.raises(ValueError, match="holds more than tensors, which is never ope"):
+    with pytest.raises(
+        ValueError, match="objects other than tensors, which we never load"
+    ):
         read_saev(path)
     assert not mark.exists()
     payload.seek(0)

@@ -188,7 +188,7 @@ def test_greys_that_pillow_would_stretch_are_refused(tmp_path):
     for bits, row in ((4, b"\x12\x3f"), (2, b"\x1b")):
         file = tmp_path / f"{bits}.png"
         file.write_bytes(png(bits, 0, row))
-        with pytest.raises(ValueError, match=f"{file} has pixels of the kind L;{bits}"):
+        with pytest.raises(ValueError, match=f"{file} has pixels of type L;{bits}"):
             read_mask(file, 255, SAME)
 
 
@@ -196,7 +196,7 @@ def test_greys_that_pillow_would_stretch_are_refused(tmp_path):
 def test_colours_are_refused(tmp_path, mode):
     file = tmp_path / "mask.png"
     Image.new(mode, (4, 2)).save(file)
-    with pytest.raises(ValueError, match=f"mask.png has pixels of the kind {mode}"):
+    with pytest.raises(ValueError, match=f"mask.png has pixels of type {mode}"):
         read_mask(file, 8, SAME)
 
 

@@ -92,5 +92,5 @@ def test_activations_and_classes_that_do_not_fit_are_refused(tmp_path):
     random_probe().check(path, acts, 4)
     with pytest.raises(ValueError, match="takes activations of width 7, but those of"):
         random_probe(width=7).check(path, acts, 4)
-    with pytest.raises(ValueError, match="knows 4 classes, but the labels name 5"):
+    with pytest.raises(ValueError, match="predicts 4 classes, but the labels have 5"):
         random_probe().check(path, acts, 5)

@@ -192,7 +192,7 @@ def test_without_labels_there_is_nothing_to_learn(tmp_path):
 def test_patches_that_are_all_alike_are_refused(tmp_path):
     x_NPD, labels = planted()
     acts = recorded(tmp_path, np.ones_like(x_NPD))
-    with pytest.raises(ValueError, match="all 512 patches .* are alike"):
+    with pytest.raises(ValueError, match="all 512 patches .* are equal"):
         train_probes(acts, labels, probe_settings(), CPU)
 
 
@@ -207,7 +207,8 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_probe(tmp_pa
     x_NPD, labels = planted()
     cfg = probe_settings(learning_rates=(1e-3, 1e38))
     with pytest.raises(
-        ValueError, match=r"learning rate 1e\+38 and weight decay 0.1: at step \d+ of"
+        ValueError,
+        match=r"learning rate 1e\+38 and weight decay 0.1 diverged: .* at step \d+ of",
     ):
         train_probes(recorded(tmp_path, x_NPD), labels, cfg, CPU)
 

@@ -401,12 +401,12 @@ def test_picked_latents_are_read():
     [
         (["29"], "cannot read the latents of a class from '29': write the label"),
         (["29:a"], "cannot read the latents"),
-        (["0:1"], "the label 0, but there are 4 classes: write a label from 1 to 4"),
+        (["0:1"], "label 0, but there are 4 classes: write a label from 1 to 4"),
         (["5:1"], "label 5, but there are 4"),
-        (["2:12"], "latent 12 is chosen for the label 2, but the autoencoder has 12"),
-        (["2:-1"], "latent -1 is chosen"),
-        (["2:1,1"], "a latent is chosen for the label 2 twice in '2:1,1'"),
-        (["2:1", "2:3"], "for the label 2 twice: write them all once"),
+        (["2:12"], "latent 12 is picked for label 2, but the autoencoder has 12"),
+        (["2:-1"], "latent -1 is picked"),
+        (["2:1,1"], "a latent is picked for label 2 twice in '2:1,1'"),
+        (["2:1", "2:3"], "for label 2 twice: write all of them in one"),
     ],
 )
 def test_a_pick_that_does_not_exist_is_refused(texts, message):

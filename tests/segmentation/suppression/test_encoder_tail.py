@@ -141,7 +141,7 @@ def test_threads_that_share_a_tail_do_not_mix_their_images():
 @pytest.mark.parametrize("layers", [(1, 1), (2, 1), (1, 4), (-1, 2)])
 def test_a_probe_must_come_after_the_edit(layers):
     encoder = load_encoder(DEMO, "float32", [0])
-    with pytest.raises(ValueError, match="it has layers 0 to 3, and what is edited"):
+    with pytest.raises(ValueError, match="it has layers 0 to 3, and the edited layer"):
         Tail(encoder, *layers)
 
 

@@ -1,5 +1,7 @@
-"""Adam for the weights of an autoencoder, with gradients cut and decoder rows of
-length 1 kept so. T latents of a tile."""
+"""Adam with a limit of the gradient's norm and decoder rows of length 1.
+
+step.py shows the same in plain torch. T latents of a tile.
+"""
 
 import math
 from concurrent.futures import Executor
@@ -12,31 +14,31 @@ from vitproto.prototypes.sae import kernels
 from vitproto.prototypes.sae.gradients import Weights
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-"""As Kingma & Ba (2015) recommend."""
+"""The defaults of Kingma & Ba (2015)."""
 
 TILE = 256
-"""Latents whose weights one core updates in one go."""
+"""Latents whose weights one core updates at a time."""
 
 
 class Moments(NamedTuple):
-    """What Adam remembers of past gradients."""
+    """Adam's running means of the gradients and of their squares."""
 
     mean: Weights
     square: Weights
 
     @classmethod
     def of(cls, weights: Weights) -> "Moments":
-        """No memory yet."""
+        """Moments before the first step: zeros."""
         return cls(Weights.like(weights), Weights.like(weights))
 
 
 def gradient_norm(
     weights: Weights, gradients: Weights, *, freeze_decoder: bool, workers: Executor
 ) -> float:
-    """Prepare gradients for `update`, in place, and measure their common norm.
+    """Prepare gradients for `update`, in place; returns their common norm.
 
-    Decoder rows have length 1: the part of a gradient along its row would only change
-    that, so it is removed. A frozen decoder has no gradient.
+    Decoder rows have length 1, so the part of a gradient along its row is removed. The
+    gradient of a frozen decoder becomes 0.
     """
     if freeze_decoder:
         gradients.W_dec_SD.zero_()
@@ -67,12 +69,12 @@ def update(
     shrink: float,
     workers: Executor,
 ) -> None:
-    """Move the weights, in place; then give each decoder row the length 1 again.
+    """Take one step of Adam, in place; then normalise the decoder's rows.
 
     Args:
-        gradients: as `gradient_norm` left them.
+        gradients: prepared by `gradient_norm`; overwritten.
         step: counted from 0.
-        shrink: what gradients are multiplied with, to cut their norm.
+        shrink: the factor that limits the norm of the gradients.
     """
     rate = learning_rate / (1 - BETA_1 ** (step + 1))
     root_bias_2 = math.sqrt(1 - BETA_2 ** (step + 1))

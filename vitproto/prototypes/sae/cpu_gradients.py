@@ -1,12 +1,15 @@
-"""The gradients of `gradients`, on a CPU near the speed of their matrix products.
+"""CPU version of gradients.py, close to the speed of its matrix products.
 
-Latents are cut into tiles and rows into blocks, whose sizes depend on nothing but the
-shapes. Each is one core's work from end to end, so no number of cores changes a bit,
-and what a core just computed is still in its cache when it is needed.
+Read step.py and the formulas in gradients.py first. Latents are cut into tiles and rows
+into blocks, whose sizes depend only on the shapes. One core does all the work on a tile
+or block, so results are the same bits on any number of cores, and what a core has just
+computed is still in its cache when it is needed.
 
-ReLU needs five matrix products. TopK and BatchTopK need one; all else follows the few
-active latents, as it does for ReLU once few are active. B rows, D width, S latents, M
-prefixes, A dead latents, E entries (the active latents of all rows).
+ReLU with many active latents takes five products of dense matrices. In all other cases
+only the encoder is one; the rest is computed from a list of the active latents.
+
+B rows of a batch, D width, S latents, T latents of a tile, M prefixes, A dead latents,
+E entries: the active latents of all rows.
 """
 
 import threading
@@ -25,28 +28,55 @@ from vitproto.prototypes.sae.gradients import Measured, Objective, Weights
 N_PARTS = 4
 """Parts into which small matrices are cut, for the cores to share."""
 TILE = (64, 1024)
-"""Fewest and most latents of a tile."""
+"""Minimum and maximum number of latents in a tile."""
 BLOCK = (64, 512)
-"""Fewest and most rows of a block."""
+"""Minimum and maximum number of rows in a block."""
 FEW = 1 / 32
-"""The share of active latents below which ReLU follows them one by one: where that
-is faster than matrix products."""
+"""The share of active latents below which ReLU works from a list of them, because
+that is faster than dense products."""
 
 
 class Scratch:
-    """Memory that is used again in every step, and by every autoencoder of a sweep."""
+    """Memory that is reused in every step, by all autoencoders of a sweep."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Tensor] = {}
         self._of_thread = threading.local()
 
     def take(self, name: str, *shape: int) -> Float32[Tensor, "..."]:
-        """Memory for all cores together. What it held before is lost."""
+        """Memory shared by all threads, with undefined contents."""
         return _take(self._arrays, name, shape)
 
     def take_own(self, name: str, *shape: int) -> Float32[Tensor, "..."]:
-        """Memory of the core that asks."""
+        """Memory of the calling thread, with undefined contents."""
         return _take(self._of_thread.__dict__, name, shape)
+
+
+class _Term(NamedTuple):
+    """A squared error of the loss, and where its gradients go.
+
+    There are two: all latents reconstruct the batch, and with AuxK the dead latents
+    reconstruct the residual.
+    """
+
+    weights: Weights
+    """Of these latents; `b_dec_D` is added to their reconstruction."""
+    centred_BD: Float32[Tensor, "b d"]
+    """The encoder's input, z - b_dec."""
+    target_BD: Float32[Tensor, "b d"]
+    """What is reconstructed."""
+    ends_M: Int64[np.ndarray, " m"]
+    scale: float
+    """What the error is multiplied by in its gradient: 2 / (M · B · D), or with AuxK
+    2 · aux_weight / (B · D)."""
+    l1_gradient: float
+    """What the L1 norm adds to the gradient of each active latent."""
+    g_MBD: Float32[Tensor, "m b d"]
+    """Output: the gradients g of gradients.py's formulas."""
+    gradients: Weights
+    """Output: of all weights but `b_dec_D`."""
+    workers: Executor
+    scratch: Scratch
 
 
 class _Active(NamedTuple):
@@ -67,163 +97,196 @@ def compute_gradients(
     workers: Executor,
     scratch: Scratch,
 ) -> Measured:
-    """Write the gradients of the loss, and say what the batch showed.
+    """Write the gradients of the loss into `gradients`, and measure the batch.
 
     Args:
-        workers: of `one_core_each`.
+        workers: from `one_core_each`.
         scratch: kept by the caller from step to step.
     """
-    centred_BD = scratch.take("centred", *z_BD.shape)
-
-    def centre(rows: slice) -> None:
-        torch.sub(z_BD[rows], weights.b_dec_D, out=centred_BD[rows])
-
-    list(workers.map(centre, _blocks(len(z_BD))))
-    if objective.l0 is None:
-        measured = _relu(
-            weights, z_BD, centred_BD, objective, gradients, workers, scratch
-        )
-    else:
-        measured = _sparse(
-            weights, z_BD, centred_BD, objective, gradients, workers, scratch
-        )
-    g_MBD = scratch.take("g", len(objective.ends_M), *z_BD.shape)
-    aux_loss = _learn_from_residual(
-        *(weights, centred_BD, g_MBD[-1], objective, is_dead_S),
-        *(gradients, workers, scratch),
+    n_prefixes = len(objective.ends_M)
+    reconstruction = _Term(
+        weights=weights,
+        centred_BD=_centre(z_BD, weights.b_dec_D, workers, scratch),
+        target_BD=z_BD,
+        ends_M=objective.ends_M,
+        scale=2 / (n_prefixes * z_BD.numel()),
+        l1_gradient=objective.l1_weight / len(z_BD),
+        g_MBD=scratch.take("g", n_prefixes, *z_BD.shape),
+        gradients=gradients,
+        workers=workers,
+        scratch=scratch,
     )
-
-    def decoder_bias() -> None:
-        through_encoder_D = gradients.b_enc_S @ weights.W_enc_SD
-        torch.sub(g_MBD[0].sum(0), through_encoder_D, out=gradients.b_dec_D)
-
-    workers.submit(decoder_bias).result()
+    if objective.l0 is None:
+        measured = _relu(reconstruction)
+    else:
+        measured = _sparse(reconstruction, objective.l0, objective.over_batch)
+    aux_loss = _learn_from_residual(reconstruction, objective, is_dead_S)
+    # By a worker, which has one thread: the order of sums depends on their number.
+    workers.submit(_write_decoder_bias, reconstruction).result()
     return measured._replace(aux_loss=aux_loss)
 
 
-def _relu(
-    weights: Weights,
-    z_BD: Float32[Tensor, "b d"],
-    centred_BD: Float32[Tensor, "b d"],
-    objective: Objective,
-    gradients: Weights,
-    workers: Executor,
-    scratch: Scratch,
-) -> Measured:
-    n_rows, width = z_BD.shape
-    n_latents, ends = len(weights.b_enc_S), objective.ends_M.tolist()
-    tiles = list(_tiles(n_latents, ends))
-    latents = scratch.take("latents", n_rows * n_latents)
-    largest_S = np.zeros(n_latents, np.float32)
-    counts = np.empty((len(tiles), n_rows), np.int64)  # of active latents
-    g_MBD = scratch.take("g", len(ends), n_rows, width)
-    scale = np.float32(2 / (len(ends) * n_rows * width))
-    l1_gradient = np.float32(objective.l1_weight / n_rows)
+def _centre(
+    z_BD: Tensor, b_dec_D: Tensor, workers: Executor, scratch: Scratch
+) -> Tensor:
+    """z - b_dec."""
+    centred_BD = scratch.take("centred", *z_BD.shape)
 
-    def latents_of(tile: "_Tile") -> Tensor:
-        # One tile after the other, each of them dense.
-        flat = latents[n_rows * tile.first : n_rows * tile.end]
-        return flat.view(n_rows, tile.end - tile.first)
+    def subtract(rows: slice) -> None:
+        torch.sub(z_BD[rows], b_dec_D, out=centred_BD[rows])
 
-    def encode(tile: "_Tile", n_active_B: np.ndarray) -> float:
-        of, latents_BT = slice(tile.first, tile.end), latents_of(tile)
-        W_enc_DT = weights.W_enc_SD[of].T
-        torch.addmm(weights.b_enc_S[of], centred_BD, W_enc_DT, out=latents_BT)
-        return kernels.rectify(latents_BT.numpy(), largest_S[of], n_active_B)
+    list(workers.map(subtract, _blocks(len(z_BD))))
+    return centred_BD
 
-    def decode(rows: slice) -> list[float]:
-        z = z_BD[rows]
-        sum_BD = scratch.take_own("sum", *z.shape).copy_(weights.b_dec_D)
-        squares = []
-        for tile in tiles:
-            W_dec_TD = weights.W_dec_SD[tile.first : tile.end]
-            sum_BD.addmm_(latents_of(tile)[rows], W_dec_TD)
-            if tile.end == ends[tile.m]:
-                g = g_MBD[tile.m, rows].numpy()
-                squares.append(kernels.error(sum_BD.numpy(), z.numpy(), g, scale))
-        for m in range(len(ends) - 2, -1, -1):
-            g_MBD[m, rows] += g_MBD[m + 1, rows]
-        return squares
 
-    def learn(tile: "_Tile") -> None:
-        of, latents_BT = slice(tile.first, tile.end), latents_of(tile)
-        g_BD = g_MBD[tile.m]
-        torch.mm(latents_BT.T, g_BD, out=gradients.W_dec_SD[of])
-        gradient_BT = scratch.take_own("gradient", *latents_BT.shape)
-        torch.mm(g_BD, weights.W_dec_SD[of].T, out=gradient_BT)
-        sum_T = gradients.b_enc_S[of].zero_()
-        kernels.backpropagate_relu(
-            gradient_BT.numpy(), latents_BT.numpy(), l1_gradient, sum_T.numpy()
-        )
-        torch.mm(gradient_BT.T, centred_BD, out=gradients.W_enc_SD[of])
+def _write_decoder_bias(term: _Term) -> None:
+    """The decoder's bias is added to each row, and subtracted before the encoder."""
+    through_encoder_D = term.gradients.b_enc_S @ term.weights.W_enc_SD
+    torch.sub(term.g_MBD[0].sum(0), through_encoder_D, out=term.gradients.b_dec_D)
 
-    def list_active(n_active_B: np.ndarray) -> _Active:
-        end_B = np.cumsum(n_active_B)
-        next_B = end_B - n_active_B
-        latent_E = np.empty(end_B[-1], np.int64)
-        value_E = np.empty(end_B[-1], np.float32)
 
-        def take(rows: slice) -> None:
-            for tile in tiles:
-                latents = latents_of(tile)[rows].numpy()
-                kernels.take_positive(
-                    latents, tile.first, next_B[rows], latent_E, value_E
-                )
+# ReLU: first dense, then from a list of active latents if these are few.
 
-        list(workers.map(take, _blocks(n_rows)))
-        return _Active(end_B - n_active_B, end_B, latent_E, value_E)
 
-    totals = list(workers.map(encode, tiles, counts))
-    n_active_B = counts.sum(axis=0)
+def _relu(term: _Term) -> Measured:
+    n_rows, n_latents = len(term.target_BD), len(term.weights.b_enc_S)
+    dense = _DenseRelu.of(term)
+
+    # Encode, tile by tile.
+    n_active_of_tiles = np.empty((len(dense.tiles), n_rows), np.int64)
+    l1_of_tiles = list(term.workers.map(dense.encode, dense.tiles, n_active_of_tiles))
+    n_active_B = n_active_of_tiles.sum(axis=0)
     n_active = int(n_active_B.sum())
+
+    # Decode block by block, then compute the gradients of the weights tile by tile.
     if n_active < FEW * n_rows * n_latents:
-        squares_M, _ = _learn_from_active(
-            *(weights, weights.b_dec_D, z_BD, centred_BD, list_active(n_active_B)),
-            *(objective.ends_M, float(scale), g_MBD, gradients, workers),
-            l1_gradient=float(l1_gradient),
-        )
+        squares_M = _learn_from_active(term, dense.list_active(n_active_B))
     else:
-        squares_M = np.sum(list(workers.map(decode, _blocks(n_rows))), axis=0)
-        list(workers.map(learn, tiles))
+        squares_of_blocks = list(term.workers.map(dense.decode, _blocks(n_rows)))
+        squares_M = np.sum(squares_of_blocks, axis=0)
+        list(term.workers.map(dense.learn, dense.tiles))
     return Measured(
-        mse_M=(squares_M / z_BD.numel()).tolist(),
+        mse_M=(squares_M / term.target_BD.numel()).tolist(),
         l0=n_active / n_rows,
-        l1=sum(totals) / n_rows,
+        l1=sum(l1_of_tiles) / n_rows,
         aux_loss=0.0,
-        active_S=torch.from_numpy(largest_S > 0),
+        active_S=torch.from_numpy(dense.largest_S > 0),
         least=0.0,
     )
 
 
-def _sparse(
-    weights: Weights,
-    z_BD: Float32[Tensor, "b d"],
-    centred_BD: Float32[Tensor, "b d"],
-    objective: Objective,
-    gradients: Weights,
-    workers: Executor,
-    scratch: Scratch,
-) -> Measured:
-    n_rows, n_latents = len(z_BD), len(weights.b_enc_S)
-    if objective.over_batch:
-        n_active = min(objective.l0 * n_rows, n_rows * n_latents)
-        active = _largest_of_batch(weights, centred_BD, n_active, workers, scratch)
+class _DenseRelu(NamedTuple):
+    """The latents of a batch as dense matrices, and the steps that use them."""
+
+    term: _Term
+    tiles: "list[_Tile]"
+    """Each lies within one group of latents, between the ends of two prefixes."""
+    latents: Float32[Tensor, " n"]
+    """The latents of one tile after the other, each a matrix of B × T."""
+    largest_S: Float32[np.ndarray, " s"]
+    """The largest value of each latent in the batch."""
+
+    @classmethod
+    def of(cls, term: _Term) -> "_DenseRelu":
+        """Matrices for a batch, before anything is encoded."""
+        n_rows, n_latents = len(term.target_BD), len(term.weights.b_enc_S)
+        tiles = list(_tiles(n_latents, term.ends_M.tolist()))
+        latents = term.scratch.take("latents", n_rows * n_latents)
+        return cls(term, tiles, latents, np.zeros(n_latents, np.float32))
+
+    def latents_of(self, tile: "_Tile") -> Float32[Tensor, "b t"]:
+        """The latents of all rows in a tile."""
+        n_rows = len(self.term.target_BD)
+        values = self.latents[n_rows * tile.first : n_rows * tile.end]
+        return values.view(n_rows, tile.end - tile.first)
+
+    def encode(self, tile: "_Tile", n_active_B: Int64[np.ndarray, " b"]) -> float:
+        """Compute the latents of a tile; returns their sum.
+
+        Writes how many of them are active in each row, and `largest_S`.
+        """
+        weights, in_tile = self.term.weights, slice(tile.first, tile.end)
+        latents_BT = self.latents_of(tile)
+        torch.addmm(
+            weights.b_enc_S[in_tile],
+            self.term.centred_BD,
+            weights.W_enc_SD[in_tile].T,
+            out=latents_BT,
+        )
+        return kernels.rectify(latents_BT.numpy(), self.largest_S[in_tile], n_active_B)
+
+    def decode(self, rows: slice) -> list[float]:
+        """Write g for a block of rows; returns the squared error of each prefix."""
+        weights, g_MBD = self.term.weights, self.term.g_MBD
+        target_BD, scale = self.term.target_BD[rows], np.float32(self.term.scale)
+        sum_BD = self.term.scratch.take_own("sum", *target_BD.shape)
+        sum_BD.copy_(weights.b_dec_D)
+        squares_M = []
+        for tile in self.tiles:
+            W_dec_TD = weights.W_dec_SD[tile.first : tile.end]
+            sum_BD.addmm_(self.latents_of(tile)[rows], W_dec_TD)
+            if tile.end == self.term.ends_M[tile.m]:  # the prefix is complete
+                g_BD = g_MBD[tile.m, rows].numpy()
+                squares_M.append(
+                    kernels.error(sum_BD.numpy(), target_BD.numpy(), g_BD, scale)
+                )
+        # Latents of a group are part of their own prefix and of all longer ones.
+        for m in range(len(g_MBD) - 2, -1, -1):
+            g_MBD[m, rows] += g_MBD[m + 1, rows]
+        return squares_M
+
+    def learn(self, tile: "_Tile") -> None:
+        """Write the gradients of the weights of a tile, from all rows."""
+        weights, gradients = self.term.weights, self.term.gradients
+        in_tile, latents_BT = slice(tile.first, tile.end), self.latents_of(tile)
+        g_BD = self.term.g_MBD[tile.m]
+        torch.mm(latents_BT.T, g_BD, out=gradients.W_dec_SD[in_tile])
+        # With respect to the latents, then to their pre-activations.
+        h_BT = self.term.scratch.take_own("gradient", *latents_BT.shape)
+        torch.mm(g_BD, weights.W_dec_SD[in_tile].T, out=h_BT)
+        kernels.backpropagate_relu(
+            h_BT.numpy(),
+            latents_BT.numpy(),
+            np.float32(self.term.l1_gradient),
+            gradients.b_enc_S[in_tile].zero_().numpy(),
+        )
+        torch.mm(h_BT.T, self.term.centred_BD, out=gradients.W_enc_SD[in_tile])
+
+    def list_active(self, n_active_B: Int64[np.ndarray, " b"]) -> _Active:
+        """The active latents, row by row."""
+        end_B = np.cumsum(n_active_B)
+        start_B = end_B - n_active_B
+        latent_E = np.empty(end_B[-1], np.int64)
+        value_E = np.empty(end_B[-1], np.float32)
+        next_B = start_B.copy()
+
+        def take(rows: slice) -> None:
+            for tile in self.tiles:
+                latents = self.latents_of(tile)[rows].numpy()
+                kernels.take_positive(
+                    latents, tile.first, next_B[rows], latent_E, value_E
+                )
+
+        list(self.term.workers.map(take, _blocks(len(start_B))))
+        return _Active(start_B, end_B, latent_E, value_E)
+
+
+# TopK and BatchTopK: choose the active latents, then work from their list.
+
+
+def _sparse(term: _Term, l0: int, over_batch: bool) -> Measured:
+    n_rows, n_latents = len(term.target_BD), len(term.weights.b_enc_S)
+    if over_batch:
+        active = _largest_of_batch(term, min(l0 * n_rows, n_rows * n_latents))
     else:
-        n_active = min(objective.l0, n_latents)
-        active = _largest_of_rows(weights, centred_BD, n_active, 0.0, workers, scratch)
-    g_MBD = scratch.take("g", len(objective.ends_M), *z_BD.shape)
-    scale = 2 / (len(objective.ends_M) * z_BD.numel())
-    squares_M, _ = _learn_from_active(
-        *(weights, weights.b_dec_D, z_BD, centred_BD, active, objective.ends_M),
-        *(scale, g_MBD, gradients, workers),
-        l1_gradient=0.0,
-    )
+        active = _largest_of_rows(term, min(l0, n_latents), 0.0)
+    squares_M = _learn_from_active(term, active)
     is_entry_E = _is_entry(active)
     active_S = torch.zeros(n_latents, dtype=torch.bool)
     active_S[torch.from_numpy(active.latent_E[is_entry_E])] = True
     value_E = active.value_E[is_entry_E]
     return Measured(
-        mse_M=(squares_M / z_BD.numel()).tolist(),
+        mse_M=(squares_M / term.target_BD.numel()).tolist(),
         l0=len(value_E) / n_rows,
         l1=float(value_E.sum(dtype=np.float64)) / n_rows,
         aux_loss=0.0,
@@ -232,76 +295,44 @@ def _sparse(
     )
 
 
-def _largest_of_rows(
-    weights: Weights,
-    centred_BD: Float32[Tensor, "b d"],
-    n_active: int,
-    least: float,
-    workers: Executor,
-    scratch: Scratch,
-) -> _Active:
-    """The largest pre-activations above `least` of each row."""
+def _largest_of_rows(term: _Term, n_active: int, least: float) -> _Active:
+    """The `n_active` largest pre-activations of each row, if they exceed `least`."""
+    weights, centred_BD = term.weights, term.centred_BD
     n_rows, n_latents = len(centred_BD), len(weights.b_enc_S)
     latent_E = np.empty(n_rows * n_active, np.int64)
     value_E = np.empty(n_rows * n_active, np.float32)
     n_B = np.empty(n_rows, np.int64)
 
     def encode(rows: slice) -> None:
-        some_BD = centred_BD[rows]
-        pre_BS = scratch.take_own("pre", len(some_BD), n_latents)
-        torch.addmm(weights.b_enc_S, some_BD, weights.W_enc_SD.T, out=pre_BS)
-        entries = slice(n_active * rows.start, n_active * (rows.start + len(some_BD)))
+        block_BD = centred_BD[rows]
+        pre_BS = term.scratch.take_own("pre", len(block_BD), n_latents)
+        torch.addmm(weights.b_enc_S, block_BD, weights.W_enc_SD.T, out=pre_BS)
+        entries = slice(n_active * rows.start, n_active * (rows.start + len(block_BD)))
         kernels.select_largest(
             *(pre_BS.numpy(), n_active, np.float32(least)),
             *(latent_E[entries], value_E[entries], n_B[rows]),
         )
 
-    list(workers.map(encode, _blocks(n_rows)))
+    list(term.workers.map(encode, _blocks(n_rows)))
     start_B = np.arange(n_rows, dtype=np.int64) * n_active
     return _Active(start_B, start_B + n_B, latent_E, value_E)
 
 
-def _largest_of_batch(
-    weights: Weights,
-    centred_BD: Float32[Tensor, "b d"],
-    n_active: int,
-    workers: Executor,
-    scratch: Scratch,
-) -> _Active:
-    """The largest positive pre-activations of all rows together."""
-    n_rows, n_latents = len(centred_BD), len(weights.b_enc_S)
-    pre_BS = scratch.take("latents", n_rows * n_latents).view(n_rows, n_latents)
+def _largest_of_batch(term: _Term, n_active: int) -> _Active:
+    """The `n_active` largest positive pre-activations of all rows together."""
+    n_rows, n_latents = len(term.centred_BD), len(term.weights.b_enc_S)
+    pre_BS = term.scratch.take("latents", n_rows * n_latents).view(n_rows, n_latents)
     blocks = list(_blocks(n_rows))
-
-    def encode(rows: slice) -> np.ndarray:
-        W_enc_DS = weights.W_enc_SD.T
-        torch.addmm(weights.b_enc_S, centred_BD[rows], W_enc_DS, out=pre_BS[rows])
-        return count(rows, 16, 0)
-
-    def count(rows: slice, shift: int, prefix: int) -> np.ndarray:
-        counts = np.zeros(2**16, np.int64)
-        bits_BS = pre_BS[rows].numpy().view(np.int32)
-        kernels.histogram(bits_BS, shift, prefix, counts)
-        return counts
-
-    # The bound is found bit by bit: the upper half of the bits, then the lower.
-    upper = _bucket(sum(workers.map(encode, blocks)), n_active)
-    if upper is None:  # fewer values are positive than may be active
-        bound, n_ties = np.float32(0), 0
-    else:
-        bucket, n_left = upper
-        counts = sum(workers.map(lambda rows: count(rows, 0, bucket), blocks))
-        lower, n_ties = _bucket(counts, n_left)
-        bound = np.int32((bucket << 16) | lower).view(np.float32)
+    bound, n_ties = _encode_and_find_bound(term, n_active, pre_BS)
 
     n_above_B, n_tied_B = np.empty((2, n_rows), np.int64)
 
-    def count_rows(rows: slice) -> None:
+    def count(rows: slice) -> None:
         pre = pre_BS[rows].numpy()
         kernels.count_above(pre, bound, n_above_B[rows], n_tied_B[rows])
 
-    list(workers.map(count_rows, blocks))
-    # Ties with the bound fill the places left, from the first row on.
+    list(term.workers.map(count, blocks))
+    # Values equal to the bound take the places that are left, from the first row on.
     before_B = np.cumsum(n_tied_B) - n_tied_B
     n_ties_B = np.clip(n_ties - before_B, 0, n_tied_B)
     end_B = np.cumsum(n_above_B + n_ties_B)
@@ -315,12 +346,50 @@ def _largest_of_batch(
             *(latent_E, value_E),
         )
 
-    list(workers.map(take, blocks))
+    list(term.workers.map(take, blocks))
     return _Active(start_B, end_B, latent_E, value_E)
 
 
+def _encode_and_find_bound(
+    term: _Term, n_active: int, pre_BS: Float32[Tensor, "b s"]
+) -> tuple[np.float32, int]:
+    """Write the pre-activations; find the smallest that is active.
+
+    Positive floats are ordered as their bits are. So a histogram of the upper 16 bits
+    tells the upper half of the bound, and one of the lower 16 bits the rest.
+
+    Returns:
+        The bound, and how many values equal to it are active. It is 0 where fewer than
+        `n_active` are positive.
+    """
+    weights, blocks = term.weights, list(_blocks(len(pre_BS)))
+
+    def encode(rows: slice) -> np.ndarray:
+        W_enc_DS = weights.W_enc_SD.T
+        block_BD = term.centred_BD[rows]
+        torch.addmm(weights.b_enc_S, block_BD, W_enc_DS, out=pre_BS[rows])
+        return count(rows, 16, 0)
+
+    def count(rows: slice, shift: int, prefix: int) -> np.ndarray:
+        counts = np.zeros(2**16, np.int64)
+        bits_BS = pre_BS[rows].numpy().view(np.int32)
+        kernels.histogram(bits_BS, shift, prefix, counts)
+        return counts
+
+    upper = _bucket(sum(term.workers.map(encode, blocks)), n_active)
+    if upper is None:
+        return np.float32(0), 0
+    bucket, n_left = upper
+    counts = sum(term.workers.map(lambda rows: count(rows, 0, bucket), blocks))
+    lower, n_ties = _bucket(counts, n_left)
+    return np.int32((bucket << 16) | lower).view(np.float32), n_ties
+
+
 def _bucket(counts: np.ndarray, n_wanted: int) -> tuple[int, int] | None:
-    """In which bucket the n-th largest lies, and its place there; None: too few."""
+    """The bucket that holds the n-th largest value, and the value's rank in it.
+
+    None if there are fewer values.
+    """
     from_top = np.cumsum(counts[::-1])
     i = int(np.searchsorted(from_top, n_wanted))
     if i == len(counts):
@@ -329,44 +398,44 @@ def _bucket(counts: np.ndarray, n_wanted: int) -> tuple[int, int] | None:
     return len(counts) - 1 - i, n_wanted - n_above
 
 
-def _learn_from_active(
-    weights: Weights,
-    bias_D: Float32[Tensor, " d"],
-    target_BD: Float32[Tensor, "b d"],
-    centred_BD: Float32[Tensor, "b d"],
-    active: _Active,
-    ends_M: Int64[np.ndarray, " m"],
-    scale: float,
-    g_MBD: Float32[Tensor, "m b d"],
-    gradients: Weights,
-    workers: Executor,
-    *,
-    l1_gradient: float,
-) -> tuple[Float[np.ndarray, " m"], Float32[np.ndarray, " e"]]:
-    """Decode active latents and write the gradients of all weights but `b_dec`.
+def _is_entry(active: _Active) -> Bool[np.ndarray, " e"]:
+    """Which entries are used: a row may have fewer than there is room for."""
+    change_E = np.zeros(len(active.latent_E) + 1, np.int64)
+    np.add.at(change_E, active.start_B, 1)
+    np.add.at(change_E, active.end_B, -1)
+    return np.cumsum(change_E[:-1]) > 0
 
-    Args:
-        l1_gradient: what the L1 norm adds to the gradient by each active latent.
+
+# From a list of active latents to gradients: all kinds, and AuxK.
+
+
+def _learn_from_active(term: _Term, active: _Active) -> Float[np.ndarray, " m"]:
+    """Decode active latents, and write the gradients of all weights but `b_dec`.
 
     Returns:
-        The sum of squared errors of each prefix, and the gradient by each entry.
+        The sum of squared errors of each prefix.
     """
     start_B, end_B, latent_E, value_E = active
-    n_latents = len(weights.b_enc_S)
+    ends_M, g = term.ends_M, term.g_MBD.numpy()
+    W_dec_SD, bias_D = term.weights.W_dec_SD.numpy(), term.weights.b_dec_D.numpy()
+    target_BD, centred_BD = term.target_BD.numpy(), term.centred_BD.numpy()
     gradient_E = np.empty_like(value_E)
-    W_dec_SD, g = weights.W_dec_SD.numpy(), g_MBD.numpy()
 
     def decode(rows: slice) -> np.ndarray:
-        of = (rows.start, rows.stop, start_B, end_B, latent_E)
+        of_rows = (rows.start, rows.stop, start_B, end_B, latent_E)
         squares_M = kernels.decode(
-            *(*of, value_E, W_dec_SD, bias_D.numpy(), target_BD.numpy(), ends_M),
-            *(np.float32(scale), g),
+            *(*of_rows, value_E, W_dec_SD, bias_D, target_BD, ends_M),
+            *(np.float32(term.scale), g),
         )
-        l1 = np.float32(l1_gradient)
-        kernels.latent_gradients(*of, W_dec_SD, ends_M, g, l1, gradient_E)
+        l1_gradient = np.float32(term.l1_gradient)
+        kernels.latent_gradients(
+            *(*of_rows, W_dec_SD, ends_M, g, l1_gradient, gradient_E)
+        )
         return squares_M
 
-    squares = list(workers.map(decode, _blocks(len(target_BD))))
+    squares = list(term.workers.map(decode, _blocks(len(target_BD))))
+    # Weights belong to latents, so their gradients need entries latent by latent.
+    n_latents = len(term.weights.b_enc_S)
     row_E = np.empty_like(latent_E)
     order_E = np.empty_like(latent_E)
     start_S = np.empty(n_latents + 1, np.int64)
@@ -375,57 +444,59 @@ def _learn_from_active(
     def learn(tile: "_Tile") -> None:
         kernels.weight_gradients(
             *(tile.first, tile.end, start_S, order_E, row_E, value_E, gradient_E),
-            *(ends_M, g, centred_BD.numpy(), gradients.W_enc_SD.numpy()),
-            *(gradients.b_enc_S.numpy(), gradients.W_dec_SD.numpy()),
+            *(ends_M, g, centred_BD, term.gradients.W_enc_SD.numpy()),
+            *(term.gradients.b_enc_S.numpy(), term.gradients.W_dec_SD.numpy()),
         )
 
-    list(workers.map(learn, _tiles(n_latents, [n_latents])))
-    return np.sum(squares, axis=0), gradient_E
+    list(term.workers.map(learn, _tiles(n_latents, [n_latents])))
+    return np.sum(squares, axis=0)
 
 
 def _learn_from_residual(
-    weights: Weights,
-    centred_BD: Float32[Tensor, "b d"],
-    last_g_BD: Float32[Tensor, "b d"],
-    objective: Objective,
-    is_dead_S: Bool[Tensor, " s"],
-    gradients: Weights,
-    workers: Executor,
-    scratch: Scratch,
+    term: _Term, objective: Objective, is_dead_S: Bool[Tensor, " s"]
 ) -> float:
-    """AuxK: add the gradients of dead latents; gives the loss without its weight."""
+    """AuxK: add the gradients of dead latents; returns the loss without its weight."""
     dead_A = is_dead_S.nonzero()[:, 0]
     n_aux = min(objective.n_aux, len(dead_A))
     if n_aux == 0 or objective.aux_weight == 0:
         return 0.0
     dead = Weights(
-        *(tensor[dead_A] for tensor in weights[:3]),
-        torch.zeros_like(weights.b_dec_D),
+        *(tensor[dead_A] for tensor in term.weights[:3]),
+        torch.zeros_like(term.weights.b_dec_D),
     )
-    n_values = centred_BD.numel()
-    residual_BD = scratch.take("residual", *centred_BD.shape)
-    to_residual = -len(objective.ends_M) * n_values / 2
+    aux = term._replace(
+        weights=dead,
+        target_BD=_residual(term),
+        ends_M=np.array([len(dead_A)]),
+        scale=2 * objective.aux_weight / term.target_BD.numel(),
+        l1_gradient=0.0,
+        g_MBD=term.scratch.take("aux g", 1, *term.target_BD.shape),
+        gradients=Weights.like(dead),
+    )
+    # Negative pre-activations count too, so that every dead latent can come back.
+    squares_M = _learn_from_active(aux, _largest_of_rows(aux, n_aux, -np.inf))
+    for gradient, of_dead in zip(term.gradients[:3], aux.gradients[:3], strict=True):
+        gradient[dead_A] += of_dead
+    return float(squares_M[0]) / term.target_BD.numel()
+
+
+def _residual(term: _Term) -> Float32[Tensor, "b d"]:
+    """z - ẑ, from the gradient of the last prefix: `scale` times ẑ - z."""
+    residual_BD = term.scratch.take("residual", *term.target_BD.shape)
+    to_residual = -len(term.ends_M) * term.target_BD.numel() / 2
 
     def negate(rows: slice) -> None:
-        torch.mul(last_g_BD[rows], to_residual, out=residual_BD[rows])
+        torch.mul(term.g_MBD[-1, rows], to_residual, out=residual_BD[rows])
 
-    list(workers.map(negate, _blocks(len(centred_BD))))
-    active = _largest_of_rows(dead, centred_BD, n_aux, -np.inf, workers, scratch)
-    found = Weights.like(dead)
-    g_1BD = scratch.take("aux g", 1, *centred_BD.shape)
-    squares_M, _ = _learn_from_active(
-        *(dead, dead.b_dec_D, residual_BD, centred_BD, active),
-        *(np.array([len(dead_A)]), 2 * objective.aux_weight / n_values),
-        *(g_1BD, found, workers),
-        l1_gradient=0.0,
-    )
-    for gradient, of_dead in zip(gradients[:3], found[:3], strict=True):
-        gradient[dead_A] += of_dead
-    return float(squares_M[0]) / n_values
+    list(term.workers.map(negate, _blocks(len(residual_BD))))
+    return residual_BD
+
+
+# Tiles, blocks and memory.
 
 
 class _Tile(NamedTuple):
-    """Latents `first` to `end` - 1, all of the same group between two prefixes."""
+    """Latents `first` to `end` - 1, all in group m, between prefixes m - 1 and m."""
 
     first: int
     end: int
@@ -445,14 +516,6 @@ def _blocks(n_rows: int) -> Iterator[slice]:
     size = min(BLOCK[1], max(BLOCK[0], -(-n_rows // N_PARTS)))
     for first in range(0, n_rows, size):
         yield slice(first, min(first + size, n_rows))
-
-
-def _is_entry(active: _Active) -> Bool[np.ndarray, " e"]:
-    """Which places of the entries are taken: rows may have fewer than they could."""
-    change_E = np.zeros(len(active.latent_E) + 1, np.int64)
-    np.add.at(change_E, active.start_B, 1)
-    np.add.at(change_E, active.end_B, -1)
-    return np.cumsum(change_E[:-1]) > 0
 
 
 def _take(arrays: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -1,8 +1,8 @@
-"""What an autoencoder is like, measured on images that it did not learn from.
+"""Measure autoencoders on held-out images.
 
-x is a held-out patch as the encoder gives it, z = (x - mean) / norm what the
-autoencoder sees of it, f its latents, x̂ and ẑ the reconstructions. D width, S latents,
-C latents whose correlations are measured, M patches.
+x is a held-out patch as the encoder gives it, z = (x - mean) / norm the scaled input of
+the autoencoder, f its latents, x̂ and ẑ the reconstructions. D width, S latents, C
+latents whose correlations are measured, M patches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +23,16 @@ from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
 from vitproto.prototypes.sae.held_out import held_out_images
 
 GROUP = 4
-"""Images that pass through an autoencoder together: with 256 patches and 32,768
-latents, 128 MB. They are always the same ones, counted from the first held-out image:
-so no number of shards or threads can change a result."""
+"""Images that pass through an autoencoder together: 128 MB with 256 patches and 32,768
+latents. Groups are counted from the first held-out image, so results do not depend on
+the number of shards or threads."""
 
 ROWS = 512
 """Rows of the decoder that are compared with all others at a time."""
 
 CONSTANT = 1e-12
-"""The share of a latent's mean square that its variance must exceed: rounding leaves
-less than this of a latent that does not vary."""
+"""A latent varies if its variance exceeds this share of its mean square; rounding
+errors are smaller."""
 
 
 @dataclass(frozen=True)
@@ -49,43 +49,43 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an autoencoder is like on N held-out patches."""
+    """Metrics of an autoencoder on N held-out patches."""
 
     n_patches: int
     """N."""
     mse: float
-    """The mean over patches and dimensions of (z - ẑ)²: what training minimises, in
-    its units."""
+    """The mean of (z - ẑ)² over patches and dimensions: the reconstruction loss of
+    training, in its units."""
     nmse: float
-    """Σ |x - x̂|² / Σ |x - x̄|², where x̄ is the mean of the held-out patches: 1 is what
-    a constant reaches, whatever the units (Gao et al. 2024, "Scaling and evaluating
-    sparse autoencoders")."""
+    """Σ |x - x̂|² / Σ |x - x̄|², where x̄ is the mean of the held-out patches. A constant
+    reaches 1, in any units (Gao et al. 2024, "Scaling and evaluating sparse
+    autoencoders")."""
     explained_variance: float
-    """1 - Var(x_d - x̂_d) / Var(x_d), averaged over the dimensions d that vary. Each
-    counts alike, so one that varies little and is missed can make it negative. A
-    constant error does not count."""
+    """1 - Var(x_d - x̂_d) / Var(x_d), averaged over the dimensions d that vary. All
+    dimensions have the same weight, so a badly reconstructed one of small variance can
+    make it negative. A constant error does not count."""
     l0: float
-    """The mean number of latents that are not 0 on a patch."""
+    """The mean number of nonzero latents on a patch."""
     l1: float
     """The mean of Σ f on a patch; latents are never negative."""
     n_dead: int
     """Latents that are 0 on all patches."""
     n_almost_dead: int
-    """Latents with a frequency below `ALMOST_DEAD`, but not 0: there can be none
-    unless N exceeds 1 / `ALMOST_DEAD`."""
+    """Latents with a frequency below `ALMOST_DEAD`, but not 0: always none unless N
+    exceeds 1 / `ALMOST_DEAD`."""
     n_dense: int
     """Latents with a frequency above `DENSE`."""
     mean_absolute_correlation: float
-    """The mean of |Pearson correlation| over the pairs of distinct latents that vary
-    among those drawn; NaN if fewer than two do."""
+    """The mean of |Pearson correlation| over pairs of distinct latents, among the drawn
+    latents that vary; NaN if fewer than two vary."""
     coherence: float
     """The largest |cosine| between two rows of the decoder, those of dead latents
-    included; 0 for a row of zeros, NaN if there is one latent only. Known as mutual
+    included; 0 for a row of zeros, NaN with a single latent. Also called mutual
     coherence (Donoho and Huo 2001)."""
     frequency_S: Float64[np.ndarray, " s"]
-    """The share of the patches on which each latent is not 0."""
+    """The share of patches on which each latent is nonzero."""
     mean_value_S: Float64[np.ndarray, " s"]
-    """The mean of each latent where it is not 0; NaN if it is dead."""
+    """The mean of each latent's nonzero values; NaN if it is dead."""
 
 
 def evaluate(
@@ -94,14 +94,13 @@ def evaluate(
     cfg: HeldOut,
     device: torch.device,
 ) -> list[Evaluation]:
-    """What are autoencoders like on images that they did not learn from?
+    """Measure autoencoders on the held-out images, all in one pass over these.
 
-    One pass over the held-out images, whatever the number of autoencoders. What is
-    kept grows with the latents, not with the patches; sums are in float64.
+    Memory grows with the number of latents, not of patches; sums are in float64.
 
     Raises:
-        ValueError: there are too few images to hold one back, or the patches held out
-            are all the same.
+        ValueError: there are too few images to hold one out, or all held-out patches
+            are equal.
     """
     i_image_N = held_out_images(activations.n_images, cfg.every)
     on_device = [autoencoder.to(device) for autoencoder in autoencoders]
@@ -112,7 +111,7 @@ def evaluate(
     data, per_autoencoder = _Sums(), [_Sums() for _ in on_device]
     n_patches = len(i_image_N) * activations.n_patches
     with one_core_each() as workers, progress_bar(n_patches, "patches") as progress:
-        # A GPU has no use for workers: they would only fill its memory.
+        # A GPU needs no workers: they would only fill its memory.
         each = workers.map if device.type == "cpu" else map
         origin_D = activations.read_images(i_image_N[:1])[0, 0].to(device)
         for acts_NPD in _blocks(activations, i_image_N):
@@ -130,8 +129,8 @@ def evaluate(
     variance_D = _variance(*data.totals, n_patches)
     if not (variance_D > 0).any():
         raise ValueError(
-            f"the {n_patches} held-out patches are all the same, so that nothing can "
-            "be explained: lower held_out.every or record more images"
+            f"the {n_patches} held-out patches are all equal, so there is no variance "
+            "to explain: lower held_out.every or record more images"
         )
     return [
         _conclude(autoencoder, sums, coherence, variance_D, n_patches)
@@ -142,10 +141,10 @@ def evaluate(
 
 
 def draw_latents(n_latents: int, cfg: HeldOut) -> Int64[Tensor, " c"]:
-    """Which latents are compared with each other? The same ones in all runs of a size.
+    """Draw the latents whose correlations are measured: the same for runs of a size.
 
-    Drawn among all latents: those of them that live are then a fair sample of all that
-    live.
+    They are drawn from all latents, so those of them that are not dead are a random
+    sample of all that are not dead.
     """
     rng = np.random.default_rng(cfg.seed)
     drawn_C = np.sort(rng.permutation(n_latents)[: cfg.n_correlated])
@@ -163,7 +162,7 @@ def _blocks(activations: Activations, i_image_N: np.ndarray) -> Iterator[Tensor]
 
 
 class _Sums:
-    """Several arrays, each the sum of those of the groups, in their order."""
+    """Sums of several arrays over groups, added in order."""
 
     totals: list[np.ndarray]
 
@@ -172,7 +171,7 @@ class _Sums:
 
     def add_all(self, parts: Iterator[tuple[Tensor, ...]]) -> None:
         for part in parts:
-            # NumPy adds on this thread, torch on all cores, which are taken.
+            # NumPy uses this thread only; torch would use all cores.
             arrays = [tensor.cpu().numpy() for tensor in part]
             if not self.totals:
                 self.totals = [np.zeros_like(array) for array in arrays]
@@ -181,10 +180,10 @@ class _Sums:
 
 
 def _moments(acts_MD: Tensor, origin_D: Tensor) -> tuple[Tensor, ...]:
-    """Sums of the activations and of their squares, around a patch among them.
+    """Sums of the activations and of their squares, relative to one of the patches.
 
-    Around it, a dimension that does not vary is exactly 0, and no mean far from 0
-    makes the variance cancel.
+    Relative to it, a dimension that does not vary is exactly 0, and a mean far from 0
+    does not make the variance imprecise.
     """
     around_MD = acts_MD.double() - origin_D.double()
     return around_MD.sum(0), around_MD.square().sum(0)
@@ -194,7 +193,7 @@ def _moments(acts_MD: Tensor, origin_D: Tensor) -> tuple[Tensor, ...]:
 def _measure(
     autoencoder: SparseAutoencoder, i_latent_C: Tensor, acts_MD: Tensor
 ) -> tuple[Tensor, ...]:
-    """Sums over patches: of the error and its square, per latent, and per pair."""
+    """Sums over patches: errors, their squares, and values per latent and per pair."""
     latents_MS = autoencoder(acts_MD)
     error_MD = acts_MD.double() - autoencoder.decode(latents_MS).double()
     drawn_MC = latents_MS[:, i_latent_C].double()
@@ -258,7 +257,7 @@ def _mean_correlation(
 
 
 def _coherence(rows_SD: Float[Tensor, "s d"], each: Callable[..., Iterator]) -> float:
-    """The largest |cosine| between two rows; each pair is looked at once."""
+    """The largest |cosine| between two rows."""
     n_latents = len(rows_SD)
     if n_latents < 2:
         return float("nan")
@@ -267,8 +266,8 @@ def _coherence(rows_SD: Float[Tensor, "s d"], each: Callable[..., Iterator]) -> 
 
     def largest(i_first: int) -> float:
         cosines_RS = unit_SD[i_first : i_first + ROWS] @ unit_SD[i_first:].T
-        # Each row once with those after it, never with itself.
+        # Each row with the rows after it: every pair once.
         return float(cosines_RS.triu_(diagonal=1).abs().max())
 
-    # Rounding takes the cosine of equal rows above 1.
+    # Rounding can make the cosine of equal rows exceed 1.
     return min(1.0, max(each(largest, range(0, n_latents, ROWS))))

@@ -1,8 +1,7 @@
-"""How often is often? Names for latents by the share of patches they are active on."""
+"""Limits of a latent's frequency, the share of patches on which it is active."""
 
 ALMOST_DEAD = 1e-7
-"""A latent that is active on fewer of the patches than this, but on some, is almost
-dead; one that is active on none is dead."""
+"""A latent with a lower frequency is almost dead, or dead if it is never active."""
 
 DENSE = 1e-2
-"""A latent that is active on more of the patches than this is dense."""
+"""A latent with a higher frequency is dense."""

@@ -1,7 +1,8 @@
-"""What an autoencoder learns from one batch: the loss and its gradients.
+"""The loss of one batch and its gradients, by formula, in torch for any device.
 
-Written once in plain torch, for any device; `cpu_gradients` does the same faster on a
-CPU. B rows of a batch, D width, S latents, M prefixes, A dead latents.
+step.py computes the same by autograd: read it first. GPUs use this file, CPUs the
+faster cpu_gradients.py. B rows of a batch, D width, S latents, M prefixes, A dead
+latents.
 
 With z the scaled batch, f = activation((z - b_dec) · W_encᵀ + b_enc) the latents and
 ẑ_m = f[:, :end_m] · W_dec[:end_m] + b_dec the reconstruction from prefix m,
@@ -9,8 +10,22 @@ With z the scaled batch, f = activation((z - b_dec) · W_encᵀ + b_enc) the lat
     loss = mean over m of mean((ẑ_m - z)²) + l1_weight · mean over rows of Σ f
            + aux_weight · mean((ê - (z - ẑ))²)
 
-where ê is what the dead latents with the largest pre-activations make of what the
-others leave. That residual counts as given: only dead latents learn from it.
+where ê is the reconstruction of the residual z - ẑ from the dead latents with the
+largest pre-activations. The residual counts as a constant.
+
+The gradients follow from the chain rule. Let g_m be the gradient of the loss with
+respect to what the latents of group m (between the ends of prefixes m - 1 and m) add to
+the reconstruction. They are part of prefix m and of all longer ones, so
+
+    g_m = Σ over m' ≥ m of 2 (ẑ_m' - z) / (M · B · D)
+
+and for the latents s of group m, with h the gradient with respect to pre-activations:
+
+    W_dec[s] : Σ over rows of f_s · g_m
+    h_s      = (W_dec[s] · g_m + l1_weight / B) where f_s > 0, else 0
+    b_enc[s] : Σ over rows of h_s
+    W_enc[s] : Σ over rows of h_s · (z - b_dec)
+    b_dec    : Σ over rows of g_0, less Σ over s of b_enc's gradient · W_enc[s]
 """
 
 from typing import NamedTuple
@@ -22,7 +37,7 @@ from torch import Tensor
 
 
 class Weights(NamedTuple):
-    """The weights of an autoencoder, or something of each, such as gradients."""
+    """The weights of an autoencoder, or as many values, such as their gradients."""
 
     W_enc_SD: Float[Tensor, "s d"]
     b_enc_S: Float[Tensor, " s"]
@@ -36,23 +51,24 @@ class Weights(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What is minimised at one step."""
+    """What one step minimises."""
 
     ends_M: Int64[np.ndarray, " m"]
-    """Where the prefixes end; the last one is S."""
+    """The ends of the prefixes; the last one is S."""
     l1_weight: float
-    """Of the mean L1 norm; 0 for TopK and BatchTopK."""
+    """The weight of the mean L1 norm; 0 for TopK and BatchTopK."""
     l0: int | None
     """Active latents per row; None for ReLU."""
     over_batch: bool
-    """Whether the `l0` is a mean over the batch (BatchTopK), or of each row."""
+    """Whether `l0` is a mean over the batch (BatchTopK), or holds for each row."""
     n_aux: int
-    """Dead latents that reconstruct the residual of each row."""
+    """Dead latents that reconstruct the residual of each row (AuxK)."""
     aux_weight: float
+    """The weight of AuxK's loss."""
 
 
 class Measured(NamedTuple):
-    """What a batch showed."""
+    """Losses and activity of one batch."""
 
     mse_M: list[float]
     """The mean squared error of each prefix."""
@@ -61,11 +77,11 @@ class Measured(NamedTuple):
     l1: float
     """Sum of the latents, mean over rows."""
     aux_loss: float
-    """Without its weight; 0 where no latent is dead."""
+    """AuxK's loss without its weight; 0 if no latent is dead."""
     active_S: Bool[Tensor, " s"]
-    """Which latents some row activates."""
+    """Whether any row activates a latent."""
     least: float
-    """The smallest active latent; infinite where none is active."""
+    """The smallest active latent; infinite if none is active."""
 
 
 @torch.no_grad()
@@ -76,7 +92,7 @@ def compute_gradients(
     is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
 ) -> Measured:
-    """Write the gradients of the loss, and say what the batch showed."""
+    """Write the gradients of the loss into `gradients`, and measure the batch."""
     W_enc_SD, b_enc_S, W_dec_SD, b_dec_D = weights
     n_rows, width = z_BD.shape
     ends = objective.ends_M.tolist()
@@ -97,7 +113,7 @@ def compute_gradients(
         mse_M.append(errors[-1].square().mean().item())
     residual_BD = -errors[-1]
 
-    # What a group of latents adds is part of its own prefix and of all longer ones.
+    # Latents of a group are part of their own prefix and of all longer ones.
     g_BD = torch.zeros_like(z_BD)
     gradient_BS = torch.empty_like(latents_BS)
     for m in reversed(range(len(ends))):
@@ -127,7 +143,7 @@ def compute_gradients(
 def activate(
     pre_BS: Float[Tensor, "b s"], objective: Objective
 ) -> Float[Tensor, "b s"]:
-    """The latents of a batch in training. Of equal ones the first stay active."""
+    """The latents of a batch in training; of equal ones the first stay active."""
     latents_BS = pre_BS.relu()
     if objective.l0 is None:
         return latents_BS
@@ -137,7 +153,7 @@ def activate(
     else:
         largest = latents_BS
         n = min(objective.l0, largest.shape[1])
-    # A stable sort, since `topk` chooses among equals as it likes.
+    # A stable sort, because `topk` chooses arbitrarily among equals.
     order = largest.sort(dim=1, descending=True, stable=True).indices[:, :n]
     kept = torch.zeros_like(largest).scatter_(1, order, largest.gather(1, order))
     return kept.view_as(latents_BS)
@@ -152,7 +168,7 @@ def _learn_from_residual(
     is_dead_S: Bool[Tensor, " s"],
     gradients: Weights,
 ) -> float:
-    """AuxK: add the gradients of dead latents; gives the loss without its weight."""
+    """AuxK: add the gradients of dead latents; returns the loss without its weight."""
     dead_A = is_dead_S.nonzero()[:, 0]
     n_aux = min(objective.n_aux, len(dead_A))
     if n_aux == 0 or objective.aux_weight == 0:

@@ -1,21 +1,21 @@
-"""Which images autoencoders learn from, and which they are measured on."""
+"""Split images into those that autoencoders learn from and held-out ones."""
 
 import numpy as np
 from jaxtyping import Int64
 
 
 def held_out_images(n_images: int, every: int) -> Int64[np.ndarray, " n"]:
-    """On which images are autoencoders measured? No autoencoder learns from them.
+    """The images on which autoencoders are measured; none learns from them.
 
-    Every `every`-th one, counted in the order of the image list: with 50, the images
-    49, 99, 149, … So classes that stand one after the other all have their share.
+    Every N-th image of the image list: with `every` 50, images 49, 99, 149, … Lists are
+    often sorted by class, so every class has its share.
 
     Args:
-        n_images: in the data set, over all shards.
+        n_images: number of images of the data set, in all shards.
         every: at least 2.
 
     Raises:
-        ValueError: there are too few images to hold one back.
+        ValueError: there are too few images to hold one out.
     """
     assert every >= 2, every
     if n_images < every:
@@ -27,12 +27,10 @@ def held_out_images(n_images: int, every: int) -> Int64[np.ndarray, " n"]:
 
 
 def training_images(n_images: int, every: int) -> Int64[np.ndarray, " n"]:
-    """From which images do autoencoders learn? From all that are not held out.
-
-    In the order of the image list.
+    """The images that autoencoders learn from: all others, in order.
 
     Raises:
-        ValueError: there are too few images to hold one back.
+        ValueError: there are too few images to hold one out.
     """
     held_out_N = held_out_images(n_images, every)
     return np.delete(np.arange(n_images, dtype=np.int64), held_out_N)

@@ -1,9 +1,11 @@
-"""Loops of training that neither NumPy nor torch can express in one pass.
+"""Compiled loops of training that NumPy and torch cannot do in one pass.
 
-Every kernel works on the rows or latents that it is given, on one core and without
-Python's lock: who calls shares the work among cores, always in the same parts, so that
-their number changes no bit. B rows of a batch, D width, S latents, T latents of a
-tile, E entries: the active latents of all rows, row by row, by rising latent.
+Every kernel works on the rows or latents that it is given, on one core, without
+Python's lock. Callers share the work among cores, always in the same parts, so results
+do not depend on the number of cores.
+
+B rows of a batch, D width, S latents, T latents of a tile, M prefixes, E entries: the
+active latents of all rows, row by row, latents ascending.
 """
 
 import typing
@@ -11,18 +13,18 @@ import typing
 import numba
 import numpy as np
 
-# Sums may be reordered so that they vectorise: a constant of the machine, not of the
-# number of threads. Infinities and NaN keep their meaning: a loss must show them.
+# Sums may be reordered for vector instructions: the order depends on the machine, not
+# on threads. Infinities and NaN are kept, so that a loss shows them.
 _FAST = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}}
 
 
 @typing.no_type_check
 @numba.njit(**_FAST)
 def rectify(pre_BT, largest_T, n_B):
-    """ReLU in place; adds up what is left, in float64.
+    """ReLU in place; returns the sum of the latents, in float64.
 
-    Notes the largest of each latent in `largest_T`, and counts the active latents of
-    each row in `n_B`.
+    Updates the largest value of each latent in `largest_T`, and writes the number of
+    active latents of each row to `n_B`.
     """
     total = 0.0
     for b in range(len(pre_BT)):
@@ -43,7 +45,10 @@ def rectify(pre_BT, largest_T, n_B):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def backpropagate_relu(gradient_BT, latents_BT, l1_gradient, sum_T):
-    """The gradient before ReLU, in place, with L1's part; its sums over the batch."""
+    """Turn the gradient by latents into that by pre-activations, in place.
+
+    Adds the L1 norm's part, and adds the sums over the batch to `sum_T`.
+    """
     for b in range(len(gradient_BT)):
         for t in range(gradient_BT.shape[1]):
             active = latents_BT[b, t] > 0
@@ -55,7 +60,7 @@ def backpropagate_relu(gradient_BT, latents_BT, l1_gradient, sum_T):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def error(reconstruction_BD, target_BD, gradient_BD, scale):
-    """Write scale × (reconstruction - target); returns the sum of squared errors."""
+    """Write scale · (reconstruction - target); returns the sum of squared errors."""
     total = 0.0
     for b in range(len(target_BD)):
         sum_of_row = np.float32(0)
@@ -89,7 +94,7 @@ def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
             for s in range(first, end):
                 if row_S[s] > heap[0]:
                     _replace_root(heap, row_S[s])
-        # The heap's root is the k-th largest; ties with it fill what places are left.
+        # The heap's root is the k-th largest value; ties with it fill the places left.
         bound = heap[0]
         n_ties = 0
         for value in heap:
@@ -114,7 +119,7 @@ def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def _replace_root(heap, value):
-    """Put a value in the place of the least and let it sink."""
+    """Replace the smallest value of a heap, and restore the heap's order."""
     i, n = 0, len(heap)
     while True:
         child = 2 * i + 1
@@ -132,9 +137,10 @@ def _replace_root(heap, value):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def histogram(bits_BS, shift, prefix, counts):
-    """Count positive values by 16 of their bits, among those with a given prefix.
+    """Count positive values by their upper 16 bits, or by their lower ones.
 
-    The bits of positive floats rise with their values.
+    With `shift` 16 all values are counted, with 0 those whose upper bits are `prefix`.
+    Positive floats are ordered as their bits are.
     """
     for row_S in bits_BS:
         for bits in row_S:
@@ -145,7 +151,7 @@ def histogram(bits_BS, shift, prefix, counts):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def count_above(pre_BS, bound, n_above_B, n_tied_B):
-    """How many values of each row exceed a bound, and how many equal it."""
+    """Count the values of each row that exceed a bound, and those that equal it."""
     for b in range(len(pre_BS)):
         n_above, n_tied = 0, 0
         for value in pre_BS[b]:
@@ -158,7 +164,7 @@ def count_above(pre_BS, bound, n_above_B, n_tied_B):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
-    """List the values above a bound, and the first so many that equal it."""
+    """List each row's values above a bound, and its first `n_ties_B` equal to it."""
     for b in range(len(pre_BS)):
         i, n_ties = start_B[b], n_ties_B[b]
         for s in range(pre_BS.shape[1]):
@@ -177,7 +183,7 @@ def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def take_positive(latents_BT, first_latent, next_B, latent_E, value_E):
-    """List the active latents of a tile; `next_B` is where each row goes on."""
+    """List the active latents of a tile; `next_B` holds each row's next free entry."""
     for b in range(len(latents_BT)):
         i = next_B[b]
         for t in range(latents_BT.shape[1]):
@@ -205,10 +211,10 @@ def decode(
     scale,
     g_MBD,
 ):
-    """Decode rows `first` to `last` - 1, and write the gradient at each prefix's end.
+    """Decode rows `first` to `last` - 1, and write g of gradients.py's formulas.
 
-    `g_MBD[m]` becomes the gradient of the loss by what the latents between prefixes
-    m - 1 and m add: the sum over this and all longer prefixes.
+    `g_MBD[m]` becomes the gradient of the loss by what the latents of group m, between
+    prefixes m - 1 and m, add to the reconstruction.
 
     Returns:
         The sum of squared errors of each prefix.
@@ -307,7 +313,7 @@ def weight_gradients(
 @typing.no_type_check
 @numba.njit(**_FAST)
 def by_latent(latent_E, row_E, start_B, end_B, start_S, order_E):
-    """Sort entries by latent, by counting; rows stay in order."""
+    """Sort entries by latent, with a counting sort; rows stay in order."""
     start_S[:] = 0
     for b in range(len(start_B)):
         for i in range(start_B[b], end_B[b]):
@@ -326,7 +332,7 @@ def by_latent(latent_E, row_E, start_B, end_B, start_S, order_E):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def remove_parallel(gradient_TD, unit_TD):
-    """Take from each row of a gradient what would only change its weights' length."""
+    """Remove from each row of a gradient the part along a row of length 1."""
     for t in range(len(unit_TD)):
         along = np.float32(0)
         for d in range(unit_TD.shape[1]):
@@ -338,7 +344,7 @@ def remove_parallel(gradient_TD, unit_TD):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def sum_of_squares(values_TD):
-    """Summed row by row in float32, then in float64."""
+    """The sum of squares: within rows in float32, over rows in float64."""
     total = 0.0
     for row_D in values_TD:
         sum_of_row = np.float32(0)
@@ -353,10 +359,10 @@ def sum_of_squares(values_TD):
 def adam(
     weight_TD, gradient_TD, mean_TD, square_TD, shrink, rate, b1, b2, root_bias2, eps
 ):
-    """One step of Adam (Kingma & Ba 2015), with a gradient shortened by `shrink`.
+    """One step of Adam (Kingma & Ba 2015), for the gradient times `shrink`.
 
-    `rate` is the learning rate divided by the mean's bias correction, `root_bias2` the
-    square root of the other's.
+    `rate` is the learning rate divided by the bias correction of the mean,
+    `root_bias2` the square root of the bias correction of the squares.
     """
     for t in range(len(weight_TD)):
         for d in range(weight_TD.shape[1]):
@@ -371,7 +377,7 @@ def adam(
 @typing.no_type_check
 @numba.njit(**_FAST)
 def normalise(weight_TD):
-    """Give each row the length 1."""
+    """Scale each row to length 1."""
     for t in range(len(weight_TD)):
         total = np.float32(0)
         for d in range(weight_TD.shape[1]):

@@ -1,4 +1,7 @@
-"""An autoencoder in training: its weights, what Adam remembers, and who is dead."""
+"""Training state of an autoencoder: weights, Adam moments, dead latents.
+
+step.py shows what a step does; this file runs it with the fast functions.
+"""
 
 import math
 from concurrent.futures import Executor
@@ -17,29 +20,28 @@ from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.study.run import Run
 
 THRESHOLD_MOMENTUM = 0.99
-"""BatchTopK's threshold follows the smallest active latent of the last hundred
-batches or so."""
+"""BatchTopK's threshold is a running mean over about the last hundred batches."""
 
 
 class Scaling(NamedTuple):
-    """How raw activations become z = (x - mean) / norm."""
+    """How raw activations are scaled: z = (x - mean) / norm."""
 
     mean_D: Float[Tensor, " d"]
     norm: float
     centre_D: Float[Tensor, " d"]
-    """The mean of z: 0 if the mean is subtracted."""
+    """The mean of z; 0 if the mean is subtracted."""
 
     def to(self, device: torch.device) -> "Scaling":
-        """The same with its tensors on `device`."""
+        """Copy to `device`."""
         return Scaling(self.mean_D.to(device), self.norm, self.centre_D.to(device))
 
 
 class StepLog(NamedTuple):
-    """What one step showed, as the training log has it."""
+    """A row of the training log: one step."""
 
     learning_rate: float
     sparsity: float
-    """The weight of the L1 norm at this step, or the active latents asked for."""
+    """The weight of the L1 norm at this step, or the number of active latents set."""
     loss: float
     mse: float
     """The mean squared error of all latents together, in units of z."""
@@ -51,7 +53,7 @@ class StepLog(NamedTuple):
 
 
 class LossNotFiniteError(ValueError):
-    """Training diverged."""
+    """The loss or its gradient is NaN or infinite: training diverged."""
 
 
 @dataclass
@@ -64,9 +66,9 @@ class Learner:
     weights: Weights
     moments: adam.Moments
     last_active_S: Int64[Tensor, " s"]
-    """Patches seen when a latent was last active."""
+    """How many patches had been seen when each latent was last active."""
     threshold: float
-    """BatchTopK's, NaN before the first step; 0 for the others."""
+    """BatchTopK's threshold, NaN before the first step; 0 for other activations."""
     step: int
     """Steps taken."""
 
@@ -81,7 +83,7 @@ class Learner:
         """An autoencoder before its first step.
 
         Args:
-            rows_SD: directions of the decoder's rows; the encoder begins as a copy.
+            rows_SD: the decoder's rows, of any length; the encoder starts as a copy.
         """
         W_dec_SD = torch.nn.functional.normalize(rows_SD, dim=1).contiguous()
         weights = Weights(
@@ -108,26 +110,26 @@ class Learner:
         workers: Executor,
         scratch: cpu_gradients.Scratch,
     ) -> StepLog:
-        """Take one step.
+        """Take one step, as step.py shows it.
 
         Args:
             z_BD: a scaled batch, on the device of the weights.
-            memory: for the gradients; what it held before is lost.
-            workers: of `one_core_each`; used on a CPU.
-            scratch: used on a CPU.
+            memory: for the gradients; overwritten.
+            workers: from `one_core_each`; used on CPUs.
+            scratch: used on CPUs.
 
         Raises:
-            LossNotFiniteError: loss or gradient is not finite; nothing was changed.
+            LossNotFiniteError: loss or gradient is not finite; no weight has changed.
         """
         settings, step = self.settings, self.step
         n_seen = step * settings.batch_size
         is_dead_S = n_seen - self.last_active_S > settings.n_until_dead
-        objective = self._objective()
+        objective = self.objective()
         arguments = (self.weights, z_BD, objective, is_dead_S, memory)
-        if z_BD.device.type == "cpu":
-            measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
-        else:
+        if z_BD.is_cuda:
             measured = gradients.compute_gradients(*arguments)
+        else:
+            measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
         loss = (
             sum(measured.mse_M) / len(measured.mse_M)
             + objective.l1_weight * measured.l1
@@ -170,8 +172,21 @@ class Learner:
             gradient_norm=norm,
         )
 
+    def objective(self) -> Objective:
+        """What the next step minimises: its prefixes, sparsity and AuxK."""
+        settings, run = self.settings, self.run
+        n_latents = len(self.last_active_S)
+        return Objective(
+            ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
+            l1_weight=settings.l1_weight(run.sparsity, self.step),
+            l0=None if settings.activation == "relu" else int(run.sparsity),
+            over_batch=settings.activation == "batchtopk",
+            n_aux=settings.n_aux,
+            aux_weight=settings.aux_weight,
+        )
+
     def finish(self) -> SparseAutoencoder:
-        """The autoencoder as it is used, on the CPU."""
+        """The trained autoencoder, on the CPU."""
         counts = self.settings.activation == "topk"
         weights = Weights(*(tensor.cpu() for tensor in self.weights))
         return SparseAutoencoder(
@@ -183,7 +198,7 @@ class Learner:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """All that a later `restore` needs to go on."""
+        """Everything that `restore` needs to continue training."""
         named = {f"weights.{k}": v for k, v in self.weights._asdict().items()}
         for name, moment in self.moments._asdict().items():
             named |= {f"{name}.{key}": v for key, v in moment._asdict().items()}
@@ -193,7 +208,7 @@ class Learner:
         return {name: tensor.cpu() for name, tensor in named.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Become what `state` was taken from."""
+        """Continue from a `state`."""
         for own, name in (
             (self.weights, "weights"),
             (self.moments.mean, "mean"),
@@ -216,23 +231,11 @@ class Learner:
         self.last_active_S = self.last_active_S.to(device)
         self.scaling = self.scaling.to(device)
 
-    def _objective(self) -> Objective:
-        settings, run = self.settings, self.run
-        n_latents = len(self.last_active_S)
-        return Objective(
-            ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
-            l1_weight=settings.l1_weight(run.sparsity, self.step),
-            l0=None if settings.activation == "relu" else int(run.sparsity),
-            over_batch=settings.activation == "batchtopk",
-            n_aux=settings.n_aux,
-            aux_weight=settings.aux_weight,
-        )
-
     def _note_active(self, measured: gradients.Measured) -> None:
         n_seen = (self.step + 1) * self.settings.batch_size
         self.last_active_S[measured.active_S] = n_seen
         if self.settings.activation == "batchtopk" and math.isfinite(measured.least):
-            # The threshold lies below the smallest value that it must let pass.
+            # Only values above the threshold pass, so it lies just below the smallest.
             least = float(np.nextafter(np.float32(measured.least), np.float32(0)))
             if math.isnan(self.threshold):
                 self.threshold = least

@@ -9,33 +9,32 @@ from github.com/OSU-NLP-Group/saev (src/saev/nn/modeling.py unless said otherwis
 
 - No `schema` (theonlyladybug/saev, which holds the same early history, saev/nn.py at
   03067f9): the header is the configuration itself, with `d_vit` and `exp_factor`. The
-  activation is ReLU, and `b_dec` is subtracted before the encoder. So it is here: it
-  was trained that way, although later versions (027f95a) load it without.
+  activation is ReLU, and `b_dec` is subtracted before the encoder. We do the same,
+  because it was trained that way, although later versions (027f95a) do not.
 - Schema 1 has two forms. In the first `cls` names the activation, and `cfg` holds
   `d_vit`, `exp_factor` and `top_k` (d991de3); in the other `cfg.activation` names it by
   `cls` and `params` (00d07b7 reads both).
 - Schemas 2 to 5: the latter form (written as 2: 8603345, as 5: 4b43976 and 027f95a; 3
-  and 4 as these two read them). `d_vit` becomes `d_model`, and `d_sae` takes the place
-  of `exp_factor`; 5 nests the settings of losses in `params`, which do not matter here.
+  and 4 as these two read them). `d_model` replaces `d_vit`, and `d_sae` replaces
+  `exp_factor`; 5 nests the settings of losses in `params`, which we do not need.
 - From schema 1's second form on nothing is subtracted before the encoder:
   f = activation(x · W_enc + b_enc) and x̂ = f · W_dec + b_dec. Schema 1's first form was
   written by code that subtracts `b_dec` (d991de3) and by later code that does not, and
-  its header does not tell which. It is read as the project's later versions read it:
-  without.
-- BatchTopK keeps what is above the threshold that it learned in training, or above 0 if
-  that is not positive (nn/activations.py at 59e3791). Without a threshold in the file
-  it kept the `top_k` largest of each activation in schema 2 (8603345), and elsewhere
-  the largest of a whole batch (d991de3): those latents are no function of an
-  activation, so such a file is refused.
-- TopK also keeps what is negative among the `top_k` largest. Our latents are never
-  negative: those are 0 here.
-- Rows of `W_dec` have unit norm while `normalize_w_dec` trains, but loading enforces
-  nothing.
+  its header does not tell which. Like the project's later versions, we do not subtract.
+- BatchTopK keeps values above the threshold learned in training, or above 0 if that is
+  not positive (nn/activations.py at 59e3791). Without a threshold in the file, schema 2
+  keeps the `top_k` largest of each activation (8603345), and others the largest of a
+  whole batch (d991de3): there a latent depends on the rest of the batch, so we refuse
+  the file.
+- TopK keeps negative values too, if they are among the `top_k` largest. Our latents are
+  never negative: we set these to 0.
+- Rows of `W_dec` have unit norm if `normalize_w_dec` was set in training, but loading
+  does not enforce it.
 
-No file says how activations were scaled before they reached the autoencoder. So a file
-is taken to be about activations as the encoder gives them, and our own scaling is
-folded into the weights that we write. Both latents and reconstruction stay what they
-are; rows of `W_dec` then have another norm, and `normalize_w_dec` says so.
+Files do not say how activations were scaled for the autoencoder. So we assume that a
+file takes activations as the encoder gives them, and fold our own scaling into the
+weights that we write. Latents and reconstructions stay the same; rows of `W_dec` get
+another norm, which is why we write `normalize_w_dec` as false.
 """
 
 import json
@@ -52,7 +51,7 @@ from vitproto.core.files import whole_file
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 
 NEWEST = 5
-"""The schema that is written. All from 1 on are read, and headers without one."""
+"""The schema that we write. We read this and all earlier ones, and headers without."""
 
 _LONGEST_HEADER = 1 << 20
 _ACTIVATIONS = ("Relu", "TopK", "BatchTopK")
@@ -61,11 +60,11 @@ _THRESHOLD = "activation.threshold"
 
 
 def read_saev(path: Path) -> SparseAutoencoder:
-    """Read a `sae.pt`, ready to score raw activations.
+    """Read a `sae.pt`.
 
     Raises:
-        ValueError: the file is none, is damaged, contradicts itself, or is of a kind
-            that cannot be evaluated.
+        ValueError: the file is missing, damaged, inconsistent or not a `sae.pt`, or we
+            cannot evaluate its activation.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}: write the path of a sae.pt")
@@ -92,19 +91,20 @@ def read_saev(path: Path) -> SparseAutoencoder:
 
 
 def write_saev(path: Path, sae: SparseAutoencoder) -> None:
-    """Write a `sae.pt` of the newest schema that does the same on raw activations.
+    """Write a `sae.pt` of the newest schema, for raw activations.
 
     Args:
-        path: the file; it appears whole or not at all.
-        sae: any that ReLU, TopK or BatchTopK of that project can express.
+        path: the file, written completely or not at all.
+        sae: one that ReLU, TopK or BatchTopK of the saev project can express.
 
     Raises:
         ValueError: its activation cannot be expressed.
     """
     if sae.threshold < 0 or (sae.l0 is not None and sae.threshold != 0):
         raise ValueError(
-            f"a sae.pt holds ReLU, TopK without a threshold or a positive threshold, "
-            f"but not threshold {sae.threshold} with l0 {sae.l0}: it cannot be exported"
+            f"a sae.pt can hold ReLU, TopK without threshold, or a positive threshold, "
+            f"but not threshold {sae.threshold} with l0 {sae.l0}: export another "
+            "autoencoder"
         )
     origin_D = sae.mean_D.double() / sae.norm + sae.b_dec_D.double()
     state = {
@@ -117,7 +117,7 @@ def write_saev(path: Path, sae: SparseAutoencoder) -> None:
     if sae.l0 is not None:
         activation = {"cls": "TopK", "params": {"top_k": sae.l0}}
     elif sae.threshold > 0:
-        # `top_k` only matters in training; its default there fills it in.
+        # `top_k` only matters in training; that project fills in its default.
         activation = {"cls": "BatchTopK", "params": {}}
         state[_THRESHOLD] = torch.tensor(sae.threshold)
     cfg = {
@@ -136,7 +136,7 @@ def write_saev(path: Path, sae: SparseAutoencoder) -> None:
 
 @dataclass(frozen=True)
 class _Header:
-    """What matters of a header, whatever its form."""
+    """The parts of a header that we need, in any schema."""
 
     schema: int | None
     width: int
@@ -149,18 +149,18 @@ class _Header:
 def _parse_header(line: bytes, path: Path) -> _Header:
     try:
         header = json.loads(line)
-    except ValueError:  # text that is no JSON, or bytes that are no text
+    except ValueError:  # not JSON, or not even text
         header = None
     if not isinstance(header, dict):
         raise ValueError(
-            f"{path} is no sae.pt of the saev project: its first line is no header in "
-            "JSON"
+            f"{path} is not a sae.pt of the saev project: its first line is not a JSON "
+            "header"
         )
     schema = header.get("schema")
     if schema not in (None, *range(1, NEWEST + 1)):
         raise ValueError(
-            f"{path} has schema {schema!r}, which this version of vitproto does not "
-            f"know: it knows 1 to {NEWEST}, and headers without one"
+            f"{path} has the unknown schema {schema!r}: this version of vitproto reads "
+            f"1 to {NEWEST}, and headers without one"
         )
     cfg = header if schema is None else _section(header, "cfg", path)
     if schema is None:
@@ -172,8 +172,8 @@ def _parse_header(line: bytes, path: Path) -> _Header:
         activation, params = named.get("cls"), _section(named, "params", path)
     if activation not in _ACTIVATIONS:
         raise ValueError(
-            f"{path} has the activation {activation!r}, which cannot be evaluated: "
-            f"known are {', '.join(_ACTIVATIONS)}"
+            f"{path} has the unknown activation {activation!r}: this version of "
+            f"vitproto evaluates {', '.join(_ACTIVATIONS)}"
         )
     width = _count(cfg, "d_model" if "d_model" in cfg else "d_vit", path)
     if "d_sae" in cfg:
@@ -185,7 +185,7 @@ def _parse_header(line: bytes, path: Path) -> _Header:
 
 def _section(within: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     if not isinstance(within.get(key), dict):
-        raise ValueError(f"{path} is no whole sae.pt: its header lacks {key}")
+        raise ValueError(f"{path} is not a complete sae.pt: its header lacks {key}")
     return within[key]
 
 
@@ -193,8 +193,8 @@ def _count(within: Mapping[str, Any], key: str, path: Path) -> int:
     value = within.get(key)
     if type(value) is not int or value < 1:
         raise ValueError(
-            f"{path} is no whole sae.pt: {key} in its header is {value!r}, not a whole "
-            "number of at least 1"
+            f"{path} is not a valid sae.pt: {key} in its header is {value!r}, not an "
+            "integer of at least 1"
         )
     return value
 
@@ -202,17 +202,17 @@ def _count(within: Mapping[str, Any], key: str, path: Path) -> int:
 def _load_weights(payload: BytesIO, path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(payload, weights_only=True, map_location="cpu")
-    # A damaged file fails in any of torch's layers, each with errors of its own.
+    # The error depends on which of torch's layers meets the damage.
     except Exception as error:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"the weights in {path} cannot be read ({first}): the file is damaged, or "
-            "holds more than tensors, which is never opened"
+            "holds objects other than tensors, which we never load"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
-        raise ValueError(f"the weights in {path} are no state dict of tensors")
+        raise ValueError(f"the weights in {path} are not a state dict of tensors")
     return {name: tensor.float() for name, tensor in state.items()}
 
 
@@ -228,7 +228,7 @@ def _check_weights(weights: Mapping[str, Tensor], header: _Header, path: Path) -
         shapes[_THRESHOLD] = ()
     if weights.keys() != shapes.keys():
         raise ValueError(
-            f"{path} holds the tensors {', '.join(weights)}, but its header asks for "
+            f"{path} holds the tensors {', '.join(weights)}, but its header requires "
             f"{', '.join(shapes)}"
         )
     for name, shape in shapes.items():
@@ -247,7 +247,7 @@ def _check_weights(weights: Mapping[str, Tensor], header: _Header, path: Path) -
 def _kept(
     weights: Mapping[str, Tensor], header: _Header, path: Path
 ) -> tuple[float, int | None]:
-    """Above which threshold, and how many of each activation, latents are kept."""
+    """The threshold, and TopK's number of latents."""
     if _THRESHOLD in weights:
         return max(0.0, float(weights[_THRESHOLD])), None
     if header.activation == "Relu":
@@ -255,6 +255,6 @@ def _kept(
     if header.activation == "BatchTopK" and header.schema != 2:
         raise ValueError(
             f"{path} has the activation BatchTopK, but no {_THRESHOLD}: its latents "
-            "depend on which activations share a batch, so it cannot be evaluated"
+            "depend on the batch, so it cannot be evaluated"
         )
     return 0.0, _count(header.params, "top_k", path)

@@ -1,4 +1,4 @@
-"""What training starts from: the scale of activations and the first decoder."""
+"""Where training starts: the scaling of activations and the initial decoder."""
 
 import numpy as np
 import torch
@@ -16,10 +16,13 @@ from vitproto.prototypes.sae.settings import SaeSettings
 def measure_scaling(
     activations: Activations, image_N: Int64[np.ndarray, " n"], settings: SaeSettings
 ) -> Scaling:
-    """How are activations scaled, so that settings mean the same for every encoder?
+    """Measure the scaling that makes settings mean the same for every encoder.
 
-    After scaling their mean is 0 (with `scale_mean`) and their mean norm √D (with
-    `scale_norm`). Measured on the first patches of a stream of batches.
+    Scaled activations have mean 0 (with `scale_mean`) and mean norm √D (with
+    `scale_norm`). It is measured on the first patches of a stream of batches.
+
+    Raises:
+        ValueError: all patches are equal.
     """
     if not (settings.scale_mean or settings.scale_norm):
         mean_D = _mean(activations, image_N, settings)
@@ -36,8 +39,8 @@ def measure_scaling(
         norm = total / n / np.sqrt(activations.width)
     if not norm > 0:
         raise ValueError(
-            f"all {settings.n_scaling} patches on which the scale is measured are "
-            "alike: there is nothing to learn from them"
+            f"all {settings.n_scaling} patches on which the scaling is measured are "
+            "equal: check the recorded activations, or raise n_scaling"
         )
     return Scaling(subtracted_D, norm, (mean_D - subtracted_D) / norm)
 
@@ -50,10 +53,10 @@ def first_decoder(
     n_latents: int,
     seed: int,
 ) -> Float32[Tensor, "s d"]:
-    """The directions of the decoder's rows in the beginning.
+    """The initial directions of the decoder's rows.
 
     Raises:
-        ValueError: there are fewer patches than rows to start from.
+        ValueError: rows start as patches, and there are fewer patches than rows.
     """
     if settings.start == "random":
         return draw_directions(n_latents, activations.width, seed)

@@ -28,28 +28,27 @@ from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
 
 N_LOGGED = 200
-"""Steps of a training that its log has, evenly spaced, and the last."""
+"""About how many steps a training log has: evenly spaced, and the last one."""
 
 LOG_COLUMNS = ("run", "step", "n_patches", *StepLog._fields)
 """Columns of a training log."""
 
 FAMILY_LOG_COLUMNS = ("encoder", "layer", "method", *LOG_COLUMNS)
-"""Columns of the log of a family, which holds those of its runs."""
+"""Columns of the joined log of a family's runs."""
 
 Observer = Callable[[str, int, StepLog], None]
-"""Is told of each logged step: run, patches seen, what it showed."""
+"""Called at each logged step with the run's name, the patches seen, and the log."""
 
 
 class StoppedError(Exception):
-    """Training was asked to stop and has kept its state."""
+    """SIGTERM stopped the training, which has saved its state."""
 
 
 class States:
-    """What a killed training goes on from, in a folder.
+    """A folder of training states, from which a killed training continues.
 
-    States of a step are written beside those before, then an index names the new
-    ones, then the old ones go: so there is always one whole set, whenever the job is
-    killed.
+    New states are written beside the old ones, then an index is switched to them, then
+    the old ones are deleted. So a complete set exists whenever the job is killed.
     """
 
     def __init__(self, folder: Path):
@@ -57,13 +56,13 @@ class States:
         self._index = folder / "index.json"
 
     def read(self, key: str) -> dict[str, torch.Tensor] | None:
-        """The last state of a run, if there is one.
+        """Read the last state of a run, if there is one.
 
         Args:
-            key: says all that makes the run: what differs is never taken for it.
+            key: identifies the run with all its settings, data and code.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: the state is damaged.
         """
         name = self._names().get(key)
         if name is None:
@@ -77,7 +76,7 @@ class States:
             ) from error
 
     def write(self, learners: Mapping[str, Learner]) -> None:
-        """Keep the states of some runs, all at the same step."""
+        """Save the states of some runs, all at the same step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self._names()
         names = dict(before)
@@ -88,18 +87,18 @@ class States:
         self._replace(before, names)
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Drop the states of runs that are done."""
+        """Delete the states and logs of runs that are done."""
         before = self._names()
         after = {k: name for k, name in before.items() if k not in keys}
         self._replace(before, after)
         for key in keys:
             self.log_path(key).unlink(missing_ok=True)
         if not after and self.folder.is_dir():
-            # With what a job left that was killed while it wrote a state.
+            # It may hold partial files of a job that was killed while it wrote.
             shutil.rmtree(self.folder)
 
     def log_path(self, key: str) -> Path:
-        """Where the training log of a run is while it trains."""
+        """The training log of a run while it trains."""
         return self.folder / f"{key}.csv"
 
     def _names(self) -> dict[str, str]:
@@ -123,7 +122,7 @@ class TrainingLog:
         self._n_steps = n_steps
 
     def begin(self, step: int) -> None:
-        """Go on at a step: what was logged after it comes again."""
+        """Continue after a step: drop the rows of later ones, which come again."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = []
         if self.path.is_file():
@@ -136,7 +135,7 @@ class TrainingLog:
             writer.writerows([LOG_COLUMNS, *kept])
 
     def wants(self, step: int) -> bool:
-        """Is this step, counted from 1, one that is logged?"""
+        """Whether a step, counted from 1, is logged."""
         return step % self._every == 0 or step == self._n_steps
 
     def add(self, step: int, n_patches: int, log: StepLog) -> None:
@@ -150,16 +149,16 @@ class TrainingLog:
 def join_logs(
     logs: Sequence[Path], out: Path, *, encoder: str, layer: int, method: str
 ) -> None:
-    """Write the log of a family.
+    """Join the logs of a family's runs.
 
-    The logs of its runs do not say where they belong, since studies share them.
+    Studies share the logs of runs, so these do not name the family.
 
     Args:
-        logs: of the runs, in the order in which they are to stand there.
+        logs: the logs of the runs, in the order to write them.
         out: the CSV file to write.
-        encoder: repeated in each row.
-        layer: repeated in each row.
-        method: repeated in each row.
+        encoder: written to each row.
+        layer: written to each row.
+        method: written to each row.
     """
     with whole_file(out) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -181,34 +180,36 @@ def train(
     save_every_s: float,
     observe: Observer,
 ) -> None:
-    """Train autoencoders to the end, from their last states on.
+    """Train autoencoders to the end, starting from their last states.
 
-    All that have taken equally many steps learn from the same batches, one after the
-    other. Each learns what it would learn alone.
+    Those that have taken the same number of steps share their batches. The results are
+    the same as if each trained alone.
 
     Args:
-        learners: at their beginning, by a key that says all that makes them. They are
-            moved to `device`, and hold what was learned in the end.
-        activations: what to learn from.
+        learners: before their first step, by a key that identifies the run with all its
+            settings, data and code. They are moved to `device` and trained in place.
+        activations: the activations to learn from.
         image_N: the images to learn from.
-        settings: of all learners.
-        states: where states and logs are kept; those of earlier tries are used.
-        save_every_s: seconds between states.
+        settings: the settings of all learners.
+        states: states and logs of this training, with those of earlier attempts.
+        save_every_s: seconds between saved states.
         observe: called at each logged step.
 
     Raises:
-        ValueError: a loss is not finite; the message names its last state.
-        StoppedError: SIGTERM came; the state is kept.
+        ValueError: a loss is not finite; the message names the last state.
+        StoppedError: SIGTERM arrived; the state is saved.
     """
     for key, learner in learners.items():
         state = states.read(key)
         if state is not None:
             learner.restore(state)
-            logging.info("%s goes on at step %d", learner.run.name, learner.step)
+            logging.info("%s continues at step %d", learner.run.name, learner.step)
         learner.to(device)
     steps = sorted({learner.step for learner in learners.values()})
     for step in steps:
-        together = {k: one for k, one in learners.items() if one.step == step}
+        together = {
+            k: learner for k, learner in learners.items() if learner.step == step
+        }
         if step < settings.n_steps:
             _train_together(
                 together,
@@ -281,7 +282,7 @@ def _train_together(
                 saved = time.monotonic()
             if stopped.is_set():
                 raise StoppedError(
-                    f"stopped at step {step} of {n_steps}; run again to go on"
+                    f"stopped at step {step} of {n_steps}; run again to continue"
                 )
     seconds = time.monotonic() - started
     logging.info(
@@ -298,22 +299,22 @@ def _scale(x_BD: torch.Tensor, scaling) -> torch.Tensor:
 
 def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError:
     state = states.read(key)
-    kept = "no state was kept before"
+    kept = "no state was saved before"
     if state is not None:
         kept = (
             f"its last good state is of step {int(state['step'])}, in {states.folder}"
         )
     return ValueError(
-        f"{error}; {kept}. Lower its learning_rate, or max_gradient_norm of its method"
+        f"{error}; {kept}. Lower its learning_rate, or its method's max_gradient_norm"
     )
 
 
 @contextmanager
 def _told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, which clusters send before they kill."""
+    """An event that is set by SIGTERM, which clusters send before they kill a job."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stopped  # only the main thread may listen to signals
+        yield stopped  # only the main thread may handle signals
         return
     before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:

@@ -1,4 +1,4 @@
-"""Training logs for TensorBoard, for those who have it."""
+"""Training logs for TensorBoard, if it is installed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +7,14 @@ from vitproto.prototypes.sae.learner import StepLog
 
 
 def observer(folder: Path, wanted: bool) -> Callable[[str, int, StepLog], None]:
-    """What is told of logged steps: a writer of TensorBoard's files, or nobody.
+    """A function that writes logged steps to files of TensorBoard.
 
     Args:
-        folder: one folder per run is made in it; `tensorboard --logdir` reads them.
-        wanted: whether there is to be one.
+        folder: for `tensorboard --logdir`; each run gets a folder in it.
+        wanted: if false, the function does nothing.
 
     Raises:
-        ValueError: TensorBoard is not installed.
+        ValueError: it is wanted, and TensorBoard is not installed.
     """
     if not wanted:
         return lambda _run, _n_patches, _log: None

@@ -13,24 +13,24 @@ FIRST = (
     *((0, 114, 178), (230, 159, 0), (86, 180, 233), (213, 94, 0)),
     *((0, 158, 115), (204, 121, 167), (240, 228, 66)),
 )
-"""Of the first classes, often the most frequent ones: Okabe and Ito's colours, which
-can be told apart with any kind of colour vision. No set of 150 colours can."""
+"""Colours of the first classes, often the most frequent ones: Okabe and Ito's, which
+are distinct with any kind of colour vision. No set of 150 colours is."""
 STEPS = (0, 28, 57, 85, 113, 142, 170, 198, 227, 255)
-"""Of each channel: candidates for the other classes are all mixtures of these."""
+"""Values of each channel: candidates for other classes are all their combinations."""
 LIGHTNESS = (0.33, 0.93)
-"""Darkest and lightest candidate, from 0, black, to 1, white."""
+"""Lightness of the darkest and the lightest candidate; 0 is black, 1 white."""
 CHROMA = (0.06, 0.22)
-"""How far a candidate must be from grey, which is for what has no class, and how far it
-may be, so that it does not glare."""
+"""Minimum and maximum chroma of candidates: unlabelled pixels are grey, and strong
+colours glare."""
 
 UNLABELLED = ((214, 214, 214), (168, 168, 168))
-"""The greys of the hatching where a mask names no class."""
+"""The greys of the hatching of unlabelled pixels."""
 HATCH = 4
-"""Width of its stripes, in pixels."""
+"""Width of the stripes, in pixels."""
 
 
 def paint(label_HW: UInt16[np.ndarray, "h w"]) -> Image.Image:
-    """The picture of a mask: each class in its colour, the unlabelled rest hatched."""
+    """Paint a mask: each class in its colour, unlabelled pixels hatched."""
     highest = int(label_HW.max())
     color_L3 = np.zeros((highest + 1, 3), np.uint8)
     color_L3[1:] = class_colors(highest)
@@ -45,9 +45,9 @@ def paint(label_HW: UInt16[np.ndarray, "h w"]) -> Image.Image:
 def class_colors(n_classes: int) -> UInt8[np.ndarray, "c 3"]:
     """Red, green and blue of the classes with the labels 1, 2, …
 
-    After those of `FIRST`, each colour is the candidate farthest, as eyes judge it,
-    from the colours of all classes before it. So a class keeps its colour when there
-    are more classes.
+    After `FIRST`, each colour is the candidate that differs most, to the eye, from the
+    colours of all classes before it. So a class keeps its colour if there are more
+    classes.
 
     Raises:
         ValueError: there are more classes than colours.
@@ -56,14 +56,14 @@ def class_colors(n_classes: int) -> UInt8[np.ndarray, "c 3"]:
     if n_classes > len(color_M3):
         raise ValueError(
             f"there are {len(color_M3)} colours for {n_classes} classes: show masks "
-            "with fewer"
+            "with fewer classes"
         )
     return color_M3[:n_classes]
 
 
 @cache
 def _colors() -> UInt8[np.ndarray, "m 3"]:
-    """All colours in the order in which classes take them."""
+    """All colours, in the order of the classes."""
     color_M3 = np.concatenate([np.array(FIRST, np.uint8), _candidates()])
     lab_M3 = to_oklab(color_M3)
     chosen = list(range(len(FIRST)))
@@ -75,14 +75,14 @@ def _colors() -> UInt8[np.ndarray, "m 3"]:
 
 
 def _square_M(lab_M3: Float64[np.ndarray, "m 3"], m: int) -> Float64[np.ndarray, " m"]:
-    """How far is each colour from colour m? Below 0 for itself: it is taken."""
+    """The squared distance of each colour from colour m; -1 for m, which is taken."""
     square_M = np.square(lab_M3 - lab_M3[m]).sum(axis=1)
     square_M[m] = -1
     return square_M
 
 
 def _candidates() -> UInt8[np.ndarray, "m 3"]:
-    """All mixtures that are neither grey nor glaring, nearly black or nearly white."""
+    """All combinations that are not grey, glaring, nearly black or nearly white."""
     channels = np.meshgrid(STEPS, STEPS, STEPS, indexing="ij")
     all_M3 = np.stack([channel.ravel() for channel in channels], 1).astype(np.uint8)
     lab_M3 = to_oklab(all_M3)
@@ -93,10 +93,7 @@ def _candidates() -> UInt8[np.ndarray, "m 3"]:
 
 
 def to_oklab(color_M3: UInt8[np.ndarray, "m 3"]) -> Float64[np.ndarray, "m 3"]:
-    """Lightness and two axes of hue, in which equal distances look equally different.
-
-    Björn Ottosson's Oklab, from sRGB.
-    """
+    """Convert sRGB to Björn Ottosson's Oklab, where equal distances look equal."""
     share_M3 = color_M3 / 255
     linear_M3 = np.where(
         share_M3 <= 0.04045, share_M3 / 12.92, ((share_M3 + 0.055) / 1.055) ** 2.4
@@ -120,7 +117,7 @@ _TO_LAB = (
 def _mix(
     value_M3: Float64[np.ndarray, "m 3"], weights: tuple[tuple[float, ...], ...]
 ) -> Float64[np.ndarray, "m 3"]:
-    """Sums of the three columns. Not a matrix product, whose last bits may differ."""
+    """Weighted sums of the three columns. The bits of a matrix product may differ."""
     columns = [
         sum(weight * column_M for weight, column_M in zip(row, value_M3.T, strict=True))
         for row in weights

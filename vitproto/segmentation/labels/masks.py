@@ -1,4 +1,4 @@
-"""Masks as an encoder would see them: a label for each pixel of its window."""
+"""Read masks, scaled and cropped like the encoder's input: a label for each pixel."""
 
 from pathlib import Path
 
@@ -9,28 +9,27 @@ from PIL import Image
 from vitproto.activations.preprocessing import Preprocessing
 
 UNLABELLED = 0
-"""The label of pixels that belong to no class, and of padding."""
+"""The label of pixels without class, and of padding."""
 
 MODES = ("L", "P", "I;16", "I")
-"""Pillow's names for pixels that are one number each: grey of 8, 16 or 32 bits, and
-indices of a palette."""
+"""Pillow's modes with one number per pixel: grey of 8, 16 or 32 bits, and indices of a
+palette."""
 
 SPREAD = ("L;2", "L;4")
-"""Pillow's names for grey of 2 and 4 bits, whose values it stretches to 0 to 255."""
+"""Pillow's modes for grey of 2 and 4 bits, whose values it rescales to 0 to 255."""
 
 
 def cut_window(
     mask_HW: UInt16[np.ndarray, "h w"], preprocessing: Preprocessing
 ) -> UInt16[np.ndarray, "rows columns"]:
-    """What does the mask of an image say about each pixel that the encoder saw?
+    """Scale and crop a mask as `Preprocessing.apply` does with its image.
 
-    The geometry is that of `Preprocessing.apply`. Labels cannot be mixed, so a pixel
-    of the window takes the label of the mask's pixel in which its centre lies; where
-    the centre lies on the line between two, of the one to the right or below. Worked
-    out in whole numbers, since rounding would decide such cases by chance.
+    Labels cannot be interpolated, so a pixel takes the label of the mask's pixel that
+    contains its centre; a centre on an edge belongs to the pixel to the right or below.
+    Computed with integers, because rounding would decide such cases arbitrarily.
 
     Returns:
-        Labels of the whole window; padding is unlabelled.
+        The labels of the encoder's window; padding is unlabelled.
     """
     height, width = mask_HW.shape
     geometry = preprocessing.geometry(width, height)
@@ -43,12 +42,12 @@ def cut_window(
 def read_mask(
     path: Path, n_classes: int, preprocessing: Preprocessing
 ) -> UInt16[np.ndarray, "rows columns"]:
-    """Read the mask of an image as the window that the encoder saw; see `cut_window`.
+    """Read the mask of an image, scaled and cropped by `cut_window`.
 
     Args:
-        path: an image file with one number per pixel: its label, 0 where unlabelled.
+        path: an image file with one number per pixel: its label, 0 if unlabelled.
         n_classes: the highest label.
-        preprocessing: how the image became what the encoder saw.
+        preprocessing: how the encoder's input is made from the image.
 
     Raises:
         ValueError: the file is missing or damaged, its pixels are colours, or a label
@@ -60,24 +59,24 @@ def read_mask(
             labels_HW = np.asarray(image)
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"{path} cannot be read as a mask ({error}): replace the file, or take it "
-            "and its image out of the data set"
+            f"{path} cannot be read as a mask ({error}): replace the file, or remove "
+            "it and its image from the data set"
         ) from error
     low, high = int(labels_HW.min()), int(labels_HW.max())
     if low < 0 or high > n_classes:
         raise ValueError(
             f"{path} holds the label {high if high > n_classes else low}, but the "
             f"data set's objectInfo*.txt lists the classes 1 to {n_classes}: list the "
-            "class there, or write 0 for pixels of no class"
+            "class there, or write 0 for pixels without class"
         )
     return cut_window(labels_HW.astype(np.uint16), preprocessing)
 
 
 def check_size(path: Path, image_path: Path) -> None:
-    """Has a mask the size of its image? Reads no pixels.
+    """Check that a mask has the size of its image, without reading pixels.
 
     Raises:
-        ValueError: it has another size, or one of the files is missing or no image.
+        ValueError: it has another size, or a file is missing or not an image.
     """
     mask_size, image_size = _size(path), _size(image_path)
     if mask_size != image_size:
@@ -95,18 +94,18 @@ def _size(path: Path) -> tuple[int, int]:
             return image.size
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"{path} cannot be read as an image ({error}): replace the file, or take "
-            "it out of the data set"
+            f"{path} cannot be read as an image ({error}): replace the file, or remove "
+            "it from the data set"
         ) from error
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:
-    """Are pixels stored as one number, which Pillow gives us as it is?"""
+    """Check that pixels are stored as single numbers, which Pillow does not rescale."""
     stored = [tile.args for tile in image.tile]
     if image.mode not in MODES or any(args in SPREAD for args in stored):
         raise ValueError(
-            f"{path} has pixels of the kind {stored[0] if stored else image.mode}, "
-            "not one label each: save it as grey of 8 or 16 bits, or with a palette "
+            f"{path} has pixels of type {stored[0] if stored else image.mode} instead "
+            "of one label each: save it as 8-bit or 16-bit grey, or with a palette "
             "whose indices are the labels"
         )
 
@@ -114,9 +113,9 @@ def _check_mode(path: Path, image: Image.Image) -> None:
 def _nearest(
     n_window: int, before: int, n_scaled: int, n_mask: int
 ) -> Int64[np.ndarray, " w"]:
-    """In which row or column of the mask do the pixels of a window have their centres?
+    """The mask's row or column that contains the centre of each pixel of a window.
 
-    Gives `n_mask`, one too far, where they lie beside it.
+    It is `n_mask`, one past the end, for centres outside the mask.
     """
     i_W = np.arange(n_window) + before
     # The centre (i + 1/2) · n_mask / n_scaled, rounded down.

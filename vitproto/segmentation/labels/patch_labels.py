@@ -1,12 +1,12 @@
-"""Patch labels: which class does each patch show, and how purely?
+"""Patch labels: the class of each patch, and its purity.
 
 N images, of which M are test images; P patches of an image; windows of H × W pixels.
-A label is the number of a class, from 1; 0 says that a pixel or patch is unlabelled.
+Labels number the classes from 1; 0 means unlabelled.
 
-They lie in one HDF5 file, which explains itself in `h5ls -v`: its root attributes say
-which data set, preprocessing and code made it. It holds `image_ids`, `is_train_N`,
-`classes` (the name of label 1 first), `labels_NP`, `purity_NP`, and `masks_MHW`,
-compressed one image at a time.
+They are stored in an HDF5 file whose root attributes name the data set, preprocessing
+and code that made it (see `h5ls -v`). It holds `image_ids`, `is_train_N`, `classes`
+(the name of label 1 first), `labels_NP`, `purity_NP`, and `masks_MHW`, compressed image
+by image.
 """
 
 import math
@@ -29,21 +29,19 @@ FORMAT = "vitproto patch labels 1"
 
 @dataclass(frozen=True)
 class PatchLabels:
-    """Which class does each patch of a data set show?
+    """The class of each patch of a data set.
 
     Attributes:
         image_ids: in the order of the image list.
-        is_train_N: whether an image is for training; the others are for tests.
-        classes: their names; the first one's label is 1.
+        is_train_N: whether an image is for training; the others are for testing.
+        classes: the names of the classes; the first one has label 1.
         labels_NP: the most frequent label among a patch's pixels, patches row by row.
-        purity_NP: the share of the patch's pixels that have it.
-        masks_MHW: the labels of all pixels that lie in patches, of the test images in
-            their order.
-        preprocessing: how the encoder saw the images, as shards keep it; empty where
-            that is not known.
+        purity_NP: the share of the patch's pixels that have this label.
+        masks_MHW: the labels of all pixels in patches, for the test images in order.
+        preprocessing: the encoder's preprocessing, as in shards; empty if unknown.
 
     Raises:
-        ValueError: these do not fit each other.
+        ValueError: sizes or labels are inconsistent.
     """
 
     image_ids: list[str]
@@ -92,40 +90,40 @@ class PatchLabels:
 
     @property
     def i_train_N(self) -> Int64[np.ndarray, " n"]:
-        """Which images are for training."""
+        """The indices of the training images."""
         return np.flatnonzero(self.is_train_N)
 
     @property
     def i_test_M(self) -> Int64[np.ndarray, " m"]:
-        """Which images are for tests; those of `masks_MHW`."""
+        """The indices of the test images, as in `masks_MHW`."""
         return np.flatnonzero(~self.is_train_N)
 
     @property
     def patch_side(self) -> int:
-        """Pixels of a patch's side."""
+        """The side of a patch in pixels."""
         _, height, width = self.masks_MHW.shape
         return math.isqrt(height * width // max(1, self.n_patches))
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns that the patches of an image form."""
+        """Rows and columns of patches in an image."""
         _, height, width = self.masks_MHW.shape
         return height // self.patch_side, width // self.patch_side
 
     def unseen_classes(self, i_image_N: Int64[np.ndarray, " n"]) -> list[str]:
-        """Which classes does no patch of these images have as its label?"""
+        """The names of classes that no patch of these images has as its label."""
         n_L = np.bincount(
             self.labels_NP[i_image_N].ravel(), minlength=self.n_classes + 1
         )
         return [name for name, n in zip(self.classes, n_L[1:], strict=True) if n == 0]
 
     def check(self, acts: Activations, where: Path, shards: Path) -> None:
-        """Are these the labels of the patches that were recorded?
+        """Check that these labels belong to recorded activations.
 
         Args:
             acts: the recorded activations.
-            where: the file of the labels, for the message.
-            shards: the file of the activations, for the message.
+            where: the file of the labels, for messages.
+            shards: the file of the activations, for messages.
 
         Raises:
             ValueError: images, patches or preprocessing differ.
@@ -147,16 +145,16 @@ class PatchLabels:
 def image_files(
     labels: PatchLabels, where: Path, root: Path, images: Path
 ) -> list[Path]:
-    """Where do the images lie whose patches are labelled? All, in their order.
+    """The paths of all labelled images, in order.
 
     Args:
-        labels: of their patches.
+        labels: the labels of their patches.
         where: the file of the labels, for the message.
         root: the folder of the data set.
-        images: its image list.
+        images: the image list of the data set.
 
     Raises:
-        ValueError: the list has other images, or the same ones in another order.
+        ValueError: the list has other images or another order.
     """
     listed = read_image_list(images)
     image_ids = listed["image_id"].tolist()
@@ -167,14 +165,14 @@ def image_files(
 def label_window(
     window_HW: UInt16[np.ndarray, "h w"], grid: tuple[int, int], n_classes: int
 ) -> tuple[UInt16[np.ndarray, " p"], Float32[np.ndarray, " p"]]:
-    """Which class does each patch of a window show, and on how much of it?
+    """Label the patches of a window.
 
-    The most frequent label of its pixels; of equally frequent ones the smallest. 0
-    counts like any other: a patch that mostly shows no class is unlabelled.
+    A patch gets the most frequent label of its pixels; of equally frequent ones the
+    smallest. 0 counts like any other, so a mostly unlabelled patch is unlabelled.
 
     Args:
-        window_HW: labels of all pixels of the window. Those beyond the last whole
-            patch belong to none.
+        window_HW: labels of all pixels of the window. Pixels beyond the last whole
+            patch are ignored.
         grid: rows and columns of patches.
         n_classes: the highest label.
 
@@ -200,9 +198,9 @@ def label_window(
 def whole_patches(
     window_HW: UInt16[np.ndarray, "h w"], grid: tuple[int, int]
 ) -> UInt16[np.ndarray, "rows columns"]:
-    """The pixels of a window that lie in patches.
+    """The pixels of a window that belong to patches.
 
-    Patches are squares from the upper left corner on, as large as fit.
+    Patches are squares, as large as fit, starting at the upper left corner.
     """
     side = window_HW.shape[0] // grid[0]
     assert side == window_HW.shape[1] // grid[1], (window_HW.shape, grid)
@@ -222,7 +220,7 @@ def write_patch_labels(
     assert len(labels.masks_MHW), "there is no test image"
     ours = {"format": FORMAT, "preprocessing": labels.preprocessing}
     assert not ours.keys() & attributes.keys(), "these attributes are ours to set"
-    # With checksums on all values: damage is noticed when they are read.
+    # With checksums on all values, so that reading notices damage.
     kept = {
         "compression": "gzip",
         "shuffle": True,
@@ -247,12 +245,12 @@ def write_patch_labels(
 
 
 def read_patch_labels(path: Path) -> PatchLabels:
-    """Read what `write_patch_labels` wrote.
+    """Read the file that `write_patch_labels` wrote.
 
     All masks are read: 200 MB for the 2,000 windows of ADE20K at 224 × 224 pixels.
 
     Raises:
-        ValueError: no such file, damaged, or another kind of file; it is named.
+        ValueError: the file is missing, damaged, or of another format.
     """
     if not path.is_file():
         raise ValueError(
@@ -273,7 +271,7 @@ def read_patch_labels(path: Path) -> PatchLabels:
                 masks_MHW=_read(file, "masks_MHW", np.uint16),
                 preprocessing=str(file.attrs["preprocessing"]),
             )
-    # What h5py raises depends on which part of the file is damaged.
+    # h5py's error depends on which part of the file is damaged.
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged or holds no patch labels ({error}): delete it and run "

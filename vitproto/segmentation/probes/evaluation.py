@@ -1,4 +1,4 @@
-"""How well do probes segment the test images? Counted in one pass over them.
+"""Measure how well probes segment the test images, in one pass over these.
 
 G probes, M test images, P patches, C classes.
 """
@@ -28,20 +28,20 @@ from vitproto.segmentation.probes.pixels import (
 )
 
 IMAGES_PER_CORE = 4
-"""Images of a block that each core takes, one after the other. A product always has
-the patches of one image, so no number of cores or shards can change a logit."""
+"""Images of a block that each core takes, one after the other. Each matrix product
+takes the patches of one image, so cores and shards do not change a logit."""
 
 NOT_SHOWN = "not in the validation images"
 NEVER_PREDICTED = "the probe never predicts it"
 
 
 class Evaluation(NamedTuple):
-    """What the test images show of some probes."""
+    """Pixel counts of probes on the test images."""
 
     counts: Counts
-    """Of all test images together, for each probe: leading axis G."""
+    """Counts over all test images, for each probe: leading axis G."""
     n_images_C: Int64[np.ndarray, " c"]
-    """Test images that show each class."""
+    """Number of test images that show each class."""
 
 
 def evaluate(
@@ -50,16 +50,16 @@ def evaluate(
     probes: Sequence[LinearProbe],
     device: torch.device,
 ) -> Evaluation:
-    """Compare what probes predict for every pixel of the test images with the masks.
+    """Compare the predictions of probes for every pixel with the masks.
 
-    In memory are some images and the counts of each probe and class, whatever the
-    number of images.
+    Memory holds a few images and the counts of each probe and class, for any number of
+    images.
 
     Args:
         activations: of the images that `labels` list, in the same order.
         labels: the masks of the test images.
         probes: one or more, with as many classes as the labels.
-        device: where logits are computed.
+        device: where to compute logits.
 
     Raises:
         ValueError: no test mask shows any class, or a logit is not finite.
@@ -76,11 +76,11 @@ def evaluate(
         mask_HW = labels.masks_MHW[m]
         logits_GPC = _logits(acts_PD.to(device), weight_GCD, bias_GC)
         if device.type == "cpu":
-            found = count_pixels(logits_GPC.numpy(), mask_HW, labels.grid)
+            counts = count_pixels(logits_GPC.numpy(), mask_HW, labels.grid)
         else:
             on_device = torch.from_numpy(mask_HW.astype(np.int64)).to(device)
-            found = count_pixels_on(logits_GPC, on_device, labels.grid)
-        return found, true_C(mask_HW, n_classes)
+            counts = count_pixels_on(logits_GPC, on_device, labels.grid)
+        return counts, true_C(mask_HW, n_classes)
 
     with (
         one_core_each() as workers,
@@ -96,16 +96,16 @@ def evaluate(
             firsts, ahead(reads, n_threads=1, n_ahead=1), strict=True
         ):
             i_B = range(first, first + len(acts_BPD))
-            for found, of_image_C in workers.map(count, acts_BPD, i_B):
-                predicted_GC += found.predicted_EC
-                hit_GC += found.hit_EC
+            for counts, of_image_C in workers.map(count, acts_BPD, i_B):
+                predicted_GC += counts.predicted_EC
+                hit_GC += counts.hit_EC
                 true_sum_C += of_image_C
                 n_images_C += of_image_C > 0
             progress.update(len(acts_BPD))
     if not true_sum_C.any():
         raise ValueError(
             f"none of the {len(i_test_M)} test masks shows any of the {n_classes} "
-            "classes, so there is nothing to measure: look at the masks"
+            "classes, so nothing can be measured: check the masks"
         )
     return Evaluation(Counts(true_sum_C, predicted_GC, hit_GC), n_images_C)
 
@@ -124,22 +124,22 @@ def _logits(
 
 
 def find_best(counts: Counts) -> int:
-    """Which probe has the highest mIoU? Of equal ones the first."""
+    """The index of the probe with the highest mIoU; of equal ones the first."""
     return int(np.argmax(counts.miou))
 
 
 def to_probe_table(trained: Sequence[TrainedProbe], counts: Counts) -> pd.DataFrame:
-    """A row for each probe of a sweep, in its order.
+    """The table of a sweep: a row per probe, in order.
 
     Args:
         trained: the probes.
-        counts: of each of them: leading axis G.
+        counts: the counts of each probe: leading axis G.
     """
     return pd.DataFrame(
         {
-            "learning_rate": [one.learning_rate for one in trained],
-            "weight_decay": [one.weight_decay for one in trained],
-            "loss": [one.loss for one in trained],
+            "learning_rate": [probe.learning_rate for probe in trained],
+            "weight_decay": [probe.weight_decay for probe in trained],
+            "loss": [probe.loss for probe in trained],
             "miou": counts.miou,
             "pixel_accuracy": counts.pixel_accuracy,
             "is_best": np.arange(len(trained)) == find_best(counts),
@@ -150,15 +150,15 @@ def to_probe_table(trained: Sequence[TrainedProbe], counts: Counts) -> pd.DataFr
 def to_class_table(
     classes: Sequence[str], evaluation: Evaluation, i_probe: int
 ) -> pd.DataFrame:
-    """A row for each class: how well one probe segments it.
+    """The table of a probe: a row per class.
 
     Args:
-        classes: their names, that of label 1 first.
+        classes: the names of the classes, that of label 1 first.
         evaluation: of all probes.
-        i_probe: which one.
+        i_probe: the index of the probe.
 
     Returns:
-        Columns as in `baseline.csv`. IoU and accuracy of a class that no test image
+        The columns of `baseline.csv`. IoU and accuracy of a class that no test image
         shows are NaN, and its note says so.
     """
     counts = evaluation.counts

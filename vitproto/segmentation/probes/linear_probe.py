@@ -1,7 +1,7 @@
-"""Linear probes: for each class a direction and a bias, and the files that keep them.
+"""Linear probes, and their files.
 
-A probe says what a patch shows: of logits W x + b, the class with the highest. G
-probes of a sweep, of C classes and width D.
+A probe computes the logits W x + b of a patch and predicts the class with the highest.
+G probes of a sweep, C classes, width D.
 """
 
 import json
@@ -20,14 +20,14 @@ from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
 
-# One key, as in the checkpoints of prototypes: the same probes give the same bytes.
+# A single key, as in prototypes/checkpoint.py: the same probes give the same bytes.
 _KEY = "vitproto"
 _PROBE, _SWEEP = "linear_probe", "linear_probes"
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """One linear probe, on activations as the encoder gives them.
+    """A linear probe for activations as the encoder gives them.
 
     Attributes:
         weight_CD: float32, row c belongs to label c + 1.
@@ -39,12 +39,12 @@ class LinearProbe:
 
     @property
     def n_classes(self) -> int:
-        """C."""
+        """C, the number of classes."""
         return self.weight_CD.shape[0]
 
     @property
     def width(self) -> int:
-        """D, the encoder's."""
+        """D, the width of the encoder."""
         return self.weight_CD.shape[1]
 
     def __call__(self, x_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
@@ -56,12 +56,12 @@ class LinearProbe:
         return LinearProbe(self.weight_CD.to(device), self.bias_C.to(device))
 
     def check(self, where: Path, acts: Activations, n_classes: int) -> None:
-        """Do activations and classes fit this probe?
+        """Check that activations and classes fit this probe.
 
         Args:
-            where: the probe's file, for the message.
-            acts: what it will be applied to.
-            n_classes: of the labels that it will be compared with.
+            where: the probe's file, for messages.
+            acts: the activations to apply it to.
+            n_classes: the number of classes of the labels to compare it with.
 
         Raises:
             ValueError: width or number of classes differ.
@@ -69,25 +69,25 @@ class LinearProbe:
         if self.width != acts.width:
             raise ValueError(
                 f"{where} takes activations of width {self.width}, but those of layer "
-                f"{acts.layer} have {acts.width}: give the shards that it was trained "
+                f"{acts.layer} have {acts.width}: pass the shards that it was trained "
                 "on"
             )
         if self.n_classes != n_classes:
             raise ValueError(
-                f"{where} knows {self.n_classes} classes, but the labels name "
-                f"{n_classes}: give the labels that it was trained on"
+                f"{where} predicts {self.n_classes} classes, but the labels have "
+                f"{n_classes}: pass the labels that it was trained on"
             )
 
 
 @dataclass(frozen=True)
 class TrainedProbe:
-    """A probe of a sweep, and what made it."""
+    """A probe of a sweep, and how it was trained."""
 
     learning_rate: float
     weight_decay: float
     loss: float
-    """The mean cross-entropy of the labelled patches of the last epoch, each taken
-    before the step that learned from it."""
+    """The mean cross-entropy of the labelled patches in the last epoch, measured before
+    the step that learned from them."""
     probe: LinearProbe
 
 
@@ -95,9 +95,9 @@ def save_probe(path: Path, probe: LinearProbe, settings: Mapping[str, Any]) -> N
     """Write a probe and the settings that made it.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
+        path: a `.safetensors` file, written completely or not at all.
         probe: on the CPU.
-        settings: whatever JSON can hold.
+        settings: any JSON.
     """
     tensors = {"weight_CD": probe.weight_CD, "bias_C": probe.bias_C}
     _write(path, tensors, {"kind": _PROBE, "settings": settings})
@@ -119,16 +119,16 @@ def save_probes(
     """Write all probes of a sweep and the settings that made them.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
+        path: a `.safetensors` file, written completely or not at all.
         trained: one or more, on the CPU.
-        settings: whatever JSON can hold.
+        settings: any JSON.
     """
     tensors = {
-        "weight_GCD": torch.stack([one.probe.weight_CD for one in trained]),
-        "bias_GC": torch.stack([one.probe.bias_C for one in trained]),
+        "weight_GCD": torch.stack([entry.probe.weight_CD for entry in trained]),
+        "bias_GC": torch.stack([entry.probe.bias_C for entry in trained]),
     }
     columns = ("learning_rate", "weight_decay", "loss")
-    made = [{name: getattr(one, name) for name in columns} for one in trained]
+    made = [{name: getattr(entry, name) for name in columns} for entry in trained]
     _write(path, tensors, {"kind": _SWEEP, "probes": made, "settings": settings})
 
 
@@ -156,19 +156,19 @@ def read_probe_settings(path: Path) -> dict[str, Any]:
 
 
 def trained_on(path: Path) -> MadeWith:
-    """The activations that the probes of a file were trained on."""
+    """Read which activations the probes of a file were trained on."""
     settings = read_probe_settings(path)
     settings = settings.get("sweep", settings)  # `probe.safetensors` has the sweep's
     return MadeWith(str(path), settings.get("trained_on", {}), settings.get("layer"))
 
 
 def check_trained_on(path: Path, acts: Activations, shard: Path) -> None:
-    """Were the probes of a file trained on activations like these?
+    """Check that probes were trained on activations like these.
 
     Args:
         path: a file of `save_probe` or `save_probes`.
-        acts: what they are used with.
-        shard: a file of these, for the message.
+        acts: the activations to use them with.
+        shard: one of their files, for messages.
 
     Raises:
         ValueError: the encoder, its weights, its preprocessing or the layer differ.
@@ -181,7 +181,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) ->
     text = json.dumps(header, sort_keys=True)
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as partial:
-        # Not `save_file`, whose files nobody else may read.
+        # Files of `save_file` are readable by their owner only.
         partial.write_bytes(to_bytes(contiguous, {_KEY: text}))
 
 

@@ -1,8 +1,7 @@
-"""How well do predictions agree with masks? IoU and accuracy, from counts of pixels.
+"""IoU and accuracy, from counts of pixels.
 
-All counts are of labelled pixels: those whose mask shows no class count nowhere.
-Before the axis of classes C, arrays may have any others, such as R resamples or G
-probes; they are broadcast against each other.
+Only labelled pixels are counted. Arrays may have any axes before the axis of classes C,
+such as R resamples or G probes; they are broadcast against each other.
 """
 
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Counts:
-    """Labelled pixels of some images by class.
+    """Numbers of labelled pixels by class.
 
     Attributes:
-        true_C: those that the masks show a class at.
-        predicted_C: those that a class is predicted for.
-        hit_C: those of which both is so.
+        true_C: pixels of the class according to the masks.
+        predicted_C: pixels for which the class is predicted.
+        hit_C: pixels for which both hold.
     """
 
     true_C: Integer[np.ndarray, "*#r c"]
@@ -30,16 +29,16 @@ class Counts:
     def iou_C(self) -> Float64[np.ndarray, "*r c"]:
         """Intersection over union: hit / (true + predicted - hit).
 
-        NaN where no mask shows the class; 0 where it is shown and never predicted.
+        NaN if no mask shows the class; 0 if it is shown and never predicted.
         """
         union_C = self.true_C + self.predicted_C - self.hit_C
         return _share(self.hit_C, np.where(self.true_C > 0, union_C, 0))
 
     @property
     def accuracy_C(self) -> Float64[np.ndarray, "*r c"]:
-        """The share of a class's pixels that are predicted as such: hit / true.
+        """The share of a class's pixels that are predicted correctly: hit / true.
 
-        NaN where no mask shows the class.
+        NaN if no mask shows the class.
         """
         return _share(self.hit_C, self.true_C)
 
@@ -58,7 +57,7 @@ class Counts:
 
 
 def _share(part: ArrayLike, whole: ArrayLike) -> Float64[np.ndarray, "..."]:
-    """Part of whole, NaN where the whole is 0."""
+    """`part` / `whole`; NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     share = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=share, where=whole > 0)

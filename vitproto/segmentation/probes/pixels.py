@@ -1,18 +1,18 @@
-"""From the logits of patches to predictions for every pixel, and their counts.
+"""Predict every pixel from the logits of patches, and count predictions.
 
 Logits are upsampled bilinearly, as by `torch.nn.functional.interpolate` with
-`align_corners=False`: a patch's logits hold at its centre, between the centres of four
-patches they are blended, and beyond the outermost centres they stay as they are. A
-pixel's prediction is the class with the highest logit; of equal ones the first.
+`align_corners=False`: a patch's logits apply at its centre, are blended between the
+centres of four patches, and are constant beyond the outermost centres. The prediction
+for a pixel is the class with the highest logit; of equal ones the first.
 
-Upsampled logits are never stored, and most are never computed. Between four centres a
-class reaches at most the highest of its four logits, and at least one class reaches
-the lowest of its four everywhere: so a class whose highest lies below another's lowest
-cannot win there. Few are left, often one, and only these are blended.
+Upsampled logits are never stored, and most are never computed. Between four centres,
+the logit of a class lies between the lowest and the highest of its four logits. So a
+class whose highest lies below another's lowest cannot win there. Only the classes that
+are left, often a single one, are blended.
 
 E edits or probes, P patches, C classes, H × W pixels of the window. A cell is the
 rectangle of pixels between the centres of neighbouring patches, or between the
-outermost ones and the edge.
+outermost centres and the edge.
 """
 
 import typing
@@ -26,29 +26,29 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 MARGIN = np.float32(4e-6)
-"""Blending rounds: a class is left out only if it loses by more than this part of the
-image's largest logit. Rounding two classes can make up a third of that."""
+"""Blending rounds, so a class is left out only if it loses by more than this share of
+the image's largest logit: three times the rounding errors of two classes."""
 
 GPU_LOGITS = 2**27
-"""Upsampled logits that a GPU holds at a time: 512 MB, a few times over."""
+"""Upsampled logits in a GPU's memory at a time: 512 MB, with a few copies."""
 
 NOT_FINITE = np.uint32(0x7F800000)
-"""The bits of infinity. Those of larger sizes are of NaN."""
+"""The bits of infinity; larger ones are NaN."""
 
 
 class PixelCounts(NamedTuple):
-    """Labelled pixels of an image, by edit and class."""
+    """Numbers of labelled pixels of an image, by edit and class."""
 
     predicted_EC: Int64[np.ndarray, "e c"]
-    """Those that a class is predicted for."""
+    """Pixels for which the class is predicted."""
     hit_EC: Int64[np.ndarray, "e c"]
-    """Those of which the mask says the same."""
+    """Pixels for which it is predicted correctly."""
 
 
 def true_C(
     mask_HW: UInt16[np.ndarray, "h w"], n_classes: int
 ) -> Int64[np.ndarray, " c"]:
-    """How many pixels does a mask show each class at? Labels are 1 to C; 0 is none."""
+    """The number of pixels of each class in a mask. Labels are 1 to C; 0 is none."""
     return np.bincount(mask_HW.ravel(), minlength=n_classes + 1)[1:]
 
 
@@ -59,10 +59,10 @@ def count_pixels(
 ) -> PixelCounts:
     """Compare predictions for every pixel of an image with its mask.
 
-    Runs on one core and without Python's lock: callers share images among threads.
+    Runs on one core, without Python's lock: callers distribute images among threads.
 
     Args:
-        logits_EPC: of each edit or probe; patches row by row.
+        logits_EPC: the logits of each edit or probe; patches row by row.
         mask_HW: labels 1 to C; pixels of label 0 are not counted.
         grid: rows and columns of patches. The window consists of whole patches.
 
@@ -84,12 +84,12 @@ def count_pixels(
 def predict_pixels(
     logits_PC: Float32[np.ndarray, "p c"], grid: tuple[int, int], patch_side: int
 ) -> UInt16[np.ndarray, "h w"]:
-    """The label, 1 to C, that is predicted for every pixel of an image.
+    """Predict the label, 1 to C, of every pixel of an image.
 
     Args:
         logits_PC: patches row by row.
         grid: rows and columns of patches.
-        patch_side: of a patch, in pixels.
+        patch_side: the side of a patch in pixels.
 
     Raises:
         ValueError: a logit is not finite.
@@ -108,12 +108,12 @@ def count_pixels_on(
     mask_HW: Integer[Tensor, "h w"],
     grid: tuple[int, int],
 ) -> PixelCounts:
-    """`count_pixels` on the device of the logits, where upsampling is cheap.
+    """`count_pixels` on a GPU, where upsampling is cheap.
 
-    As many edits and classes are upsampled at once as `GPU_LOGITS` allows.
+    It upsamples as many edits and classes at once as `GPU_LOGITS` allows.
 
     Args:
-        logits_EPC: of each edit or probe; patches row by row.
+        logits_EPC: the logits of each edit or probe; patches row by row.
         mask_HW: on the same device; labels 1 to C, 0 is not counted.
         grid: rows and columns of patches.
     """
@@ -131,11 +131,11 @@ def count_pixels_on(
         row_E1 = torch.arange(len(class_EX), device=class_EX.device)[:, None]
         bin_EX = row_E1 * n_classes + class_EX
         n_bins = len(class_EX) * n_classes
-        for found, bins in zip(
+        for parts, bins in zip(
             counts, (bin_EX, bin_EX[class_EX == truth_X]), strict=True
         ):
             count = torch.bincount(bins.flatten(), minlength=n_bins)
-            found.append(count.view(-1, n_classes).cpu().numpy())
+            parts.append(count.view(-1, n_classes).cpu().numpy())
     if not counts[0]:
         counts = ([np.zeros((n_edits, n_classes), np.int64)],) * 2
     return PixelCounts(*map(np.concatenate, counts))
@@ -161,7 +161,7 @@ def _best_class(
 def _check(
     logits_EPC: np.ndarray, shape: tuple[int, int], grid: tuple[int, int]
 ) -> int:
-    """Assert that the kernels stay within their arrays; gives the patch's side."""
+    """Assert that the kernels stay within their arrays; returns a patch's side."""
     n_rows, n_columns = grid
     _, n_patches, n_classes = logits_EPC.shape
     assert n_patches == n_rows * n_columns, (n_patches, grid)
@@ -173,7 +173,7 @@ def _check(
 
 def _not_finite() -> ValueError:
     return ValueError(
-        "a logit is infinite or NaN: look for overflow in the activations, or in the "
+        "a logit is infinite or NaN: look for overflow in the activations or in the "
         "probe's weights"
     )
 
@@ -181,7 +181,7 @@ def _not_finite() -> ValueError:
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _span(i, n, side):
-    """Where cell i of n + 1 begins and ends, in pixels along one axis."""
+    """The first pixel of cell i of n + 1 along one axis, and the one after its last."""
     half = side // 2
     return max(0, (i - 1) * side + half), min(n * side, i * side + half)
 
@@ -206,9 +206,9 @@ def _by_cell(mask_HW, n_rows, n_columns, side):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _weights(side):
-    """How far pixels lie from one centre to the next: 0 to 1, along a cell.
+    """The position of each pixel of a cell between two centres, from 0 to 1.
 
-    The outermost cells end or begin in the middle; there both centres are the same.
+    In the outermost cells both centres are the same, so weights do not matter there.
     """
     weight_X = np.empty(side, np.float32)
     for k in range(side):
@@ -219,7 +219,7 @@ def _weights(side):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _largest(logits_PC):
-    """The largest size of a logit, as bits, which rise with sizes; NaN is largest."""
+    """The bits of the largest absolute logit; NaN counts as largest."""
     bits_V = logits_PC.reshape(-1).view(np.uint32)
     largest = np.uint32(0)
     for bits in bits_V:
@@ -257,7 +257,7 @@ def _rows_of(logits_PC, i, n_rows, n_columns):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _candidates_of_cell(low_SC, high_SC, j, margin, class_K):
-    """List the classes that may win in cell j of a row, rising; gives their number."""
+    """List the classes that may win in cell j of a row, ascending; returns how many."""
     left, right = max(j - 1, 0), min(j, len(low_SC) - 1)
     lows, highs = (low_SC[left], low_SC[right]), (high_SC[left], high_SC[right])
     return _candidates(*lows, *highs, margin, class_K)
@@ -266,7 +266,11 @@ def _candidates_of_cell(low_SC, high_SC, j, margin, class_K):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _candidates(low_left_C, low_right_C, high_left_C, high_right_C, margin, class_K):
-    """List what reaches as high as another stays at least; gives the number."""
+    """List the classes that may win, ascending; returns how many.
+
+    A class may win if its highest logit is at least the lowest logit of every other
+    class, within `margin`.
+    """
     bound = _highest_of_lower(low_left_C, low_right_C) - margin
     n = np.uint64(0)  # Python's rule for negative indices would cost as much again
     for c in range(len(high_left_C)):
@@ -300,7 +304,7 @@ def _count_alone(label_X, c, predicted_C, hit_C):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _count_each(label_X, class_X, predicted_C, hit_C):
-    """Count the pixels of a cell by what is predicted there."""
+    """Count the pixels of a cell by predicted class."""
     for x in range(len(label_X)):
         c, label = class_X[x], label_X[x]
         predicted_C[c] += label != 0
@@ -344,7 +348,7 @@ def _best_of_row(left_K, right_K, place_K, n, class_K, weight_X, best_X, class_X
     for i in range(1, n):
         k = place_K[i]
         left, step = left_K[k], right_K[k] - left_K[k]
-        c = np.int64(class_K[k])  # as int32 the loop below does not become vectors
+        c = np.int64(class_K[k])  # with int32 the loop below is not vectorised
         for x in range(len(weight_X)):
             value = left + weight_X[x] * step
             is_better = value > best_X[x]
@@ -389,7 +393,7 @@ def _scratch(n_classes, side):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
-    """Add up the counts of all edits; False if a logit is not finite."""
+    """Add up the counts of all edits; returns False if a logit is not finite."""
     n_edits, _, n_classes = logits_EPC.shape
     weight_X = _weights(side)
     low_SC = np.empty((n_columns, n_classes), np.float32)
@@ -430,7 +434,7 @@ def _count(logits_EPC, label_X, n_rows, n_columns, side, predicted_EC, hit_EC):
 @typing.no_type_check
 @numba.njit(nogil=True, cache=True)
 def _predict(logits_PC, n_rows, n_columns, side, label_HW):
-    """Write the predicted labels; False if a logit is not finite."""
+    """Write the predicted labels; returns False if a logit is not finite."""
     n_classes = logits_PC.shape[1]
     weight_X = _weights(side)
     low_SC = np.empty((n_columns, n_classes), np.float32)

@@ -1,8 +1,8 @@
-"""Train the linear probes of a sweep together, over one stream of batches.
+"""Train the linear probes of a sweep together, on one stream of batches.
 
 G probes, C classes, L labelled patches of a batch. Probes learn on scaled activations
 z = (x - mean) / norm, with mean 0 and a mean norm of √D, so that learning rates mean
-the same for every encoder; what comes out takes activations as they are.
+the same for every encoder. Trained probes take unscaled activations.
 """
 
 import logging
@@ -25,7 +25,7 @@ from vitproto.segmentation.labels.patch_labels import PatchLabels
 from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-"""Of AdamW, as Loshchilov & Hutter (2019) recommend."""
+"""AdamW's defaults, from Loshchilov & Hutter (2019)."""
 
 ROWS = 4096
 """Patches whose norms are measured at a time, in float64."""
@@ -55,19 +55,19 @@ class ProbeSettings:
 
 
 class Scale(NamedTuple):
-    """How activations become z = (x - mean) / norm."""
+    """How activations are scaled: z = (x - mean) / norm."""
 
     mean_D: Float32[Tensor, " d"]
     norm: float
 
     def to(self, device: torch.device) -> "Scale":
-        """The same on `device`."""
+        """Copy to `device`."""
         return Scale(self.mean_D.to(device), self.norm)
 
     def fold(
         self, weight_CD: Float[Tensor, "c d"], bias_C: Float[Tensor, " c"]
     ) -> LinearProbe:
-        """The probe on x that says what weights and bias say on z."""
+        """The probe on x that has the same logits as these weights and biases on z."""
         raw_CD = weight_CD.double() / self.norm
         raw_C = bias_C.double() - raw_CD @ self.mean_D.double()
         return LinearProbe(raw_CD.float(), raw_C.float())
@@ -78,14 +78,14 @@ class Batch(NamedTuple):
 
     z_LD: Float32[Tensor, "l d"]
     class_L: Int64[Tensor, " l"]
-    """Their labels less 1."""
+    """The classes of the patches, counted from 0."""
 
 
 class Learners:
-    """One or more probes in training, and what AdamW remembers of past gradients.
+    """One or more probes in training, with their AdamW moments.
 
     Attributes:
-        weight_GCD, bias_GC: on z; they begin at 0.
+        weight_GCD, bias_GC: weights and biases on z; they start at 0.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Learners:
         width: int,
         device: torch.device,
     ):
-        """Begin; `rate_G` are learning rates, `decay_G` weight decays."""
+        """Start training; `rate_G` are learning rates, `decay_G` weight decays."""
         self.weight_GCD = torch.zeros(len(rate_G), n_classes, width, device=device)
         self.bias_GC = torch.zeros(len(rate_G), n_classes, device=device)
         self._rate_G1 = rate_G.float().to(device)[:, None]
@@ -106,7 +106,7 @@ class Learners:
         self._step = 0
 
     def learn(self, batch: Batch) -> Float64[Tensor, " g"]:
-        """Take one step; gives the mean cross-entropies before it."""
+        """Take one step; returns the mean cross-entropies before it."""
         gradient_GCL, loss_G = self._differentiate(batch)
         gradient_MD = gradient_GCL.flatten(0, 1) @ batch.z_LD
         self._step += 1
@@ -122,13 +122,13 @@ class Learners:
         return loss_G
 
     def _differentiate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The gradient of each probe's loss by its logits, and the losses.
+        """The gradient of each probe's loss with respect to its logits, and the losses.
 
-        By hand: (softmax - one-hot) / L. Nothing else needs to be kept.
+        By formula, (softmax - one-hot) / L, which needs less memory than autograd.
         """
         n_probes, n_classes, _ = self.weight_GCD.shape
         weight_MD, bias_M1 = self.weight_GCD.flatten(0, 1), self.bias_GC.view(-1, 1)
-        # Classes by patches, not patches by classes: that product is faster.
+        # Classes × patches, because this product is faster than patches × classes.
         logits_ML = torch.addmm(bias_M1, weight_MD, batch.z_LD.T)
         logits_GCL = logits_ML.view(n_probes, n_classes, -1)
         logits_GCL -= logits_GCL.amax(1, keepdim=True)
@@ -144,7 +144,7 @@ class Learners:
 
 
 class _Moments(NamedTuple):
-    """What AdamW remembers of the gradients of a parameter."""
+    """AdamW's running means of a parameter's gradients and of their squares."""
 
     mean: Tensor
     square: Tensor
@@ -154,9 +154,9 @@ class _Moments(NamedTuple):
         return cls(torch.zeros_like(parameter), torch.zeros_like(parameter))
 
     def next_step(self, gradient: Tensor, step: int) -> Tensor:
-        """What a step, counted from 1, takes away at a learning rate of 1.
+        """The amount to subtract at a learning rate of 1; steps count from 1.
 
-        Written to the gradient's memory.
+        Overwrites the gradient.
         """
         self.mean.lerp_(gradient, 1 - BETA_1)
         self.square.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
@@ -173,25 +173,26 @@ def train_probes(
 ) -> list[TrainedProbe]:
     """Train a probe for each learning rate and weight decay, all on the same batches.
 
-    The training patches stream by once; the encoder never runs. In memory are the
-    probes and their moments, two pools of `n_mixed` patches and some batches, whatever
-    the size of the data set. A killed training begins again: it takes minutes.
+    Training streams recorded activations; the encoder does not run. Memory holds the
+    probes and their moments, two pools of `n_mixed` patches and a few batches, for data
+    sets of any size. A killed training starts again: it takes minutes.
 
-    On a CPU each probe's step is one core's work, so the number of cores changes no
-    bit. A GPU multiplies for all probes at once.
+    On a CPU one core computes each probe's step, so the number of cores does not change
+    a bit. A GPU computes all probes at once.
 
     Args:
         activations: of the images that `labels` list, in the same order.
-        labels: what training patches show; those without a label teach nothing.
-        cfg: which probes.
-        device: where they learn.
+        labels: the labels of the training patches; unlabelled patches are skipped.
+        cfg: the probes to train.
+        device: where to train.
 
     Returns:
-        The probes on the CPU: by rising place of the learning rate in `cfg`, then of
-        the weight decay.
+        The probes on the CPU: all weight decays of the first learning rate, then of the
+        next.
 
     Raises:
-        ValueError: there is nothing to train or to learn from, or a loss is not finite.
+        ValueError: there is no probe to train or no labelled patch, or a loss is not
+            finite.
     """
     _check(labels, cfg)
     pairs = list(product(cfg.learning_rates, cfg.weight_decays))
@@ -218,12 +219,10 @@ def train_probes(
 def measure_scale(
     activations: Activations, i_train_N: Int64[np.ndarray, " n"], cfg: ProbeSettings
 ) -> Scale:
-    """How are activations scaled, so that settings mean the same for every encoder?
-
-    To the mean 0 and a mean norm of √D, measured on `n_scaling` patches.
+    """Measure the scaling to mean 0 and mean norm √D, on `n_scaling` patches.
 
     Raises:
-        ValueError: all of these are alike.
+        ValueError: all these patches are equal.
     """
     batches = RandomBatches(
         activations,
@@ -242,8 +241,8 @@ def measure_scale(
     norm = total / len(x_ND) / math.sqrt(activations.width)
     if not norm > 0:
         raise ValueError(
-            f"all {cfg.n_scaling} patches on which the scale is measured are alike: "
-            "there is nothing to learn from them"
+            f"all {cfg.n_scaling} patches on which the scaling is measured are equal: "
+            "check the recorded activations, or raise n_scaling"
         )
     return Scale(torch.from_numpy(mean_D), norm)
 
@@ -257,7 +256,7 @@ def _train(
     pairs: list[tuple[float, float]],
     device: torch.device,
 ) -> list[float]:
-    """Train to the end; gives the mean loss of each probe in the last epoch."""
+    """Train to the end; returns the mean loss of each probe in the last epoch."""
     n_patches = len(labels.i_train_N) * activations.n_patches
     n_steps = max(1, cfg.n_epochs * n_patches // cfg.batch_size)
     n_last = -(-n_patches // cfg.batch_size)
@@ -286,8 +285,8 @@ def _train(
             progress.update(cfg.batch_size)
             if len(batch.class_L) == 0:
                 continue
-            found = workers.map(Learners.learn, learners, [batch] * len(learners))
-            loss_G = torch.cat(list(found)).cpu().numpy()
+            losses = workers.map(Learners.learn, learners, [batch] * len(learners))
+            loss_G = torch.cat(list(losses)).cpu().numpy()
             _check_finite(loss_G, pairs, step, n_steps)
             if step >= n_steps - n_last:
                 total_G += loss_G * len(batch.class_L)
@@ -316,8 +315,8 @@ def _check(labels: PatchLabels, cfg: ProbeSettings) -> None:
     if not (cfg.learning_rates and cfg.weight_decays and cfg.n_epochs > 0):
         raise ValueError(
             f"{len(cfg.learning_rates)} learning rates, {len(cfg.weight_decays)} "
-            f"weight decays and {cfg.n_epochs} epochs give no probe: name at least one "
-            "of each"
+            f"weight decays and {cfg.n_epochs} epochs give no probe: write at least "
+            "one of each"
         )
     if not labels.labels_NP[labels.is_train_N].any():
         raise _nothing_labelled()
@@ -333,10 +332,11 @@ def _nothing_labelled() -> ValueError:
 def _check_finite(
     loss_G: np.ndarray, pairs: list[tuple[float, float]], step: int, n_steps: int
 ) -> None:
-    """Refuse to go on with a probe that diverged."""
+    """Refuse to continue with a probe that has diverged."""
     for (rate, decay), loss in zip(pairs, loss_G.tolist(), strict=True):
         if not math.isfinite(loss):
             raise ValueError(
-                f"the probe with learning rate {rate:g} and weight decay {decay:g}: at "
-                f"step {step} of {n_steps} the loss is {loss}. Lower learning_rates"
+                f"the probe with learning rate {rate:g} and weight decay {decay:g} "
+                f"diverged: its loss is {loss} at step {step} of {n_steps}. Lower "
+                "learning_rates"
             )

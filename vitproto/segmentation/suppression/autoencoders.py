@@ -1,4 +1,4 @@
-"""The autoencoder whose latents are suppressed."""
+"""Load the autoencoder whose latents are suppressed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,23 +36,23 @@ class FittedAutoencoder:
 def load_autoencoder(
     fitted: FittedAutoencoder, acts: Activations, shard: Path
 ) -> SparseAutoencoder:
-    """Read an autoencoder, for activations like those that it was fitted to.
+    """Read an autoencoder, and check that it fits the activations.
 
     Args:
-        fitted: which one.
-        acts: the activations that it is to take.
-        shard: a file of these, for messages.
+        fitted: its run, and the list of checkpoints.
+        acts: the activations to use it with.
+        shard: one of their files, for messages.
 
     Raises:
-        ValueError: the list is another family's, there is no such run, it is no sparse
-            autoencoder, or it takes activations of another encoder, layer or width.
+        ValueError: the list is of another family or lacks the run, the run is not a
+            sparse autoencoder, or encoder, layer or width differ.
     """
     fit = checkpoint.find_run(fitted.checkpoints, fitted.family, fitted.run)
     kind = checkpoint.read_kind(fit.path)
     if kind != SparseAutoencoder.KIND:
         raise ValueError(
-            f"{fit.path} holds a {kind}, which has no decoder: latents can only be "
-            "suppressed in a sparse autoencoder, so name a run of one"
+            f"{fit.path} holds a {kind}, which has no latents to suppress: name a run "
+            "of a sparse autoencoder"
         )
     check_fitted_to(fit.path, acts, shard)
     autoencoder = checkpoint.load_as(fit.path, SparseAutoencoder)

@@ -1,4 +1,4 @@
-"""What is predicted on an image before and after the latents of a class are suppressed.
+"""Predictions for an image before and after the latents of a class are suppressed.
 
 M test images, P patches, J latents of the class, H × W pixels.
 """
@@ -19,11 +19,11 @@ from vitproto.segmentation.suppression.edits import Activity
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """What is predicted on an image, and where the latents are active.
+    """Predictions for an image, and where the latents are active.
 
     Attributes:
         before_HW, after_HW: predicted labels, from 1, of the pixels in patches.
-        activity_P: the sum over the latents of their value / their largest one.
+        activity_P: the sum of the latents, each divided by its largest value.
     """
 
     before_HW: UInt16[np.ndarray, "h w"]
@@ -33,15 +33,15 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class Suppressor:
-    """Suppresses the latents of a class and says what is predicted then.
+    """Suppresses the latents of a class, and predicts pixels before and after.
 
     Attributes:
         autoencoder: on the device of the activations.
-        activity: of its latents in training.
+        activity: the activity of its latents in training.
         logits: of the test images, on the same device.
         grid: rows and columns of patches.
-        patch_side: of a patch, in pixels.
-        dose: multiple of its largest value that each latent is set to.
+        patch_side: the side of a patch in pixels.
+        dose: each latent is set to this multiple of its largest value.
     """
 
     autoencoder: SparseAutoencoder
@@ -55,15 +55,15 @@ class Suppressor:
     def __call__(
         self, i_test: int, acts_PD: Float32[Tensor, "p d"], latents_J: Sequence[int]
     ) -> BeforeAfter:
-        """What is predicted on a test image, before and after?
+        """Predict the pixels of a test image, before and after.
 
-        The edit is x + dec(f′) − dec(f), as in `class_edits`: what the autoencoder does
-        not reconstruct stays as it is.
+        The edit is x + dec(f′) − dec(f), as in `class_edits`: the autoencoder's error
+        stays.
 
         Args:
-            i_test: which test image.
-            acts_PD: of that image, at the autoencoder's layer.
-            latents_J: of the class, one or more.
+            i_test: the index of the test image.
+            acts_PD: the activations of that image, at the autoencoder's layer.
+            latents_J: the latents of the class, one or more.
         """
         chosen = list(latents_J)
         largest_J = torch.from_numpy(self.activity.largest_S[chosen]).to(acts_PD)
@@ -75,7 +75,7 @@ class Suppressor:
         after_EPC = self.logits.after(
             i_test, before_PC, prepared_EJX, coefficients_PJ[None]
         )
-        # A latent that was never active in training may still be so here.
+        # A latent that was never active in training may be active here.
         share_PJ = latents_PJ / largest_J.masked_fill(largest_J == 0, 1)
         return BeforeAfter(
             self._predict(before_PC),
@@ -90,11 +90,10 @@ class Suppressor:
 def find_images(
     masks_MHW: UInt16[np.ndarray, "m h w"], label: int, n_images: int
 ) -> list[int]:
-    """Which test images show most pixels of a class? Of equal ones the first.
+    """Find the test images with most pixels of a class; of equal ones the first.
 
     Returns:
-        Their numbers among the test images, at most `n_images`; none that does not
-        show the class.
+        The indices of at most `n_images` test images, which all show the class.
     """
     n_pixels_M = np.array([np.count_nonzero(mask == label) for mask in masks_MHW])
     order = np.argsort(-n_pixels_M, kind="stable")[:n_images]

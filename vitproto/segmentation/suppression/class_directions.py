@@ -1,4 +1,4 @@
-"""The direction of activations along which the logit of each class rises, on disk."""
+"""Class directions, along which the logit of a class rises most, and their file."""
 
 import json
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _KEY = "vitproto"
 
 
 def probe_directions(probe: LinearProbe) -> Float32[np.ndarray, "c d"]:
-    """The directions at the probe's own layer: W_c - mean W.
+    """The class directions at the probe's own layer: W_c - mean W.
 
-    The gradient of (logit_c - mean of all logits), which is the same everywhere.
+    This is the gradient of (logit_c - mean of all logits), which is constant.
     """
     weight_CD = probe.weight_CD.cpu().to(torch.float64)
     return (weight_CD - weight_CD.mean(dim=0)).float().numpy()
@@ -36,12 +36,12 @@ def save_directions(
     class_directions_CD: Float32[np.ndarray, "c d"],
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the directions and the settings that made them; NaN where there is none.
+    """Write class directions and the settings that made them.
 
     Args:
-        path: a `.safetensors` file; it appears whole or not at all.
-        class_directions_CD: of the labels 1 to C.
-        settings: whatever JSON can hold.
+        path: a `.safetensors` file, written completely or not at all.
+        class_directions_CD: for the labels 1 to C; NaN for a class without direction.
+        settings: any JSON.
     """
     header = json.dumps({"settings": settings}, sort_keys=True)
     tensors = {_TENSOR: np.ascontiguousarray(class_directions_CD)}
@@ -50,12 +50,12 @@ def save_directions(
 
 
 def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
-    """Were directions found for activations like these?
+    """Check that directions were found for activations like these.
 
     Args:
-        path: a file of `save_directions`, whose settings say `layer` and `found_for`.
-        acts: what they are used with.
-        shard: a file of these, for the message.
+        path: a file of `save_directions`, with `layer` and `found_for` in its settings.
+        acts: the activations to use them with.
+        shard: one of their files, for messages.
 
     Raises:
         ValueError: the file is damaged, or the encoder, its weights, its preprocessing
@@ -67,8 +67,10 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
     except SafetensorError as error:
         raise _damaged(path, error) from error
     settings = header.get("settings", {})
-    found = MadeWith(str(path), settings.get("found_for", {}), settings.get("layer"))
-    check_same_encoder(found, MadeWith(str(shard), acts.attributes, acts.layer))
+    made_with = MadeWith(
+        str(path), settings.get("found_for", {}), settings.get("layer")
+    )
+    check_same_encoder(made_with, MadeWith(str(shard), acts.attributes, acts.layer))
 
 
 def directions_for(
@@ -86,11 +88,11 @@ def directions_for(
 def load_directions(
     path: Path, n_classes: int, width: int
 ) -> Float32[np.ndarray, "c d"]:
-    """Read the directions of so many classes and values.
+    """Read class directions.
 
     Raises:
-        ValueError: the file is damaged, was not written by `save_directions`, or its
-            directions are of other classes or another width.
+        ValueError: the file is damaged, was not written by `save_directions`, or has
+            another number of classes or another width.
     """
     try:
         tensors = load_file(path)
@@ -103,8 +105,8 @@ def load_directions(
         n_found, found_width = class_directions_CD.shape
         raise ValueError(
             f"{path} holds directions of {n_found} classes with {found_width} values, "
-            f"expected {n_classes} classes with {width}: make it with the probe and "
-            "the encoder of these labels and activations"
+            f"expected {n_classes} classes with {width}: run find_class_directions "
+            "with the probe and encoder of these labels and activations"
         )
     return class_directions_CD
 

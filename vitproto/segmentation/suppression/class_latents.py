@@ -1,6 +1,6 @@
-"""Which latents detect each class, and which of them are suppressed?
+"""Rank the latents that detect each class, and choose those to suppress.
 
-Labels count from 1 as in the masks; 0 is unlabelled.
+Labels count from 1, as in masks; 0 is unlabelled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ COLUMNS = {
     "is_chosen": "bool",
     "note": "str",
 }
-"""The columns of class_latents.csv and their types; what is missing is left empty."""
+"""The columns of class_latents.csv and their types; missing values are left empty."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class RankingSettings:
 def parse_picked(
     texts: Sequence[str], n_classes: int, n_latents: int
 ) -> dict[int, list[int]]:
-    """Which latents did the user choose for which label?
+    """Parse the latents that the user picked for labels.
 
     Args:
-        texts: such as `29:8541,5818`, a label and latents each.
+        texts: a label and its latents each, such as `29:8541,5818`.
         n_classes: C; labels go from 1 to C.
         n_latents: S; latents go from 0 to S - 1.
 
     Raises:
-        ValueError: not of this form, a label or latent that does not exist, or one
-            that stands there twice.
+        ValueError: a text has another form, or a label or latent does not exist or
+            occurs twice.
     """
     picked: dict[int, list[int]] = {}
     for text in texts:
@@ -97,77 +97,78 @@ def parse_picked(
             ) from None
         if not 1 <= label <= n_classes:
             raise ValueError(
-                f"latents are chosen for the label {label}, but there are {n_classes} "
+                f"latents are picked for label {label}, but there are {n_classes} "
                 f"classes: write a label from 1 to {n_classes}"
             )
         if label in picked:
             raise ValueError(
-                f"latents are chosen for the label {label} twice: write them all once"
+                f"latents are picked for label {label} twice: write all of them in one "
+                "item"
             )
         for latent in latents:
             if not 0 <= latent < n_latents:
                 raise ValueError(
-                    f"latent {latent} is chosen for the label {label}, but the "
+                    f"latent {latent} is picked for label {label}, but the "
                     f"autoencoder has {n_latents} latents: write a number from 0 to "
                     f"{n_latents - 1}"
                 )
         if len(set(latents)) < len(latents):
             raise ValueError(
-                f"a latent is chosen for the label {label} twice in {text!r}: write "
-                "each once"
+                f"a latent is picked for label {label} twice in {text!r}: write each "
+                "once"
             )
         picked[label] = latents
     return picked
 
 
 def rank(
-    found: SparseLatents,
+    sparse: SparseLatents,
     class_names: Sequence[str],
     W_dec_SD: Float32[np.ndarray, "s d"],
     class_directions_CD: Float32[np.ndarray, "c d"],
     picked: Mapping[int, Sequence[int]],
     cfg: RankingSettings,
 ) -> pd.DataFrame:
-    """Which latents detect each class best, and which of them are suppressed?
+    """Rank the latents that detect each class best, and choose those to suppress.
 
-    Latents that are active on patches of the class come first, then those active on
-    others only, then those never active on a training patch. Within these, the
-    highest AP or F1 comes first, of equal ones the lower latent.
+    Latents that are active on patches of the class come first, then latents active on
+    other patches only, then latents that no training patch activates. Within each
+    group, the highest AP or F1 comes first; of equal ones the lower latent.
 
-    Suppressed are, for a class, the first `n_chosen` by `chosen_by` that are active
-    on its patches, or those picked for it instead. A picked latent is marked in its
-    row of the criterion `ap`, which it gets whatever its rank.
+    Chosen are the first `n_chosen` latents by `chosen_by` that are active on patches of
+    the class, or those that the user picked for it. A picked latent has a row with
+    criterion `ap`, whatever its rank, and is marked as chosen there.
 
     Args:
-        found: the latents of drawn patches.
-        class_names: of the labels 1 to C.
+        sparse: the latents of drawn patches.
+        class_names: the names of the labels 1 to C.
         W_dec_SD: the decoder.
-        class_directions_CD: the direction that raises each class's logit; NaN where
-            there is none.
-        picked: the user's choice of latents by label.
+        class_directions_CD: the direction that raises each class's logit; NaN if there
+            is none.
+        picked: the latents that the user picked, by label.
 
     Returns:
-        A row per class, criterion and rank with `COLUMNS`; `n_patches` counts the
-        drawn patches of the class, `prevalence` is their share of all, and `alignment`
-        the cosine of the latent's decoder row with the class direction. A class
-        without patches has one row without a latent, or one for each picked. `note`
-        says why something is missing.
+        A row per class, criterion and rank with `COLUMNS`. `n_patches` is the number of
+        drawn patches of the class, `prevalence` their share of all drawn patches, and
+        `alignment` the cosine of the latent's decoder row with the class direction. A
+        class without patches has one row without a latent, or one for each picked.
+        `note` says why something is missing.
     """
-    detection = detect(found.start_T, found.class_V, found.value_V, found.n_drawn_C)
+    detection = detect(sparse.start_T, sparse.class_V, sparse.value_V, sparse.n_drawn_C)
     rows = []
     for c, class_name in enumerate(class_names):
-        n_drawn, picks = int(found.n_drawn_C[c]), picked.get(c + 1)
-        notes = _class_notes(found, detection, c, cfg)
+        n_drawn, picks = int(sparse.n_drawn_C[c]), picked.get(c + 1)
+        notes = _class_notes(sparse, detection, c, cfg)
         of_class = {
             "label": c + 1,
             "class_name": class_name,
             "n_patches": n_drawn,
-            "prevalence": n_drawn / found.n_drawn_C.sum(),
+            "prevalence": n_drawn / sparse.n_drawn_C.sum(),
         }
         ranked = [
             of_class | row
             for criterion in get_args(Criterion)
-            for row in _rank_class(found, detection, c, criterion, picks, cfg)
+            for row in _rank_class(sparse, detection, c, criterion, picks, cfg)
         ]
         if not ranked:
             ranked = [of_class | {"criterion": cfg.chosen_by, "is_chosen": False}]
@@ -176,7 +177,7 @@ def rank(
             if "latent" in row:
                 u_D, v_D = W_dec_SD[row["latent"]], class_directions_CD[c]
                 row["alignment"] = _cosine(u_D, v_D)
-                if row["is_chosen"] and found.n_active_S[row["latent"]] == 0:
+                if row["is_chosen"] and sparse.n_active_S[row["latent"]] == 0:
                     latent_notes = ["this latent is never active"]
             row["note"] = "; ".join([*notes, *latent_notes])
         rows += ranked
@@ -185,37 +186,37 @@ def rank(
 
 
 def _class_notes(
-    found: SparseLatents, detection: Detection, c: int, cfg: RankingSettings
+    sparse: SparseLatents, detection: Detection, c: int, cfg: RankingSettings
 ) -> list[str]:
-    """What is odd about a class."""
-    if found.n_pure_C[c] == 0:
+    """Why a class has no latents, if so."""
+    if sparse.n_pure_C[c] == 0:
         return [f"no training patch of purity ≥ {cfg.min_purity:g}"]
-    if found.n_drawn_C[c] == 0:
-        return [f"none of its {found.n_pure_C[c]} pure training patches was drawn"]
+    if sparse.n_drawn_C[c] == 0:
+        return [f"none of its {sparse.n_pure_C[c]} pure training patches was drawn"]
     if not detection.n_active_SC[:, c].any():
         return ["its latents are never active"]
     return []
 
 
 def _rank_class(
-    found: SparseLatents,
+    sparse: SparseLatents,
     detection: Detection,
     c: int,
     criterion: Criterion,
     picks: Sequence[int] | None,
     cfg: RankingSettings,
 ) -> list[dict[str, Any]]:
-    """What the rows of a class say for one criterion."""
+    """The rows of a class for one criterion."""
     measures = {"ap": detection.ap_SC, "f1": detection.f1_SC}
     is_picked = picks is not None and criterion == "ap"
-    if found.n_drawn_C[c] == 0:
+    if sparse.n_drawn_C[c] == 0:
         return [
             {"criterion": criterion, "latent": latent, "is_chosen": True}
             for latent in (picks if is_picked else [])
         ]
     is_silent_S = detection.n_active_SC[:, c] == 0
-    # By the last key first; of equal latents the lower one stays first.
-    keys = (-measures[criterion][:, c], is_silent_S, found.n_active_S == 0)
+    # `lexsort` sorts by the last key first, and is stable.
+    keys = (-measures[criterion][:, c], is_silent_S, sparse.n_active_S == 0)
     order_S = np.lexsort(keys)
     shown = set(range(min(cfg.n_ranked, len(order_S))))
     if is_picked:
@@ -246,7 +247,7 @@ def _cosine(
     u_D: Float32[np.ndarray, " d"] | Float64[np.ndarray, " d"],
     v_D: Float32[np.ndarray, " d"] | Float64[np.ndarray, " d"],
 ) -> float:
-    """NaN where one of them is NaN or has no length."""
+    """The cosine of two vectors; NaN if one is NaN or 0."""
     u_D, v_D = u_D.astype(np.float64), v_D.astype(np.float64)
     length = np.sqrt((u_D**2).sum() * (v_D**2).sum())
     return float((u_D * v_D).sum() / length) if length > 0 else np.nan

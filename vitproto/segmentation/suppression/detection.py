@@ -1,6 +1,6 @@
-"""How well does each latent detect each class of patches, from non-zero values alone?
+"""Measure how well each latent detects each class of patches, from nonzero values.
 
-V non-zero values of S latents; T is S + 1. C classes.
+V nonzero values of S latents; T is S + 1. C classes.
 """
 
 import typing
@@ -13,8 +13,8 @@ from jaxtyping import Float32, Float64, Int64, UInt16
 from vitproto.traits.average_precision import DIGIT_BITS, descending
 
 LATENTS_PER_TASK = 16
-"""Latents that a thread takes at once: some are a thousand times as frequent as
-others, and an even share of the latents is no even share of the work."""
+"""Latents that a thread takes at once. Some latents are a thousand times as frequent as
+others, so equal shares of latents would not be equal shares of work."""
 
 
 class Detection(NamedTuple):
@@ -25,8 +25,8 @@ class Detection(NamedTuple):
     f1_SC: Float64[np.ndarray, "s c"]
     """The best F1 of all thresholds."""
     threshold_SC: Float32[np.ndarray, "s c"]
-    """The threshold that reaches it, the highest if several do: the class is predicted
-    where the latent is at least that. At 0 it is predicted everywhere."""
+    """The threshold with the best F1, the highest if there are several. The class is
+    predicted where the latent is at least the threshold; with 0, everywhere."""
     n_active_SC: Int64[np.ndarray, "s c"]
     """Patches of the class on which the latent is active."""
 
@@ -37,30 +37,27 @@ def detect(
     value_V: Float32[np.ndarray, " v"],
     n_patches_C: Int64[np.ndarray, " c"],
 ) -> Detection:
-    """How well does each latent detect each class?
+    """Measure AP and best F1 of each latent for each class.
 
-    Each patch has exactly one class, and most latents are 0 on it. Patches where a
-    latent is 0 all tie for its lowest value, so they are counted and not listed. AP is
-    that of `vitproto.traits.average_precision`, ties counted together. F1 is
+    Each patch has exactly one class, and most latents are 0 on it. All patches where a
+    latent is 0 tie for its lowest value, so they are counted, not listed. AP is that of
+    `vitproto.traits.average_precision`, ties counted together. F1 is
     2 · hits / (patches predicted + patches of the class), for each threshold that is a
     value of the latent, 0 included.
 
-    Work grows with V, and with S · C for the answers. A latent is sorted once for all
-    classes. 28 bytes of answers per latent and class.
+    The work grows with V and with S · C; each latent is sorted once for all classes.
+    The result takes 28 bytes per latent and class. The order of patches and the number
+    of threads do not change a bit.
 
     Args:
         start_T: latent s is active on patches start[s] to start[s + 1], exclusive.
         class_V: the class of each of these patches, counted from 0.
-        value_V: the latent there, above 0; in any order within a latent.
-        n_patches_C: the patches of each class; together all patches.
-
-    Returns:
-        The same to the last bit whatever the order of patches and the number of
-        threads.
+        value_V: the value of the latent there, above 0; in any order within a latent.
+        n_patches_C: the number of all patches of each class.
     """
     n_latents = len(start_T) - 1
     shape = (n_latents, len(n_patches_C))
-    found = Detection(
+    detection = Detection(
         np.full(shape, np.nan),
         np.full(shape, np.nan),
         np.full(shape, np.nan, np.float32),
@@ -68,8 +65,8 @@ def detect(
     )
     if n_patches_C.sum() > 0:
         with numba.parallel_chunksize(LATENTS_PER_TASK):
-            _fill(start_T, class_V, value_V, n_patches_C, *found)
-    return found
+            _fill(start_T, class_V, value_V, n_patches_C, *detection)
+    return detection
 
 
 @typing.no_type_check
@@ -77,7 +74,7 @@ def detect(
 def _fill(
     start_T, class_V, value_V, n_patches_C, ap_SC, f1_SC, threshold_SC, n_active_SC
 ):
-    """All latents; what one writes no other touches."""
+    """Write the results of all latents, which are independent of each other."""
     n_patches = n_patches_C.sum()
     n_classes = len(n_patches_C)
     inverse = 1.0 / np.maximum(np.arange(n_patches + 1), 1)
@@ -101,8 +98,8 @@ def _fill(
             best_C,
             threshold_C,
         )
-        # All that is left ties for the lowest value. The precision there is the share
-        # of the class, and F1 is that of predicting it everywhere.
+        # The rest of the patches tie for the lowest value. The precision there is the
+        # share of the class, and F1 is that of predicting the class everywhere.
         for c in range(n_classes):
             n_shown = n_patches_C[c]
             n_active_SC[s, c] = count_C[c] if has_zeros else n_shown
@@ -119,9 +116,9 @@ def _fill(
 @typing.no_type_check
 @numba.njit(cache=True)
 def _ranking(value_N, has_zeros):
-    """The patches above the lowest value, as `descending` gives them, and that value.
+    """Sort the patches above the lowest value, as `descending` does; and that value.
 
-    One more item stands for all zeros: a value just below the lowest that is listed.
+    All zeros are represented by one more item, just below the lowest listed value.
     """
     n = len(value_N)
     bits_N = value_N.view(np.uint32)
@@ -143,9 +140,9 @@ def _ranking(value_N, has_zeros):
 def _walk(
     order, class_N, value_N, n_patches_C, inverse, count_C, sum_C, best_C, threshold_C
 ):
-    """Go down the ranking: count each class, sum precisions, and keep the best F1.
+    """Walk down the ranking, count each class, sum precisions, and keep the best F1.
 
-    Between two patches of a class its F1 falls, so it is asked for at these alone.
+    F1 of a class falls between two of its patches, so it is computed at these only.
     """
     half, patch_mask = np.uint64(32), np.uint64(0xFFFFFFFF)
     start = 0
@@ -160,12 +157,12 @@ def _walk(
             count_C[c] = count
             sum_C[c] += count * inverse[stop]
             f1 = 2.0 * count / (stop + n_patches_C[c])
-            # Written so that it takes no branch, which none could foresee.
+            # Written without a branch, which would be unpredictable.
             best, threshold = best_C[c], threshold_C[c]
             is_better = f1 > best
             best_C[c] = f1 if is_better else best
             threshold_C[c] = value_N[patch] if is_better else threshold
-        else:  # a precision counts the whole group, so count it first
+        else:  # precision includes all tied patches, so count them first
             for i in range(start, stop):
                 count_C[class_N[order[i] & patch_mask]] += 1.0
             for i in range(start, stop):

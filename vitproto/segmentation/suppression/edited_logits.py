@@ -1,4 +1,4 @@
-"""What a probe says of the patches of an image before and after they are edited.
+"""The logits of an image's patches, before and after edits.
 
 P patches, D width, J latents of a class, C classes, K kinds of edits, E edits: a kind
 at a dose. An edit is a product over J, coefficients · directions.
@@ -18,13 +18,13 @@ from vitproto.segmentation.suppression.encoder_tail import Captured, Tail
 
 EDITS_AT_ONCE = 16
 """Edits of an image that run through the encoder together, and whose logits are in
-memory at a time; whatever the number of cores, since bits of a product can depend on
-the number of its rows."""
+memory at a time. It does not depend on the number of cores, because the bits of a
+matrix product can depend on its number of rows."""
 
 
 @runtime_checkable
 class EditedLogits(Protocol):
-    """Logits of the patches of test images, wherever they are edited."""
+    """Computes the logits of test images' patches, for edits at any layer."""
 
     def before(
         self, i_test: int, acts_PD: Float32[Tensor, "p d"]
@@ -33,7 +33,7 @@ class EditedLogits(Protocol):
         ...
 
     def prepare(self, directions_KJD: Float32[Tensor, "k j d"]) -> Tensor:
-        """What `after` needs of the directions of a class, K × J × anything."""
+        """Precompute what `after` needs for a class's directions: K × J × anything."""
         ...
 
     def after(
@@ -48,13 +48,13 @@ class EditedLogits(Protocol):
 
 
 class AtProbeLayer:
-    """Edits of what the probe reads: logits + coefficients · (directions · Wᵀ).
+    """Edits at the probe's layer: logits + coefficients · (directions · Wᵀ).
 
-    No activation is multiplied again, whatever the number of edits.
+    Activations are multiplied by the weights once, for any number of edits.
     """
 
     def __init__(self, probe: LinearProbe):
-        """Both the probe and what is given later lie on one device."""
+        """`probe` and all later arguments are on the same device."""
         self._probe = probe
 
     def before(
@@ -66,7 +66,7 @@ class AtProbeLayer:
     def prepare(
         self, directions_KJD: Float32[Tensor, "k j d"]
     ) -> Float32[Tensor, "k j c"]:
-        """How much one unit of each direction changes each logit."""
+        """The change of each logit by one unit of each direction."""
         weight_DC = self._probe.weight_CD.T.double()
         return (directions_KJD.double() @ weight_DC).float()
 
@@ -83,20 +83,20 @@ class AtProbeLayer:
 
 
 class AtEarlierLayer:
-    """Edits of an earlier block's output: the encoder's blocks after it run again.
+    """Edits of an earlier block's output; the encoder's later blocks run again.
 
-    The logits before are those of an edit by zero, on the same way. So they are of the
-    image as it is encoded here, not of activations that were rounded when recorded.
+    The logits before are computed the same way, with an edit by zero: from the image
+    encoded here, not from recorded activations, which may be rounded.
     """
 
     def __init__(self, tail: Tail, probe: LinearProbe, paths: Sequence[Path]):
-        """Prepare nothing yet.
+        """Nothing is computed yet.
 
         Args:
-            tail: from the autoencoder's layer to the probe's; its encoder lies on the
-                device of all that is given later.
+            tail: from the autoencoder's layer to the probe's; its encoder is on the
+                device of all later arguments.
             probe: on that device.
-            paths: the test images in their order.
+            paths: the test images, in order.
         """
         self._tail, self._probe, self._paths = tail, probe, paths
         self._of_thread = threading.local()
@@ -129,7 +129,7 @@ class AtEarlierLayer:
         captured = self._capture(i_test, edit_EPD.device)
         parts = []
         for some_EPD in edit_EPD.split(EDITS_AT_ONCE):
-            # Always as many, so that the same edit gives the same bits in any company.
+            # Always the same number, so that an edit's bits do not depend on others.
             whole_EPD = some_EPD.new_zeros(EDITS_AT_ONCE, *some_EPD.shape[1:])
             whole_EPD[: len(some_EPD)] = some_EPD
             patches_EPD = self._tail.replay(captured, whole_EPD)
@@ -138,7 +138,7 @@ class AtEarlierLayer:
         return torch.cat(parts)
 
     def _capture(self, i_test: int, device: torch.device) -> Captured:
-        """The image between the two blocks. A thread keeps the one it was last at."""
+        """The image between the two blocks; each thread caches its last one."""
         if getattr(self._of_thread, "i_test", None) != i_test:
             read = self._tail.encoder.preprocessing.read(self._paths[i_test])
             pixels_CHW = torch.from_numpy(read).to(device)

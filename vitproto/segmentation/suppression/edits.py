@@ -1,25 +1,26 @@
 """Edits that suppress the latents of a class, and controls of the same length.
 
 P patches, D width, S latents of the autoencoder, J latents of the class, C classes, O
-doses. K counts kinds of edits: the class's latents, each draw of each control, and the
-class's direction. E counts a kind at a dose.
+doses, K kinds of edits: the class's latents, each draw of each control, and the class's
+direction. E edits: a kind at a dose.
 
-The autoencoder stays as it is. Where its latents are f and the class's are set to
-f′_j = dose × the largest value seen of latent j, on every patch, an activation becomes
+Let f be the latents of a patch. The latents j of the class are set to
+f′_j = dose × the largest value of latent j in training, on every patch. The activation
+becomes
 
     x′ = x + dec(f′) - dec(f) = x + e,    e = Σ_j (f′_j - f_j) · v_j
 
-with v_j = norm · W_dec,j. So what the autoencoder leaves unexplained stays in x′. The
-length |e| of a patch's edit is a, and each control edits the patch by a vector of that
-length in another direction:
+with v_j = norm · W_dec,j. So the autoencoder's error stays in x′. Let a = |e| be the
+length of a patch's edit. Each control edits the patch by a vector of the same length in
+another direction:
 
     random_latents, random_directions, other_class: a · s / |s|
         with s = Σ_j (f′_j - f_j) · w_j
     class_direction: -a · u
 
 where w_j are the decoder's rows of other latents, or Gaussian directions of length 1,
-and u is the direction in which the class's logit rises most over the mean of all.
-Where s is 0 though a is not, the control takes a · w_1 / |w_1|.
+and u is the direction in which the class's logit rises most over the mean of all. If s
+is 0 and a is not, the control's edit is a · w_1 / |w_1|.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,12 @@ Edit = Literal[
     "latents", "random_latents", "random_directions", "other_class", "class_direction"
 ]
 EDITS: tuple[Edit, ...] = get_args(Edit)
-"""In the order of the tables."""
+"""All edits, in the order of the tables."""
 CONTROLS = EDITS[1:]
 
 _CANCELS = 1e-12
-"""A sum this much shorter than its parts is rounding error: there the parts cancel."""
+"""Parts cancel if their sum is shorter than this share of them: it is rounding error.
+"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class SuppressionSettings:
 
 @dataclass(frozen=True)
 class Activity:
-    """What the latents of an autoencoder did on the training images."""
+    """The activity of an autoencoder's latents on the training images."""
 
     is_active_S: Bool[np.ndarray, " s"]
     """Whether any patch activates a latent."""
@@ -82,40 +84,40 @@ class Activity:
 
 
 class Sized(NamedTuple):
-    """The edits of an image's patches, as what to multiply directions with."""
+    """The edits of an image's patches, as coefficients of the directions."""
 
     length_OP: Float64[Tensor, "o p"]
-    """Of each patch's edit, in units of activations: that of all kinds."""
+    """The length of each patch's edit, in units of activations; equal for all kinds."""
     coefficients_KOPJ: Float32[Tensor, "k o p j"]
     """The edit of kind k is coefficients · directions, a product over J."""
 
 
 @dataclass(frozen=True)
 class ClassEdits:
-    """All kinds of edits for one class; those of one image come from `sized`."""
+    """All kinds of edits for one class; `sized` applies them to an image."""
 
     label: int
     latents_J: tuple[int, ...]
-    """The class's own, whose values `sized` is given."""
+    """The latents of the class, whose values `sized` takes."""
     dead: tuple[int, ...]
     """Those of them that no training patch activates."""
     kinds_K: tuple[Edit, ...]
-    """Draws of a control stand together, in the order of `EDITS`."""
+    """In the order of `EDITS`; a control occurs once per draw."""
     targets_OJ: Float64[Tensor, "o j"]
-    """What each dose sets each latent to."""
+    """The value to which each dose sets each latent."""
     directions_KJD: Float32[Tensor, "k j d"]
     triangles_KRJ: Float64[Tensor, "k r j"]
-    """The directions in a basis of their own, which keeps lengths: R of the QR
-    decomposition of their columns. So lengths need no product of width D."""
+    """The directions in an orthonormal basis of their span: R of the QR decomposition
+    of their columns. Lengths are the same, without products of width D."""
 
     def draws_of(self, edit: Edit) -> list[int]:
-        """Which kinds are draws of an edit?"""
+        """The indices of the kinds that are draws of an edit."""
         return [k for k, kind in enumerate(self.kinds_K) if kind == edit]
 
     def sized(self, latents_PJ: Float32[Tensor, "p j"]) -> Sized:
-        """The edits of an image whose patches have these latents of the class.
+        """The edits of an image, from its patches' latents of the class.
 
-        Computed in float64. Where no latent changes, a patch's edits are exactly 0.
+        Computed in float64. If no latent of a patch changes, its edits are exactly 0.
         """
         change_OPJ = self.targets_OJ[:, None] - latents_PJ.double()
         sum_KOPR = change_OPJ @ self.triangles_KRJ.transpose(1, 2)[:, None]
@@ -148,20 +150,19 @@ def class_edits(
     n_classes: int,
     cfg: SuppressionSettings,
 ) -> ClassEdits:
-    """All kinds of edits for one class.
+    """Make all kinds of edits for one class.
 
-    What is drawn depends on the seed, the class's label, the control and the draw. It
-    stays when other classes have no latents, but for the draws of `other_class` that
-    took those.
+    Draws depend on the seed, the class's label, the control and the number of the draw.
+    They do not depend on the latents of other classes, except in `other_class`.
 
     Args:
-        label: of the class, 1 to C.
+        label: the label of the class, 1 to C.
         latents_of: the chosen latents of each class by label, one or more.
         autoencoder: on the CPU.
-        activity: of its latents in training.
-        direction_D: along which the class's logit rises most; of any length. If it is
-            0 or NaN, the class has no `class_direction`.
-        n_classes: C, of the data set, whether they have latents or not.
+        activity: the activity of its latents in training.
+        direction_D: the direction along which the class's logit rises most, of any
+            length. If it is 0 or NaN, the class has no `class_direction`.
+        n_classes: C, the classes of the data set, with latents or without.
         cfg: doses, draws and seed.
     """
     own_J = list(latents_of[label])
@@ -172,7 +173,7 @@ def class_edits(
     if free:
         for draw in range(cfg.n_draws):
             drawn = _rng(cfg, label, "random_latents", draw).permutation(free)
-            # With fewer than J, some stand there more than once.
+            # If there are fewer than J, some occur more than once.
             rows_JD = _rows(autoencoder, np.resize(drawn, n_own).tolist())
             kinds.append(("random_latents", rows_JD))
 
@@ -201,7 +202,7 @@ def class_edits(
         kinds.append(("class_direction", ceiling_JD))
 
     largest_J = torch.from_numpy(activity.largest_S[own_J])
-    # What is used is rounded to float32, so lengths are those of the rounded ones.
+    # Lengths are computed from directions rounded to float32, as they are used.
     directions_KJD = torch.stack([rows_JD.float() for _, rows_JD in kinds])
     columns_KDJ = directions_KJD.double().transpose(1, 2)
     return ClassEdits(
@@ -218,7 +219,7 @@ def class_edits(
 def _free_latents(
     own_J: Sequence[int], autoencoder: SparseAutoencoder, activity: Activity
 ) -> list[int]:
-    """Latents that are not the class's, active in training, and have a direction."""
+    """Latents for controls: not the class's, active, with a nonzero decoder row."""
     is_free_S = activity.is_active_S & (autoencoder.W_dec_SD != 0).any(1).numpy()
     is_free_S[own_J] = False
     return np.flatnonzero(is_free_S).tolist()

@@ -1,10 +1,10 @@
-"""What suppression did to each class and to the others, with intervals: two tables.
+"""The effects of suppression on each class and on the others: two tables.
 
 R resamples, M test images, C classes, K kinds of edits, O doses.
 
-An interval holds the middle 95 % of resamples of the test images, drawn with
-replacement. All classes and edits share the resamples, so that what is compared was
-measured on the same images. Row 0 of every array over R is the test images themselves.
+Intervals are bootstrap intervals: the middle 95 % of resamples of the test images,
+drawn with replacement. All classes and edits share the resamples, so comparisons are
+made on the same images. Row 0 of every array over R is the test images themselves.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ NO_CONTROL = {
 """Why a class lacks a control."""
 
 SHARE = 0.95
-"""Of the resamples, that lies in an interval."""
+"""Confidence level."""
 
 MEASURES = (
     *("edit_norm", "iou_before", "iou_after", "accuracy_before", "accuracy_after"),
@@ -58,7 +58,7 @@ CHANGE_COLUMNS = (
 
 
 class _Scores(NamedTuple):
-    """Of one class, and means over the others that are shown; each over resamples."""
+    """Scores of a class, and means over the other classes shown; over resamples."""
 
     iou: np.ndarray
     accuracy: np.ndarray
@@ -69,11 +69,10 @@ class _Scores(NamedTuple):
 def resample(
     n_images: int, cfg: SuppressionSettings
 ) -> Float64[np.ndarray, "resamples m"]:
-    """How often does each image stand in each resample? Row 0 is the images as is.
+    """Draw resamples: how often each image occurs in each. Row 0 is all ones.
 
-    Sums of counts with these weights are sums of whole numbers below 2^53, which
-    float64 holds exactly: products of matrices give the same bits in whatever order
-    they add.
+    Sums of counts with these weights are sums of integers below 2^53, which are exact
+    in float64: the order of additions in a matrix product does not change a bit.
     """
     rng = np.random.default_rng([cfg.seed, n_images])
     drawn_RM = rng.integers(n_images, size=(cfg.n_resamples, n_images))
@@ -82,7 +81,7 @@ def resample(
 
 
 def class_rows(
-    one: ChosenClass,
+    chosen: ChosenClass,
     before: Before,
     counts: ClassCounts | None,
     weights_RM: Float64[np.ndarray, "resamples m"],
@@ -90,38 +89,38 @@ def class_rows(
 ) -> list[Row]:
     """The rows of one class in `suppression.csv`: one for each edit and dose.
 
-    - loss: IoU of the class before, less after.
-    - collateral: mean IoU of the other classes that the masks show, before less after.
+    - loss: IoU of the class before the edit - after it.
+    - collateral: mean IoU of the other classes that the masks show, before - after.
     - specificity: loss - collateral.
-    - margin: specificity of the class's latents, less that of the row's control.
+    - margin: specificity of the class's latents - that of the row's control.
 
-    Numbers of a control are means over its draws. Where the class was not measured it
-    has a row for each dose, of the edit `latents`, and a note.
+    Values of a control are means over its draws. A class that was not measured has a
+    row of the edit `latents` for each dose, with a note.
 
     Args:
-        one: the class.
+        chosen: the class.
         before: the test images before any edit.
-        counts: of the class; None where it was not measured.
-        weights_RM: as `resample` gives them.
-        doses: those of the counts.
+        counts: the counts of the class; None if it was not measured.
+        weights_RM: from `resample`.
+        doses: the doses of the counts.
     """
-    n_images = int((before.true_MC[:, one.label - 1] > 0).sum())
-    notes = _class_notes(one, before, counts, n_images)
+    n_images = int((before.true_MC[:, chosen.label - 1] > 0).sum())
+    notes = _class_notes(chosen, before, counts, n_images)
     if counts is None:
-        return [_row(one, "latents", dose, 0, n_images, {}, notes) for dose in doses]
+        return [_row(chosen, "latents", dose, 0, n_images, {}, notes) for dose in doses]
     if n_images == 1:
         weights_RM = weights_RM[:1]
     true_RC = _sums(weights_RM, before.true_MC)
-    score = partial(_scores, one.label - 1, weights_RM, true_RC)
-    found = score(before.predicted_MC, before.hit_MC)
+    score = partial(_scores, chosen.label - 1, weights_RM, true_RC)
+    unedited = score(before.predicted_MC, before.hit_MC)
     rows = []
     for o, dose in enumerate(doses):
         own_R = None
         for edit in EDITS:
             kinds = counts.edits.draws_of(edit)
             if not kinds:
-                told = [*notes, NO_CONTROL[edit]]
-                rows.append(_row(one, edit, dose, 0, n_images, {}, told))
+                row_notes = [*notes, NO_CONTROL[edit]]
+                rows.append(_row(chosen, edit, dose, 0, n_images, {}, row_notes))
                 continue
             draws = [
                 score(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]) for k in kinds
@@ -129,7 +128,7 @@ def class_rows(
             after = _Scores(
                 *(np.mean(x_KR, axis=0) for x_KR in zip(*draws, strict=True))
             )
-            effects = _effects(found, draws)
+            effects = _effects(unedited, draws)
             if own_R is None:
                 own_R = effects["specificity"]
             else:
@@ -142,31 +141,36 @@ def class_rows(
                 "changed_others": _share(
                     counts.n_others_changed_KO[kinds, o], counts.n_others
                 ),
-                **_values(found, after, effects),
+                **_values(unedited, after, effects),
             }
             is_unsampled = np.isnan(values["specificity_low"])
-            is_said = ONE_IMAGE in notes or ALONE in notes
-            told = [*notes, UNSAMPLED] if is_unsampled and not is_said else notes
-            rows.append(_row(one, edit, dose, len(kinds), n_images, values, told))
+            is_explained = ONE_IMAGE in notes or ALONE in notes
+            row_notes = (
+                [*notes, UNSAMPLED] if is_unsampled and not is_explained else notes
+            )
+            rows.append(
+                _row(chosen, edit, dose, len(kinds), n_images, values, row_notes)
+            )
     order = {edit: i for i, edit in enumerate(EDITS)}
     return sorted(rows, key=lambda row: order[row["edit"]])  # doses stay in order
 
 
 def change_rows(
-    one: ChosenClass,
+    chosen: ChosenClass,
     counts: ClassCounts,
     doses: Sequence[float],
     class_names: Sequence[str],
 ) -> list[Row]:
-    """The rows of one class in `changes.csv`: what its patches change to.
+    """The rows of one class in `changes.csv`: the classes that its patches change to.
 
-    A row for each dose and class that any of its patches changes to when its latents
-    are suppressed. `share` is of those that change, `n_patches` how many they are.
+    There is a row for each dose and each class that any of its patches changes to when
+    its latents are suppressed. `n_patches` is the number of such patches, `share` their
+    share of all that change.
     """
     return [
         {
-            "label": one.label,
-            "class_name": one.name,
+            "label": chosen.label,
+            "class_name": chosen.name,
             "dose": dose,
             "to_label": int(to) + 1,
             "to_class_name": class_names[to],
@@ -179,24 +183,24 @@ def change_rows(
 
 
 def interval(values_R: Float64[np.ndarray, " resamples"]) -> tuple[float, float]:
-    """Between which values do 95 % of the resamples lie?
+    """The middle 95 % of values over resamples; NaN if there are no values.
 
-    Resamples that do not show the class, or no other class, have no value and are left
-    out. NaN where all are.
+    Resamples that do not show the class, or show no other class, have no value (NaN)
+    and are left out.
     """
-    told_R = values_R[~np.isnan(values_R)]
-    if not len(told_R):
+    known_R = values_R[~np.isnan(values_R)]
+    if not len(known_R):
         return np.nan, np.nan
-    low, high = np.quantile(told_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
+    low, high = np.quantile(known_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return float(low), float(high)
 
 
 def _class_notes(
-    one: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
+    chosen: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
 ) -> list[str]:
-    """What is odd about a class, whatever is done to it."""
-    notes = list(one.notes)
-    if not one.latents and not notes:
+    """Notes on a class that hold for all its rows."""
+    notes = list(chosen.notes)
+    if not chosen.latents and not notes:
         notes.append(NO_LATENTS)
     if n_images == 0:
         notes.append(ABSENT)
@@ -204,10 +208,10 @@ def _class_notes(
         return notes
     if dead := counts.edits.dead:
         names = ", ".join(map(str, dead))
-        is_all = len(dead) == len(one.latents)
+        is_all = len(dead) == len(chosen.latents)
         notes.append(DEAD if is_all else f"never active of its latents: {names}")
     applies = {
-        UNPREDICTED: not before.predicted_MC[:, one.label - 1].any(),
+        UNPREDICTED: not before.predicted_MC[:, chosen.label - 1].any(),
         ONE_IMAGE: n_images == 1,
         NO_PATCH: counts.n_patches == 0,
         NO_OTHER_PATCH: counts.n_others == 0,
@@ -216,15 +220,15 @@ def _class_notes(
     return [*notes, *(note for note, does in applies.items() if does)]
 
 
-def _effects(found: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
-    """What was lost, over resamples; the mean over draws.
+def _effects(unedited: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
+    """The effects over resamples, as means over draws.
 
-    The mean of differences, not the difference of means: what no draw changes is
-    exactly 0.
+    Means of differences, not differences of means: they are exactly 0 if no draw
+    changes anything.
     """
-    loss_R = np.mean([found.iou - after.iou for after in draws], axis=0)
+    loss_R = np.mean([unedited.iou - after.iou for after in draws], axis=0)
     collateral_R = np.mean(
-        [found.others_iou - after.others_iou for after in draws], axis=0
+        [unedited.others_iou - after.others_iou for after in draws], axis=0
     )
     return {
         "loss": loss_R,
@@ -234,11 +238,11 @@ def _effects(found: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
 
 
 def _values(
-    found: _Scores, after: _Scores, effects: dict[str, np.ndarray]
+    unedited: _Scores, after: _Scores, effects: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """Scores of the test images themselves, and effects with their intervals."""
+    """The scores on the test images themselves, and the effects with intervals."""
     values = {}
-    for when, scores in (("before", found), ("after", after)):
+    for when, scores in (("before", unedited), ("after", after)):
         for name, score_R in scores._asdict().items():
             values[f"{name}_{when}"] = score_R[0]
     for name, effect_R in effects.items():
@@ -254,7 +258,7 @@ def _scores(
     predicted_MC: Integer[np.ndarray, "m c"],
     hit_MC: Integer[np.ndarray, "m c"],
 ) -> _Scores:
-    """IoU and accuracy of class c, and their means over the others that are shown."""
+    """IoU and accuracy of class c, and their means over the other classes shown."""
     sums = (_sums(weights_RM, counts_MC) for counts_MC in (predicted_MC, hit_MC))
     counts = Counts(true_RC, *sums)
     iou_RC, accuracy_RC = counts.iou_C, counts.accuracy_C
@@ -267,7 +271,7 @@ def _sums(weights_RM: np.ndarray, counts_MC: np.ndarray) -> np.ndarray:
 
 
 def _mean_shown(values_RC: np.ndarray) -> np.ndarray:
-    """The mean over classes that have a value; NaN where none has."""
+    """The mean over classes that have a value; NaN if none has."""
     is_shown_RC = ~np.isnan(values_RC)
     sum_R = np.where(is_shown_RC, values_RC, 0).sum(axis=1)
     n_R = is_shown_RC.sum(axis=1)
@@ -280,7 +284,7 @@ def _share(n_K: np.ndarray, n_all: int) -> float:
 
 
 def _row(
-    one: ChosenClass,
+    chosen: ChosenClass,
     edit: Edit,
     dose: float,
     n_draws: int,
@@ -288,15 +292,15 @@ def _row(
     values: dict[str, float],
     notes: Sequence[str],
 ) -> Row:
-    """A row with all columns; what is not known is None, and a note says why."""
+    """A row with all columns; unknown values are None, and a note says why."""
     measured = {name: _known(values.get(name, np.nan)) for name in MEASURES}
     return {
-        "label": one.label,
-        "class_name": one.name,
+        "label": chosen.label,
+        "class_name": chosen.name,
         "edit": edit,
         "dose": dose,
         "n_draws": n_draws,
-        "latents": " ".join(map(str, one.latents)) if edit == "latents" else "",
+        "latents": " ".join(map(str, chosen.latents)) if edit == "latents" else "",
         "n_images": n_images,
         **measured,
         "note": "; ".join(notes),

@@ -1,4 +1,4 @@
-"""What an edit of an earlier layer does: the encoder's later blocks, run again.
+"""Run the later blocks of an encoder again, after an edit of an earlier one.
 
 E edits of one image, P patches, D width.
 """
@@ -22,7 +22,7 @@ from vitproto.segmentation.probes.linear_probe import LinearProbe
 
 
 class BlockCall(NamedTuple):
-    """What a block takes besides the tokens, such as positions."""
+    """Arguments of a block other than the tokens, such as positions."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -32,23 +32,22 @@ class Captured(NamedTuple):
     """One image between two blocks."""
 
     patches_PD: Float[Tensor, "p d"]
-    """After the edited block, as `Encoder.encode` gives them."""
+    """After the edited block, as `Encoder.encode` returns them."""
     probed_PD: Float[Tensor, "p d"]
     """After the probed block, without an edit; the same bits as `Encoder.encode`."""
     tokens: Tensor
-    """After the edited block, prefix tokens included, in the form that blocks take."""
+    """After the edited block, with prefix tokens, in the form that blocks take."""
     calls: list[BlockCall]
-    """Of each later block, up to the probed one."""
+    """One per later block, up to the probed one."""
 
 
 class Tail:
-    """The blocks of an encoder after an edited one, up to the one that is probed.
+    """The blocks of an encoder after the edited one, up to the probed one.
 
-    An image runs through the encoder once, in `capture`; `replay` then runs it again
-    from the edited block on, for many edits at once. Several threads may use a tail at
-    the same time.
+    `capture` runs an image through the encoder once; `replay` runs it again from the
+    edited block on, for many edits at once. Several threads may share a tail.
 
-    The tail stays attached to the encoder, whose own outputs it leaves as they are.
+    A tail adds hooks to the encoder, which do not change its outputs.
     """
 
     def __init__(self, encoder: Encoder, layer: int, probe_layer: int):
@@ -68,13 +67,13 @@ class Tail:
         blocks = trunk.transformer.resblocks if is_native else trunk.blocks
         if not 0 <= layer < probe_layer < len(blocks):
             raise ValueError(
-                f"no block of {encoder.settings.model} lies after layer {layer} and up "
-                f"to layer {probe_layer}: it has layers 0 to {len(blocks) - 1}, and "
-                "what is edited must come before what is probed"
+                f"{encoder.settings.model} has no blocks after layer {layer} up to "
+                f"layer {probe_layer}: it has layers 0 to {len(blocks) - 1}, and the "
+                "edited layer must come before the probed one"
             )
         self.encoder, self.layer, self.probe_layer = encoder, layer, probe_layer
         self._blocks: list[nn.Module] = list(blocks)[layer + 1 : probe_layer + 1]
-        # Some towers of open_clip keep tokens as (token, image, value).
+        # Some open_clip towers order tokens as (token, image, value).
         self._batch_dim = 1 if is_native and not trunk.transformer.batch_first else 0
         self._of_thread = threading.local()
         for block in self._blocks:
@@ -84,7 +83,7 @@ class Tail:
         """Run one image up to the probed block.
 
         Args:
-            pixels_CHW: as `Preprocessing.read` returns them, on the encoder's device.
+            pixels_CHW: from `Preprocessing.read`, on the encoder's device.
         """
         self._of_thread.noted = noted = []
         try:
@@ -110,16 +109,15 @@ class Tail:
     def replay(
         self, captured: Captured, edit_EPD: Float[Tensor, "e p d"]
     ) -> Float[Tensor, "e p d"]:
-        """The patches after the probed block, once edits are added to the earlier one.
+        """The patches after the probed block, with edits added after the edited one.
 
-        Prefix tokens (CLS, registers) are not edited, but see the edited patches in
-        the blocks that follow. On a CPU, a single edit of zeros gives `probed_PD` to
-        the last bit; more edits at once may differ by rounding. Differentiable in the
-        edits.
+        Prefix tokens (CLS, registers) are not edited, but attend to edited patches in
+        later blocks. On a CPU, a single edit of zeros gives the bits of `probed_PD`;
+        several edits at once may differ by rounding. Differentiable in the edits.
 
         Args:
-            captured: by the same tail.
-            edit_EPD: what is added to the patches, on the encoder's device.
+            captured: from the same tail.
+            edit_EPD: added to the patches, on the encoder's device.
         """
         encoder, n_edits = self.encoder, len(edit_EPD)
         sizes = [-1, -1, -1]
@@ -131,7 +129,7 @@ class Tail:
             tokens_ETD[:, : encoder.n_prefix],
             tokens_ETD[:, encoder.n_prefix :],
         )
-        # In float32, whatever the blocks compute in.
+        # Added in float32, whatever type the blocks compute in.
         edited_EPD = (patches_EPD.float() + edit_EPD).to(patches_EPD.dtype)
         tokens = torch.cat([prefix_EFD, edited_EPD], dim=1)
         if self._batch_dim == 1:
@@ -150,11 +148,11 @@ class Tail:
     def __call__(
         self, pixels_CHW: UInt8[Tensor, "3 h w"], edit_EPD: Float[Tensor, "e p d"]
     ) -> Float[Tensor, "e p d"]:
-        """`replay` of an image that is needed only once."""
+        """`capture` and `replay`, for an image that is used only once."""
         return self.replay(self.capture(pixels_CHW), edit_EPD)
 
     def _note(self, _block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        """Called before each block; only a thread that captures takes note."""
+        """A hook before each block, which records arguments during `capture`."""
         noted = getattr(self._of_thread, "noted", None)
         if noted is not None:
             noted.append((args, kwargs))
@@ -169,18 +167,18 @@ def load_tail(
     shard: Path,
     device: torch.device,
 ) -> Tail:
-    """Load the blocks between two layers of the encoder that recorded activations.
+    """Load an encoder, check that it recorded the activations, and make its tail.
 
     Args:
-        settings: of the encoder.
-        compute_dtype: what CUDA computes in.
+        settings: the settings of the encoder.
+        compute_dtype: the type in which CUDA computes.
         layer, probe_layer: see `Tail`.
         recorded: the activations.
-        shard: where they lie, for the message.
-        device: where the encoder goes.
+        shard: one of their files, for messages.
+        device: where to load the encoder.
 
     Raises:
-        ValueError: the encoder is another one, or cannot be loaded.
+        ValueError: another encoder recorded them, or it cannot be loaded.
     """
     encoder = load_encoder(settings, compute_dtype, (layer, probe_layer)).to(device)
     attributes = {
@@ -200,7 +198,7 @@ def mean_class_gradients(
     n_images: int,
     device: torch.device,
 ) -> Float32[np.ndarray, "c d"]:
-    """Along which direction at the edited layer does each class's logit rise most?
+    """The direction at the edited layer along which each class's logit rises most.
 
     Let score_c(p) be the logit of class c at patch p less the mean of all C logits
     there, by a probe of a later layer, and Q the patches of image n with label c + 1.
@@ -209,26 +207,26 @@ def mean_class_gradients(
         d_c = mean over n of [ 1 / |Q| · Σ_{p in Q} Σ_q ∂ score_c(p) / ∂ x_q ]
 
     where x_q are the activations of patch q at the edited layer and q runs over all
-    patches of the image. So d_c · v says how the mean score of the class's patches
-    changes, to first order, when v is added to every patch. Were both layers the same,
-    it would be W_c - mean W.
+    patches of the image. So d_c · v is the change of the mean score of the class's
+    patches, to first order, if v is added to every patch. If both layers were the same,
+    d_c would be W_c - mean W.
 
-    On a CPU one core computes one image, so cores do not change a bit.
+    On a CPU one core computes one image, so the number of cores does not change a bit.
 
     Args:
-        tail: of the encoder, on `device`.
-        probe: of the tail's probed layer, with C classes.
+        tail: the tail of the encoder, on `device`.
+        probe: a probe of the tail's probed layer, with C classes.
         paths: N image files.
         labels_NP: the labels of their patches; 0 for none, c + 1 for class c.
-        n_images: per class, how many of the images that show it count, at most. They
-            lie evenly spread over those in the order given.
-        device: where gradients are computed.
+        n_images: how many images to use for a class, at most: evenly spaced ones of
+            those that show it.
+        device: where to compute gradients.
 
     Returns:
-        NaN for a class that no image shows.
+        A row per class; NaN if no image shows the class.
 
     Raises:
-        ValueError: a file cannot be read; it is named.
+        ValueError: a file cannot be read.
     """
     on_device = probe.to(device)
     classes_of = _images_to_use(labels_NP, probe.n_classes, n_images)
@@ -262,7 +260,7 @@ def mean_class_gradients(
 def _images_to_use(
     labels_NP: np.ndarray, n_classes: int, n_images: int
 ) -> dict[int, list[int]]:
-    """Which images count, by rising number, and for which classes each does."""
+    """The images to use, ascending, and the classes for which each is used."""
     classes_of: dict[int, list[int]] = {}
     for c in range(n_classes):
         shows = np.flatnonzero((labels_NP == c + 1).any(axis=1))
@@ -279,8 +277,8 @@ def _class_gradients(
     labels_P: Tensor,
     classes: Sequence[int],
 ) -> Tensor:
-    """What one image adds to the mean, for each of `classes`."""
-    # One vector, added to every patch: its gradient is the sum over all of them.
+    """The gradients of one image, for each of `classes`."""
+    # The gradient of one vector that is added to every patch is the sum over patches.
     with torch.enable_grad():
         added_D = torch.zeros(probe.width, device=labels_P.device, requires_grad=True)
         edit_EPD = added_D.expand(1, len(labels_P), probe.width)

@@ -1,4 +1,4 @@
-"""Tables of an autoencoder's latents, as suppression needs them."""
+"""Read the tables that suppression needs: chosen latents and their activity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class ChosenClass:
     label: int
     name: str
     latents: tuple[int, ...]
-    """Each once, best first; empty where there are none."""
+    """Each once, best first; may be empty."""
     notes: tuple[str, ...]
-    """Why it has none."""
+    """Why there are no latents."""
 
 
 def to_activity(latents: SparseLatents) -> pd.DataFrame:
@@ -40,20 +40,20 @@ def to_activity(latents: SparseLatents) -> pd.DataFrame:
 def read_chosen(
     path: Path, class_names: Sequence[str], n_latents: int
 ) -> list[ChosenClass]:
-    """Read which latents of each class to suppress, from `class_latents.csv`.
+    """Read the latents to suppress for each class, from `class_latents.csv`.
 
     Args:
         path: a row per class, criterion and rank; a class without latents has one row
             whose note says why.
-        class_names: those of the labels 1 to C, for comparison.
-        n_latents: of the autoencoder.
+        class_names: the names of the labels 1 to C, to compare.
+        n_latents: the number of latents of the autoencoder.
 
     Returns:
-        The classes of the file by rising label.
+        The classes of the file, labels ascending.
 
     Raises:
-        ValueError: the file is missing or damaged, names a class otherwise than
-            `class_names`, or a latent that the autoencoder lacks.
+        ValueError: the file is missing or damaged, a class has another name than in
+            `class_names`, or the autoencoder lacks a latent.
     """
     table = _read(path, _CLASS_COLUMNS)
     chosen = []
@@ -61,10 +61,11 @@ def read_chosen(
         name = rows["class_name"].iloc[0]
         if not 1 <= label <= len(class_names) or name != class_names[label - 1]:
             raise ValueError(
-                f"{path} calls label {label} {name!r}, but the patch labels know "
-                f"{len(class_names)} classes, label {min(label, len(class_names))} "
-                f"being {class_names[min(label, len(class_names)) - 1]!r}: make both "
-                "from the same data set"
+                f"{path} names label {label} {name!r}, but the patch labels have "
+                f"{len(class_names)} classes and name label "
+                f"{min(label, len(class_names))} "
+                f"{class_names[min(label, len(class_names)) - 1]!r}: make both from "
+                "the same data set"
             )
         kept = rows[rows["is_chosen"] == "True"]
         latents = tuple(dict.fromkeys(kept["latent"].astype(int)))
@@ -79,10 +80,10 @@ def read_chosen(
 
 
 def read_activity(path: Path, n_latents: int) -> Activity:
-    """Read what each latent did in training, from `latent_activity.csv`.
+    """Read the activity of each latent in training, from `latent_activity.csv`.
 
     Raises:
-        ValueError: the file is missing, damaged, or of another autoencoder.
+        ValueError: the file is missing or damaged, or lists other latents.
     """
     table = _read(path, _ACTIVITY_COLUMNS)
     if table["latent"].tolist() != [str(i) for i in range(n_latents)]:
@@ -97,14 +98,14 @@ def read_activity(path: Path, n_latents: int) -> Activity:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """The columns named; labels as numbers, all else as it is written."""
+    """Read some columns; labels as integers, the others as text."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}: run the stage that writes it")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := [name for name in columns if name not in table]:
         raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}: run the stage that wrote "
-            "it again"
+            f"{path} lacks the columns {', '.join(missing)}: delete it and run the "
+            "stage that writes it again"
         )
     if "label" in columns:
         table["label"] = table["label"].astype(int)

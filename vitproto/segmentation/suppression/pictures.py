@@ -1,4 +1,4 @@
-"""Pictures of what suppression does: image, masks and heat-map side by side."""
+"""Draw the effect of suppression: image, masks and heat-map side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,26 +20,26 @@ from vitproto.pictures.image_sheet import (
 from vitproto.segmentation.labels.class_colors import paint
 
 SIDE = 256
-"""Longer side of a panel, in pixels. Smaller windows are enlarged to a whole multiple,
-so that all their pixels stay equally large."""
+"""Longer side of a panel, in pixels. Smaller windows are enlarged by an integer factor,
+so that all their pixels have the same size."""
 TEXT_SIZE = 16
 LINE = TEXT_SIZE + 6
 SWATCH = 14
-"""Side of a colour in the legend, in pixels."""
+"""Side of a colour swatch in the legend, in pixels."""
 HEADINGS = ("image", "true classes", "predicted", "after suppression", "its latents")
 BLANK = "unlabelled"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image, as the encoder sees it, with what is true and predicted there.
+    """A row of the picture: the encoder's input, with true and predicted labels.
 
     Attributes:
-        image: the window, cut to whole patches.
+        image: the encoder's window, cut to whole patches.
         true_HW: labels of the mask; 0 is unlabelled.
-        before_HW, after_HW: labels that are predicted.
+        before_HW, after_HW: predicted labels.
         heat_HW: how strongly the latents are active.
-        caption: written above.
+        caption: written above the row.
     """
 
     image: Image.Image
@@ -53,7 +53,9 @@ class Row:
     def labels(self) -> list[int]:
         """All labels that the row shows, 0 last."""
         maps = (self.true_HW, self.before_HW, self.after_HW)
-        shown = sorted({int(label) for one in maps for label in np.unique(one)})
+        shown = sorted(
+            {int(label) for label_HW in maps for label in np.unique(label_HW)}
+        )
         return [label for label in shown if label] + [0] * (0 in shown)
 
 
@@ -61,7 +63,7 @@ def window_heat(
     scores_P: Float32[np.ndarray, " p"], preprocessing: Preprocessing
 ) -> Float32[np.ndarray, "h w"]:
     """The score of each pixel's patch, over the window cut to whole patches."""
-    # The window is the whole image here, so no pixel of a patch lies outside.
+    # The window is the whole image here, so it contains every pixel of a patch.
     as_it_is = replace(preprocessing, resize_mode="squash")
     size = (preprocessing.width, preprocessing.height)
     heat_HW = heat_map(scores_P, as_it_is, size, size)
@@ -69,12 +71,12 @@ def window_heat(
 
 
 def draw_rows(rows: Sequence[Row], names: Sequence[str], high: float) -> Image.Image:
-    """The rows one below the other, each with its legend, and the colour scale.
+    """Draw rows below each other, each with its legend, and the colour scale.
 
     Args:
         rows: one or more, all of the same size.
-        names: of the classes; the first one's label is 1.
-        high: the score at the upper end of the colour scale; 0 is at the lower one.
+        names: the names of the classes; the first one has label 1.
+        high: the score at the upper end of the colour scale; the lower end is 0.
     """
     width, height = shown_size(rows[0].image.size)
     font = ImageFont.load_default(TEXT_SIZE)
@@ -105,7 +107,7 @@ def draw_rows(rows: Sequence[Row], names: Sequence[str], high: float) -> Image.I
 
 
 def shown_size(size: tuple[int, int]) -> tuple[int, int]:
-    """At which width and height is a window shown?"""
+    """The width and height at which a window is shown."""
     longer = max(size)
     ratio = SIDE // longer if longer <= SIDE else SIDE / longer
     width, height = (max(1, round(length * ratio)) for length in size)
@@ -115,10 +117,10 @@ def shown_size(size: tuple[int, int]) -> tuple[int, int]:
 def lay_out(
     entries: Sequence[tuple[int, str]], font: ImageFont.FreeTypeFont, width: int
 ) -> list[list[tuple[int, int, str]]]:
-    """On which line of the legend, and where on it, does each entry stand?
+    """Distribute the entries of a legend among lines.
 
     Returns:
-        For each line the left end, label and text of its entries.
+        For each line, the left end, label and text of its entries.
     """
     lines: list[list[tuple[int, int, str]]] = [[]]
     left = 0
@@ -144,7 +146,7 @@ def _panels(row: Row, size: tuple[int, int], high: float) -> list[Image.Image]:
     near, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
     image = row.image.resize(size, smooth)
     masks = [
-        # Enlarged before it is painted: the hatching keeps its width.
+        # Scaled before painting, so that the hatching keeps its width.
         paint(np.asarray(Image.fromarray(label_HW).resize(size, near), np.uint16))
         for label_HW in (row.true_HW, row.before_HW, row.after_HW)
     ]

@@ -1,6 +1,6 @@
-"""The latents of the training patches: non-zero values of those that rank latents.
+"""Collect the latents of training patches, as a sparse matrix.
 
-V non-zero values; T is S + 1.
+V nonzero values; T is S + 1.
 """
 
 import typing
@@ -26,16 +26,16 @@ from vitproto.segmentation.labels.patch_labels import PatchLabels
 
 @dataclass(frozen=True)
 class SparseLatents:
-    """The latents of drawn patches, latent by latent, and of all training patches.
+    """The latents of drawn patches, latent by latent, and sums over all patches.
 
     Attributes:
-        start_T: the values of latent s stand from start[s] to start[s + 1], exclusive.
-        class_V: the class of the patch, which is its label less 1.
-        value_V: the latent there, above 0.
-        n_drawn_C: the drawn patches of each class.
-        n_pure_C: the patches of each class from which they were drawn.
-        n_active_S: all training patches on which a latent is active.
-        largest_S: the largest value of a latent on any training patch.
+        start_T: latent s has the values from start[s] to start[s + 1], exclusive.
+        class_V: the class of the patch: its label less 1.
+        value_V: the value of the latent there, above 0.
+        n_drawn_C: the number of drawn patches of each class.
+        n_pure_C: the number of patches of each class from which they were drawn.
+        n_active_S: the number of training patches on which each latent is active.
+        largest_S: the largest value of each latent on any training patch.
     """
 
     start_T: Int64[np.ndarray, " t"]
@@ -50,22 +50,22 @@ class SparseLatents:
 def draw_pure_patches(
     labels: PatchLabels, min_purity: float, n_patches: int, seed: int
 ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
-    """Which patches rank latents? Uniform over all that are pure, each once.
+    """Draw the patches that rank latents, uniformly from all pure training patches.
 
     Args:
-        labels: of all patches.
-        min_purity: the least share of its pixels that show a patch's class. Unlabelled
+        labels: the labels of all patches.
+        min_purity: minimum share of a patch's pixels that show its class. Unlabelled
             patches are never drawn.
-        n_patches: how many at most; all are taken if there are no more.
-        seed: which ones. A smaller draw is part of a larger one.
+        n_patches: maximum number of patches.
+        seed: determines the draw. A smaller draw is part of a larger one.
 
     Returns:
-        Image and patch of each, by rising image, then patch.
+        Image and patch of each, sorted by image, then by patch.
 
     Raises:
-        ValueError: no labelled training patch is so pure.
+        ValueError: no labelled training patch is pure enough.
     """
-    # Not a NumPy scalar: purities are float32, and so 0.9 is compared as float32 too.
+    # A Python float, so that 0.9 is compared as float32, like the purities.
     is_pure_NP = (labels.labels_NP > 0) & (labels.purity_NP >= float(min_purity))
     is_pure_NP &= labels.is_train_N[:, None]
     i_image_M, i_patch_M = np.nonzero(is_pure_NP)
@@ -90,22 +90,20 @@ def gather_latents(
     seed: int,
     device: torch.device,
 ) -> SparseLatents:
-    """The latents of all training patches, in one pass.
+    """Compute the latents of all training patches, in one pass.
 
-    The values of drawn patches are kept where they are not 0. At most 16 bytes for
-    each are in memory: for M drawn patches and `l0` active latents on each,
-    16 · M · l0, which is 1 GB for a million patches and 64 latents. All of them dense
-    would take 4 · M · S, 66 GB for 16,384 latents. Besides there is a block of images.
+    For drawn patches the nonzero values are kept. They take at most 16 bytes each: with
+    M drawn patches and `l0` active latents on each, 16 · M · l0, or 1 GB for a million
+    patches and 64 latents. A dense matrix would take 4 · M · S, or 66 GB for 16,384
+    latents. Memory also holds a block of images.
 
-    On a CPU, images are encoded one by one, each by one core, so neither shards nor
-    cores change a bit.
+    On a CPU, one core encodes one image, so shards and cores do not change a bit.
 
     Args:
-        activations: of the images of `labels`.
-        autoencoder: of S latents.
-        labels: which patches show which class; see `draw_pure_patches` for those
-            that are drawn.
-        device: where latents are computed.
+        activations: the activations of the images of `labels`.
+        autoencoder: with S latents.
+        labels: the classes of patches; `draw_pure_patches` draws from them.
+        device: where to compute latents.
 
     Raises:
         ValueError: no patch is pure, or a latent is not finite.
@@ -120,7 +118,7 @@ def gather_latents(
     )
     drawn_N = list(map(slice, first_N, end_N))
     on_device = autoencoder.to(device)
-    # Made by the threads at the same time, these would be made several times.
+    # Computed here, because several threads would each compute them.
     _ = on_device.directions_SD, on_device.offset_S
     n_active_S = np.zeros(autoencoder.n_prototypes, np.int64)
     largest_S = np.zeros(autoencoder.n_prototypes, np.float32)
@@ -140,7 +138,7 @@ def gather_latents(
                 np.maximum(largest_S, image.largest_S, out=largest_S)
                 parts.append((image.latent_V, image.class_V, image.value_V))
             progress.update(len(acts_BPD) * activations.n_patches)
-    # NumPy's maximum keeps NaN.
+    # NumPy's maximum propagates NaN.
     if not np.isfinite(largest_S).all():
         latent = int(np.argmin(np.isfinite(largest_S)))
         raise ValueError(
@@ -157,7 +155,7 @@ def gather_latents(
 
 
 class _ImageLatents(NamedTuple):
-    """What one image adds."""
+    """The latents of one image: sums over its patches, values on drawn patches."""
 
     n_active_S: np.ndarray
     largest_S: np.ndarray
@@ -173,7 +171,7 @@ def _encode_image(
     i_patch_R: np.ndarray,
     class_R: np.ndarray,
 ) -> _ImageLatents:
-    """`i_patch_R` are the drawn patches, of the classes `class_R`."""
+    """Encode an image; `i_patch_R` are its drawn patches, `class_R` their classes."""
     latents_PS = autoencoder(acts_PD)
     n_active_S, largest_S = (latents_PS > 0).sum(0), latents_PS.amax(0)
     drawn_RS = latents_PS[torch.from_numpy(i_patch_R).to(acts_PD.device)]
@@ -190,7 +188,7 @@ def _encode_image(
 def _blocks(
     activations: Activations, i_image_N: np.ndarray, n_at_once: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Some images, a few at a time, with the next ones being read meanwhile."""
+    """Read images, a few at a time; the next ones are read in the background."""
     firsts = range(0, len(i_image_N), n_at_once)
     reads = (
         partial(activations.read_images, i_image_N[i : i + n_at_once]) for i in firsts
@@ -205,7 +203,7 @@ def _count(class_M: np.ndarray, n_classes: int) -> np.ndarray:
 def _by_latent(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n_latents: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put the values of each latent together; frees `parts` on the way."""
+    """Group values by latent; frees `parts` on the way."""
     n_values_S = np.zeros(n_latents, np.int64)
     for latent_V, _, _ in parts:
         n_values_S += np.bincount(latent_V, minlength=n_latents)

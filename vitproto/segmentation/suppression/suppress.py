@@ -1,11 +1,11 @@
 """Suppress the latents of one class after the other, and count what changes.
 
-M test images, P patches, D width, J latents of a class, U that are kept, C classes,
-H × W pixels, O doses, K kinds of edits.
+M test images, P patches, D width, J latents of a class, U latents chosen for any class,
+C classes, H × W pixels, O doses, K kinds of edits. E edits: a kind at a dose.
 
-In memory are, of all test images, the logits before, the chosen latents where they are
-active, and the counts of one class, 8 bytes × K O M C: for 2,000 images of 256 patches,
-150 classes and 55 edits some 300 MB, little, and 130 MB.
+Memory holds, for all test images, the logits before (300 MB for 2,000 images of 256
+patches and 150 classes), the chosen latents where they are active (little), and the
+counts of one class (8 bytes × K O M C, 130 MB with 55 edits).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32, Int64, UInt16
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt16
 from torch import Tensor
 from tqdm import tqdm
 
@@ -44,35 +44,35 @@ IMAGES_PER_CORE = 4
 
 
 class _Active(NamedTuple):
-    """Where the chosen latents of an image are active, one entry each."""
+    """The nonzero values of the chosen latents in an image, as lists of entries."""
 
     i_patch: np.ndarray
     i_kept: np.ndarray
-    """Which of the latents that are kept."""
+    """The index of the latent in `Before.kept`."""
     value: np.ndarray
 
 
 @dataclass(frozen=True)
 class Before:
-    """What is known of the test images before any edit."""
+    """The test images before any edit."""
 
     logits_MPC: Float32[np.ndarray, "m p c"]
     true_MC: Int64[np.ndarray, "m c"]
     """Pixels of each class in the mask of each image."""
     predicted_MC: Int64[np.ndarray, "m c"]
-    """Labelled pixels that each class is predicted for."""
+    """Labelled pixels for which each class is predicted."""
     hit_MC: Int64[np.ndarray, "m c"]
-    """Those of which the mask says the same."""
+    """Pixels for which it is predicted correctly."""
     mean_length: float
-    """Of the activations that are edited, over all patches."""
+    """The mean length of the activations to edit, over all patches."""
     kept: list[int]
-    """The latents whose values are known: those chosen for any class."""
+    """The latents whose values are kept: those chosen for any class."""
     active_M: list[_Active]
 
     def latents(
         self, i_test: int, latents_J: Sequence[int]
     ) -> Float32[np.ndarray, "p j"]:
-        """The values of some of the chosen latents on the patches of an image."""
+        """The values of some chosen latents on the patches of an image."""
         active = self.active_M[i_test]
         dense_PU = np.zeros((self.logits_MPC.shape[1], len(self.kept)), np.float32)
         dense_PU[active.i_patch, active.i_kept] = active.value
@@ -81,33 +81,45 @@ class Before:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """What each edit for one class does to each test image."""
+    """The effects of each edit for one class, as counts."""
 
     edits: ClassEdits
     predicted_KOMC: Int32[np.ndarray, "k o m c"]
     hit_KOMC: Int32[np.ndarray, "k o m c"]
     n_changed_KO: Int64[np.ndarray, "k o"]
-    """Patches of the class whose predicted class changes, over all images."""
+    """Patches of the class whose predicted class changes, in all images."""
     n_others_changed_KO: Int64[np.ndarray, "k o"]
-    """The same of patches with other labels."""
+    """Patches with other labels whose predicted class changes."""
     n_to_OC: Int64[np.ndarray, "o c"]
-    """What the class's patches change to when its latents are suppressed."""
+    """Patches of the class that change to each class if its latents are suppressed."""
     n_patches: int
-    """Of the class, in the test images."""
+    """Patches of the class in the test images."""
     n_others: int
     """Patches with other labels."""
     mean_length_O: Float64[np.ndarray, " o"]
-    """Of the edits, over all patches, those without label too."""
+    """The mean length of the edits over all patches, with label or without."""
 
 
 class _Changes(NamedTuple):
-    """What one image adds, as in `ClassCounts`."""
+    """What the edits for a class change in one image, or the sum over images.
 
-    n_changed_KO: np.ndarray
-    n_others_changed_KO: np.ndarray
-    n_to_OC: np.ndarray
-    length_O: np.ndarray
-    """The sum of the lengths of the edits of its patches."""
+    The fields are those of `ClassCounts`, but for the last.
+    """
+
+    n_changed_KO: Int64[np.ndarray, "k o"]
+    n_others_changed_KO: Int64[np.ndarray, "k o"]
+    n_to_OC: Int64[np.ndarray, "o c"]
+    length_O: Float64[np.ndarray, " o"]
+    """The lengths of edits, summed over patches."""
+
+    @classmethod
+    def none(cls, n_kinds: int, n_doses: int, n_classes: int) -> "_Changes":
+        """Zeros."""
+        return cls(
+            *np.zeros((2, n_kinds, n_doses), np.int64),
+            np.zeros((n_doses, n_classes), np.int64),
+            np.zeros(n_doses),
+        )
 
 
 def look_before(
@@ -119,10 +131,10 @@ def look_before(
     device: torch.device,
     workers: ThreadPoolExecutor,
 ) -> Before:
-    """What do the test images say before any edit? Each is read once.
+    """Compute logits, pixel counts and chosen latents of the unedited test images.
 
     Args:
-        acts: of the autoencoder's layer.
+        acts: activations of the autoencoder's layer; each image is read once.
         labels: of the same images.
         autoencoder: on `device`.
         chosen: the classes whose latents are kept.
@@ -131,7 +143,7 @@ def look_before(
         workers: with one core each.
     """
     i_test_M, n_classes = labels.i_test_M, labels.n_classes
-    kept = sorted({latent for one in chosen for latent in one.latents})
+    kept = sorted({latent for choice in chosen for latent in choice.latents})
     n_images = len(i_test_M)
     logits_MPC = np.empty((n_images, acts.n_patches, n_classes), np.float32)
     true_MC, predicted_MC, hit_MC = np.zeros((3, n_images, n_classes), np.int64)
@@ -180,46 +192,46 @@ def suppress(
 ) -> Iterator[tuple[Before, ChosenClass, ClassCounts | None]]:
     """Suppress one class after the other; counts of one class are in memory at a time.
 
-    On a CPU every image of every class is one piece of work, on one core: the number
-    of cores changes no bit.
+    On a CPU one core does all work on an image, so the number of cores does not change
+    a bit.
 
     Args:
-        acts: of the autoencoder's layer.
+        acts: activations of the autoencoder's layer.
         labels: of the same images, with one or more test images.
         autoencoder: on the CPU.
-        activity: of its latents in training.
-        chosen: the classes, with their latents or none.
+        activity: the activity of its latents in training.
+        chosen: the classes and their latents, if any.
         directions_CD: along which the logit of each class rises most over the mean.
         logits: on `device`.
         device: where to compute.
         cfg: doses, draws and seed.
 
     Yields:
-        What was before, always the same; the class; and its counts. None where the
-        class has no latents or the masks of the test images do not show it.
+        The test images before any edit, always the same; the class; and its counts,
+        None if it has no latents or the masks of the test images do not show it.
     """
-    latents_of = {one.label: one.latents for one in chosen if one.latents}
+    latents_of = {choice.label: choice.latents for choice in chosen if choice.latents}
     with one_core_each() as workers:
         on_device = autoencoder.to(device)
         before = look_before(acts, labels, on_device, chosen, logits, device, workers)
         is_shown_C = before.true_MC.any(axis=0)
         measured = {label for label in latents_of if is_shown_C[label - 1]}
-        # Once for each class that is measured.
+        # Each image once per class that is measured.
         n_images = len(measured) * len(before.true_MC)
         with progress_bar(n_images, "images") as progress:
-            for one in chosen:
-                if one.label not in measured:
-                    yield before, one, None
+            for choice in chosen:
+                if choice.label not in measured:
+                    yield before, choice, None
                     continue
-                # By a worker: of products, too, bits can depend on the cores.
+                # By a worker, since bits of products can depend on the number of cores.
                 edits = workers.submit(
                     class_edits,
-                    *(one.label, latents_of, autoencoder, activity),
-                    *(directions_CD[one.label - 1], labels.n_classes, cfg),
+                    *(choice.label, latents_of, autoencoder, activity),
+                    *(directions_CD[choice.label - 1], labels.n_classes, cfg),
                 ).result()
                 yield (
                     before,
-                    one,
+                    choice,
                     count_changes(
                         *(edits, before, labels, logits, device, workers, progress)
                     ),
@@ -235,9 +247,9 @@ def count_changes(
     workers: ThreadPoolExecutor,
     progress: tqdm,
 ) -> ClassCounts:
-    """What does each edit for a class do to each test image?
+    """Count what each edit for a class does to each test image.
 
-    An image that a dose does not edit keeps its counts, and is not counted again.
+    An image that a dose does not edit keeps its counts and is not counted again.
 
     Args:
         edits: for the class.
@@ -246,67 +258,30 @@ def count_changes(
         logits: on `device`.
         device: where to compute.
         workers: with one core each.
-        progress: moves on by the test images.
+        progress: advanced once per test image.
     """
     n_kinds, n_doses = len(edits.kinds_K), len(edits.targets_OJ)
     n_images, n_patches, n_classes = before.logits_MPC.shape
-    shape = (n_kinds, n_doses, n_images, n_classes)
-    predicted_KOMC, hit_KOMC = np.empty(shape, np.int32), np.empty(shape, np.int32)
-    labels_MP = labels.labels_NP[labels.i_test_M]
     directions_KJD = edits.directions_KJD.to(device)
-    prepared_KJX = workers.submit(logits.prepare, directions_KJD).result()
-
-    @torch.inference_mode()
-    def count(i_test: int) -> _Changes:
-        predicted_KOMC[:, :, i_test] = before.predicted_MC[i_test]
-        hit_KOMC[:, :, i_test] = before.hit_MC[i_test]
-        n_changed_KO, n_others_changed_KO = np.zeros((2, n_kinds, n_doses), np.int64)
-        n_to_OC = np.zeros((n_doses, n_classes), np.int64)
-        latents_PJ = torch.from_numpy(before.latents(i_test, edits.latents_J))
-        length_OP, coefficients_KOPJ = edits.sized(latents_PJ)
-        is_edited_O = (length_OP > 0).any(dim=1).tolist()
-        todo = [
-            (k, o) for o in range(n_doses) if is_edited_O[o] for k in range(n_kinds)
-        ]
-        before_PC = torch.from_numpy(before.logits_MPC[i_test]).to(device)
-        best_P = _best(before_PC)
-        is_class_P = labels_MP[i_test] == edits.label
-        is_other_P = (labels_MP[i_test] != 0) & ~is_class_P
-        for first in range(0, len(todo), EDITS_AT_ONCE):
-            k_E, o_E = map(list, zip(*todo[first : first + EDITS_AT_ONCE], strict=True))
-            after_EPC = logits.after(
-                *(i_test, before_PC, prepared_KJX[k_E]),
-                coefficients_KOPJ[k_E, o_E].to(device),
-            )
-            counts = _count(after_EPC, labels.masks_MHW[i_test], labels.grid)
-            predicted_KOMC[k_E, o_E, i_test] = counts.predicted_EC
-            hit_KOMC[k_E, o_E, i_test] = counts.hit_EC
-            best_EP = _best(after_EPC)
-            changes_EP = best_EP != best_P
-            n_changed_KO[k_E, o_E] = changes_EP[:, is_class_P].sum(axis=1)
-            n_others_changed_KO[k_E, o_E] = changes_EP[:, is_other_P].sum(axis=1)
-            for e, (k, o) in enumerate(zip(k_E, o_E, strict=True)):
-                if edits.kinds_K[k] == "latents":
-                    to = best_EP[e, changes_EP[e] & is_class_P]
-                    n_to_OC[o] = np.bincount(to, minlength=n_classes)
-        length_O = length_OP.sum(dim=1).numpy()
-        return _Changes(n_changed_KO, n_others_changed_KO, n_to_OC, length_O)
-
-    total = _Changes(
-        *np.zeros((2, n_kinds, n_doses), np.int64),
-        np.zeros((n_doses, n_classes), np.int64),
-        np.zeros(n_doses),
+    pixels_shape = (n_kinds, n_doses, n_images, n_classes)
+    counter = _ImageCounter(
+        *(edits, before, labels, logits, device),
+        prepared_KJX=workers.submit(logits.prepare, directions_KJD).result(),
+        predicted_KOMC=np.empty(pixels_shape, np.int32),
+        hit_KOMC=np.empty(pixels_shape, np.int32),
     )
-    # Added in the order of images, whichever core was first.
-    for changes in workers.map(count, range(n_images)):
+    total = _Changes.none(n_kinds, n_doses, n_classes)
+    # `map` gives the images in their order, so the sums do not depend on the cores.
+    for changes in workers.map(counter.count, range(n_images)):
         for sum_, part in zip(total, changes, strict=True):
             sum_ += part
         progress.update()
+    labels_MP = labels.labels_NP[labels.i_test_M]
     is_class_MP = labels_MP == edits.label
     return ClassCounts(
         edits=edits,
-        predicted_KOMC=predicted_KOMC,
-        hit_KOMC=hit_KOMC,
+        predicted_KOMC=counter.predicted_KOMC,
+        hit_KOMC=counter.hit_KOMC,
         n_changed_KO=total.n_changed_KO,
         n_others_changed_KO=total.n_others_changed_KO,
         n_to_OC=total.n_to_OC,
@@ -314,6 +289,106 @@ def count_changes(
         n_others=int(((labels_MP != 0) & ~is_class_MP).sum()),
         mean_length_O=total.length_O / (n_images * n_patches),
     )
+
+
+class _Image(NamedTuple):
+    """A test image before any edit."""
+
+    i_test: int
+    best_P: Int64[np.ndarray, " p"]
+    """The predicted class of each patch, from 0."""
+    is_class_P: Bool[np.ndarray, " p"]
+    """Patches labelled with the class whose latents are suppressed."""
+    is_other_P: Bool[np.ndarray, " p"]
+    """Patches with other labels; patches without label are neither."""
+
+
+@dataclass(frozen=True)
+class _ImageCounter:
+    """Counts what the edits for one class do to one test image after the other."""
+
+    edits: ClassEdits
+    before: Before
+    labels: PatchLabels
+    logits: EditedLogits
+    device: torch.device
+    prepared_KJX: Tensor
+    predicted_KOMC: Int32[np.ndarray, "k o m c"]
+    """Output: pixel counts, written image by image."""
+    hit_KOMC: Int32[np.ndarray, "k o m c"]
+
+    @torch.inference_mode()
+    def count(self, i_test: int) -> _Changes:
+        """Apply all edits to an image: write its pixel counts, return its patches'."""
+        before, (n_kinds, n_doses, _, n_classes) = self.before, self.hit_KOMC.shape
+        latents_PJ = torch.from_numpy(before.latents(i_test, self.edits.latents_J))
+        length_OP, coefficients_KOPJ = self.edits.sized(latents_PJ)
+        before_PC = torch.from_numpy(before.logits_MPC[i_test]).to(self.device)
+        labels_P = self.labels.labels_NP[self.labels.i_test_M[i_test]]
+        is_class_P = labels_P == self.edits.label
+        is_other_P = (labels_P != 0) & ~is_class_P
+        image = _Image(i_test, _best(before_PC), is_class_P, is_other_P)
+
+        # Doses that edit no patch of the image leave everything as it is.
+        self.predicted_KOMC[:, :, i_test] = before.predicted_MC[i_test]
+        self.hit_KOMC[:, :, i_test] = before.hit_MC[i_test]
+        changes = _Changes.none(n_kinds, n_doses, n_classes)
+        changes.length_O[:] = length_OP.sum(dim=1).numpy()
+        is_edited_O = (length_OP > 0).any(dim=1).numpy()
+
+        for k_E, o_E in _batches_of_edits(n_kinds, is_edited_O):
+            after_EPC = self.logits.after(
+                *(i_test, before_PC, self.prepared_KJX[k_E]),
+                coefficients_KOPJ[k_E, o_E].to(self.device),
+            )
+            self._count_pixels(image, k_E, o_E, after_EPC)
+            self._count_patches(image, k_E, o_E, after_EPC, changes)
+        return changes
+
+    def _count_pixels(
+        self, image: _Image, k_E: list[int], o_E: list[int], after_EPC: Tensor
+    ) -> None:
+        """Write the pixels that each class is predicted for, and the correct ones."""
+        mask_HW = self.labels.masks_MHW[image.i_test]
+        counts = _count(after_EPC, mask_HW, self.labels.grid)
+        self.predicted_KOMC[k_E, o_E, image.i_test] = counts.predicted_EC
+        self.hit_KOMC[k_E, o_E, image.i_test] = counts.hit_EC
+
+    def _count_patches(
+        self,
+        image: _Image,
+        k_E: list[int],
+        o_E: list[int],
+        after_EPC: Tensor,
+        changes: _Changes,
+    ) -> None:
+        """Write how many patches change their predicted class, and to which."""
+        best_EP = _best(after_EPC)
+        changes_EP = best_EP != image.best_P
+        changes.n_changed_KO[k_E, o_E] = changes_EP[:, image.is_class_P].sum(axis=1)
+        changes.n_others_changed_KO[k_E, o_E] = changes_EP[:, image.is_other_P].sum(
+            axis=1
+        )
+        for e, (k, o) in enumerate(zip(k_E, o_E, strict=True)):
+            if self.edits.kinds_K[k] == "latents":
+                new_X = best_EP[e, changes_EP[e] & image.is_class_P]
+                n_classes = self.hit_KOMC.shape[-1]
+                changes.n_to_OC[o] = np.bincount(new_X, minlength=n_classes)
+
+
+def _batches_of_edits(
+    n_kinds: int, is_edited_O: Bool[np.ndarray, " o"]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """All kinds of edits at the doses that edit an image, `EDITS_AT_ONCE` at a time.
+
+    Yields:
+        The kind and the dose of each edit.
+    """
+    doses = np.flatnonzero(is_edited_O).tolist()
+    edits = [(k, o) for o in doses for k in range(n_kinds)]
+    for first in range(0, len(edits), EDITS_AT_ONCE):
+        k_E, o_E = zip(*edits[first : first + EDITS_AT_ONCE], strict=True)
+        yield list(k_E), list(o_E)
 
 
 def _count(
