@@ -10,7 +10,8 @@ from recorded import IN_FAMILY, LAYER, TOY, write_shards
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import COLUMNS, write_splits
-from vitproto.prototypes import checkpoint, load
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import load
 
 fit_randomtrain = runpy.run_path(str(PROJECT / "scripts/fit_randomtrain.py"))[
     "fit_randomtrain"
