@@ -38,6 +38,12 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     os.replace(partial, path)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def _drop_left_over(path: Path) -> None:
     """Delete what killed jobs have written of a file, which may be large."""
     host = socket.gethostname()

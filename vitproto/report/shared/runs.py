@@ -1,5 +1,6 @@
-"""Are all runs of a study there, and no others?"""
+"""Families, settings and runs as result files name them, and checks against a study."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -8,23 +9,30 @@ from vitproto.study.family import Family, describe_difference, read_families
 from vitproto.study.run import Run
 
 FAMILY = ["encoder", "layer", "method"]
-SETTINGS = ["n_prototypes", "learning_rate", "sparsity", "seed"]
+"""Columns that name a family of runs."""
+
+SETTING = ["learning_rate", "sparsity"]
+"""Columns that hold the settings of a trained method, NaN where it has none. Group by
+them with `dropna=False`."""
+
+RUN = [*FAMILY, "n_prototypes", *SETTING, "seed"]
+"""Columns that name a run."""
 
 
 def check_expected(
-    found: Iterable[tuple[Family, Run]], expected: Sequence[str], what: str
+    measured: Iterable[tuple[Family, Run]], expected: Sequence[str], what: str
 ) -> None:
-    """Are these the runs of the run table?
+    """Check that results cover the runs of the run table, and no others.
 
     Args:
-        found: the runs that were read.
-        expected: those of the run table, as `write_families` writes them.
-        what: they were read from, for the message, in the singular.
+        measured: the runs that were read.
+        expected: the runs of the run table, as `write_families` writes them.
+        what: the table or list that was read, for the message, in the singular.
 
     Raises:
-        ValueError: a run is missing, or one is there that should not be.
+        ValueError: a run is missing or unexpected.
     """
-    names = {f"{family} {run.name}" for family, run in found}
+    names = {name_run(family, run) for family, run in measured}
     wanted = {
         f"{family} {name}"
         for family, runs in read_families(expected).items()
@@ -34,14 +42,43 @@ def check_expected(
         difference = describe_difference(wanted - names, names - wanted)
         raise ValueError(
             f"{what} {difference}: give the files of all families of the run table and "
-            "of no others; a file that lacks a run of its family is to be deleted and "
-            "made again"
+            "of no others; if a file lacks a run of its family, delete it and make it "
+            "again"
         )
 
 
+def check_no_repeats(names: Iterable[str], what: str) -> None:
+    """Check that no result was read twice.
+
+    Args:
+        names: a name for each result.
+        what: the files that were read, for the message, in the plural.
+
+    Raises:
+        ValueError: a name comes twice.
+    """
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise ValueError(f"{what} hold {repeated[0]} twice: give each file once")
+
+
+def name_run(family: Family, run: Run) -> str:
+    """Name a run of a family: `clip/layer3/topk k64-sparsity8-seed0`."""
+    return f"{family} {run.name}"
+
+
+def name_setting(row: pd.Series) -> str:
+    """Name a setting: `learning rate 0.001, sparsity 32`; empty where there is none."""
+    values = [(column, row[column]) for column in SETTING if not pd.isna(row[column])]
+    return ", ".join(f"{name.replace('_', ' ')} {value:.12g}" for name, value in values)
+
+
 def runs_of(rows: pd.DataFrame) -> list[tuple[Family, Run]]:
-    """Which runs do rows speak of, each once?"""
-    columns = [*FAMILY, *SETTINGS]
+    """List the runs that rows belong to, each once.
+
+    Args:
+        rows: a table with the columns of `RUN`.
+    """
     return [
         (
             Family(row.encoder, int(row.layer), row.method),
@@ -52,5 +89,5 @@ def runs_of(rows: pd.DataFrame) -> list[tuple[Family, Run]]:
                 None if pd.isna(row.sparsity) else float(row.sparsity),
             ),
         )
-        for row in rows[columns].drop_duplicates().itertuples(index=False)
+        for row in rows[RUN].drop_duplicates().itertuples(index=False)
     ]
