@@ -88,10 +88,17 @@ def write_dead_note(metrics: pd.DataFrame) -> str:
     n_all = len(metrics)
     n_low = int((2 * metrics["n_dead"] > metrics["n_prototypes"]).sum())
     if n_all == 1:
-        begin = "In the autoencoder" if n_low else "In no autoencoder"
-    else:
-        begin = f"In {n_low or 'none'} of {n_all} autoencoders"
-    return f"{begin} more than half of the latents are dead on held-out patches."
+        share = "More than half" if n_low else "At most half"
+        return f"{share} of its latents are dead on held-out patches."
+    if not n_low:
+        return (
+            f"In none of {n_all} autoencoders are more than half of the latents dead "
+            "on held-out patches."
+        )
+    return (
+        f"In {n_low} of {n_all} autoencoders, more than half of the latents are dead "
+        "on held-out patches."
+    )
 
 
 def _format(row: pd.Series) -> list[str]:

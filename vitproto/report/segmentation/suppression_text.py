@@ -326,8 +326,8 @@ def explain_suppression_columns(dose: float) -> dict[str, str]:
             "images show."
         ),
         "Specificity": (
-            "loss − collateral, which is 0 if an edit harms all classes alike. Its "
-            f"{LEVEL} % interval is in brackets."
+            "loss − collateral, which is 0 if the class loses as much as the others do "
+            f"on average. Its {LEVEL} % interval is in brackets."
         ),
         "Margin": (
             "specificity of the latents minus that of the control, for each class, "
