@@ -71,7 +71,7 @@ def light_stages():
 
 
 def needs_of(stage):
-    """The packages that a stage of this kind may load, and their cost in seconds."""
+    """The packages that a stage of this kind may load."""
     text = (SCRIPTS / f"{stage}.py").read_text(encoding="utf-8")
     needs = ["tyro"]
     if "dry_run" in text:  # reads digests of images from HDF5 files
@@ -121,9 +121,8 @@ KINDS = sorted({tuple(needs_of(stage)) for stage in STAGES})
 
 def test_light_stages_are_those_that_make_lists_tables_charts_and_pages():
     verbs = ("list_", "tabulate_", "plot_", "compare_", "write_")
-    assert {
-        path.stem for path in SCRIPTS.glob("*.py") if path.stem.startswith(verbs)
-    } < (set(STAGES))
+    stages = {path.stem for path in SCRIPTS.glob("*.py")}
+    assert {stage for stage in stages if stage.startswith(verbs)} < set(STAGES)
 
 
 @pytest.mark.parametrize("needs", KINDS, ids="+".join)
