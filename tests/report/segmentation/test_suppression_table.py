@@ -1,4 +1,4 @@
-"""What suppression did, worked out by hand for a few classes, and told in words."""
+"""Effects of suppression on a few classes, worked out by hand, and their wording."""
 
 import json
 import re

@@ -38,7 +38,7 @@ MAY_BE_EMPTY = [
 ]
 
 COMPARED = [*FAMILY, "n_prototypes", *SETTING]
-"""What the rows of the table compare; they average over seeds."""
+"""Columns that name a row of the table, which averages over seeds."""
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:

@@ -270,17 +270,14 @@ def check_complete(suppression: Suppression, expected: ExpectedSaes) -> None:
         for label in sorted(set(rows["label"]) | set(latents["label"])):
             own = rows[rows["label"] == label]
             edits = [OWN] if set(own["edit"]) <= {OWN} else list(EDITS)
-            wanted = {(edit, dose) for edit in edits for dose in expected.doses}
-            measured = set(zip(own["edit"], own["dose"], strict=True))
+            wanted = {
+                f"{edit} at dose {dose:g}" for edit in edits for dose in expected.doses
+            }
+            pairs = zip(own["edit"], own["dose"], strict=True)
+            measured = {f"{edit} at dose {dose:g}" for edit, dose in pairs}
             if measured != wanted:
-                missing, surplus = (
-                    {f"{edit} at dose {dose:g}" for edit, dose in some}
-                    for some in (wanted - measured, measured - wanted)
-                )
-                raise ValueError(
-                    f"label {label} of {sae} "
-                    f"{describe_difference(missing, surplus)}: {REMEDY}"
-                )
+                difference = describe_difference(wanted - measured, measured - wanted)
+                raise ValueError(f"label {label} of {sae} {difference}: {REMEDY}")
 
 
 def sort_doses(doses: pd.Series) -> list[float]:

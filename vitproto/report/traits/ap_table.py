@@ -50,16 +50,16 @@ MAY_BE_EMPTY = ["learning_rate", "sparsity", "prototype", "train_ap", "test_ap"]
 REMEDY = "select prototypes again"
 
 METHOD = [*FAMILY, "n_prototypes"]
-"""What the study compares, at equal numbers of prototypes."""
+"""Columns that name what the study compares, at equal numbers of prototypes."""
 
 PLACE = ["encoder", "layer", "n_prototypes"]
-"""Where methods can be compared."""
+"""Columns that name where methods can be compared."""
 
 CONFIGURATION = [*METHOD, *SETTING, "n_train"]
-"""What the rows of the mAP table compare."""
+"""Columns that name a row of the mAP table."""
 
 PAIR = ["seed", "selection_seed"]
-"""What these rows average over."""
+"""Columns that these rows average over."""
 
 
 @dataclass(frozen=True)
@@ -183,19 +183,19 @@ def _check_subsets(ap: pd.DataFrame, splits: Path, expected: Expected) -> None:
     n_all = int((read_splits(splits)["split"] == "train").sum())
     sizes = {n_all if n == "all" else n for n in expected.n_train}
     seeds = expected.selection_seeds
-    wanted = {(n, seed) for n in sizes for seed in (seeds[:1] if n == n_all else seeds)}
-    pairs = ap[[*RUN, "n_train", "selection_seed"]].drop_duplicates()
-    for _, rows in pairs.groupby(RUN, dropna=False):
-        subsets = set(zip(rows["n_train"], rows["selection_seed"], strict=True))
-        if subsets != wanted:
-            missing, surplus = (
-                {f"n_train {size} of selection seed {seed}" for size, seed in some}
-                for some in (wanted - subsets, subsets - wanted)
-            )
-            raise ValueError(
-                f"the run with {describe_row(rows.iloc[0], RUN)} "
-                f"{describe_difference(missing, surplus)}: {REMEDY}"
-            )
+    wanted = {
+        f"n_train {n} of selection seed {seed}"
+        for n in sizes
+        for seed in (seeds[:1] if n == n_all else seeds)
+    }
+    subsets = ap[[*RUN, "n_train", "selection_seed"]].drop_duplicates()
+    for _, rows in subsets.groupby(RUN, dropna=False):
+        pairs = zip(rows["n_train"], rows["selection_seed"], strict=True)
+        used = {f"n_train {n} of selection seed {seed}" for n, seed in pairs}
+        if used != wanted:
+            difference = describe_difference(wanted - used, used - wanted)
+            run = describe_row(rows.iloc[0], RUN)
+            raise ValueError(f"the run with {run} {difference}: {REMEDY}")
 
 
 def _check_values(path: Path, ap: pd.DataFrame) -> None:
