@@ -2,47 +2,33 @@
 
 from pathlib import Path
 
-from vitproto.core.files import whole_file
+from vitproto.core.files import write_text
 from vitproto.launch.cli import run
 from vitproto.report.shared.drawing import save_chart
 from vitproto.report.shared.markdown import write_section
-from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.group_chart import draw_groups
 from vitproto.report.traits.group_table import describe_groups, tabulate_groups
-from vitproto.report.traits.map_table import write_csv
+from vitproto.report.traits.map_table import write_map_csv
 
 
 def compare_groups(
-    ap: tuple[Path, ...],
-    splits: Path,
-    traits: Path,
-    table: Path,
-    csv: Path,
-    png: Path,
-    svg: Path,
-    *,
-    expected: Expected,
+    files: ApFiles, table: Path, csv: Path, png: Path, svg: Path, *, expected: Expected
 ) -> None:
     """Write and draw how well each method finds colours, patterns and shapes.
 
     Args:
-        ap: the CSV files of per-trait AP, of one data set, in any order.
-        splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file with the traits of each image.
+        files: the files to read.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        png: the PNG file to write, for slides and READMEs.
-        svg: the SVG file to write, for print and the page.
-        expected: the runs, subsets and traits that these files must have.
+        png: the chart to write for slides and READMEs.
+        svg: the chart to write for print and for the page.
+        expected: what the AP files must hold.
     """
-    groups = tabulate_groups(read_ap(ap, splits, traits, expected))
-    write_csv(groups, csv)
-    with whole_file(table) as partial:
-        text = write_section(describe_groups(groups))
-        partial.write_text(text, encoding="utf-8")
-    chart = draw_groups(groups)
-    save_chart(chart, png)
-    save_chart(chart, svg)
+    groups = tabulate_groups(read_ap(files, expected))
+    write_map_csv(groups, csv)
+    write_text(write_section(describe_groups(groups)), table)
+    save_chart(draw_groups(groups), png, svg)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vitproto.launch.cli import run
-from vitproto.prototypes import load
 from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.sae.saev_format import write_saev
 
 

@@ -20,7 +20,7 @@ from vitproto.study.config import check
 
 
 def plan_study(config: Positional[Path]) -> None:
-    """Estimate the cost of a study: jobs, time, GPU time, disk and memory of each stage.
+    """Estimate the cost of a study: jobs, time, disk and memory of each stage.
 
     The table covers the whole study, including existing results. Below it are the jobs
     that are due, which are those of a dry run, their cost, and the number of jobs and

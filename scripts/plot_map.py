@@ -4,34 +4,22 @@ from pathlib import Path
 
 from vitproto.launch.cli import run
 from vitproto.report.shared.drawing import save_chart
-from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.map_chart import draw_chart
-from vitproto.report.traits.map_table import tabulate
+from vitproto.report.traits.map_table import tabulate_configurations
 
 
-def plot_map(
-    ap: tuple[Path, ...],
-    splits: Path,
-    traits: Path,
-    png: Path,
-    svg: Path,
-    *,
-    expected: Expected,
-) -> None:
-    """Draw mAP against the number of images on which prototypes are chosen.
+def plot_map(files: ApFiles, png: Path, svg: Path, *, expected: Expected) -> None:
+    """Draw mAP against the number of images that prototypes are chosen on.
 
     Args:
-        ap: the CSV files of per-trait AP, of one data set, in any order.
-        splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file with the traits of each image.
-        png: the PNG file to write, for slides and READMEs.
-        svg: the SVG file to write, for print and the page.
-        expected: the runs, subsets and traits that these files must have.
+        files: the files to read.
+        png: the chart to write for slides and READMEs.
+        svg: the chart to write for print and for the page.
+        expected: what the AP files must hold.
     """
-    table = tabulate(read_ap(ap, splits, traits, expected))
-    chart = draw_chart(table)
-    save_chart(chart, png)
-    save_chart(chart, svg)
+    table = tabulate_configurations(read_ap(files, expected))
+    save_chart(draw_chart(table), png, svg)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from vitproto.launch.cli import run
 from vitproto.report.saes.frequencies import read_frequencies
 from vitproto.report.saes.frequency_chart import draw_frequencies
 from vitproto.report.shared.drawing import save_chart
-from vitproto.report.shared.expected_runs import check_expected
-from vitproto.study.family import Family
+from vitproto.report.shared.runs import check_expected
 
 
 def plot_sae_frequencies(
@@ -17,17 +16,14 @@ def plot_sae_frequencies(
 
     Args:
         latents: the HDF5 files of evaluate_saes.py, in any order.
-        png: the PNG file to write, for slides and READMEs.
-        svg: the SVG file to write, for print.
-        runs: the runs that they must have, such as
-            clip/layer3/topk:k64-sparsity8-seed0.
+        png: the chart to write for slides and READMEs.
+        svg: the chart to write for print.
+        runs: the runs in these files, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
-    found = read_frequencies(latents)
-    measured = [(Family(one.encoder, one.layer, one.method), one.run) for one in found]
+    autoencoders = read_frequencies(latents)
+    measured = [(sae.family, sae.run) for sae in autoencoders]
     check_expected(measured, runs, "the list of latents")
-    chart = draw_frequencies(found)
-    save_chart(chart, png)
-    save_chart(chart, svg)
+    save_chart(draw_frequencies(autoencoders), png, svg)
 
 
 if __name__ == "__main__":

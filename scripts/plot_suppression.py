@@ -1,4 +1,4 @@
-"""Draw the effect of suppressing latents on segmentation."""
+"""Draw the effects of suppressing latents."""
 
 from pathlib import Path
 
@@ -6,18 +6,15 @@ from vitproto.launch.cli import run
 from vitproto.report.segmentation.suppression_chart import draw_classes, draw_doses
 from vitproto.report.segmentation.suppression_rows import (
     ExpectedSaes,
-    check_complete,
-    check_dose,
-    read_suppression,
+    SuppressionFiles,
+    read_complete,
 )
 from vitproto.report.segmentation.suppression_table import summarise
 from vitproto.report.shared.drawing import save_chart
 
 
 def plot_suppression(
-    suppression: tuple[Path, ...],
-    class_latents: tuple[Path, ...],
-    changes: tuple[Path, ...],
+    files: SuppressionFiles,
     dose_png: Path,
     dose_svg: Path,
     class_png: Path,
@@ -26,28 +23,20 @@ def plot_suppression(
     dose: float,
     expected: ExpectedSaes,
 ) -> None:
-    """Draw the losses of the class and of others, by edit and dose, and by class.
+    """Draw what the class and the others lose, by edit and dose, and class by class.
 
     Args:
-        suppression: the CSV files of suppress_latents.py, one for each SAE.
-        class_latents: the CSV files of their latents by class, in the same order.
-        changes: the CSV files of what classes change to, in the same order.
+        files: the files to read.
         dose_png: the chart of doses to write for slides and READMEs.
         dose_svg: the same for print.
         class_png: the chart of classes to write for slides and READMEs.
         class_svg: the same for print.
-        dose: the dose of the chart of classes, in multiples of the largest value.
-        expected: the autoencoders and settings that these files must have.
+        dose: the multiple of the largest value that the chart of classes shows.
+        expected: what the files must hold.
     """
-    found = read_suppression(suppression, class_latents, changes)
-    check_complete(found, expected)
-    check_dose(found, dose)
-    doses = draw_doses(found, summarise(found))
-    save_chart(doses, dose_png)
-    save_chart(doses, dose_svg)
-    classes = draw_classes(found, dose)
-    save_chart(classes, class_png)
-    save_chart(classes, class_svg)
+    suppression = read_complete(files, expected, dose)
+    save_chart(draw_doses(suppression, summarise(suppression)), dose_png, dose_svg)
+    save_chart(draw_classes(suppression, dose), class_png, class_svg)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from vitproto.core.files import whole_file
+from vitproto.core.files import write_text
 from vitproto.launch.cli import run
-from vitproto.report.segmentation.probe_markdown import write_markdown
+from vitproto.report.segmentation.probe_markdown import write_probe_table
 from vitproto.report.segmentation.probe_table import (
     check_same_probe,
     read_baseline,
     read_probes,
 )
+from vitproto.report.shared.typed_csv import write_csv
 
 
 def tabulate_probes(
@@ -25,10 +26,8 @@ def tabulate_probes(
     """
     sweep, classes = read_probes(probe_metrics), read_baseline(baseline)
     check_same_probe(sweep, classes)
-    with whole_file(csv) as partial:
-        sweep.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    with whole_file(table) as partial:
-        partial.write_text(write_markdown(sweep, classes), encoding="utf-8")
+    write_csv(sweep, csv)
+    write_text(write_probe_table(sweep, classes), table)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Tabulate the quality of the autoencoders."""
+"""Tabulate measures of the autoencoders."""
 
 from pathlib import Path
 
-from vitproto.core.files import whole_file
+from vitproto.core.files import write_text
 from vitproto.launch.cli import run
-from vitproto.report.saes.markdown import write_markdown
+from vitproto.report.saes.markdown import write_sae_table
 from vitproto.report.saes.metrics import read_metrics
-from vitproto.report.saes.table import tabulate
-from vitproto.report.shared.expected_runs import check_expected, runs_of
+from vitproto.report.saes.table import tabulate_settings
+from vitproto.report.shared.runs import check_expected, runs_of
+from vitproto.report.shared.typed_csv import write_csv
 
 
 def tabulate_saes(
@@ -18,24 +19,20 @@ def tabulate_saes(
     *,
     runs: tuple[str, ...],
 ) -> None:
-    """Write the quality of the autoencoders of each setting on held-out images.
+    """Write measures of the autoencoders of each setting on held-out images.
 
     Args:
         sae_metrics: the CSV files of evaluate_saes.py, in any order.
-        n_correlated: largest number of latents whose correlations it measured.
+        n_correlated: the number of latents whose correlations it measured, at most.
         table: the Markdown file to write, for readers.
         csv: the CSV file to write, for programs.
-        runs: the runs that they must have, such as
-            clip/layer3/topk:k64-sparsity8-seed0.
+        runs: the runs in these files, such as clip/layer3/topk:k64-sparsity8-seed0.
     """
     measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), runs, "the table of autoencoders")
-    results = tabulate(measured)
-    with whole_file(csv) as partial:
-        results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    with whole_file(table) as partial:
-        text = write_markdown(results, measured, n_correlated)
-        partial.write_text(text, encoding="utf-8")
+    results = tabulate_settings(measured)
+    write_csv(results, csv)
+    write_text(write_sae_table(results, measured, n_correlated), table)
 
 
 if __name__ == "__main__":

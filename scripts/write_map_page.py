@@ -1,21 +1,19 @@
-"""Write the result as one page."""
+"""Write the trait study as one page."""
 
 from pathlib import Path
 
-from vitproto.core.files import whole_file
+from vitproto.core.files import write_text
 from vitproto.data.image_list import read_splits
 from vitproto.launch.cli import run
-from vitproto.report.map_page import Autoencoders, Charts, render_page
+from vitproto.report.map_page import Autoencoders, Charts, render_map_page
 from vitproto.report.saes.metrics import read_metrics
-from vitproto.report.shared.expected_runs import check_expected, runs_of
-from vitproto.report.traits.ap_table import Expected, read_ap
+from vitproto.report.shared.runs import check_expected, runs_of
+from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.features_links import find_pages
 
 
 def write_map_page(
-    ap: tuple[Path, ...],
-    splits: Path,
-    traits: Path,
+    files: ApFiles,
     map_chart: Path,
     layer_chart: Path,
     encoder_chart: Path,
@@ -32,9 +30,7 @@ def write_map_page(
     """Write charts, tables, autoencoders and traits as a page that works offline.
 
     Args:
-        ap: the CSV files of per-trait AP, of one data set, in any order.
-        splits: the CSV file with the splits of that data set's images.
-        traits: the NPZ file with the traits of each image.
+        files: the files to read.
         map_chart: the SVG file of plot_map.py.
         layer_chart: the SVG file of compare_layers.py.
         encoder_chart: the SVG file of compare_encoders.py.
@@ -44,10 +40,10 @@ def write_map_page(
         sae_front: the SVG file of plot_sae_front.py; none in the same case.
         features: the folders of show_features.py to link to, in any order.
         out: the HTML file to write.
-        n_correlated: largest number of latents whose correlations evaluate_saes.py
-            measured.
+        n_correlated: the number of latents whose correlations evaluate_saes.py
+            measured, at most.
         sae_runs: the runs of the autoencoders, such as clip/layer3/topk:k64-seed0.
-        expected: the runs, subsets and traits that the AP files must have.
+        expected: what the AP files must hold.
     """
     if len(sae_front) != (1 if sae_metrics else 0):
         raise ValueError(
@@ -64,15 +60,14 @@ def write_map_page(
         measured = read_metrics(sae_metrics)
         check_expected(runs_of(measured), sae_runs, "the table of autoencoders")
         saes = Autoencoders(measured, n_correlated, front)
-    page = render_page(
-        read_ap(ap, splits, traits, expected),
-        read_splits(splits),
+    page = render_map_page(
+        read_ap(files, expected),
+        read_splits(files.splits),
         Charts(*drawings),
         saes,
         find_pages(features, out),
     )
-    with whole_file(out) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(page, out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Graphs say who waits for whom, and no more than that."""
+"""Graphs show which rules and jobs need which, without implied arrows."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def arrows(graph):
     return [line.strip() for line in graph.splitlines() if "--" in line]
 
 
-def test_an_arrow_that_others_imply_is_left_out():
+def test_an_arrow_that_a_longer_path_implies_is_left_out():
     jobs = [job("a"), job("b", 0), job("c", 0, 1)]
     assert arrows(rule_graph(jobs)) == ["a --> b", "b --> c"]
 

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitproto.prototypes import checkpoint, load
+from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder, keep_largest
+from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.scorer import Scorer
 from vitproto.study.run import Run
 

@@ -8,9 +8,9 @@ import torch
 from recorded import IN_FAMILY, LAYER, TOY
 from safetensors.torch import save_file
 
-from vitproto.prototypes import load
 from vitproto.prototypes.checkpoint import (
     find_run,
+    load,
     read_manifest,
     read_settings,
     save,

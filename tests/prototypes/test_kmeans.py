@@ -19,7 +19,8 @@ from recorded import (
 
 from vitproto.activations.sample import PatchSample
 from vitproto.core.project import PROJECT
-from vitproto.prototypes import checkpoint, kmeans, load
+from vitproto.prototypes import checkpoint, kmeans
+from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
 
 fit_kmeans = runpy.run_path(str(PROJECT / "scripts/fit_kmeans.py"))["fit_kmeans"]

@@ -15,7 +15,8 @@ from recorded import (
 
 from vitproto.activations.stream import Activations
 from vitproto.core.project import PROJECT
-from vitproto.prototypes import checkpoint, load, pca
+from vitproto.prototypes import checkpoint, pca
+from vitproto.prototypes.checkpoint import load
 
 fit_pca = runpy.run_path(str(PROJECT / "scripts/fit_pca.py"))["fit_pca"]
 

@@ -11,7 +11,8 @@ from recorded import TOY, write_shards
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import COLUMNS, write_splits
-from vitproto.prototypes import checkpoint, load
+from vitproto.prototypes import checkpoint
+from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.fitting import FitJob
 
 fit_random = runpy.run_path(str(PROJECT / "scripts/fit_random.py"))["fit_random"]

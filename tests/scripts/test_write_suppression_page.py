@@ -18,6 +18,7 @@ from suppression_rows import (
 )
 
 from vitproto.core.project import PROJECT
+from vitproto.report.segmentation.suppression_rows import SuppressionFiles
 
 DOSE = -2.0
 
@@ -58,11 +59,11 @@ def write_pictures(folder, **place):
 
 def write(study, out="index.html", pictures=(), expected=EXPECTED):
     folder, files = study
-    inputs = [(file,) for file in files]
+    inputs = SuppressionFiles(*[(file,) for file in files])
     charts = [folder / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
-    stage("plot_suppression")(*inputs, *charts, dose=DOSE, expected=expected)
+    stage("plot_suppression")(inputs, *charts, dose=DOSE, expected=expected)
     stage("write_suppression_page")(
-        *inputs,
+        inputs,
         *write_probes(folder),
         *(charts[1], charts[3], pictures, folder / out),
         dataset="ade20k",
@@ -111,11 +112,11 @@ def test_the_page_holds_everything_and_loads_only_its_pictures(study):
     text = write(study, pictures=(write_pictures(study[0]),))
     page = Page(text)
     assert page.headings == [
-        "Do the latents of a class matter to it more than other edits? ade20k",
+        "Do a class's latents matter more to it than other edits? ade20k",
         "Summary: latents set to −2 times their largest observed value",
         "Class by class: latents set to −2 times their largest observed value",
         "What the columns mean",
-        "How well does a linear probe segment?",
+        "Linear probes",
     ]
     outside = [load for load in page.loads if not load.startswith("#")]
     assert outside == ["some%20pictures/00001.png"]
@@ -140,7 +141,7 @@ def test_the_page_is_the_same_each_time(study):
 
 def test_pictures_of_another_sae_are_refused(study):
     pictures = write_pictures(study[0], run="k8-seed3")
-    with pytest.raises(ValueError, match="shows topk k8-seed3 in layer 10, of which"):
+    with pytest.raises(ValueError, match="shows topk k8-seed3 in layer 10, but no"):
         write(study, pictures=(pictures,))
 
 
@@ -148,7 +149,7 @@ def test_a_study_in_which_nothing_could_be_judged_has_a_page(tmp_path):
     rows = [row(1, "latents", DOSE, note="no latents are chosen")]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, "", note="none")])
     text = write((tmp_path, files), expected=replace(EXPECTED, doses=(DOSE,)))
-    assert "Nothing can be said" in text
+    assert "No conclusion: no class could be compared" in text
     assert "1 of 1 classes could not be judged" in text
 
 
@@ -157,7 +158,7 @@ def test_a_chart_that_is_none_is_refused(study):
     (folder / "d.svg").write_text("what")
     with pytest.raises(ValueError, match="the chart of doses is not an SVG document"):
         stage("write_suppression_page")(
-            *[(file,) for file in files],
+            SuppressionFiles(*[(file,) for file in files]),
             *write_probes(folder),
             *(folder / "d.svg", folder / "d.svg", (), folder / "index.html"),
             dataset="ade20k",

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-from vitproto.traits import average_precision
+from vitproto.traits.average_precision import average_precision
 
 # Few values, so that ties are everywhere, and all that is odd about floats.
 ODD_FLOATS = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 1.5, 3e38, np.inf, -np.inf]

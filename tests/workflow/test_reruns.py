@@ -125,7 +125,7 @@ EDITS = {
         ["compare_layers", "write_map_page"],
     ),
     "page template": (
-        replace("vitproto/report/map_page.html.jinja", "<body>", "<body><p>"),
+        replace("vitproto/report/map_page.html.jinja", "<h2>Trait", "<p><h2>Trait"),
         ["write_map_page"],
     ),
     "gaussian": (

@@ -85,7 +85,7 @@ def test_scores_follow_from_the_activations(finished):
     with h5py.File(finished / shard) as file:
         last_PD = file["layer3/patches"][-1].astype(np.float64)
         assert file["image_ids"].asstr()[-1] == image_ids[-1]
-    from vitproto.prototypes import load
+    from vitproto.prototypes.checkpoint import load
 
     store = finished / "results/checkpoints/tiny_corpus/tiny-vit/layer3/random"
     (path,) = store.glob("k4-seed1.*.safetensors")

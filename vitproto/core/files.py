@@ -38,6 +38,12 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     os.replace(partial, path)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def _drop_abandoned(path: Path) -> None:
     """Delete partial files of killed jobs, which may be large."""
     this_host = socket.gethostname()

@@ -1,12 +1,13 @@
-"""A study's rules and jobs as graphs, in the text that GitHub draws (Mermaid).
+"""Graphs of a study's rules and jobs in Mermaid, which GitHub draws.
 
-An arrow is left out where others lead from its start to its end. Where jobs wait for
-the same others, the arrows meet in a dot: what draws Mermaid stops at 500 lines.
+Arrows that a longer path implies are left out. Where several jobs need the same
+others, the arrows meet in a dot: Mermaid refuses more than 500 arrows.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
+
+import networkx as nx
 
 from vitproto.freshness.staleness import Job
 
@@ -14,7 +15,7 @@ _HEAD = ["```mermaid", "flowchart LR"]
 
 
 def rule_graph(jobs: Sequence[Job]) -> str:
-    """Which rule waits for which, each in its room.
+    """Draw which rule needs which, grouped by room.
 
     Args:
         jobs: all jobs of a study, each after those that it needs.
@@ -29,7 +30,7 @@ def rule_graph(jobs: Sequence[Job]) -> str:
 
 
 def job_graph(jobs: Sequence[Job]) -> str:
-    """Which job waits for which; those for parts of a data set are drawn as one.
+    """Draw which job needs which; the jobs for parts of a data set are a single node.
 
     Args:
         jobs: all jobs of a study, each after those that it needs.
@@ -45,36 +46,25 @@ def job_graph(jobs: Sequence[Job]) -> str:
 
 
 def _finish(lines: list[str], arrows: Iterable[tuple[str, str]]) -> str:
-    """Add the arrows. Where several ends share all their starts, they meet in a dot."""
+    """Add the arrows; those that share several starts and ends meet in a dot."""
     starts: dict[str, list[str]] = {}
     for start, end in _direct(arrows):
         starts.setdefault(end, []).append(start)
     ends: dict[tuple[str, ...], list[str]] = {}
-    for end, found in starts.items():
-        ends.setdefault(tuple(sorted(found)), []).append(end)
-    for i, (found, alike) in enumerate(ends.items()):
-        if len(found) > 2 and len(alike) > 2:
+    for end, needed in starts.items():
+        ends.setdefault(tuple(sorted(needed)), []).append(end)
+    for i, (needed, alike) in enumerate(ends.items()):
+        if len(needed) > 2 and len(alike) > 2:
             dot = f"dot{i}"
-            lines += [f"    {dot}(( ))", *(f"    {start} --- {dot}" for start in found)]
-            found = (dot,)
-        lines += [f"    {start} --> {end}" for end in alike for start in found]
+            lines += [f"    {dot}(( ))"]
+            lines += [f"    {start} --- {dot}" for start in needed]
+            needed = (dot,)
+        lines += [f"    {start} --> {end}" for end in alike for start in needed]
     return "\n".join([*lines, "```", ""])
 
 
 def _direct(arrows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The arrows that say something which others do not say together."""
-    starts: dict[str, dict[str, None]] = {}
-    for start, end in arrows:
-        starts.setdefault(end, {})[start] = None
-
-    @cache
-    def before(end: str) -> frozenset[str]:
-        nearest = starts.get(end, {})
-        return frozenset(nearest).union(*map(before, nearest))
-
-    return [
-        (start, end)
-        for end, nearest in starts.items()
-        for start in nearest
-        if not any(start in before(other) for other in nearest)
-    ]
+    """Drop arrows that a longer path implies."""
+    arrows = dict.fromkeys(arrows)
+    reduced = nx.transitive_reduction(nx.DiGraph(arrows.keys()))
+    return [arrow for arrow in arrows if reduced.has_edge(*arrow)]

@@ -1,5 +1,5 @@
-"""Prototypes in activation space, whatever the method that chose them."""
+"""Prototypes in activation space: one interface, one file per method.
 
-from vitproto.prototypes.checkpoint import load
-
-__all__ = ["load"]
+Kept free of imports, so that a table or a page loads no torch. `checkpoint.load` reads
+prototypes.
+"""

@@ -1,4 +1,4 @@
-"""The result as one page that opens offline: headline, chart, table, traits."""
+"""The page of a trait study, which opens offline: charts, tables and traits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,24 +7,23 @@ from typing import NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from vitproto.report.saes.markdown import describe_saes
-from vitproto.report.saes.markdown import explain_columns as explain_sae_columns
-from vitproto.report.saes.table import tabulate as tabulate_saes
+from vitproto.report.saes.markdown import describe_saes, explain_sae_columns
+from vitproto.report.saes.table import tabulate_settings
 from vitproto.report.shared.markdown import Section
 from vitproto.report.shared.page import inline, read_template
 from vitproto.report.traits.encoder_table import describe_encoders, tabulate_encoders
 from vitproto.report.traits.features_links import FeaturesLink
 from vitproto.report.traits.group_table import describe_groups, tabulate_groups
 from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
-from vitproto.report.traits.map_markdown import show_table
-from vitproto.report.traits.map_table import tabulate
+from vitproto.report.traits.map_markdown import HEADING, show_maps
+from vitproto.report.traits.map_table import tabulate_configurations
 from vitproto.report.traits.map_text import (
     count_images,
-    describe,
-    explain_columns,
+    describe_configuration,
+    explain_map_columns,
     find_best,
+    write_best_map,
     write_chance_note,
-    write_headline,
 )
 from vitproto.report.traits.trait_table import tabulate_traits
 from vitproto.report.traits.winner_text import explain_winners, write_winner
@@ -34,7 +33,7 @@ TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 
 
 class Charts(NamedTuple):
-    """The drawings that become part of the page, as SVG documents."""
+    """The charts of the page, as SVG documents."""
 
     map: str
     layers: str
@@ -43,36 +42,36 @@ class Charts(NamedTuple):
 
 
 class Autoencoders(NamedTuple):
-    """What the page says about autoencoders."""
+    """The autoencoders of the page."""
 
     metrics: pd.DataFrame
-    """What `read_metrics` gives."""
+    """The rows of `read_metrics`."""
     n_correlated: int
-    """Latents whose correlations were measured, at most."""
+    """The number of latents whose correlations were measured, at most."""
     front: str
-    """The drawing of their front, as an SVG document."""
+    """The chart of their front, as an SVG document."""
 
 
-def render_page(
+def render_map_page(
     ap: pd.DataFrame,
     splits: pd.DataFrame,
     charts: Charts,
     saes: Autoencoders | None,
     features: Sequence[FeaturesLink],
 ) -> str:
-    """What does a reader see in the browser?
+    """Write the page of a trait study.
 
     Args:
-        ap: what `read_ap` gives.
-        splits: what `read_splits` gives of the same data set.
-        charts: of the same AP.
+        ap: the rows of `read_ap`.
+        splits: the splits of the same data set.
+        charts: the charts of the same AP.
         saes: the autoencoders of the study, if it has any.
-        features: the pages to link to.
+        features: the pages of prototypes to link to.
 
     Returns:
-        HTML that loads nothing from anywhere.
+        HTML that loads nothing.
     """
-    table = tabulate(ap)
+    table = tabulate_configurations(ap)
     best = find_best(table)
     comparisons = compare_methods(ap)
     sections = {
@@ -83,7 +82,8 @@ def render_page(
     template = read_template(TEMPLATE)
     return template.render(
         dataset=best["dataset"],
-        headline=write_headline(table),
+        heading=HEADING,
+        headline=write_best_map(table),
         winners=[write_winner(comparison) for comparison in comparisons],
         winners_note=explain_winners(comparisons),
         chart=inline(charts.map, "map"),
@@ -93,11 +93,11 @@ def render_page(
         ],
         saes=None if saes is None else _show_saes(saes),
         features=features,
-        table=show_table(table),
+        table=show_maps(table),
         above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
-        meanings=explain_columns(table, count_images(splits, table)),
-        best=describe(best),
+        meanings=explain_map_columns(table, count_images(splits, table)),
+        best=describe_configuration(best),
         traits=tabulate_traits(ap, best).to_dict("records"),
     )
 
@@ -109,7 +109,7 @@ class _ShownSaes(NamedTuple):
 
 
 def _show_saes(saes: Autoencoders) -> _ShownSaes:
-    table = tabulate_saes(saes.metrics)
+    table = tabulate_settings(saes.metrics)
     return _ShownSaes(
         describe_saes(table, saes.metrics),
         inline(saes.front, "autoencoders"),

@@ -1,5 +1,4 @@
-"""Which prototype finds which trait: image scores, AP and selection."""
+"""Image scores, average precision, and the choice of a prototype for each trait.
 
-from vitproto.traits.average_precision import average_precision
-
-__all__ = ["average_precision"]
+Kept free of imports, so that the guard of labels loads no numba.
+"""

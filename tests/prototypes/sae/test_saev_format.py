@@ -14,8 +14,9 @@ import torch
 from recorded import LAYER, TOY, write_shards
 
 from vitproto.core.project import PROJECT
-from vitproto.prototypes import checkpoint, load
+from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.sae.saev_format import read_saev, write_saev
 from vitproto.prototypes.scorer import DotProduct
 

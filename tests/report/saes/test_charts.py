@@ -16,6 +16,7 @@ from vitproto.report.saes.frequency_chart import FULL, draw_frequencies, histogr
 from vitproto.report.saes.front_chart import draw_front, on_front
 from vitproto.report.saes.training import read_training
 from vitproto.report.saes.training_chart import draw_curves
+from vitproto.study.family import Family
 from vitproto.study.run import Run
 
 LOG_HEADER = (
@@ -210,16 +211,16 @@ def test_a_study_whose_autoencoders_are_not_trained_gets_a_chart_that_says_so(tm
 def test_damaged_logs_are_refused(tmp_path):
     run = "k64-lr0.001-sparsity8-seed0"
     log = write_log(tmp_path / "a.csv", [(run, 1.0, 0)])
-    expected = rf"step 0 of {run} \(topk, tiny layer 3\) stands twice in the logs"
+    expected = "2 rows of the logs of training repeat others, the first: .* step 0"
     with pytest.raises(ValueError, match=expected):
         read_training([log, log])
     unnamed = write_log(tmp_path / "b.csv", [("run3", 1.0, 0)])
     with pytest.raises(ValueError, match="'run3' names no run"):
         read_training([unnamed])
     (tmp_path / "c.csv").write_text("run,step\n")
-    with pytest.raises(ValueError, match=r"c.csv: expected the columns encoder,layer"):
+    with pytest.raises(ValueError, match=r"c.csv lacks the columns encoder, layer"):
         read_training([tmp_path / "c.csv"])
-    with pytest.raises(ValueError, match="no log of training was named"):
+    with pytest.raises(ValueError, match="no logs of training were named"):
         read_training([])
 
 
@@ -246,17 +247,17 @@ def test_no_latent_is_lost_from_a_histogram(n_patches, counts):
 
 def frequencies(run, frequency_S, method="topk"):
     values = np.array(frequency_S, dtype=np.float64)
-    return LatentFrequencies("tiny", 3, method, Run.parse(run), 1000, values)
+    return LatentFrequencies(Family("tiny", 3, method), Run.parse(run), 1000, values)
 
 
 def test_rows_are_settings_and_average_their_seeds():
-    found = [
+    autoencoders = [
         frequencies("k4-lr0.001-sparsity2-seed0", [0, 0, 0.5, 0.5]),
         frequencies("k4-lr0.001-sparsity2-seed1", [0.5, 0.5, 0.5, 0.5]),
         frequencies("k4-lr0.001-sparsity9-seed0", [0, 0.5, 0.5, 0.5]),
         frequencies("k4-sparsity9-seed0", [0.5, 0.5, 0.5, 0.5], method="untrained"),
     ]
-    first, second = draw_frequencies(found).axes
+    first, second = draw_frequencies(autoencoders).axes
     assert first.get_title(loc="left") == "topk\ntiny, layer 3"
     assert [label.get_text() for label in first.get_yticklabels()] == [
         "4 · 0.001 · 2",
@@ -300,15 +301,17 @@ def test_files_of_latents_are_read_in_one_order(tmp_path):
     )
     relu = write_latents(tmp_path / "a.h5", "relu", ["k9-sparsity2-seed0"])
     for order in ([topk, relu], [relu, topk]):
-        found = read_frequencies(order)
-        assert [(one.method, one.run.n_prototypes) for one in found] == [
+        autoencoders = read_frequencies(order)
+        assert [(sae.family.method, sae.run.n_prototypes) for sae in autoencoders] == [
             *(("relu", 9), ("topk", 9), ("topk", 10))
         ]
-    with pytest.raises(ValueError, match="k9-sparsity2-seed0 of relu, tiny layer 3"):
+    with pytest.raises(
+        ValueError, match="hold tiny/layer3/relu k9-sparsity2-seed0 twice"
+    ):
         read_frequencies([relu, relu])
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["other"] = 1
-    with pytest.raises(ValueError, match=r"c.h5 is no file of evaluate_saes"):
+    with pytest.raises(ValueError, match=r"c.h5 is not a file of evaluate_saes"):
         read_frequencies([tmp_path / "c.h5"])
     with pytest.raises(ValueError, match="no file of latents was named"):
         read_frequencies([])

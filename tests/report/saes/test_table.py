@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from vitproto.core.project import PROJECT
-from vitproto.report.saes.markdown import write_dead_note, write_markdown
+from vitproto.report.saes.markdown import write_dead_note, write_sae_table
 from vitproto.report.saes.metrics import read_metrics
-from vitproto.report.saes.table import tabulate
+from vitproto.report.saes.table import tabulate_settings
 
 HEADER = (
     "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,nmse,"
@@ -34,7 +34,9 @@ def write(path, *groups):
 
 
 def test_two_settings_and_two_seeds_worked_out_by_hand(tmp_path):
-    table = tabulate(read_metrics([write(tmp_path / "a.csv", UNTRAINED, TOPK)]))
+    table = tabulate_settings(
+        read_metrics([write(tmp_path / "a.csv", UNTRAINED, TOPK)])
+    )
     topk, untrained = (row for _, row in table.iterrows())
     assert (topk["n_seeds"], topk["n_patches"]) == (2, 40)
     assert topk["mse"] == pytest.approx(0.5)
@@ -58,7 +60,7 @@ def read_cells(text):
 
 def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
     metrics = read_metrics([write(tmp_path / "a.csv", TOPK, UNTRAINED)])
-    text = write_markdown(tabulate(metrics), metrics, n_correlated=16)
+    text = write_sae_table(tabulate_settings(metrics), metrics, n_correlated=16)
     assert read_cells(text) == [
         {
             "Method": "topk",
@@ -100,30 +102,30 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
         },
     ]
     assert (
-        "Of 2 settings topk in layer 3 of tiny, 20 latents, learning rate 0.001, "
-        "sparsity 4, leaves the least unexplained: NMSE 0.400 with 4.0 latents active"
+        "Of 2 settings, topk in layer 3 of tiny, 20 latents, learning rate 0.001, "
+        "sparsity 4, has the lowest reconstruction error: NMSE 0.400 with 4.0 latents"
     ) in text
-    assert "In 1 of 3 autoencoders more than half of the latents are dead" in text
-    assert "error on 40 patches of images that no autoencoder learnt from" in text
+    assert "In 1 of 3 autoencoders, more than half of the latents are dead" in text
+    assert "error on 40 patches of images that no autoencoder was trained on" in text
     assert "of 16 latents drawn at random" in text
-    assert "unless there are over 10,000,000 patches" in text
+    assert "– if there are at most 10,000,000 patches" in text
 
 
 def test_almost_dead_latents_are_told_where_there_are_patches_enough(tmp_path):
     enough = [TOPK[0].replace(",40,", ",20000001,").replace("2,0,18", "2,1,17")]
     metrics = read_metrics([write(tmp_path / "a.csv", enough)])
-    text = write_markdown(tabulate(metrics), metrics, n_correlated=16)
+    text = write_sae_table(tabulate_settings(metrics), metrics, n_correlated=16)
     assert read_cells(text)[0]["Almost dead %"] == "5.0"
-    assert "unless there are over" not in text
-    assert "In no autoencoder more than half" in text
+    assert "if there are at most" not in text
+    assert "At most half of its latents are dead" in text
 
 
 @pytest.mark.parametrize(
     ("n_dead", "expected"),
     [
-        ([10, 10], "In none of 2 autoencoders more than half of the latents are dead"),
-        ([11, 10], "In 1 of 2 autoencoders more than half of the latents are dead"),
-        ([11], "In the autoencoder more than half of the latents are dead"),
+        ([10, 10], "In none of 2 autoencoders are more than half of the latents dead"),
+        ([11, 10], "In 1 of 2 autoencoders, more than half of the latents are dead"),
+        ([11], "More than half of its latents are dead"),
     ],
 )
 def test_exactly_half_dead_is_not_more_than_half(n_dead, expected):
@@ -152,12 +154,20 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_its_files(tmp_pat
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("mse,nmse", "nmse,mse", "a.csv: expected the columns encoder,layer,method,"),
+        (
+            "mse,nmse",
+            "mse,error",
+            "a.csv lacks the columns nmse: it has encoder, layer,",
+        ),
         ("tiny,3,", "tiny,three,", "a.csv: "),
         ("0.25,0.5", "0.25,-0.5", "a.csv, line 2: an error or a number of latents is"),
         ("12,0,8", "12,0,9", "a.csv, line 3: more latents are dead, almost dead or"),
         (",40,", ",0,", "a.csv, line 2: no patches were held out"),
-        ("topk,20,0.001,4.0,1", "topk,20,0.001,4.0,0", "1 autoencoders stand twice"),
+        (
+            "topk,20,0.001,4.0,1",
+            "topk,20,0.001,4.0,0",
+            "1 rows of the files of metrics repeat others, the first: encoder tiny",
+        ),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, old, new, expected):
@@ -169,7 +179,7 @@ def test_damaged_files_are_refused(tmp_path, old, new, expected):
 
 
 def test_no_file_at_all_is_refused():
-    with pytest.raises(ValueError, match="no file of metrics was named"):
+    with pytest.raises(ValueError, match="no files of metrics were named"):
         read_metrics([])
 
 

@@ -9,7 +9,7 @@ from suppression_rows import BASELINE, PROBES, write_probes
 from vitproto.core.project import PROJECT
 from vitproto.report.segmentation.probe_markdown import (
     write_choice_note,
-    write_markdown,
+    write_probe_table,
 )
 from vitproto.report.segmentation.probe_table import (
     check_same_probe,
@@ -33,19 +33,21 @@ def rows_of(text):
 
 
 def test_the_best_probe_is_named_and_that_it_was_chosen_on_the_same_images(tmp_path):
-    text = write_markdown(*read(tmp_path))
+    text = write_probe_table(*read(tmp_path))
     assert (
         "Of 4 probes the best has learning rate 0.001 and weight decay 0.1: mIoU 0.500 "
         "over 3 classes and pixel accuracy 0.800."
     ) in text
-    assert "chosen by its mIoU on the same validation images" in text
+    assert (
+        "chosen by its mIoU on the validation images, and its numbers here are" in text
+    )
     assert "slightly optimistic" in text
     assert ["0.001 ‡", "0.1", "0.500", "0.800", "0.520"] in rows_of(text)
     assert text.count("‡") == 2  # in the table and in what it means
 
 
 def test_classes_that_are_not_shown_are_left_out_of_miou_and_named(tmp_path):
-    text = write_markdown(*read(tmp_path))
+    text = write_probe_table(*read(tmp_path))
     assert (
         "1 class of 4 that the validation images do not show is left out of mIoU: "
         "3 sky."
@@ -69,18 +71,18 @@ def test_a_choice_at_the_edge_of_the_sweep_is_told(tmp_path):
 
 def test_a_single_probe_was_not_chosen(tmp_path):
     probes, classes = read(tmp_path)
-    text = write_markdown(probes[probes["is_best"]], classes)
+    text = write_probe_table(probes[probes["is_best"]], classes)
     assert "The only probe, with learning rate 0.001 and weight decay 0.1, reaches" in (
         text
     )
-    assert "There was no other to choose from" in text
+    assert "There was no other probe to choose from" in text
     assert "optimistic" not in text
 
 
 def test_where_no_class_is_shown_no_number_is_made_up(tmp_path):
     probes, classes = read(tmp_path)
     none = classes.assign(n_pixels=0, iou=float("nan"), note="not there")
-    text = write_markdown(probes, none)
+    text = write_probe_table(probes, none)
     assert "The validation images show no class, so no probe can be judged." in text
     assert "nan" not in text.lower()
 
@@ -104,7 +106,11 @@ def test_the_stage_writes_the_same_bytes_twice(tmp_path):
     ("old", "new", "expected"),
     [
         ("0.8,True", "0.8,False", "marks 0 of 4 probes as the best"),
-        ("0.01,0.1", "0.01,1e-05", "line 5: this probe already stands above"),
+        (
+            "0.01,0.1",
+            "0.01,1e-05",
+            "line 5: this probe is on an earlier line too: learning_rate 0.01",
+        ),
         ("miou", "iou", "lacks the columns miou"),
         ("0.91", "much", "probes.csv: "),
     ],
@@ -120,7 +126,11 @@ def test_damaged_sweeps_are_refused(tmp_path, old, new, expected):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("4,floor", "1,floor", "line 5: this label already stands above"),
+        (
+            "4,floor",
+            "1,floor",
+            "line 5: this label is on an earlier line too: label 1, class_name fl",
+        ),
         (",not in the validation images", ",", "line 2: a number is missing and no"),
         ("5200,0.75,0.875,", "5200,,,lost", "line 3: the class is shown but has no"),
     ],

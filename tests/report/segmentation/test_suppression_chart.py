@@ -1,7 +1,7 @@
 """The charts of suppression show the numbers that they were given."""
 
 import runpy
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,11 @@ from suppression_rows import EXPECTED, latent_row, plausible, row, write_sae
 
 from vitproto.core.project import PROJECT
 from vitproto.report.segmentation.suppression_chart import draw_classes, draw_doses
-from vitproto.report.segmentation.suppression_rows import EDITS, read_suppression
+from vitproto.report.segmentation.suppression_rows import (
+    EDITS,
+    SuppressionFiles,
+    read_suppression,
+)
 from vitproto.report.segmentation.suppression_table import is_judged, summarise
 from vitproto.report.shared.drawing import GLYPHS
 
@@ -24,12 +28,12 @@ TWO = replace(EXPECTED, runs=("tiny/layer10/topk,tiny/layer10/relu:k512-seed0",)
 def two_saes(folder):
     one = write_sae(folder, "one", *plausible(0))
     two = write_sae(folder, "two", *plausible(1, strength=0.1), method="relu")
-    return list(zip(one, two, strict=True))
+    return SuppressionFiles(*zip(one, two, strict=True))
 
 
 @pytest.fixture
 def found(tmp_path):
-    return read_suppression(*two_saes(tmp_path))
+    return read_suppression(two_saes(tmp_path))
 
 
 def texts(axis):
@@ -104,7 +108,7 @@ def test_each_class_has_a_point_for_each_edit(found):
         assert low < rows["loss"].min() <= rows["loss"].max() < high
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == [*EDITS.values(), "both lose alike"]
+    assert names == [*EDITS.values(), "equal loss"]
 
 
 def test_a_missing_control_and_a_single_class_leave_gaps_not_errors(tmp_path):
@@ -113,7 +117,7 @@ def test_a_missing_control_and_a_single_class_leave_gaps_not_errors(tmp_path):
         row(1, "other_class", DOSE, note="no other class has active latents"),
     ]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, 1)])
-    found = read_suppression(*[(file,) for file in files])
+    found = read_suppression(SuppressionFiles(*[(file,) for file in files]))
     axis = draw_doses(found, summarise(found)).axes[0]
     assert texts(axis) == ["● its latents"]
     assert len(draw_classes(found, DOSE).axes) == 1
@@ -122,7 +126,7 @@ def test_a_missing_control_and_a_single_class_leave_gaps_not_errors(tmp_path):
 def test_where_no_class_was_judged_the_charts_say_so(tmp_path):
     rows = [row(1, "latents", DOSE, note="not in the validation images")]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, 1)])
-    found = read_suppression(*[(file,) for file in files])
+    found = read_suppression(SuppressionFiles(*[(file,) for file in files]))
     for figure in (draw_doses(found, summarise(found)), draw_classes(found, DOSE)):
         (text,) = figure.texts
         assert text.get_text().startswith("No class could be judged")
@@ -131,10 +135,11 @@ def test_where_no_class_was_judged_the_charts_say_so(tmp_path):
 def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     files = two_saes(tmp_path)
     written = set()
-    for i, order in enumerate([files, [pair[::-1] for pair in files]]):
+    reverse = SuppressionFiles(*(pair[::-1] for pair in astuple(files)))
+    for i, order in enumerate([files, reverse]):
         names = [f"{i}{what}" for what in ("d.png", "d.svg", "c.png", "c.svg")]
         out = [tmp_path / name for name in names]
-        plot_suppression(*order, *out, dose=DOSE, expected=TWO)
+        plot_suppression(order, *out, dose=DOSE, expected=TWO)
         written.add(tuple(path.read_bytes() for path in out))
     assert len(written) == 1
     for data in written.pop():
@@ -145,5 +150,5 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
 def test_a_dose_that_was_not_measured_is_refused_before_anything_is_drawn(tmp_path):
     out = [tmp_path / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
     with pytest.raises(ValueError, match="dose is -8"):
-        plot_suppression(*two_saes(tmp_path), *out, dose=-8.0, expected=TWO)
+        plot_suppression(two_saes(tmp_path), *out, dose=-8.0, expected=TWO)
     assert not any(path.exists() for path in out)

@@ -1,4 +1,4 @@
-"""What suppression did, worked out by hand for a few classes, and told in words."""
+"""Effects of suppression on a few classes, worked out by hand, and their wording."""
 
 import json
 import re
@@ -28,10 +28,11 @@ from vitproto.report.segmentation.suppression_markdown import (
     describe_latents,
     show_classes,
     show_summary,
-    write_markdown,
+    write_suppression_table,
 )
 from vitproto.report.segmentation.suppression_rows import (
     Place,
+    SuppressionFiles,
     check_complete,
     check_dose,
     read_suppression,
@@ -44,13 +45,18 @@ from vitproto.report.segmentation.suppression_table import (
 )
 from vitproto.report.segmentation.suppression_text import (
     write_answer,
-    write_headline,
+    write_answers,
     write_unjudged,
     write_verdict,
 )
 
 SAE = "topk k512-seed0, layer 10"
 DOSE = -2.0
+
+
+def files_of(*saes):
+    """The files of some SAEs, each with what `write_sae` gives."""
+    return SuppressionFiles(*zip(*saes, strict=True))
 
 
 def stage(name):
@@ -69,7 +75,7 @@ def against(label, own, **controls):
 def read(folder, rows, latents=None, changes=(), **place):
     latents = latents or [latent_row(label, label) for label in (1, 2, 3, 4)]
     files = write_sae(folder, "a", rows, latents, changes, **place)
-    return read_suppression(*[(file,) for file in files])
+    return read_suppression(files_of(files))
 
 
 @pytest.fixture
@@ -136,8 +142,8 @@ def test_a_class_with_nothing_to_lose_or_without_edit_is_not_judged(tmp_path):
     found = read(tmp_path, rows)
     assert of(summarise(found), "latents")["n_classes"] == 1
     assert write_unjudged(found, SAE, DOSE) == (
-        f"{SAE}: 3 of 4 classes could not be judged and count in no mean and no win "
-        "rate. The probe never predicts it: 2 building. Its latents are never "
+        f"{SAE}: 3 of 4 classes could not be judged and are left out of all means and "
+        "win rates. The probe never predicts it: 2 building. Its latents are never "
         "active: 3 sky. Its IoU is 0 before any edit: 4 floor."
     )
 
@@ -177,7 +183,7 @@ def test_saes_are_compared_on_the_classes_that_all_judge(tmp_path):
         [latent_row(1, 1)],
         method="relu",
     )
-    found = read_suppression(*zip(two, one, strict=True))
+    found = read_suppression(files_of(two, one))
     best, other = rank_saes(found, DOSE)
     assert (best.sae, best.below.n_classes) == (SAE, 2)
     assert best.specificity == pytest.approx(0.4)
@@ -209,7 +215,7 @@ def many(folder, margins, own=(0.30, 0.32, 0.34, 0.36), ceiling=0.66, **place):
 def test_a_win_against_all_controls_is_told(tmp_path):
     found = many(tmp_path, (0.2, 0.3, 0.1))
     summary = summarise(found)
-    answer, verdict = write_headline(found, summary, DOSE)
+    answer, verdict = write_answers(found, summary, DOSE)
     assert answer == (
         f"Yes: the latents of {SAE} matter more to their class than equally long edits "
         "in other directions."
@@ -228,16 +234,16 @@ def test_a_win_against_all_controls_is_told(tmp_path):
 
 def test_where_nobody_wins_that_is_said_plainly(tmp_path):
     found = many(tmp_path, (0, 0, 0), own=(0.1, -0.1, 0.05, -0.05), ceiling=0.4)
-    answer, verdict = write_headline(found, summarise(found), DOSE)
-    assert answer.startswith(f"Not surely: the latents of {SAE} do not matter more")
+    answer, verdict = write_answers(found, summarise(found), DOSE)
+    assert answer.startswith(f"Not clearly: the latents of {SAE} do not matter more")
     assert "nobody wins: they cannot be told apart from equally long edits" in verdict
-    assert "which is not surely more than nothing." in verdict
-    assert verdict.endswith("the latents reach nothing of it.")
+    assert "which is not clearly above 0." in verdict
+    assert verdict.endswith("the latents reach none of it.")
 
 
 def test_a_loss_is_told_and_a_mixed_result_in_all_its_parts(tmp_path):
     found = many(tmp_path, (0.2, 0, -0.2))
-    _, verdict = write_headline(found, summarise(found), DOSE)
+    _, verdict = write_answers(found, summarise(found), DOSE)
     win, close, loss = (
         verdict.index(words)
         for words in (
@@ -252,17 +258,17 @@ def test_a_loss_is_told_and_a_mixed_result_in_all_its_parts(tmp_path):
 
 def test_latents_that_harm_the_others_more_are_called_so(tmp_path):
     found = many(tmp_path, (-0.1, -0.2, -0.3), own=(-0.2, -0.3, -0.2, -0.3), ceiling=-1)
-    _, verdict = write_headline(found, summarise(found), DOSE)
+    _, verdict = write_answers(found, summarise(found), DOSE)
     assert "they matter less to their class than equally long edits with" in verdict
     assert "they harm the others more than their class." in verdict
     assert verdict.endswith(
-        "at this length not even the ceiling harms the class alone."
+        "at this length not even the ceiling is specific to the class."
     )
 
 
 def test_latents_as_specific_as_the_ceiling_reach_it(tmp_path):
     found = many(tmp_path, (0.2, 0.3, 0.1), ceiling=0.1)
-    assert write_headline(found, summarise(found), DOSE)[1].endswith("reach all of it.")
+    assert write_answers(found, summarise(found), DOSE)[1].endswith("reach all of it.")
 
 
 def test_where_everything_is_missing_nothing_is_made_up(tmp_path):
@@ -273,9 +279,9 @@ def test_where_everything_is_missing_nothing_is_made_up(tmp_path):
     latents = [latent_row(1, 5), latent_row(2, "", note="no training patch")]
     found = read(tmp_path, rows, latents)
     summary = summarise(found)
-    text = write_markdown(found, summary, DOSE, {}, [])
-    assert "Nothing can be said: no class could be judged against edits" in text
-    assert "no class could be judged, so nothing can be said." in text
+    text = write_suppression_table(found, summary, DOSE, {}, [])
+    assert "No conclusion: no class could be compared with edits in other" in text
+    assert "largest observed value, no class could be judged." in text
     assert "2 of 2 classes could not be judged" in text
     assert "nan" not in text.lower()
     (cells,) = show_summary(summary, DOSE).rows
@@ -285,10 +291,12 @@ def test_where_everything_is_missing_nothing_is_made_up(tmp_path):
 def test_a_single_class_has_no_interval_and_so_wins_nothing(tmp_path):
     rows = against(1, 0.4, random_latents=0.1, class_direction=0.5)
     found = read(tmp_path, rows, [latent_row(1, 1)])
-    answer, verdict = write_headline(found, summarise(found), DOSE)
-    assert answer.startswith("Not surely")
-    assert "random latents (margin 0.300, 95 % interval unknown)" in verdict
-    assert "in the one class that could be judged: a specificity of 0.400. " in verdict
+    answer, verdict = write_answers(found, summarise(found), DOSE)
+    assert answer.startswith("Not clearly")
+    assert (
+        "(margin 0.300, 95 % interval unknown, for there is only one class)" in verdict
+    )
+    assert "in the only class that could be judged: a specificity of 0.400. " in verdict
 
 
 def test_of_several_saes_the_best_is_named_or_nobody(tmp_path):
@@ -301,12 +309,15 @@ def test_of_several_saes_the_best_is_named_or_nobody(tmp_path):
         two = many(tmp_path / "two", (0, 0, 0), own=own, method="relu")
         assert list(one.places) != list(two.places)
         files = [
-            [tmp_path / name / f"a.{what}.csv" for name in ("one", "two")]
-            for what in ("suppression", "class_latents", "changes")
+            [
+                tmp_path / name / f"a.{what}.csv"
+                for what in ("suppression", "class_latents", "changes")
+            ]
+            for name in ("one", "two")
         ]
-        found = read_suppression(*files)
+        found = read_suppression(files_of(*files))
         summary = summarise(found)
-        *_, told = write_headline(found, summary, DOSE)
+        *_, told = write_answers(found, summary, DOSE)
         assert expected in told
         assert "Their edits may differ in length" in told
         assert write_answer(found, summary, DOSE) == (
@@ -318,7 +329,10 @@ def test_of_several_saes_the_best_is_named_or_nobody(tmp_path):
 def test_edits_longer_than_activations_come_with_a_warning(tmp_path):
     for norm, expected in (
         (0.2, "All edits are 20.0 % as long as the activations, on average."),
-        (2.2, "2.2 times as long as the activations, on average: what is edited so is"),
+        (
+            2.2,
+            "2.2 times as long as the activations, on average: activations edited th",
+        ),
     ):
         own = row(1, "latents", DOSE, 0.2, latents="1", edit_norm=norm)
         found = read(tmp_path, [own], [latent_row(1, 1)])
@@ -384,7 +398,9 @@ def test_notes_and_numbers_of_a_whole_study_hold_no_nan(tmp_path):
         PictureLink(Place(**PLACE), 1, "wall", "p/00001.png", "", 9),
         PictureLink(Place(**PLACE), 7, "lamp", "", "not in the validation images", 0),
     ]
-    text = write_markdown(found, summarise(found), DOSE, {"doses": "d.png"}, links)
+    text = write_suppression_table(
+        found, summarise(found), DOSE, {"doses": "d.png"}, links
+    )
     assert "nan" not in text.lower()
     assert "inf" not in text
     assert "Charts: [doses](d.png)." in text
@@ -412,9 +428,8 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     written = set()
     for i, order in enumerate([(one, two), (two, one)]):
         table, csv = tmp_path / f"{i}.md", tmp_path / f"{i}.csv"
-        files = [*zip(*order, strict=True)]
         stage("tabulate_suppression")(
-            *files,
+            files_of(*order),
             *(tmp_path / "dose.png", tmp_path / "class.png", ()),
             *(table, csv),
             dose=DOSE,
@@ -448,7 +463,11 @@ def test_a_dose_that_was_not_measured_is_refused(tmp_path):
             "10,10,topk,k512-seed0,1,wall,all",
             "line 2: the edit is none of latents, random_",
         ),
-        (",random_latents,", ",latents,", "line 3: class, edit and dose already"),
+        (
+            ",random_latents,",
+            ",latents,",
+            "line 3: this class, edit and dose are on an earlier",
+        ),
         ("specificity,", "precision,", "lacks the columns specificity"),
         ("k512-seed0", "k512-seed1", "holds rows of 2 SAEs, expected one"),
         ("0.8,", "most,", "a.suppression.csv: "),
@@ -461,7 +480,7 @@ def test_damaged_files_are_refused(tmp_path, old, new, expected):
     assert old in text
     files[0].write_text(text.replace(old, new, 1))
     with pytest.raises(ValueError, match=re.escape(expected)):
-        read_suppression(*[(file,) for file in files])
+        read_suppression(files_of(files))
 
 
 def test_what_is_missing_without_a_note_is_refused(tmp_path):
@@ -474,11 +493,11 @@ def test_what_is_missing_without_a_note_is_refused(tmp_path):
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
     (a, a_latents, a_changes), (b, b_latents, b_changes) = two_saes(tmp_path)
     with pytest.raises(ValueError, match="2 files of suppression, 1 of class latents"):
-        read_suppression((a, b), (a_latents,), (a_changes, b_changes))
+        read_suppression(SuppressionFiles((a, b), (a_latents,), (a_changes, b_changes)))
     with pytest.raises(ValueError, match="are of different SAEs"):
-        read_suppression((a, b), (a_latents, b_latents), (b_changes, a_changes))
-    with pytest.raises(ValueError, match="two files of suppression are of topk k512-"):
-        read_suppression((a, a), (a_latents, a_latents), (a_changes, a_changes))
+        read_suppression(files_of((a, a_latents, b_changes), (b, b_latents, a_changes)))
+    with pytest.raises(ValueError, match="files of suppression hold topk k512-seed0"):
+        read_suppression(files_of(*[(a, a_latents, a_changes)] * 2))
     with pytest.raises(ValueError, match="call label 1 'wall' and 'door'"):
         read(tmp_path, against(1, 0.4), [latent_row(1, 1, name="door")])
 
@@ -495,7 +514,7 @@ def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
     wall, lamp = find_pictures([folder], page, [place])
     assert wall == (place, 1, "wall", "../of%20wall%3F/00001.png", "", 99)
     assert (lamp.href, lamp.note) == ("", "not there")
-    with pytest.raises(ValueError, match="shows topk k512-seed0 in layer 10, of which"):
+    with pytest.raises(ValueError, match="shows topk k512-seed0 in layer 10, but no"):
         find_pictures([folder], page, [place._replace(layer=3)])
     with pytest.raises(ValueError, match="holds no pictures.json"):
         find_pictures([tmp_path], page, [place])
@@ -505,14 +524,14 @@ def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
     ("change", "message"),
     [
         ({"runs": ("tiny/layer10/topk:k8-seed0",)}, "topk k8-seed0, and holds tiny/la"),
-        ({"probe_layer": 9}, "judged by a probe of layer 10, expected layer 9"),
+        ({"probe_layer": 9}, "evaluated with a probe of layer 10, expected layer 9"),
         ({"doses": (0.0, -1.0, -2.0)}, "holds class_direction at dose -4 and 4 more"),
         ({"doses": (0.0, -1.0, -2.0, -4.0, -8.0)}, "lacks class_direction at dose -8"),
     ],
 )
 def test_other_saes_or_doses_than_the_study_has_are_refused(tmp_path, change, message):
     files = write_sae(tmp_path, "a", *plausible())
-    found = read_suppression(*[(file,) for file in files])
+    found = read_suppression(files_of(files))
     check_complete(found, EXPECTED)
     with pytest.raises(ValueError, match=re.escape(message)):
         check_complete(found, replace(EXPECTED, **change))
@@ -531,6 +550,6 @@ def test_a_row_or_a_class_that_is_missing_is_named(tmp_path):
         ([one for one in rows if one["label"] != 7], "label 7 of .* lacks latents at"),
     ):
         files = write_sae(tmp_path, "a", kept, latents, changes)
-        found = read_suppression(*[(file,) for file in files])
+        found = read_suppression(files_of(files))
         with pytest.raises(ValueError, match=message):
             check_complete(found, EXPECTED)

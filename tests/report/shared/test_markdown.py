@@ -2,7 +2,9 @@ from vitproto.report.shared.markdown import (
     Section,
     TextTable,
     align,
+    list_meanings,
     widen,
+    write_markdown,
     write_section,
 )
 
@@ -29,4 +31,13 @@ def test_a_section_is_a_document():
     text = write_section(Section("What?", ["This.", "That."], {"Numbers": table}))
     assert text == (
         "# What?\n\nThis.\n\nThat.\n\n## Numbers\n\n| Name |\n| ---- |\n| a    |\n"
+    )
+
+
+def test_a_document_has_a_blank_line_between_blocks_and_no_empty_lists():
+    table = TextTable({"N": ">"}, [["1"]])
+    meanings = list_meanings({"N": "a number.", "M": "another."})
+    assert write_markdown("# What?", table, [], meanings) == (
+        "# What?\n\n|   N |\n| --: |\n|   1 |\n\n"
+        "- **N**: a number.\n- **M**: another.\n"
     )

@@ -16,7 +16,7 @@ from vitproto.report.traits.group_chart import draw_groups
 from vitproto.report.traits.group_table import describe_groups, tabulate_groups
 from vitproto.report.traits.layer_chart import draw_layers
 from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
-from vitproto.report.traits.map_table import tabulate
+from vitproto.report.traits.map_table import tabulate_configurations
 
 TRAITS = ["has_wing_color::blue", "has_wing_color::red", "has_wing_shape::long"]
 
@@ -27,7 +27,7 @@ def _run(ap, train_ap=0.75, **run):
 
 
 def _table(*runs):
-    return tabulate(pd.concat(runs, ignore_index=True))
+    return tabulate_configurations(pd.concat(runs, ignore_index=True))
 
 
 def _cells(section, caption):
@@ -78,7 +78,7 @@ def test_layers_show_the_setting_that_is_chosen_in_each():
 
 def test_without_two_layers_a_sentence_says_so():
     layers = tabulate_layers(_table(_run(0.3), _run(0.3, encoder="other", layer=1)))
-    assert "there is nothing to compare" in write_section(describe_layers(layers))
+    assert "so there is nothing to compare" in write_section(describe_layers(layers))
     (text,) = draw_layers(layers).texts
     assert text.get_text() == "No method was run in two layers of an encoder."
 
@@ -120,7 +120,9 @@ def test_layers_that_share_nothing_are_chosen_by_what_each_has():
 
 def test_without_two_encoders_a_sentence_says_so():
     encoders = tabulate_encoders(_table(_run(0.3), _run(0.3, layer=1)))
-    assert "there is nothing to compare" in write_section(describe_encoders(encoders))
+    assert "so there is nothing to compare" in write_section(
+        describe_encoders(encoders)
+    )
     (text,) = draw_encoders(encoders).texts
     assert text.get_text() == "No method was run in two encoders."
 

@@ -13,11 +13,11 @@ import pytest
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
 from vitproto.data.trait_labels import TraitLabels
-from vitproto.report.shared.expected_runs import runs_of
-from vitproto.report.traits.ap_table import Expected, read_ap, read_rows
+from vitproto.report.shared.runs import runs_of
+from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap, read_rows
 from vitproto.report.traits.chosen_settings import rank_settings
-from vitproto.report.traits.map_markdown import write_markdown
-from vitproto.report.traits.map_table import tabulate
+from vitproto.report.traits.map_markdown import write_map_table
+from vitproto.report.traits.map_table import tabulate_configurations
 from vitproto.report.traits.trait_table import tabulate_traits
 from vitproto.study.family import write_families
 
@@ -68,7 +68,7 @@ def _write(path, lines):
 
 def _table(tmp_path, *args, **kwargs):
     path = _write(tmp_path / "ap.csv", _lines(*args, **kwargs))
-    return tabulate(read_rows([path], None))
+    return tabulate_configurations(read_rows([path], None))
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
 def test_one_pair_of_seeds_has_no_spread(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.8, 0.6, 0.1)})
     assert np.isnan(table["map_sd"][0])
-    text = write_markdown(table, {"train": 6, "test": 10}, [])
+    text = write_map_table(table, {"train": 6, "test": 10}, [])
     assert "| 0.500 |" in text
 
 
@@ -107,7 +107,7 @@ def test_constant_scores_reach_chance_and_are_marked(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.5, 0.2, 0.1)})
     assert table["map"][0] == pytest.approx(table["chance"][0])
     assert not table["above_chance"][0]
-    text = write_markdown(table, {"train": 6, "test": 10}, [])
+    text = write_map_table(table, {"train": 6, "test": 10}, [])
     assert "| 0.267 † |" in text
     assert "No configuration is above chance: the best of 1 reaches mAP 0.267" in text
     assert "1 of 1 rows is at or below chance (marked †)" in text
@@ -127,7 +127,9 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
                 run = f"{encoder},{layer},{method},{k}"
                 lines += _lines({(0, 0): (0.8, 0.6, 0.1)}, run, n_train)
     lines.reverse()
-    table = tabulate(read_rows([_write(tmp_path / "ap.csv", lines)], None))
+    table = tabulate_configurations(
+        read_rows([_write(tmp_path / "ap.csv", lines)], None)
+    )
     columns = ["encoder", "layer", "method", "n_prototypes", "n_train"]
     rows = list(table[columns].itertuples(index=False, name=None))
     assert rows == sorted(rows)
@@ -139,7 +141,7 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
 
 
 def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
-    text = write_markdown(_table(tmp_path, TEST_AP), {"train": 6, "test": 10}, [])
+    text = write_map_table(_table(tmp_path, TEST_AP), {"train": 6, "test": 10}, [])
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
@@ -169,7 +171,7 @@ def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
 
 def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _lines(TEST_AP))], None)
-    traits = tabulate_traits(ap, tabulate(ap).iloc[0])
+    traits = tabulate_traits(ap, tabulate_configurations(ap).iloc[0])
     assert traits["trait"].tolist() == ["wing::blue", "bill::all-purpose", "eye::buff"]
     np.testing.assert_allclose(traits["test_ap"], [0.9, 1.4 / 3, 0.7 / 3])
     np.testing.assert_allclose(traits["chance"], [0.5, 0.2, 0.1])
@@ -193,7 +195,9 @@ def _settings_lines():
 
 
 def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
-    table = tabulate(read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None))
+    table = tabulate_configurations(
+        read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
+    )
     columns = ["method", "learning_rate", "sparsity", "is_chosen", "n_settings"]
     assert table[columns].fillna(-1).values.tolist() == [
         ["random", -1, -1, True, 1],
@@ -238,7 +242,7 @@ def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, splits):
 
 def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
-    by_method = tabulate(ap).set_index("sparsity", drop=False)
+    by_method = tabulate_configurations(ap).set_index("sparsity", drop=False)
     assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
     assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
     random = by_method[by_method["sparsity"].isna()].iloc[0]
@@ -271,17 +275,18 @@ def _whole(folder, ap_files):
 def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
     folder.mkdir(exist_ok=True)
     traits, expected = _whole(splits.parent, ap_files)
-    read, whole = (ap_files, splits, traits), {"expected": expected}
+    read = ApFiles(tuple(ap_files), splits, traits)
+    whole = {"expected": expected}
 
     def files(name, *suffixes):
         return [folder / f"{name}{suffix}" for suffix in suffixes]
 
-    _stage("tabulate_map")(*read, *files("map_table", ".md", ".csv"), **whole)
-    _stage("plot_map")(*read, *files("map_chart", ".png", ".svg"), **whole)
+    _stage("tabulate_map")(read, *files("map_table", ".md", ".csv"), **whole)
+    _stage("plot_map")(read, *files("map_chart", ".png", ".svg"), **whole)
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
         charts = files(f"{one}_chart", ".png", ".svg")
-        _stage(f"compare_{one}s")(*read, *tables, *charts, **whole)
+        _stage(f"compare_{one}s")(read, *tables, *charts, **whole)
     drawings = [
         folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
     ]
@@ -292,7 +297,7 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
     more = sae_metrics, sae_front, features
     page = folder / "index.html"
     whole |= {"n_correlated": 9, "sae_runs": SAE_RUNS if sae_metrics else ()}
-    _stage("write_map_page")(*read, *drawings, *more, page, **whole)
+    _stage("write_map_page")(read, *drawings, *more, page, **whole)
     written = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return {path.name: path.read_bytes() for path in written}
 
@@ -338,8 +343,9 @@ def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, splits
     ap = _write(tmp_path / "ap.csv", _lines(BY_SEED, n_train=7))
     traits, expected = _whole(tmp_path, (ap,))
     out = tmp_path / "t.md", tmp_path / "t.csv"
-    with pytest.raises(ValueError, match=r"speak of 7 training images, but .* has 6"):
-        _stage("tabulate_map")((ap,), splits, traits, *out, expected=expected)
+    files = ApFiles((ap,), splits, traits)
+    with pytest.raises(ValueError, match=r"name 7 training images, but .* has 6"):
+        _stage("tabulate_map")(files, *out, expected=expected)
 
 
 class _Page(HTMLParser):
@@ -399,7 +405,7 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
         assert link.removeprefix("#") in page.ids, link
     assert "reaches mAP 0.533, where chance is 0.267" in text
     assert "autoencoder" not in text
-    assert "What do prototypes look like?" not in text
+    assert "Prototypes and their images" not in text
 
 
 SAE_METRICS = (
@@ -463,7 +469,7 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     _run_stages(tmp_path / "out", (ap,), splits)
     chart = tmp_path / "out/map_chart.svg"
     traits, expected = _whole(tmp_path, (ap,))
-    page = (ap,), splits, traits, chart, chart, chart, chart
+    page = ApFiles((ap,), splits, traits), chart, chart, chart, chart
     out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_runs": ()}
     more["expected"] = expected
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
@@ -492,7 +498,7 @@ def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
     traits, expected = _whole(tmp_path, (ap,))
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
         _stage("write_map_page")(
-            *((ap,), splits, traits, ap, ap, ap, ap, (), (), ()),
+            *(ApFiles((ap,), splits, traits), ap, ap, ap, ap, (), (), ()),
             tmp_path / "index.html",
             n_correlated=9,
             sae_runs=(),
@@ -506,7 +512,11 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("n_train,trait", "trait,n_train", "ap.csv: expected the columns study,data"),
+        (
+            "n_train,trait",
+            "n_train,name",
+            "ap.csv lacks the columns trait: it has study,",
+        ),
         (
             "0.8,0.5",
             "1.8,0.5",
@@ -536,7 +546,7 @@ def test_damaged_ap_files_are_refused(tmp_path, old, new, expected):
 
 def test_an_empty_ap_file_is_refused(tmp_path):
     (tmp_path / "ap.csv").write_text("")
-    with pytest.raises(ValueError, match=r"expected the columns .*, got nothing"):
+    with pytest.raises(ValueError, match=r"lacks the columns study, .*: it has none"):
         read_rows([tmp_path / "ap.csv"], None)
     (tmp_path / "ap.csv").write_text(HEADER)
     with pytest.raises(ValueError, match="hold 0 data sets"):
@@ -548,7 +558,7 @@ def test_an_empty_ap_file_is_refused(tmp_path):
     [
         (
             GOOD[-1:],
-            "1 rows of the AP files stand there twice, the first: encoder tiny",
+            "1 rows of the AP files repeat others, the first: encoder tiny",
         ),
         (
             [line.replace("birds", "cars").replace("random", "pca") for line in GOOD],
@@ -586,7 +596,7 @@ def test_files_that_contradict_each_other_are_refused(tmp_path, lines, expected)
 def test_traits_that_no_test_image_shows_are_never_scored(tmp_path):
     path = _write(tmp_path / "ap.csv", GOOD[-1:])
     with pytest.raises(ValueError, match=r"no trait .* is shown by any test image"):
-        tabulate(read_rows([path], None))
+        tabulate_configurations(read_rows([path], None))
 
 
 def _study(folder, n_train=(4, "all")):
@@ -609,7 +619,7 @@ def _study(folder, n_train=(4, "all")):
 
 def test_a_whole_study_is_read(tmp_path, splits):
     paths, traits, expected = _study(tmp_path)
-    ap = read_ap(paths, splits, traits, expected)
+    ap = read_ap(ApFiles(tuple(paths), splits, traits), expected)
     assert len(ap) == 2 * 2 * 3 * 4
 
 
@@ -639,11 +649,11 @@ INCOMPLETE = {
     ),
     "study": (
         lambda rows: rows.assign(study="large"),
-        "random.csv is of the study large, expected small: delete it and",
+        "random.csv has the study large, expected small: delete it and",
     ),
     "data set": (
         lambda rows: rows.assign(dataset="cars"),
-        "random.csv is of the dataset cars, expected birds: delete it and",
+        "random.csv has the dataset cars, expected birds: delete it and",
     ),
 }
 
@@ -657,7 +667,7 @@ def test_a_study_that_is_not_whole_is_refused_by_name(
     paths, traits, expected = _study(tmp_path)
     change(pd.read_csv(paths[0])).to_csv(paths[0], index=False)
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_ap(paths, splits, traits, expected)
+        read_ap(ApFiles(tuple(paths), splits, traits), expected)
 
 
 def test_what_all_runs_lack_is_missed_too(tmp_path, splits):
@@ -666,18 +676,18 @@ def test_what_all_runs_lack_is_missed_too(tmp_path, splits):
         rows = pd.read_csv(path)
         rows[rows["n_train"] == 4].to_csv(path, index=False)
     with pytest.raises(ValueError, match="lacks n_train 6 of selection seed 0: select"):
-        read_ap(paths, splits, traits, expected)
+        read_ap(ApFiles(tuple(paths), splits, traits), expected)
     paths, traits, expected = _study(tmp_path)
     for path in paths:
         rows = pd.read_csv(path)
         rows[rows["trait"] != "eye::buff"].to_csv(path, index=False)
     with pytest.raises(ValueError, match="the table of AP lacks the trait eye::buff"):
-        read_ap(paths, splits, traits, expected)
+        read_ap(ApFiles(tuple(paths), splits, traits), expected)
     with pytest.raises(ValueError, match="lacks tiny/layer3/pca k2-seed0 and 1 more"):
-        read_ap(_study(tmp_path)[0][:1], splits, traits, expected)
+        read_ap(ApFiles(tuple(_study(tmp_path)[0][:1]), splits, traits), expected)
 
 
 def test_a_subset_that_the_study_does_not_have_is_refused(tmp_path, splits):
     paths, traits, expected = _study(tmp_path, n_train=("all",))
     with pytest.raises(ValueError, match="holds n_train 4 of selection seed 0 and"):
-        read_ap(paths, splits, traits, expected)
+        read_ap(ApFiles(tuple(paths), splits, traits), expected)

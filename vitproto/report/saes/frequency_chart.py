@@ -1,4 +1,4 @@
-"""The chart of how often latents are active: a histogram for each setting."""
+"""The chart of the frequencies of latents: a histogram for each setting."""
 
 import math
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ BINS_PER_DECADE = 4
 PANEL_INCHES = 4.6
 ROW_INCHES = 0.36
 FULL = 0.85
-"""Of the height of a row, what the largest bar takes up."""
+"""Height of the largest bar, as a share of its row."""
 DARK, LIVE = "0.1", "#3b6ea5"
 
 
-def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
-    """On which share of the patches are latents active, and how many never are?
+def draw_frequencies(autoencoders: Sequence[LatentFrequencies]) -> Figure:
+    """Draw histograms of how often latents are active, and the share of dead ones.
 
-    A panel for each encoder, layer and method, in it a histogram for each setting:
-    the share of latents per quarter of a decade, averaged over seeds, all of a panel
-    to the same scale. The bar at the left is the share of dead latents, of a frame
-    that would be all. The dashed line is where dense latents begin.
+    There is a panel for each encoder, layer and method, and in it a histogram for each
+    setting: the share of latents per quarter of a decade, averaged over seeds, with
+    the same scale throughout the panel. The bar at the left is the share of dead
+    latents, in a frame that stands for all. Dense latents begin at the dashed line.
 
     Args:
-        found: what `read_frequencies` gives.
+        autoencoders: the frequencies of `read_frequencies`, in its order.
     """
     panels = [
-        (key, [list(seeds) for _, seeds in groupby(members, key=_setting)])
-        for key, members in groupby(found, key=_family)
+        (family, [list(seeds) for _, seeds in groupby(members, key=_setting)])
+        for family, members in groupby(autoencoders, key=lambda sae: sae.family)
     ]
     n_columns = min(2, len(panels))
     n_rows = -(-len(panels) // n_columns)
@@ -57,18 +57,20 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
         squeeze=False,
         gridspec_kw={"height_ratios": [n + 1 for n in most_settings]},
     )
-    lowest = math.floor(-math.log10(max(one.n_patches for one in found)))
-    for i, (axis, (key, settings)) in enumerate(zip(axes.flat, panels, strict=False)):
+    lowest = math.floor(-math.log10(max(sae.n_patches for sae in autoencoders)))
+    for i, (axis, (family, settings)) in enumerate(
+        zip(axes.flat, panels, strict=False)
+    ):
         _draw_panel(axis, settings, lowest)
-        # A panel with fewer settings than its neighbour has rows of the same height.
+        # Rows have the same height as in a neighbour with more settings.
         n_more = most_settings[i // n_columns] - len(settings)
         axis.set_ylim(-n_more - 0.05, len(settings) + 0.1)
-        encoder, layer, method = key
+        encoder, layer, method = family
         title = f"{method}\n{encoder}, layer {layer}"
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    title = "How often latents are active: the share of latents by their frequency"
+    title = "Latents by the share of patches on which they are active"
     below = (
         "share of held-out patches on which a latent is active\n"
         "(right of the dashed line: dense)"
@@ -80,15 +82,15 @@ def draw_frequencies(found: Sequence[LatentFrequencies]) -> Figure:
 def histogram(
     frequency_S: Float64[np.ndarray, " s"], lowest: int
 ) -> tuple[float, Float64[np.ndarray, " b"]]:
-    """Which share of the latents is dead, and which is how frequent?
+    """Count dead latents, and the others by the logarithm of their frequency.
 
     Args:
-        frequency_S: of each latent.
+        frequency_S: the frequency of each latent.
         lowest: the power of ten at which the first bin begins.
 
     Returns:
-        The share with frequency 0, and the shares per bin up to frequency 1; all of
-        them sum to 1.
+        The share of latents with frequency 0, and the share in each bin up to
+        frequency 1; together they sum to 1.
     """
     alive = frequency_S[frequency_S > 0]
     edges = np.linspace(lowest, 0, -lowest * BINS_PER_DECADE + 1)
@@ -98,21 +100,17 @@ def histogram(
     return n_dead / len(frequency_S), counts / len(frequency_S)
 
 
-def _family(one: LatentFrequencies) -> tuple[str, int, str]:
-    return one.encoder, one.layer, one.method
-
-
-def _setting(one: LatentFrequencies) -> Run:
-    return replace(one.run, seed=0)
+def _setting(sae: LatentFrequencies) -> Run:
+    return replace(sae.run, seed=0)
 
 
 def _draw_panel(
     axis: Axes, settings: Sequence[Sequence[LatentFrequencies]], lowest: int
 ) -> None:
-    """One histogram above the other, all to the same scale."""
+    """Draw one histogram above the other, with the same scale."""
     histograms = []
     for seeds in settings:
-        of_seeds = [histogram(one.frequency_S, lowest) for one in seeds]
+        of_seeds = [histogram(sae.frequency_S, lowest) for sae in seeds]
         n_dead, per_bin = zip(*of_seeds, strict=True)
         histograms.append((np.mean(n_dead), np.mean(per_bin, axis=0)))
     largest = max(per_bin.max() for _, per_bin in histograms)

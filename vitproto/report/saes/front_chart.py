@@ -1,4 +1,4 @@
-"""The chart of a sweep: what autoencoders leave unexplained, by how sparse they are."""
+"""The chart of a sweep: reconstruction error against sparsity."""
 
 import matplotlib
 import numpy as np
@@ -19,29 +19,29 @@ from vitproto.report.shared.drawing import (
 from vitproto.report.shared.plain_log import write_plainly
 
 PANEL = ["encoder", "layer", "n_prototypes"]
-"""What gets a panel of its own: autoencoders that can be compared fairly."""
+"""Columns that differ between panels: within one, comparison is fair."""
 
 PANEL_INCHES = (3.3, 2.8)
 LEGEND_INCHES = 0.8
 A_CONSTANT = 1.0
-"""The NMSE that a constant reaches."""
+"""NMSE of a constant."""
 
 
 def draw_front(metrics: pd.DataFrame) -> Figure:
-    """Which autoencoders reconstruct best, for how many active latents?
+    """Draw the NMSE of autoencoders against their number of active latents.
 
-    A panel for each encoder, layer and number of latents, a point for each
-    autoencoder. Methods are told apart by marker and colour. The line is the front:
-    an autoencoder on it is beaten by no other of the panel in one without being
-    better in the other.
+    There is a panel for each encoder, layer and number of latents, and in it a point
+    for each autoencoder. Methods differ in marker and colour. The line is the Pareto
+    front: no other autoencoder of the panel is at least as good as one on it in both
+    measures and better in one.
 
     Args:
-        metrics: what `read_metrics` gives.
+        metrics: the rows of `read_metrics`.
     """
     panels = list(metrics.groupby(PANEL))
     n_sizes = metrics["n_prototypes"].nunique()
     n_places = metrics.groupby(["encoder", "layer"]).ngroups
-    # A column for each number of latents, where every encoder and layer has them all.
+    # A column for each number of latents, if every encoder and layer has them all.
     is_grid = 1 < n_sizes <= 4 and len(panels) == n_sizes * n_places
     n_columns = n_sizes if is_grid else min(3, len(panels))
     figure, axes = make_panels(len(panels), n_columns, PANEL_INCHES)
@@ -62,7 +62,7 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
         frameon=False,
         fontsize=TEXT_POINTS,
     )
-    title = "What autoencoders leave unexplained, by how sparse they are"
+    title = "Reconstruction error of autoencoders against sparsity"
     below = "L0: latents active on a held-out patch"
     write_around(figure, title, below, "NMSE on held-out patches")
     return figure
@@ -71,9 +71,9 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
 def on_front(
     l0_R: Float[np.ndarray, " r"], nmse_R: Float[np.ndarray, " r"]
 ) -> Bool[np.ndarray, " r"]:
-    """Which runs are on the front of low L0 and low NMSE?
+    """Find the runs on the Pareto front of low L0 and low NMSE.
 
-    Those for which no other is at least as good in both and better in one.
+    No other run is at least as good in both measures and better in one.
     """
     no_worse_RR = (l0_R <= l0_R[:, None]) & (nmse_R <= nmse_R[:, None])
     better_RR = (l0_R < l0_R[:, None]) | (nmse_R < nmse_R[:, None])
@@ -98,7 +98,7 @@ def _styles(metrics: pd.DataFrame) -> dict[str, dict]:
 
 
 def _set_scales(axis: Axes, metrics: pd.DataFrame) -> None:
-    # Linear below 1, so that an autoencoder without active latents has its place.
+    # Linear below 1, to have a place for autoencoders without active latents.
     axis.set_xscale("symlog", linthresh=1, linscale=0.3)
     lowest = metrics["l0"].min()
     left = lowest / 1.5 if lowest >= 1.5 else -0.1
@@ -115,7 +115,7 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None
     axis.axhline(A_CONSTANT, color=GREY, linestyle="--", linewidth=1)
     front = rows[on_front(rows["l0"].to_numpy(), rows["nmse"].to_numpy())]
     front = front.sort_values("l0")
-    # In steps: what lies between two autoencoders nobody has shown to be possible.
+    # In steps: nothing shows that values between two autoencoders can be reached.
     axis.plot(
         front["l0"],
         front["nmse"],
@@ -131,7 +131,7 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None
 
 
 def _legend(styles: dict[str, dict]) -> tuple[list, list[str]]:
-    """What markers and lines mean."""
+    """Handles and labels of the legend."""
     lines = [Line2D([], [], **style) for style in styles.values()]
     front = Line2D([], [], color=GREY, linewidth=1)
     constant = Line2D([], [], color=GREY, linewidth=1, linestyle="--")

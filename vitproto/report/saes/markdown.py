@@ -6,7 +6,13 @@ import pandas as pd
 
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
 from vitproto.report.saes.metrics import describe_setting
-from vitproto.report.shared.markdown import Section, TextTable, align
+from vitproto.report.shared.markdown import (
+    Section,
+    TextTable,
+    list_meanings,
+    write_markdown,
+)
+from vitproto.report.shared.wording import NOTHING
 
 COLUMNS = {
     "Method": "<",
@@ -29,76 +35,74 @@ COLUMNS = {
 }
 """Heading and alignment of each column."""
 
-NOTHING = "–"
-
-HEADING = "What are the autoencoders like?"
+HEADING = "Autoencoders on held-out images"
 
 
-def write_markdown(
+def write_sae_table(
     table: pd.DataFrame, metrics: pd.DataFrame, n_correlated: int
 ) -> str:
-    """What does a reader see in `sae_table.md`?
+    """Write the text of `sae_table.md`.
 
     Args:
-        table: what `tabulate` gives.
-        metrics: what it was made from.
-        n_correlated: latents whose correlations were measured, at most.
+        table: the rows of `tabulate_settings`.
+        metrics: the rows of `read_metrics`.
+        n_correlated: the number of latents whose correlations were measured, at most.
     """
-    meanings = explain_columns(table, n_correlated)
-    return "\n".join(
-        [
-            f"# {HEADING}",
-            "",
-            f"{write_headline(table)} {write_dead_note(metrics)}",
-            "",
-            *align(show_table(table)),
-            "",
-            *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
-            "",
-        ]
+    return write_markdown(
+        f"# {HEADING}",
+        f"{write_best_setting(table)} {write_dead_note(metrics)}",
+        show_saes(table),
+        list_meanings(explain_sae_columns(table, n_correlated)),
     )
 
 
 def describe_saes(table: pd.DataFrame, metrics: pd.DataFrame) -> Section:
-    """What are the autoencoders like? As a section of the page.
+    """Show the autoencoders as a section of the page.
 
     Args:
-        table: what `tabulate` gives.
-        metrics: what it was made from.
+        table: the rows of `tabulate_settings`.
+        metrics: the rows of `read_metrics`.
     """
-    said = f"{write_headline(table)} {write_dead_note(metrics)}"
-    return Section(HEADING, [said], {"Autoencoders by setting": show_table(table)})
+    summary = f"{write_best_setting(table)} {write_dead_note(metrics)}"
+    return Section(HEADING, [summary], {"Autoencoders by setting": show_saes(table)})
 
 
-def show_table(table: pd.DataFrame) -> TextTable:
-    """The table as it is shown, with `COLUMNS`."""
-    return TextTable(COLUMNS, [format_cells(row) for _, row in table.iterrows()])
+def show_saes(table: pd.DataFrame) -> TextTable:
+    """Format the table for readers."""
+    return TextTable(COLUMNS, [_format(row) for _, row in table.iterrows()])
 
 
-def write_headline(table: pd.DataFrame) -> str:
-    """Which setting reconstructs best, and with how many latents at a time?"""
+def write_best_setting(table: pd.DataFrame) -> str:
+    """Name the setting that reconstructs best, and its number of active latents."""
     best = table.loc[table["nmse"].idxmin()]
     return (
-        f"Of {len(table)} settings {best['method']} in layer {best['layer']} of "
-        f"{best['encoder']}, {describe_setting(best)}, leaves the least unexplained: "
-        f"NMSE {_significant(best['nmse'])} with {best['l0']:.1f} latents active on a "
-        "patch, where a constant reaches 1."
+        f"Of {len(table)} settings, {best['method']} in layer {best['layer']} of "
+        f"{best['encoder']}, {describe_setting(best)}, has the lowest reconstruction "
+        f"error: NMSE {_significant(best['nmse'])} with {best['l0']:.1f} latents "
+        "active on a patch, where a constant reaches 1."
     )
 
 
 def write_dead_note(metrics: pd.DataFrame) -> str:
-    """How many autoencoders are more than half dead?"""
+    """Count the autoencoders of whose latents more than half are dead."""
     n_all = len(metrics)
     n_low = int((2 * metrics["n_dead"] > metrics["n_prototypes"]).sum())
     if n_all == 1:
-        begin = "In the autoencoder" if n_low else "In no autoencoder"
-    else:
-        begin = f"In {n_low or 'none'} of {n_all} autoencoders"
-    return f"{begin} more than half of the latents are dead on held-out patches."
+        share = "More than half" if n_low else "At most half"
+        return f"{share} of its latents are dead on held-out patches."
+    if not n_low:
+        return (
+            f"In none of {n_all} autoencoders are more than half of the latents dead "
+            "on held-out patches."
+        )
+    return (
+        f"In {n_low} of {n_all} autoencoders, more than half of the latents are dead "
+        "on held-out patches."
+    )
 
 
-def format_cells(row: pd.Series) -> list[str]:
-    """How is a row of the table printed? A cell for each of `COLUMNS`."""
+def _format(row: pd.Series) -> list[str]:
+    """Format a row of the table, a cell for each of `COLUMNS`."""
 
     def share(name: str) -> str:
         percent = 100 / row["n_prototypes"]
@@ -128,45 +132,48 @@ def format_cells(row: pd.Series) -> list[str]:
     ]
 
 
-def explain_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str]:
-    """What does each column of the table mean?
+def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str]:
+    """Explain the columns of the table.
+
+    Args:
+        table: the rows of `tabulate_settings`.
+        n_correlated: the number of latents whose correlations were measured, at most.
 
     Returns:
-        The meaning by name of the column, in the order of the table.
+        The meaning of each column, by name, in the order of the table.
     """
     n_patches = sorted(set(table["n_patches"]))
     patches = f"{n_patches[0]:,}"
     if len(n_patches) > 1:
         patches += f" to {n_patches[-1]:,}"
-    almost_dead = (
-        f"latents with a lower frequency than {ALMOST_DEAD:g} that are not dead."
-    )
+    almost_dead = f"latents with a frequency below {ALMOST_DEAD:g} that are not dead."
     if not table.apply(_can_be_almost_dead, axis=1).all():
         almost_dead += (
-            f" {NOTHING} where there can be none: a latent that is active on a single "
-            f"patch is no rarer, unless there are over {1 / ALMOST_DEAD:,.0f} patches."
+            f" {NOTHING} if there are at most {1 / ALMOST_DEAD:,.0f} patches: a latent "
+            "that is active on a single patch is then at least as frequent as that."
         )
     return {
         "Rate, Sparsity": (
             "the highest learning rate, and the weight of the L1 norm (ReLU) or the "
-            "latents that may be active (TopK and its kin)."
+            "number of latents that may be active (TopK and its variants)."
         ),
         "Seeds": (
             "autoencoders that the row averages. ± is the standard deviation over them."
         ),
         "MSE": (
             f"mean squared error on {patches} patches of images that no autoencoder "
-            "learnt from, in units of what the autoencoder sees: activations minus "
-            "their mean, divided by their norm. Compare it where these are the same."
+            "was trained on, in the units of the autoencoder's input: activations "
+            "minus their mean, divided by their norm. Compare it only where these are "
+            "the same."
         ),
         "NMSE": (
-            "the squared error as a share of what the mean of the same patches leaves: "
-            "0 is perfect, 1 is what a constant reaches, whatever the units."
+            "the squared error as a share of the squared error of the patches' own "
+            "mean: 0 is perfect, 1 is what a constant reaches, whatever the units."
         ),
         "Explained": (
             "explained variance: 1 − variance of the error / variance of the "
             "activations, per dimension, then the mean over dimensions. Each dimension "
-            "counts alike."
+            "has the same weight."
         ),
         "L0": "latents that are not 0 on a patch, mean over the patches.",
         "L1": "the sum of the latents on a patch, mean over the patches.",
@@ -175,15 +182,15 @@ def explain_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str]:
             "share of patches on which it is not 0."
         ),
         "Almost dead %": almost_dead,
-        "Dense %": f"latents with a higher frequency than {DENSE:g}.",
+        "Dense %": f"latents with a frequency above {DENSE:g}.",
         "Correlation": (
             "mean absolute Pearson correlation between two different latents, over the "
-            f"pairs that vary of {n_correlated:,} latents drawn at random (of all, if "
-            "there are fewer)."
+            f"pairs that vary of {n_correlated:,} latents drawn at random (of all "
+            "latents, if there are fewer)."
         ),
         "Coherence": (
-            "the largest absolute cosine between two rows of the decoder: 1 where two "
-            "latents stand for the same direction."
+            "the largest absolute cosine between two rows of the decoder: 1 if two "
+            "latents have the same direction."
         ),
     }
 
@@ -193,7 +200,7 @@ def _can_be_almost_dead(row: pd.Series) -> bool:
 
 
 def _with_sd(mean: float, sd: float, n_decimals: int | None) -> str:
-    """A mean and its standard deviation; three significant digits if not told."""
+    """A mean and its standard deviation; with three significant digits by default."""
     if pd.isna(mean):
         return NOTHING
     if n_decimals is None:
@@ -207,5 +214,5 @@ def _significant(value: float) -> str:
 
 
 def _n_decimals(value: float) -> int:
-    """Decimals that show three significant digits, in whole numbers all of them."""
+    """Count the decimals that show three significant digits; 0 for large numbers."""
     return 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))

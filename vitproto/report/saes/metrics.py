@@ -1,9 +1,12 @@
-"""What each autoencoder is like, read from the files that evaluation writes."""
+"""Measures of each autoencoder, read from the files that evaluation writes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from vitproto.report.shared.runs import FAMILY, RUN, SETTING, name_setting
+from vitproto.report.shared.typed_csv import read_together, read_typed, refuse
 
 COLUMNS = {
     "encoder": "str",
@@ -25,7 +28,7 @@ COLUMNS = {
     "mean_absolute_correlation": "float64",
     "coherence": "float64",
 }
-"""Columns of `sae_metrics.csv`, and what they hold."""
+"""Columns of `sae_metrics.csv`, and their types."""
 
 MAY_BE_EMPTY = [
     "learning_rate",
@@ -34,13 +37,12 @@ MAY_BE_EMPTY = [
     "coherence",
 ]
 
-FAMILY = ["encoder", "layer", "method"]
-SETTING = [*FAMILY, "n_prototypes", "learning_rate", "sparsity"]
-"""What the rows of the table compare; they average over seeds."""
+COMPARED = [*FAMILY, "n_prototypes", *SETTING]
+"""Columns that name a row of the table, which averages over seeds."""
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
-    """What is each autoencoder like?
+    """Read the measures of all autoencoders.
 
     Args:
         paths: CSV files with the columns of `COLUMNS`, in any order.
@@ -49,63 +51,30 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         All rows, sorted by setting and seed.
 
     Raises:
-        ValueError: no file, other columns, a value that is no number or impossible,
-            or an autoencoder that stands there twice.
+        ValueError: no file was named, a column is missing, a value is not a number or
+            impossible, or an autoencoder is there twice.
     """
-    if not paths:
-        raise ValueError("no file of metrics was named: name those of evaluate_saes")
-    metrics = pd.concat([_read_file(path) for path in sorted(paths)], ignore_index=True)
-    key = [*SETTING, "seed"]
-    twice = metrics.duplicated(key)
-    if twice.any():
-        row = metrics.loc[twice].iloc[0]
-        raise ValueError(
-            f"{twice.sum()} autoencoders stand twice in the files of metrics, the "
-            f"first: {', '.join(f'{name} {row[name]}' for name in key)}: give each "
-            "file once"
-        )
-    return metrics.sort_values(key, ignore_index=True)
+    return read_together(paths, _read_checked, RUN, "files of metrics")
 
 
 def describe_setting(row: pd.Series) -> str:
-    """How are the autoencoders of a setting told from the others of their family?"""
-    words = [f"{row['n_prototypes']} latents"]
-    if not pd.isna(row["learning_rate"]):
-        words.append(f"learning rate {row['learning_rate']:.6g}")
-    if not pd.isna(row["sparsity"]):
-        words.append(f"sparsity {row['sparsity']:.6g}")
-    return ", ".join(words)
+    """Tell the autoencoders of a setting from the others of their family."""
+    setting = name_setting(row)
+    size = f"{row['n_prototypes']} latents"
+    return f"{size}, {setting}" if setting else size
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8") as file:
-        header = file.readline().strip()
-    if header != ",".join(COLUMNS):
-        raise ValueError(
-            f"{path}: expected the columns {','.join(COLUMNS)}, got "
-            f"{header or 'nothing'}"
-        )
-    try:
-        metrics = pd.read_csv(
-            path,
-            dtype=COLUMNS,
-            keep_default_na=False,
-            na_values={column: [""] for column in MAY_BE_EMPTY},
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    n_known = metrics[["n_dead", "n_almost_dead", "n_dense"]].sum(axis=1)
+def _read_checked(path: Path) -> pd.DataFrame:
+    metrics = read_typed(path, COLUMNS, MAY_BE_EMPTY)
+    n_special = metrics[["n_dead", "n_almost_dead", "n_dense"]].sum(axis=1)
     mistakes = {
         "an error or a number of latents is negative": (
             metrics[["mse", "nmse", "l0", "l1", "n_dead"]] < 0
         ).any(axis=1),
         "more latents are dead, almost dead or dense than there are": (
-            n_known > metrics["n_prototypes"]
+            n_special > metrics["n_prototypes"]
         ),
         "no patches were held out": metrics["n_patches"] < 1,
     }
-    for mistake, bad in mistakes.items():
-        if bad.any():
-            line = int(bad.to_numpy().argmax()) + 2
-            raise ValueError(f"{path}, line {line}: {mistake}: run evaluate_saes again")
+    refuse(path, metrics, mistakes, "run evaluate_saes again")
     return metrics

@@ -1,8 +1,8 @@
-"""The table of autoencoders: what those of each setting are like, over seeds."""
+"""The table of autoencoders: measures of each setting, averaged over seeds."""
 
 import pandas as pd
 
-from vitproto.report.saes.metrics import SETTING
+from vitproto.report.saes.metrics import COMPARED
 
 MEASURED = [
     "mse",
@@ -16,22 +16,22 @@ MEASURED = [
     "mean_absolute_correlation",
     "coherence",
 ]
-"""What is averaged over seeds. In `sae_table.csv` each is followed by its standard
-deviation, such as `nmse_sd`."""
+"""Columns that are averaged over seeds. In `sae_table.csv` each is followed by its
+standard deviation, such as `nmse_sd`."""
 
 
-def tabulate(metrics: pd.DataFrame) -> pd.DataFrame:
-    """What are the autoencoders of each setting like?
+def tabulate_settings(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Average the measures of each setting over seeds.
 
     Args:
-        metrics: what `read_metrics` gives.
+        metrics: the rows of `read_metrics`.
 
     Returns:
         A row for each setting, sorted, with `n_seeds`, `n_patches`, and the mean and
         the standard deviation (n − 1 in the denominator; NaN for a single seed) over
-        seeds of each of `MEASURED`. What no seed has is NaN.
+        seeds of each of `MEASURED`; NaN if no seed has a value.
     """
-    groups = metrics.groupby(SETTING, dropna=False)
+    groups = metrics.groupby(COMPARED, dropna=False)
     columns = {
         "n_seeds": groups["seed"].size(),
         "n_patches": groups["n_patches"].first(),

@@ -1,10 +1,12 @@
-"""How autoencoders learnt, read from the logs of their training."""
+"""Training curves of autoencoders, read from the logs of their training."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from vitproto.report.shared.runs import FAMILY
+from vitproto.report.shared.typed_csv import read_together, read_typed
 from vitproto.study.family import Family
 from vitproto.study.run import Run
 
@@ -25,65 +27,41 @@ COLUMNS = {
     "n_dead": "float64",
     "gradient_norm": "float64",
 }
-"""Columns of `training.csv`, and what they hold: a row for each run and logged step."""
+"""Columns of `training.csv`, and their types: a row for each run and logged step."""
 
-
-FAMILY = ["encoder", "layer", "method"]
+MAY_BE_EMPTY = [name for name, kind in COLUMNS.items() if kind == "float64"]
 
 
 def read_training(paths: Sequence[Path]) -> pd.DataFrame:
-    """How did each autoencoder learn?
+    """Read the training curves of all autoencoders.
 
     Args:
-        paths: CSV files with the columns of `COLUMNS`, in any order. A file without
-            rows is that of autoencoders that are not trained.
+        paths: CSV files with the columns of `COLUMNS`, in any order. The file of
+            autoencoders that are not trained has no rows.
 
     Returns:
-        All rows, sorted by family, run and step, with `n_prototypes`, `seed` and what
-        the run was to use at most: `run_learning_rate`, `run_sparsity` (NaN where it
-        has none).
+        All rows, sorted by family, run and step, with `n_prototypes`, `seed` and the
+        settings of the run: `run_learning_rate` and `run_sparsity`, the maxima of its
+        schedules (NaN where it has none).
 
     Raises:
-        ValueError: no file, other columns, a value that is no number, a name that is
-            no run's, or a step that stands there twice.
+        ValueError: no file was named, a column is missing, a value is not a number, a
+            run has an invalid name, or a step is there twice.
     """
-    if not paths:
-        raise ValueError("no log of training was named: name those of fit_sae")
-    training = pd.concat(
-        [_read_file(path) for path in sorted(paths)], ignore_index=True
-    )
-    twice = training.duplicated([*FAMILY, "run", "step"])
-    if twice.any():
-        row = training.loc[twice].iloc[0]
-        raise ValueError(
-            f"step {row['step']} of {row['run']} ({row['method']}, {row['encoder']} "
-            f"layer {row['layer']}) stands twice in the logs of training: give each "
-            "file once, or train the family again"
-        )
     run = ["n_prototypes", "run_learning_rate", "run_sparsity", "seed"]
-    return training.sort_values([*FAMILY, *run, "step"], ignore_index=True)
+    return read_together(paths, _read_log, [*FAMILY, *run, "step"], "logs of training")
 
 
 def trained_runs(training: pd.DataFrame) -> list[tuple[Family, Run]]:
-    """Which runs have a log, each once?"""
+    """List the runs that have a log, each once."""
     return [
         (Family(row.encoder, int(row.layer), row.method), Run.parse(row.run))
         for row in training[[*FAMILY, "run"]].drop_duplicates().itertuples(index=False)
     ]
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8") as file:
-        header = file.readline().strip()
-    if header != ",".join(COLUMNS):
-        raise ValueError(
-            f"{path}: expected the columns {','.join(COLUMNS)}, got "
-            f"{header or 'nothing'}"
-        )
-    try:
-        training = pd.read_csv(path, dtype=COLUMNS)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def _read_log(path: Path) -> pd.DataFrame:
+    training = read_typed(path, COLUMNS, MAY_BE_EMPTY)
     runs = [Run.parse(name) for name in training["run"]]
     return training.assign(
         n_prototypes=pd.Series([run.n_prototypes for run in runs], dtype="int64"),

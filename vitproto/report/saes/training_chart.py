@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from vitproto.report.saes.training import FAMILY
 from vitproto.report.shared.drawing import (
     TEXT_POINTS,
     draw_nothing,
@@ -19,18 +18,19 @@ from vitproto.report.shared.drawing import (
     write_around,
 )
 from vitproto.report.shared.plain_log import write_plainly
+from vitproto.report.shared.runs import FAMILY
 
 ROW_INCHES = 1.15
-"""The least height of a row of panels."""
+"""Minimal height of a row of panels."""
 ENTRY_INCHES = 0.125
-"""What a line of the legend needs."""
+"""Height of a line of the legend."""
 COLUMN_INCHES = 2.5
 DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5))]
-"""Of the learning rates; a fifth looks like the first."""
+"""Dashes of the learning rates; the fifth looks like the first."""
 
 
 class Curve(NamedTuple):
-    """What a column of the chart shows."""
+    """The measure that a column of the chart shows."""
 
     column: str
     title: str
@@ -46,20 +46,21 @@ CURVES = [
 
 
 def draw_curves(training: pd.DataFrame) -> Figure:
-    """How did loss, error, sparsity and dead latents change while training went on?
+    """Draw loss, error, sparsity and dead latents against the patches seen.
 
-    A row of panels for each family. A line for each autoencoder: colour tells the
-    sparsity, dashes the learning rate, width the number of latents. Seeds look alike.
+    There is a row of panels for each family, and a line for each autoencoder: colour
+    shows the sparsity, dashes the learning rate, width the number of latents. Seeds
+    look alike.
 
     Args:
-        training: what `read_training` gives.
+        training: the rows of `read_training`.
     """
     if training.empty:
         return draw_nothing("No autoencoder of this study is trained.")
     training = training.assign(share_dead=training["n_dead"] / training["n_prototypes"])
     families = list(training.groupby(FAMILY))
     looks = [_looks(lines) for _, lines in families]
-    heights = [max(ROW_INCHES, ENTRY_INCHES * _count_entries(one)) for one in looks]
+    heights = [max(ROW_INCHES, ENTRY_INCHES * _count_entries(look)) for look in looks]
     figure = Figure(
         figsize=(COLUMN_INCHES * (len(CURVES) + 0.75), sum(heights) + 1.0),
         layout="constrained",
@@ -81,12 +82,12 @@ def draw_curves(training: pd.DataFrame) -> Figure:
         _draw_legend(row[-1], f"{method}\n{place}", look)
     for axis, curve in zip(axes[0], CURVES, strict=False):
         axis.set_title(curve.title, fontsize=TEXT_POINTS)
-    write_around(figure, "How the autoencoders learnt", "patches seen", "")
+    write_around(figure, "Training of the autoencoders", "patches seen", "")
     return figure
 
 
 class _Looks(NamedTuple):
-    """How a value of each setting looks in one family."""
+    """The look of each value of the settings of a family."""
 
     color: dict[float, object]
     dashes: dict[float, object]
@@ -127,7 +128,7 @@ def _draw_panel(axis: Axes, lines: pd.DataFrame, curve: Curve, looks: _Looks) ->
 
 
 def _list_entries(looks: _Looks) -> list[tuple[Line2D, str]]:
-    """The lines of the legend: each setting that differs, and how its values look."""
+    """The entries of the legend: the settings that differ, and the looks of values."""
     blank = Line2D([], [], linestyle="none")
     entries = [(blank, "sparsity")]
     entries += [
@@ -150,12 +151,12 @@ def _list_entries(looks: _Looks) -> list[tuple[Line2D, str]]:
 
 
 def _count_entries(looks: _Looks) -> int:
-    """Lines of the legend, with those of its title and some air."""
+    """Count the lines of the legend, with its title and margins."""
     return len(_list_entries(looks)) + 4
 
 
 def _draw_legend(axis: Axes, title: str, looks: _Looks) -> None:
-    """Which family the row shows, and what the looks of its lines mean."""
+    """Name the family of a row, and explain the looks of its lines."""
     axis.set_axis_off()
     axis.legend(
         *zip(*_list_entries(looks), strict=True),

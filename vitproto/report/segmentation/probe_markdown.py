@@ -1,13 +1,19 @@
-"""What the linear probes are like, in words and tables."""
+"""The linear probes, in words and tables."""
 
 import pandas as pd
 
 from vitproto.report.segmentation.class_names import list_classes
 from vitproto.report.segmentation.probe_table import is_shown
-from vitproto.report.shared.markdown import Section, TextTable, write_section
+from vitproto.report.shared.markdown import (
+    Section,
+    TextTable,
+    list_meanings,
+    write_markdown,
+    write_section,
+)
 from vitproto.report.shared.wording import join_names, write_number, write_plain
 
-HEADING = "How well does a linear probe segment?"
+HEADING = "Linear probes"
 
 SWEEP_COLUMNS = {
     "Rate": "<",
@@ -29,41 +35,42 @@ CLASS_COLUMNS = {
 
 MEANINGS = {
     "Rate, Decay": (
-        "the learning rate and the weight decay of AdamW; ‡ marks the probe that was "
-        "chosen, the one with the highest mIoU."
+        "the learning rate and the weight decay of AdamW; ‡ marks the chosen probe, "
+        "the one with the highest mIoU."
     ),
     "mIoU": (
-        "the mean IoU over the classes that the validation images show, each class "
-        "counting alike."
+        "the mean IoU over the classes that the validation images show, each with the "
+        "same weight."
     ),
     "Pixel accuracy": "the share of labelled pixels whose class is predicted.",
     "Loss": "mean cross-entropy over the last pass through the training patches.",
-    "Images, Pixels": "how many validation images and pixels show the class.",
+    "Images, Pixels": "the number of validation images and pixels that show the class.",
     "IoU": (
-        "of the labelled pixels that show the class or are predicted to, the share "
-        "that does both, over all validation images together and at full resolution."
+        "the pixels that show the class and are predicted as it, as a share of the "
+        "labelled pixels that do either, over all validation images together and at "
+        "full resolution."
     ),
-    "Accuracy": "of the pixels that show the class, the share that is predicted so.",
+    "Accuracy": "the share of the pixels of the class that are predicted as it.",
 }
-"""What each column means, by its name."""
+"""The meaning of each column, by name."""
 
 
-def write_markdown(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """What does a reader see in `probe_table.md`?
+def write_probe_table(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
+    """Write the text of `probe_table.md`.
 
     Args:
-        probes: what `read_probes` gives.
-        classes: what `read_baseline` gives.
+        probes: the rows of `read_probes`.
+        classes: the rows of `read_baseline`.
     """
-    meanings = [f"- **{name}**: {meaning}" for name, meaning in MEANINGS.items()]
-    text = write_section(describe_probes(probes, classes))
-    return "\n".join([text, "## What the columns mean", "", *meanings, ""])
+    tables = write_section(describe_probes(probes, classes))
+    meanings = write_markdown("## What the columns mean", list_meanings(MEANINGS))
+    return f"{tables}\n{meanings}"
 
 
 def describe_probes(probes: pd.DataFrame, classes: pd.DataFrame) -> Section:
-    """How well do the probes segment? As a section of the page."""
-    said = [
-        write_headline(probes, classes),
+    """Show the probes as a section of the page."""
+    paragraphs = [
+        write_best_probe(probes, classes),
         write_choice_note(probes),
         write_missing_note(classes),
     ]
@@ -71,11 +78,11 @@ def describe_probes(probes: pd.DataFrame, classes: pd.DataFrame) -> Section:
         "All probes of the sweep": show_sweep(probes),
         "The chosen probe, class by class": show_classes(classes),
     }
-    return Section(HEADING, said, tables)
+    return Section(HEADING, paragraphs, tables)
 
 
-def write_headline(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """Which probe is the best, and how good is it?"""
+def write_best_probe(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
+    """Name the best probe, and say how well it segments."""
     best = probes.loc[probes["is_best"]].iloc[0]
     n_shown = int(is_shown(classes).sum())
     if not n_shown:
@@ -94,16 +101,16 @@ def write_headline(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
 
 
 def write_choice_note(probes: pd.DataFrame) -> str:
-    """What did the choice of the probe see, and did the sweep reach far enough?"""
+    """Say what the choice of the probe used, and whether the sweep was wide enough."""
     if len(probes) == 1:
         return (
-            "There was no other to choose from. Neither the latents of a class nor the "
-            "settings of suppression are chosen on the validation images."
+            "There was no other probe to choose from. Neither the latents of a class "
+            "nor the settings of suppression are chosen on the validation images."
         )
     text = (
-        "It was chosen by its mIoU on the same validation images on which it is "
-        "reported here, so its numbers are slightly optimistic. Neither the latents of "
-        "a class nor the settings of suppression are chosen there."
+        "It was chosen by its mIoU on the validation images, and its numbers here are "
+        "on the same images, so they are slightly optimistic. Neither the latents of a "
+        "class nor the settings of suppression are chosen on them."
     )
     edges = []
     best = probes.loc[probes["is_best"]].iloc[0]
@@ -116,13 +123,13 @@ def write_choice_note(probes: pd.DataFrame) -> str:
             end = "lowest" if best[column] == values[0] else "highest"
             edges.append(f"its {name} is the {end} of the sweep")
     if edges:
-        said = join_names(edges)
-        text += f" {said[0].upper()}{said[1:]}: others beyond might do better."
+        listed = join_names(edges)
+        text += f" {listed[0].upper()}{listed[1:]}: values beyond might be better."
     return text
 
 
 def write_missing_note(classes: pd.DataFrame) -> str:
-    """Which classes are left out of mIoU?"""
+    """Name the classes that mIoU leaves out."""
     missing = classes[~is_shown(classes)]
     if missing.empty:
         return f"The validation images show all {len(classes)} classes."
@@ -134,7 +141,7 @@ def write_missing_note(classes: pd.DataFrame) -> str:
 
 
 def show_sweep(probes: pd.DataFrame) -> TextTable:
-    """A row for each probe."""
+    """Format the sweep for readers, with a row for each probe."""
     rows = [
         [
             write_plain(row["learning_rate"]) + (" ‡" if row["is_best"] else ""),
@@ -149,7 +156,7 @@ def show_sweep(probes: pd.DataFrame) -> TextTable:
 
 
 def show_classes(classes: pd.DataFrame) -> TextTable:
-    """A row for each class."""
+    """Format the measures of the chosen probe, with a row for each class."""
     rows = [
         [
             str(row["label"]),

@@ -1,4 +1,4 @@
-"""How well the linear probes segment, read from the files of their training."""
+"""Measures of the linear probes, read from the files of their training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PROBE_COLUMNS = {
     "pixel_accuracy": "float64",
     "is_best": "bool",
 }
-"""Columns of `probes.csv` that are read, and what they hold."""
+"""Columns of `probes.csv` that are read, and their types."""
 
 CLASS_COLUMNS = {
     "label": "int64",
@@ -25,21 +25,21 @@ CLASS_COLUMNS = {
     "accuracy": "float64",
     "note": "str",
 }
-"""Columns of `baseline.csv` that are read, and what they hold."""
+"""Columns of `baseline.csv` that are read, and their types."""
 
 AGREEMENT = 1e-4
-"""How far the mIoU of the best probe may lie from the mean over its classes: both files
-hold rounded numbers."""
+"""Largest difference between the mIoU of the best probe and the mean over its classes:
+both files hold rounded numbers."""
 
 
 def read_probes(path: Path) -> pd.DataFrame:
-    """How well does each probe of the sweep segment?
+    """Read how well each probe of the sweep segments.
 
     Returns:
         A row for each probe, sorted by learning rate and weight decay.
 
     Raises:
-        ValueError: the file is damaged, or not exactly one probe is the best.
+        ValueError: the file is damaged, or does not mark exactly one probe as the best.
     """
     probes = read_typed(path, PROBE_COLUMNS, ["loss", "miou", "pixel_accuracy"])
     if probes["is_best"].sum() != 1:
@@ -49,24 +49,25 @@ def read_probes(path: Path) -> pd.DataFrame:
         )
     key = ["learning_rate", "weight_decay"]
     remedy = "train the probes again"
-    refuse(path, {"this probe already stands above": probes.duplicated(key)}, remedy)
+    mistakes = {"this probe is on an earlier line too": probes.duplicated(key)}
+    refuse(path, probes, mistakes, remedy)
     return probes.sort_values(key, ignore_index=True)
 
 
 def read_baseline(path: Path) -> pd.DataFrame:
-    """How well does the best probe segment each class?
+    """Read how well the best probe segments each class.
 
     Returns:
-        A row for each class, sorted by label. `iou` and `accuracy` are NaN where they
-        are not defined; `note` says why.
+        A row for each class, sorted by label. `iou` and `accuracy` are NaN if they are
+        undefined; `note` says why.
 
     Raises:
-        ValueError: the file is damaged, a class stands there twice, or a number is
-            missing without a note.
+        ValueError: the file is damaged, a class is there twice, or a number is missing
+            without a note.
     """
     classes = read_typed(path, CLASS_COLUMNS, ["iou", "accuracy"])
     mistakes = {
-        "this label already stands above": classes.duplicated("label"),
+        "this label is on an earlier line too": classes.duplicated("label"),
         "a number is missing and no note says why": (
             classes[["iou", "accuracy"]].isna().any(axis=1) & (classes["note"] == "")
         ),
@@ -74,25 +75,25 @@ def read_baseline(path: Path) -> pd.DataFrame:
             classes["iou"].isna() & (classes["n_pixels"] > 0)
         ),
     }
-    refuse(path, mistakes, "measure the probe again")
+    refuse(path, classes, mistakes, "measure the probe again")
     return classes.sort_values("label", ignore_index=True)
 
 
 def check_same_probe(probes: pd.DataFrame, classes: pd.DataFrame) -> None:
-    """Do both files speak of the same probe?
+    """Check that both files are of the same probe.
 
     Raises:
-        ValueError: mIoU of the best probe is not the mean over the classes.
+        ValueError: the mIoU of the best probe is not the mean over the classes.
     """
-    told = probes.loc[probes["is_best"], "miou"].iloc[0]
-    found = classes.loc[is_shown(classes), "iou"].mean()
-    if abs(told - found) > AGREEMENT or pd.isna(told) != pd.isna(found):
+    miou = probes.loc[probes["is_best"], "miou"].iloc[0]
+    mean = classes.loc[is_shown(classes), "iou"].mean()
+    if abs(miou - mean) > AGREEMENT or pd.isna(miou) != pd.isna(mean):
         raise ValueError(
-            f"the best probe has mIoU {told:.6g}, but the mean over its classes is "
-            f"{found:.6g}: name the sweep and the baseline of the same training"
+            f"the best probe has mIoU {miou:.6g}, but the mean over its classes is "
+            f"{mean:.6g}: name the sweep and the baseline of the same training"
         )
 
 
 def is_shown(classes: pd.DataFrame) -> pd.Series:
-    """Which classes do the test images show? The others are left out of mIoU."""
+    """Find the classes that the validation images show; mIoU leaves out the others."""
     return classes["n_pixels"] > 0

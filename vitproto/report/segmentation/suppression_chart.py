@@ -1,4 +1,4 @@
-"""The charts of suppression: dose and response, and class by class."""
+"""The charts of suppression: loss against dose, and class by class."""
 
 import textwrap
 
@@ -30,36 +30,36 @@ RESPONSES = {
     "loss": "lost by the class",
     "collateral": "lost by the others",
 }
-"""The rows of the chart of doses: mean IoU lost, and by whom."""
+"""The rows of the chart of doses: measures, and who loses the IoU."""
 CEILING_STYLE = {"color": "#332288", "marker": "v"}
-"""Darker than the fifth of the usual colours: its name stands at the line's end."""
+"""Darker than the fifth of the usual colours, to be legible as a label."""
 NOBODY = "No class could be judged, so there is nothing to draw."
 
 
-def draw_doses(found: Suppression, summary: pd.DataFrame) -> Figure:
-    """What do class and others lose, for each edit and dose?
+def draw_doses(suppression: Suppression, summary: pd.DataFrame) -> Figure:
+    """Draw what the class and the others lose, against the dose of each edit.
 
-    A column of panels for each SAE: above the mean loss of the class, below the
-    collateral, on the same scale. A line for each edit, named at its end. Whiskers are
-    the interval over classes; lines stand a little apart, so that they can be told.
+    There is a column of panels for each SAE, with the mean loss of the class above and
+    the collateral below, on the same scale. Each edit is a line, named at its end.
+    Whiskers are intervals over classes; lines are shifted a little, to keep them apart.
 
     Args:
-        found: what `read_suppression` gives.
-        summary: what `summarise` gives.
+        suppression: the results of `read_suppression`.
+        summary: the rows of `summarise`.
     """
     summary = summary[summary["n_classes"] > 0]
     if summary.empty:
         return draw_nothing(NOBODY)
-    n_saes = len(found.saes)
+    n_saes = len(suppression.saes)
     width, height = PANEL_INCHES
     figure = Figure(
         figsize=(width * n_saes + 0.5, 2 * height + 0.9), layout="constrained"
     )
     axes = figure.subplots(2, n_saes, sharex=True, sharey=True, squeeze=False)
     styles = category_styles(list(EDITS)) | {CEILING: CEILING_STYLE}
-    place = {dose: i for i, dose in enumerate(found.doses)}
+    place = {dose: i for i, dose in enumerate(suppression.doses)}
     _set_limits(axes[0, 0], summary, len(place))
-    for column, sae in zip(axes.T, found.saes, strict=True):
+    for column, sae in zip(axes.T, suppression.saes, strict=True):
         own = summary[summary["sae"] == sae]
         column[0].set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
         for axis, (name, who) in zip(column, RESPONSES.items(), strict=True):
@@ -69,7 +69,7 @@ def draw_doses(found: Suppression, summary: pd.DataFrame) -> Figure:
             tidy(axis, "y")
             axis.tick_params(labelleft=True)
             axis.set_ylabel(f"mean IoU {who}", fontsize=TEXT_POINTS)
-    title = "What a class and the others lose, by edit and dose"
+    title = "Loss of a class and of the others, by edit and dose"
     figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     below = (
         "dose: what the class's latents are set to, in multiples of their largest "
@@ -79,20 +79,22 @@ def draw_doses(found: Suppression, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_classes(found: Suppression, dose: float) -> Figure:
-    """What does each class lose, and what do the others lose with it?
+def draw_classes(suppression: Suppression, dose: float) -> Figure:
+    """Draw what each class loses against what the others lose.
 
-    A panel for each SAE and a point for each class and edit: to the right of the dashed
-    line the class loses more than the mean of the others.
+    There is a panel for each SAE, and in it a point for each class and edit. Right of
+    the dashed line, the class loses more than the mean of the others.
 
     Args:
-        found: what `read_suppression` gives.
-        dose: the one that is shown.
+        suppression: the results of `read_suppression`.
+        dose: the dose that is shown.
     """
-    rows = found.rows[(found.rows["dose"] == dose) & is_judged(found.rows)]
+    rows = suppression.rows[
+        (suppression.rows["dose"] == dose) & is_judged(suppression.rows)
+    ]
     if rows.empty:
         return draw_nothing(NOBODY)
-    n_saes = len(found.saes)
+    n_saes = len(suppression.saes)
     width, height = SCATTER_INCHES
     figure = Figure(
         figsize=(width * n_saes + LEGEND_INCHES, height + 0.8), layout="constrained"
@@ -100,11 +102,11 @@ def draw_classes(found: Suppression, dose: float) -> Figure:
     axes = figure.subplots(1, n_saes, sharex=True, sharey=True, squeeze=False)[0]
     styles = category_styles(list(EDITS)) | {CEILING: CEILING_STYLE}
     low, high = _range(rows[["loss", "collateral"]])
-    # Its own range: collateral is small, and points on one line tell nothing.
+    # A range of its own: collateral is small, and points would lie on one line.
     bottom, top = _range(rows[["collateral"]])
     axes[0].set_xlim(low, high)
     axes[0].set_ylim(bottom, top)
-    for axis, sae in zip(axes, found.saes, strict=True):
+    for axis, sae in zip(axes, suppression.saes, strict=True):
         axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
         axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)
         axis.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1)
@@ -127,7 +129,7 @@ def draw_classes(found: Suppression, dose: float) -> Figure:
     equal = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
     figure.legend(
         [*handles, equal],
-        [*EDITS.values(), "both lose alike"],
+        [*EDITS.values(), "equal loss"],
         loc="outside right center",
         frameon=False,
         fontsize=TEXT_POINTS,
@@ -142,7 +144,7 @@ def _draw_lines(
     place: dict[float, int],
     styles: dict[str, dict],
 ) -> None:
-    """A line for each edit over the doses, with whiskers and its name."""
+    """Draw a line for each edit over the doses, with whiskers and its name."""
     labels = []
     apart = np.linspace(-0.12, 0.12, len(EDITS))
     for shift, (edit, called) in zip(apart, EDITS.items(), strict=True):
@@ -168,7 +170,7 @@ def _draw_lines(
 
 
 def _in_lines(sae: str) -> str:
-    """An SAE's method and run, and below them its layer."""
+    """Break the name of an SAE before its layer."""
     return sae.replace(", ", "\n", 1)
 
 
@@ -179,7 +181,7 @@ def _set_limits(axis: Axes, summary: pd.DataFrame, n_doses: int) -> None:
 
 
 def _range(values: pd.DataFrame) -> tuple[float, float]:
-    """From the lowest to the highest, and 0, with a margin."""
+    """The range of the values and 0, with a margin."""
     low = min(0.0, float(np.nanmin(values.to_numpy())))
     high = max(0.0, float(np.nanmax(values.to_numpy())))
     margin = 0.06 * (high - low) or 0.01

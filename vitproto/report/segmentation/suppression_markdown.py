@@ -10,12 +10,12 @@ from vitproto.report.segmentation.suppression_rows import EDITS, OWN, Suppressio
 from vitproto.report.segmentation.suppression_text import (
     HEADING,
     describe_dose,
-    explain_columns,
     explain_intervals,
-    write_headline,
+    explain_suppression_columns,
+    write_answers,
     write_unjudged,
 )
-from vitproto.report.shared.markdown import TextTable, align
+from vitproto.report.shared.markdown import TextTable, list_meanings, write_markdown
 from vitproto.report.shared.wording import (
     NOTHING,
     write_number,
@@ -33,7 +33,7 @@ SUMMARY_COLUMNS = {
     "Specificity": "<",
     "Margin": "<",
     "Win rate": "<",
-    "Surely more, less": "<",
+    "Clearly more, less": "<",
 }
 
 CLASS_COLUMNS = {
@@ -53,80 +53,76 @@ CLASS_COLUMNS = {
 }
 
 MARGIN_OVER = "random_latents"
-"""The control whose margin stands in the table of classes."""
+"""The control whose margin is in the table of classes."""
 
 LEAST_SHARE = 0.005
-"""Rounded to percent, less is nothing."""
+"""Smallest share that is not 0 when rounded to percent."""
 N_CHANGES = 3
-"""Classes that are named among those that a class changes to."""
+"""The number of classes that are named as what a class changes to."""
 
 
-def write_markdown(
-    found: Suppression,
+def write_suppression_table(
+    suppression: Suppression,
     summary: pd.DataFrame,
     dose: float,
     charts: Mapping[str, str],
     pictures: Sequence[PictureLink],
 ) -> str:
-    """What does a reader see in `suppression_table.md`?
+    """Write the text of `suppression_table.md`.
 
     Args:
-        found: what `read_suppression` gives.
-        summary: what `summarise` gives.
-        dose: the one that the tables show.
-        charts: where each chart lies, by what it shows.
-        pictures: those to link to.
+        suppression: the results of `read_suppression`.
+        summary: the rows of `summarise`.
+        dose: the dose that the tables show.
+        charts: the address of each chart, by what it shows.
+        pictures: the pictures to link to.
     """
-    lines = [f"# {HEADING}", ""]
-    for paragraph in write_headline(found, summary, dose):
-        lines += [paragraph, ""]
-    lines += [f"## Summary: latents {describe_dose(dose)}", ""]
-    lines += [*align(show_summary(summary, dose)), "", explain_intervals(), ""]
-    lines += [f"- {write_unjudged(found, sae, dose)}" for sae in found.saes]
-    if charts:
-        links = [f"[{name}]({href})" for name, href in charts.items()]
-        lines += ["", f"Charts: {', '.join(links)}."]
-    for sae in found.saes:
-        lines += ["", f"## Class by class: {sae}", ""]
-        lines += align(show_classes(found, sae, dose))
-        own = [one for one in pictures if one.place == found.places[sae]]
-        links = [_link(picture) for picture in own]
-        if links:
-            lines += ["", f"Pictures: {', '.join(links)}."]
-    meanings = explain_columns(dose)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "## What the columns mean",
-            "",
-            *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
-            "",
+    by_class = []
+    for sae, place in suppression.places.items():
+        links = [_link(picture) for picture in pictures if picture.place == place]
+        by_class += [
+            f"## Class by class: {sae}",
+            show_classes(suppression, sae, dose),
+            *([f"Pictures: {', '.join(links)}."] if links else []),
         ]
+    links = [f"[{name}]({href})" for name, href in charts.items()]
+    return write_markdown(
+        f"# {HEADING}",
+        *write_answers(suppression, summary, dose),
+        f"## Summary: latents {describe_dose(dose)}",
+        show_summary(summary, dose),
+        explain_intervals(),
+        [write_unjudged(suppression, sae, dose) for sae in suppression.saes],
+        *([f"Charts: {', '.join(links)}."] if links else []),
+        *by_class,
+        "## What the columns mean",
+        list_meanings(explain_suppression_columns(dose)),
     )
 
 
 def show_summary(summary: pd.DataFrame, dose: float) -> TextTable:
-    """A row for each SAE and edit at one dose."""
+    """Format the summary at one dose, with a row for each SAE and edit."""
     at_dose = summary[summary["dose"] == dose]
     return TextTable(
         SUMMARY_COLUMNS, [_format_summary(row) for _, row in at_dose.iterrows()]
     )
 
 
-def show_classes(found: Suppression, sae: str, dose: float) -> TextTable:
-    """A row for each class of an SAE at one dose, sorted by label."""
-    here = found.rows[(found.rows["sae"] == sae) & (found.rows["dose"] == dose)]
+def show_classes(suppression: Suppression, sae: str, dose: float) -> TextTable:
+    """Format the results of an SAE at one dose, with a row for each class."""
+    here = suppression.rows[
+        (suppression.rows["sae"] == sae) & (suppression.rows["dose"] == dose)
+    ]
     own = here[here["edit"] == OWN].set_index("label")
     control = here[here["edit"] == MARGIN_OVER].set_index("label")
     rows = []
-    for label, name in found.class_names.items():
+    for label, name in suppression.class_names.items():
         if label not in own.index:
             blank = [NOTHING] * (len(CLASS_COLUMNS) - 3)
             rows.append([str(label), name, *blank, "not measured at this dose"])
             continue
         row = own.loc[label]
-        ap, alignment = describe_latents(found, sae, label, row["latents"])
+        ap, alignment = describe_latents(suppression, sae, label, row["latents"])
         notes = [row["note"]]
         margin = NOTHING
         if label in control.index:
@@ -143,7 +139,7 @@ def show_classes(found: Suppression, sae: str, dose: float) -> TextTable:
                 _before_after(row, "others_iou"),
                 write_share(row["changed_class"]),
                 write_share(row["changed_others"]),
-                describe_changes(found, sae, label, dose),
+                describe_changes(suppression, sae, label, dose),
                 _with_interval(row, "specificity"),
                 margin,
                 _join_notes(notes),
@@ -153,25 +149,27 @@ def show_classes(found: Suppression, sae: str, dose: float) -> TextTable:
 
 
 def describe_latents(
-    found: Suppression, sae: str, label: int, latents: str
+    suppression: Suppression, sae: str, label: int, latents: str
 ) -> tuple[str, str]:
-    """AP and alignment of a class's latents, in the order in which they stand."""
-    own = found.latents[
-        (found.latents["sae"] == sae) & (found.latents["label"] == label)
+    """List AP and alignment of a class's latents, in the order of the latents."""
+    own = suppression.latents[
+        (suppression.latents["sae"] == sae) & (suppression.latents["label"] == label)
     ]
     own = own.dropna(subset="latent").drop_duplicates("latent").set_index("latent")
     numbers = {"ap": [], "alignment": []}
     for latent in map(int, latents.split()):
-        for name, told in numbers.items():
+        for name, cells in numbers.items():
             value = own.loc[latent, name] if latent in own.index else float("nan")
-            told.append(write_number(float(value), 2))
-    ap, alignment = (" ".join(told) or NOTHING for told in numbers.values())
+            cells.append(write_number(float(value), 2))
+    ap, alignment = (" ".join(cells) or NOTHING for cells in numbers.values())
     return ap, alignment
 
 
-def describe_changes(found: Suppression, sae: str, label: int, dose: float) -> str:
-    """What are the changed patches of a class taken for? `wall 60 %, sky 25 %`."""
-    changes = found.changes
+def describe_changes(
+    suppression: Suppression, sae: str, label: int, dose: float
+) -> str:
+    """List what changed patches of a class are predicted as: `wall 60 %, sky 25 %`."""
+    changes = suppression.changes
     own = changes[
         (changes["sae"] == sae)
         & (changes["label"] == label)
@@ -180,7 +178,7 @@ def describe_changes(found: Suppression, sae: str, label: int, dose: float) -> s
     ]
     if own.empty:
         return NOTHING
-    names = found.class_names
+    names = suppression.class_names
     first = own.head(N_CHANGES)
     return ", ".join(
         f"{short_name(names.get(to_label, f'label {to_label}'))} {100 * share:.0f} %"
@@ -219,7 +217,7 @@ def _before_after(row: pd.Series, name: str) -> str:
 
 
 def _join_notes(notes: Sequence[str]) -> str:
-    """All that is said, each part once."""
+    """Join notes, each part once."""
     parts = [part for note in notes for part in note.split("; ") if part]
     return "; ".join(dict.fromkeys(parts))
 

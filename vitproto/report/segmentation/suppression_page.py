@@ -1,4 +1,4 @@
-"""The segmentation study as one page that opens offline."""
+"""The page of a segmentation study, which opens offline."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from vitproto.report.segmentation.suppression_table import summarise
 from vitproto.report.segmentation.suppression_text import (
     HEADING,
     describe_dose,
-    explain_columns,
     explain_intervals,
-    write_headline,
+    explain_suppression_columns,
+    write_answers,
     write_unjudged,
 )
 from vitproto.report.shared.markdown import TextTable
@@ -26,16 +26,16 @@ TEMPLATE = Path(__file__).with_name("suppression_page.html.jinja")
 
 
 class Probes(NamedTuple):
-    """What the page says about the linear probes."""
+    """Measures of the linear probes."""
 
     sweep: pd.DataFrame
-    """What `read_probes` gives."""
+    """The rows of `read_probes`."""
     classes: pd.DataFrame
-    """What `read_baseline` gives."""
+    """The rows of `read_baseline`."""
 
 
 class Charts(NamedTuple):
-    """The drawings that become part of the page, as SVG documents."""
+    """The charts of the page, as SVG documents."""
 
     doses: str
     classes: str
@@ -47,48 +47,48 @@ class _ShownSae(NamedTuple):
     pictures: list[PictureLink]
 
 
-def render_page(
+def render_suppression_page(
     dataset: str,
-    found: Suppression,
+    suppression: Suppression,
     dose: float,
     probes: Probes,
     charts: Charts,
     pictures: Sequence[PictureLink],
 ) -> str:
-    """What does a reader see in the browser?
+    """Write the page of a segmentation study.
 
     Args:
-        dataset: what the configuration calls it.
-        found: what `read_suppression` gives.
-        dose: the one that the tables show.
-        probes: of the same data set.
-        charts: of the same suppression.
-        pictures: those to show.
+        dataset: the name of the data set in the configuration.
+        suppression: the results of `read_suppression`.
+        dose: the dose that the tables show.
+        probes: the probes of the same data set.
+        charts: the charts of the same results.
+        pictures: the pictures to show.
 
     Returns:
         HTML that loads nothing but the pictures beside it.
     """
-    summary = summarise(found)
+    summary = summarise(suppression)
     saes = [
         _ShownSae(
             sae,
-            show_classes(found, sae, dose),
-            [one for one in pictures if one.place == place],
+            show_classes(suppression, sae, dose),
+            [picture for picture in pictures if picture.place == place],
         )
-        for sae, place in found.places.items()
+        for sae, place in suppression.places.items()
     ]
     return read_template(TEMPLATE).render(
         dataset=dataset,
         heading=HEADING,
-        headline=write_headline(found, summary, dose),
+        headline=write_answers(suppression, summary, dose),
         main_dose=describe_dose(dose),
         doses=inline(charts.doses, "doses"),
         classes=inline(charts.classes, "classes"),
         summary=show_summary(summary, dose),
         intervals=explain_intervals(),
-        unjudged=[write_unjudged(found, sae, dose) for sae in found.saes],
+        unjudged=[write_unjudged(suppression, sae, dose) for sae in suppression.saes],
         saes=saes,
-        meanings=explain_columns(dose),
+        meanings=explain_suppression_columns(dose),
         probes=describe_probes(probes.sweep, probes.classes),
         probe_meanings=MEANINGS,
     )

@@ -1,4 +1,4 @@
-"""What suppression did to each class, read from the files of one or more SAEs."""
+"""Effects of suppression on each class, read from the files of one or more SAEs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vitproto.report.shared.expected_runs import check_expected
+from vitproto.report.shared.runs import check_expected, check_no_repeats
 from vitproto.report.shared.typed_csv import read_typed, refuse
 from vitproto.study.family import Family, describe_difference
 from vitproto.study.run import Run
@@ -19,13 +19,13 @@ EDITS = {
     "other_class": "latents of another class",
     "class_direction": "class direction (ceiling)",
 }
-"""What is done to the patches, and how readers call it, in the order of tables."""
+"""Edits of the patches, and their names for readers, in the order of tables."""
 
 OWN = "latents"
 CONTROLS = ("random_latents", "random_directions", "other_class")
-"""Edits of the same length that should matter less to the class."""
+"""Edits of the same length that should affect the class less."""
 CEILING = "class_direction"
-"""The probe's own direction of the class: nothing of this length lowers it faster."""
+"""The probe's own direction of the class, which lowers its evidence most steeply."""
 
 PLACE = {
     "encoder": "str",
@@ -34,7 +34,7 @@ PLACE = {
     "method": "str",
     "run": "str",
 }
-"""Columns that say of which SAE a row is, and which layer the probe reads."""
+"""Columns that name the SAE of a row, and the layer that the probe reads."""
 
 MEASURED = [
     "edit_norm",
@@ -74,7 +74,7 @@ COLUMNS = {
     **dict.fromkeys(MEASURED, "float64"),
     "note": "str",
 }
-"""Columns of `suppression.csv` that are read, and what they hold."""
+"""Columns of `suppression.csv` that are read, and their types."""
 
 LATENT_COLUMNS = {
     "label": "int64",
@@ -100,7 +100,7 @@ REMEDY = "run the stage that wrote it again"
 
 
 class Place(NamedTuple):
-    """Which SAE, and which layer the probe reads. Sorts as tables do."""
+    """An SAE and the layer that the probe reads. Places sort in the order of tables."""
 
     encoder: str
     probe_layer: int
@@ -108,28 +108,46 @@ class Place(NamedTuple):
     method: str
     run: str
 
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.run} in layer {self.layer} of {self.encoder}, read "
+            f"by a probe of layer {self.probe_layer}"
+        )
+
+
+@dataclass(frozen=True)
+class SuppressionFiles:
+    """The files with the effects of suppression."""
+
+    suppression: tuple[Path, ...]
+    """CSV files of suppress_latents.py, one for each SAE."""
+    class_latents: tuple[Path, ...]
+    """CSV files of their latents by class, in the same order."""
+    changes: tuple[Path, ...]
+    """CSV files of what classes change to, in the same order."""
+
 
 @dataclass(frozen=True)
 class ExpectedSaes:
-    """What the files of a segmentation study hold, no more and no less."""
+    """What the files of a segmentation study must hold, no more and no less."""
 
     runs: tuple[str, ...]
-    """Of the SAEs, such as clip/layer3/topk:k64-sparsity8-seed0."""
+    """Runs of the SAEs, such as clip/layer3/topk:k64-sparsity8-seed0."""
     probe_layer: int
-    """Which block the probe reads, counted from 0."""
+    """Block that the probe reads, counted from 0."""
     doses: tuple[float, ...]
-    """What latents are set to, in multiples of their largest value."""
+    """Values that latents are set to, in multiples of their largest value."""
 
 
 @dataclass(frozen=True)
 class Suppression:
-    """What is known of all SAEs. Each table begins with the column `sae`.
+    """The results of all SAEs. Each table begins with the column `sae`.
 
     Attributes:
-        places: which SAE is meant by each name, in the order of tables.
-        rows: of `suppression.csv`, sorted by SAE, label, edit and dose.
-        latents: of `class_latents.csv`, those of a class in order of rank.
-        changes: of `changes.csv`, the largest share first.
+        places: the SAEs by name, in the order of tables.
+        rows: rows of `suppression.csv`, sorted by SAE, label, edit and dose.
+        latents: rows of `class_latents.csv`, those of a class by rank.
+        changes: rows of `changes.csv`, the largest share first.
     """
 
     places: dict[str, Place]
@@ -139,7 +157,7 @@ class Suppression:
 
     @property
     def saes(self) -> list[str]:
-        """What the SAEs are called, in the order of tables."""
+        """Names of the SAEs, in the order of tables."""
         return list(self.places)
 
     @property
@@ -149,63 +167,55 @@ class Suppression:
 
     @property
     def class_names(self) -> dict[int, str]:
-        """The name of each label that any file holds."""
+        """The name of each label in any of the files."""
         both = pd.concat([self.rows, self.latents])[["label", "class_name"]]
         return dict(both.drop_duplicates("label").sort_values("label").to_numpy())
 
 
-def read_suppression(
-    suppression: Sequence[Path],
-    class_latents: Sequence[Path],
-    changes: Sequence[Path],
+def read_complete(
+    files: SuppressionFiles, expected: ExpectedSaes, dose: float
 ) -> Suppression:
-    """What did suppression do, for each SAE?
-
-    Args:
-        suppression: a file for each SAE.
-        class_latents, changes: of the same SAEs, in the same order.
+    """Read the effects of suppression, and check that nothing is missing.
 
     Raises:
-        ValueError: the lists differ in length, an SAE stands there twice, a file is
-            damaged, a number is missing without a note, two files name a label
-            differently, or files stand in different orders.
+        ValueError: see `read_suppression`, `check_complete` and `check_dose`.
     """
-    lengths = [len(suppression), len(class_latents), len(changes)]
-    if len(set(lengths)) > 1 or not suppression:
+    suppression = read_suppression(files)
+    check_complete(suppression, expected)
+    check_dose(suppression, dose)
+    return suppression
+
+
+def read_suppression(files: SuppressionFiles) -> Suppression:
+    """Read the effects of suppression for each SAE.
+
+    Raises:
+        ValueError: the lists differ in length or order, an SAE is there twice, a file
+            is damaged, a number is missing without a note, or two files name a label
+            differently.
+    """
+    lengths = [len(files.suppression), len(files.class_latents), len(files.changes)]
+    if len(set(lengths)) > 1 or not files.suppression:
         raise ValueError(
             "{} files of suppression, {} of class latents and {} of changes were "
             "named: give one of each for every SAE, in the same order".format(*lengths)
         )
-    read = []
-    for i, path in enumerate(suppression):
-        rows, changed = _read_rows(path), _read_changes(changes[i])
-        place = _find_place(path, rows)
-        if len(changed) and _find_place(changes[i], changed) != place:
-            raise ValueError(
-                f"{path} and {changes[i]} are of different SAEs: give the files of all "
-                "SAEs in the same order"
-            )
-        read.append((place, rows, _read_latents(class_latents[i]), changed))
+    triples = zip(files.suppression, files.class_latents, files.changes, strict=True)
     # Sorted: no result depends on the order in which SAEs are given.
-    read.sort(key=lambda one: one[0])
-    places = [place for place, *_ in read]
-    for place in places:
-        if places.count(place) > 1:
-            raise ValueError(
-                f"two files of suppression are of {place.method} {place.run} in layer "
-                f"{place.layer} of {place.encoder}: give each SAE once"
-            )
+    saes = sorted((_read_sae(*paths) for paths in triples), key=lambda sae: sae[0])
+    places = [place for place, *_ in saes]
+    check_no_repeats(map(str, places), "the files of suppression")
     names = name_saes(places)
-    found = Suppression(
+    suppression = Suppression(
         dict(zip(names, places, strict=True)),
-        *(_join(names, [one[i] for one in read]) for i in (1, 2, 3)),
+        *(_join(names, [sae[i] for sae in saes]) for i in (1, 2, 3)),
     )
-    _check_names(found)
-    return found
+    _check_names(suppression)
+    return suppression
 
 
 def name_saes(places: Sequence[Place]) -> list[str]:
-    """What tables call each SAE: as short as it can be told from the others."""
+    """Name each SAE as briefly as tells it from the others."""
     n_encoders = len({place.encoder for place in places})
     n_probed = len({place.probe_layer for place in places})
     names = []
@@ -219,14 +229,14 @@ def name_saes(places: Sequence[Place]) -> list[str]:
     return names
 
 
-def check_dose(found: Suppression, dose: float) -> None:
-    """Was this dose measured, for every SAE?
+def check_dose(suppression: Suppression, dose: float) -> None:
+    """Check that a dose was measured for every SAE.
 
     Raises:
         ValueError: it was not.
     """
-    for sae in found.saes:
-        measured = found.rows.loc[found.rows["sae"] == sae, "dose"]
+    for sae in suppression.saes:
+        measured = suppression.rows.loc[suppression.rows["sae"] == sae, "dose"]
         if not (measured == dose).any():
             doses = ", ".join(f"{value:g}" for value in sort_doses(measured))
             raise ValueError(
@@ -236,45 +246,56 @@ def check_dose(found: Suppression, dose: float) -> None:
             )
 
 
-def check_complete(found: Suppression, expected: ExpectedSaes) -> None:
-    """Is each SAE there, with a row for each class, edit and dose?
+def check_complete(suppression: Suppression, expected: ExpectedSaes) -> None:
+    """Check that each SAE has a row for each class, edit and dose.
 
-    A class that was not measured has rows of the edit `latents` alone.
+    A class that was not measured has only rows of the edit `latents`.
 
     Raises:
-        ValueError: an SAE or a row is missing, or one is there that should not be.
+        ValueError: an SAE or a row is missing or unexpected.
     """
     saes = [
         (Family(place.encoder, place.layer, place.method), Run.parse(place.run))
-        for place in found.places.values()
+        for place in suppression.places.values()
     ]
     check_expected(saes, expected.runs, "the table of suppression")
-    for sae, place in found.places.items():
+    for sae, place in suppression.places.items():
         if place.probe_layer != expected.probe_layer:
             raise ValueError(
-                f"{sae} was judged by a probe of layer {place.probe_layer}, expected "
-                f"layer {expected.probe_layer}: {REMEDY}"
+                f"{sae} was evaluated with a probe of layer {place.probe_layer}, "
+                f"expected layer {expected.probe_layer}: {REMEDY}"
             )
-        rows = found.rows[found.rows["sae"] == sae]
-        latents = found.latents[found.latents["sae"] == sae]
+        rows = suppression.rows[suppression.rows["sae"] == sae]
+        latents = suppression.latents[suppression.latents["sae"] == sae]
         for label in sorted(set(rows["label"]) | set(latents["label"])):
-            its = rows[rows["label"] == label]
-            edits = [OWN] if set(its["edit"]) <= {OWN} else list(EDITS)
-            wanted = {(edit, dose) for edit in edits for dose in expected.doses}
-            there = set(zip(its["edit"], its["dose"], strict=True))
-            if there != wanted:
-                words = [
-                    {f"{edit} at dose {dose:g}" for edit, dose in some}
-                    for some in (wanted - there, there - wanted)
-                ]
-                raise ValueError(
-                    f"label {label} of {sae} {describe_difference(*words)}: {REMEDY}"
-                )
+            own = rows[rows["label"] == label]
+            edits = [OWN] if set(own["edit"]) <= {OWN} else list(EDITS)
+            wanted = {
+                f"{edit} at dose {dose:g}" for edit in edits for dose in expected.doses
+            }
+            pairs = zip(own["edit"], own["dose"], strict=True)
+            measured = {f"{edit} at dose {dose:g}" for edit, dose in pairs}
+            if measured != wanted:
+                difference = describe_difference(wanted - measured, measured - wanted)
+                raise ValueError(f"label {label} of {sae} {difference}: {REMEDY}")
 
 
 def sort_doses(doses: pd.Series) -> list[float]:
-    """The weakest first: from the largest multiple down, 0 before −2."""
+    """Sort doses, the weakest first: 0 before −2."""
     return sorted(doses.unique().tolist(), reverse=True)
+
+
+def _read_sae(
+    suppression: Path, class_latents: Path, changes: Path
+) -> tuple[Place, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    rows, changed = _read_rows(suppression), _read_changes(changes)
+    place = _find_place(suppression, rows)
+    if len(changed) and _find_place(changes, changed) != place:
+        raise ValueError(
+            f"{suppression} and {changes} are of different SAEs: give the files of all "
+            "SAEs in the same order"
+        )
+    return place, rows, _read_latents(class_latents), changed
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
@@ -282,14 +303,14 @@ def _read_rows(path: Path) -> pd.DataFrame:
     unknown = ~rows["edit"].isin(list(EDITS))
     mistakes = {
         f"the edit is none of {', '.join(EDITS)}": unknown,
-        "class, edit and dose already stand above": (
+        "this class, edit and dose are on an earlier line too": (
             rows.duplicated(["label", "edit", "dose"])
         ),
         "nothing was measured, and no note says why": (
             rows["specificity"].isna() & (rows["note"] == "")
         ),
     }
-    refuse(path, mistakes, REMEDY)
+    refuse(path, rows, mistakes, REMEDY)
     rank = rows["edit"].map(list(EDITS).index)
     return (
         rows.assign(_rank=rank, _strength=-rows["dose"])
@@ -300,9 +321,9 @@ def _read_rows(path: Path) -> pd.DataFrame:
 
 def _read_latents(path: Path) -> pd.DataFrame:
     latents = read_typed(path, LATENT_COLUMNS, ["latent", "ap", "alignment"])
-    is_nameless = latents["latent"].isna() & (latents["note"] == "")
+    has_no_latent = latents["latent"].isna() & (latents["note"] == "")
     mistake = "the class has no latent, and no note says why"
-    refuse(path, {mistake: is_nameless}, REMEDY)
+    refuse(path, latents, {mistake: has_no_latent}, REMEDY)
     return latents
 
 
@@ -314,7 +335,7 @@ def _read_changes(path: Path) -> pd.DataFrame:
 
 
 def _find_place(path: Path, rows: pd.DataFrame) -> Place:
-    """Of which SAE is a file? Of exactly one."""
+    """The single SAE that a file describes."""
     places = rows[list(PLACE)].drop_duplicates()
     if len(places) != 1:
         raise ValueError(
@@ -324,7 +345,7 @@ def _find_place(path: Path, rows: pd.DataFrame) -> Place:
 
 
 def _join(saes: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One table below the other, with the SAE of each in the first column."""
+    """Join tables, with the SAE of each in the first column."""
     pairs = zip(saes, tables, strict=True)
     named = []
     for sae, table in pairs:
@@ -334,12 +355,13 @@ def _join(saes: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(named, ignore_index=True)
 
 
-def _check_names(found: Suppression) -> None:
-    both = pd.concat([found.rows, found.latents])[["label", "class_name"]]
+def _check_names(suppression: Suppression) -> None:
+    both = pd.concat([suppression.rows, suppression.latents])[["label", "class_name"]]
     names = both.drop_duplicates()
-    twice = names[names.duplicated("label", keep=False)].sort_values("label")
-    if len(twice):
-        label, (first, second) = twice["label"].iloc[0], twice["class_name"].iloc[:2]
+    disputed = names[names.duplicated("label", keep=False)].sort_values("label")
+    if len(disputed):
+        label = disputed["label"].iloc[0]
+        first, second = disputed["class_name"].iloc[:2]
         raise ValueError(
             f"the files call label {label} {first!r} and {second!r}: name files of the "
             "same data set"

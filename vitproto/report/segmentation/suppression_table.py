@@ -1,6 +1,6 @@
-"""Do the latents of a class matter more to it than other edits of the same length?
+"""Means over classes of what the edits change, and comparison of SAEs.
 
-The letters of arrays here: C classes, R resamples.
+Axes: C classes, R resamples.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from vitproto.report.shared.resampling import (
 )
 
 TIE_DECIMALS = 9
-"""Two specificities that agree so far are tied: the files hold rounded numbers."""
+"""Two specificities that agree to these decimals are tied: the files are rounded."""
 
 
 class Mean(NamedTuple):
@@ -40,45 +40,51 @@ class SaeRank(NamedTuple):
 
     sae: str
     specificity: float
-    """Mean over the classes that all SAEs have."""
+    """Mean over the classes that could be judged with all SAEs."""
     below: Mean
-    """Specificity of the best SAE less its own; 0 for the best itself."""
+    """Specificity of the best SAE minus its own; 0 for the best SAE."""
 
     @property
     def is_worse(self) -> bool:
-        """Is it surely below the best one? To the decimals that are printed."""
+        """Whether the interval excludes 0, to the decimals that are printed."""
         return round(self.below.low, DECIMALS) > 0
 
 
-def summarise(found: Suppression) -> pd.DataFrame:
-    """What does each edit do, on average over classes?
+def summarise(suppression: Suppression) -> pd.DataFrame:
+    """Average the effect of each edit over classes.
 
     Returns:
-        A row for each SAE, edit and dose, beside what tells the SAE:
+        A row for each SAE, edit and dose, with the columns of the SAE and
 
-        - `n_classes`: classes that were judged (see `is_judged`), over which the means
-          are taken, and `n_unjudged`: those that could not be;
+        - `n_classes`: classes that could be judged (see `is_judged`), over which means
+          are taken, and `n_unjudged`: those that could not;
         - `edit_norm`, `loss`, `collateral`, `specificity`: means over classes; the last
-          three with an interval, `_low` and `_high`, by bootstrap over the classes, of
-          which each resample draws one fewer than there are;
-        - for controls `n_compared`, the classes in which the latents were judged too,
-          `margin`, the mean of the latents' specificity less the control's, with its
-          interval; `win_rate`, the share of classes in which the latents are more
-          specific (ties count half); `n_above` and `n_below`, the classes in which
-          the interval of the margin lies above 0, or below it.
+          three with an interval, `_low` and `_high`, by bootstrap over the classes;
+        - for controls: `n_compared`, the classes in which the latents could be judged
+          too; `margin`, the mean of the latents' specificity minus the control's, with
+          its interval; `win_rate`, the share of classes in which the latents are more
+          specific (ties count half); `n_above` and `n_below`, the classes in which the
+          interval of the margin is above 0, or below it.
 
-        What there is not is NaN: intervals of a single class, margins of the latents.
+        Undefined values are NaN: intervals of a single class, margins of the latents.
     """
     summary = pd.DataFrame(
         [
-            {"sae": sae, **found.places[sae]._asdict(), "edit": edit, "dose": dose}
-            | _summarise(rows, edit, len(found.class_names))
-            for (sae, edit, dose), rows in found.rows.groupby(["sae", "edit", "dose"])
+            {
+                "sae": sae,
+                **suppression.places[sae]._asdict(),
+                "edit": edit,
+                "dose": dose,
+            }
+            | _summarise(rows, edit, len(suppression.class_names))
+            for (sae, edit, dose), rows in suppression.rows.groupby(
+                ["sae", "edit", "dose"]
+            )
         ]
     )
     order = pd.DataFrame(
         {
-            "sae": summary["sae"].map(found.saes.index),
+            "sae": summary["sae"].map(suppression.saes.index),
             "edit": summary["edit"].map(list(EDITS).index),
             "dose": -summary["dose"],
         }
@@ -92,11 +98,10 @@ def summarise(found: Suppression) -> pd.DataFrame:
 
 
 def is_judged(rows: pd.DataFrame) -> pd.Series:
-    """In which rows can be told how much an edit matters to the class?
+    """Find the rows that show how much an edit affects the class.
 
-    Not where nothing was measured; nor where the IoU is 0 before the edit, for such a
-    class has nothing to lose; nor where the edit has no length, since its latents are
-    never active.
+    Left out are rows without a measure; classes whose IoU is 0 before the edit, which
+    have nothing to lose; and edits without length, whose latents are never active.
     """
     can_change = (rows["iou_before"] > 0) & (rows["edit_norm"] > 0)
     return rows["specificity"].notna() & can_change
@@ -115,13 +120,13 @@ def _summarise(
         numbers |= _columns(name, mean_over_classes(judged[name].to_numpy()))
     margins = judged if edit == OWN else judged[judged["margin"].notna()]
     margin_C = margins["margin"].to_numpy().round(TIE_DECIMALS)
-    nothing = edit == OWN or len(margins) == 0
+    has_none = edit == OWN or len(margins) == 0
     numbers["n_compared"] = None if edit == OWN else len(margins)
-    mean = mean_over_classes(margin_C[:0] if nothing else margin_C)
+    mean = mean_over_classes(margin_C[:0] if has_none else margin_C)
     numbers |= _columns("margin", mean)
     wins_C = (margin_C > 0) + 0.5 * (margin_C == 0)
-    numbers["win_rate"] = np.nan if nothing else float(wins_C.mean())
-    # To the decimals that are printed, as in `Standing.is_worse`.
+    numbers["win_rate"] = np.nan if has_none else float(wins_C.mean())
+    # To the decimals that are printed, as in `SaeRank.is_worse`.
     is_above = margins["margin_low"].round(DECIMALS) > 0
     is_below = margins["margin_high"].round(DECIMALS) < 0
     numbers["n_above"] = None if edit == OWN else int(is_above.sum())
@@ -136,28 +141,30 @@ def _columns(name: str, mean: Mean) -> dict[str, float | int | None]:
 
 
 def mean_over_classes(value_C: Float[np.ndarray, " c"]) -> Mean:
-    """The mean, and its interval by bootstrap over the classes.
+    """Compute the mean, and its interval by bootstrap over the classes.
 
-    Each resample draws one class fewer than there are: then the variance of the mean
-    is right. The interval of a single class is unknown, from −∞ to ∞.
+    Each resample draws n − 1 of n classes, which makes the variance of the mean right.
+    The interval of a single class is unknown, from −∞ to ∞.
     """
     n_classes = len(value_C)
     if n_classes == 0:
         return Mean(np.nan, np.nan, np.nan, 0)
     weights_RC = draw_resamples(n_classes, np.random.default_rng(SEED))
-    # Not by a matrix product: its last bits depend on the machine.
+    # No matrix product: its last bits depend on the machine.
     mean_R = (weights_RC * value_C).sum(axis=1) / weights_RC.sum(axis=1)
     low, high = find_interval(mean_R, n_classes)
     return Mean(float(value_C.mean()), low, high, n_classes)
 
 
-def share_of_ceiling(found: Suppression, sae: str, dose: float) -> tuple[float, float]:
-    """How specific are the latents and the ceiling, over the classes that have both?
+def share_of_ceiling(
+    suppression: Suppression, sae: str, dose: float
+) -> tuple[float, float]:
+    """Mean specificity of the latents and of the ceiling, over classes with both.
 
     Returns:
-        Both means; NaN where there is no such class.
+        Both means; NaN if there is no such class.
     """
-    both = _specificities(found, dose)
+    both = _specificities(suppression, dose)
     both = both[both["sae"] == sae].pivot(
         index="label", columns="edit", values="specificity"
     )
@@ -167,22 +174,23 @@ def share_of_ceiling(found: Suppression, sae: str, dose: float) -> tuple[float, 
     return float(both[OWN].mean()), float(both[CEILING].mean())
 
 
-def rank_saes(found: Suppression, dose: float) -> list[SaeRank]:
-    """Whose latents are the most specific, and how surely?
+def rank_saes(suppression: Suppression, dose: float) -> list[SaeRank]:
+    """Rank SAEs by the specificity of their latents.
 
-    Over the classes that all SAEs judge, the same resamples for all.
+    Means are over the classes that could be judged with all SAEs, with the same
+    resamples.
 
     Returns:
-        The most specific first, of equals by name; empty where there is no such class.
+        The most specific first, equals by name; empty if there is no such class.
     """
-    own = _specificities(found, dose)
+    own = _specificities(suppression, dose)
     table = own[own["edit"] == OWN].pivot(
         index="label", columns="sae", values="specificity"
     )
-    table = table.reindex(columns=found.saes).dropna()
+    table = table.reindex(columns=suppression.saes).dropna()
     if table.empty:
         return []
-    means = {sae: float(table[sae].mean()) for sae in found.saes}
+    means = {sae: float(table[sae].mean()) for sae in suppression.saes}
     order = sorted(means, key=lambda sae: (-means[sae], sae))
     best_C = table[order[0]].to_numpy()
     return [
@@ -191,6 +199,8 @@ def rank_saes(found: Suppression, dose: float) -> list[SaeRank]:
     ]
 
 
-def _specificities(found: Suppression, dose: float) -> pd.DataFrame:
-    rows = found.rows[(found.rows["dose"] == dose) & is_judged(found.rows)]
+def _specificities(suppression: Suppression, dose: float) -> pd.DataFrame:
+    rows = suppression.rows[
+        (suppression.rows["dose"] == dose) & is_judged(suppression.rows)
+    ]
     return rows[["sae", "label", "edit", "specificity"]]

@@ -1,4 +1,4 @@
-"""What suppression showed, in words."""
+"""The results of suppression, in words."""
 
 import math
 
@@ -13,6 +13,7 @@ from vitproto.report.segmentation.suppression_rows import (
     Suppression,
 )
 from vitproto.report.segmentation.suppression_table import (
+    Mean,
     is_judged,
     rank_saes,
     share_of_ceiling,
@@ -27,42 +28,44 @@ from vitproto.report.shared.wording import (
 )
 
 NOTHING_TO_LOSE = "its IoU is 0 before any edit"
-HEADING = "Do the latents of a class matter to it more than other edits?"
+HEADING = "Do a class's latents matter more to it than other edits?"
 
 
 def describe_dose(dose: float) -> str:
-    """What happens to the latents at a dose? `set to zero`, `set to −2 × largest`."""
+    """Name what a dose does to latents: `set to zero`, `set to −2 times …`."""
     if dose == 0:
         return "set to zero"
     return f"set to {write_plain(dose)} times their largest observed value"
 
 
-def write_headline(found: Suppression, summary: pd.DataFrame, dose: float) -> list[str]:
-    """Do latents matter more than edits of the same length, and who wins?
+def write_answers(
+    suppression: Suppression, summary: pd.DataFrame, dose: float
+) -> list[str]:
+    """Say whether latents matter more than edits of the same length, and who wins.
 
     Args:
-        found: what `read_suppression` gives.
-        summary: what `summarise` gives.
-        dose: at which SAEs and edits are compared.
+        suppression: the results of `read_suppression`.
+        summary: the rows of `summarise`.
+        dose: the dose at which SAEs and edits are compared.
 
     Returns:
-        The answer in a sentence, a paragraph for each SAE, and with several SAEs one
-        more, on which is best.
+        The answer in a sentence, a paragraph for each SAE, and, for several SAEs, a
+        paragraph that says which is best.
     """
-    told = [
-        write_verdict(sae, found, summary[summary["sae"] == sae], dose)
-        for sae in found.saes
+    verdicts = [
+        write_verdict(sae, suppression, summary[summary["sae"] == sae], dose)
+        for sae in suppression.saes
     ]
-    if len(found.saes) > 1:
-        told.append(write_best_sae(found, dose))
-    return [write_answer(found, summary, dose), *told]
+    if len(suppression.saes) > 1:
+        verdicts.append(write_best_sae(suppression, dose))
+    return [write_answer(suppression, summary, dose), *verdicts]
 
 
-def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
-    """For which SAEs do latents matter more than all controls?"""
+def write_answer(suppression: Suppression, summary: pd.DataFrame, dose: float) -> str:
+    """Name the SAEs whose latents matter more than all controls."""
     own, other = "their class", "equally long edits in other directions"
     winners, n_judged = [], 0
-    for sae in found.saes:
+    for sae in suppression.saes:
         at_dose = _at_dose(summary[summary["sae"] == sae], dose)
         compared = _compared(at_dose)
         n_judged += bool(compared)
@@ -70,15 +73,14 @@ def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
             winners.append(sae)
     if not n_judged:
         return (
-            "Nothing can be said: no class could be judged against edits in other "
-            "directions."
+            "No conclusion: no class could be compared with edits in other directions."
         )
-    n_saes = len(found.saes)
+    n_saes = len(suppression.saes)
     if not winners:
-        whose = found.saes[0] if n_saes == 1 else f"none of {n_saes} SAEs"
+        whose = suppression.saes[0] if n_saes == 1 else f"none of {n_saes} SAEs"
         does = "do not matter" if n_saes == 1 else "matter"
         return (
-            f"Not surely: the latents of {whose} {does} more to {own} than all kinds "
+            f"Not clearly: the latents of {whose} {does} more to {own} than all kinds "
             f"of {other}."
         )
     if len(winners) == n_saes:
@@ -92,17 +94,17 @@ def write_answer(found: Suppression, summary: pd.DataFrame, dose: float) -> str:
 
 
 def write_verdict(
-    sae: str, found: Suppression, summary: pd.DataFrame, dose: float
+    sae: str, suppression: Suppression, summary: pd.DataFrame, dose: float
 ) -> str:
-    """Do the latents of one SAE matter more to their class than the controls?"""
+    """Say whether the latents of an SAE matter more to their class than controls."""
     at_dose = _at_dose(summary, dose)
     n_judged = int(at_dose["n_classes"].get(OWN, 0))
     begin = f"With the latents of {sae} {describe_dose(dose)},"
     if not n_judged:
-        return f"{begin} no class could be judged, so nothing can be said."
+        return f"{begin} no class could be judged."
     own = at_dose.loc[OWN]
     over = (
-        "in the one class that could be judged"
+        "in the only class that could be judged"
         if n_judged == 1
         else f"on average over {n_judged} classes"
     )
@@ -113,7 +115,7 @@ def write_verdict(
         f"specificity of {write_number(own['specificity'])}"
         f"{_level(own)}",
         _write_length(own["edit_norm"]),
-        _compare_with_ceiling(found, sae, dose),
+        _compare_with_ceiling(suppression, sae, dose),
     ]
     return " ".join(filter(None, sentences))
 
@@ -123,7 +125,7 @@ def _at_dose(summary: pd.DataFrame, dose: float) -> pd.DataFrame:
 
 
 def _compared(at_dose: pd.DataFrame) -> list[tuple[str, pd.Series]]:
-    """The controls that some class has beside its latents, with their rows."""
+    """List the controls that are compared with latents in some class, with rows."""
     return [
         (edit, at_dose.loc[edit])
         for edit in CONTROLS
@@ -132,19 +134,19 @@ def _compared(at_dose: pd.DataFrame) -> list[tuple[str, pd.Series]]:
 
 
 def _is_won(row: pd.Series) -> bool:
-    """Is the margin surely above 0? To the decimals that are printed."""
+    """Whether the interval is above 0, to the decimals that are printed."""
     return bool(round(row["margin_low"], DECIMALS) > 0)
 
 
 def _judge(at_dose: pd.DataFrame) -> str:
-    """Against which controls do the latents win, lose, or neither?"""
+    """Name the controls against which latents win, lose, or neither."""
     compared = _compared(at_dose)
     if not compared:
         return "there is no control to compare them with."
     won = [pair for pair in compared if _is_won(pair[1])]
     lost = [pair for pair in compared if round(pair[1]["margin_high"], DECIMALS) < 0]
-    told = [edit for edit, _ in won + lost]
-    close = [pair for pair in compared if pair[0] not in told]
+    decided = [edit for edit, _ in won + lost]
+    close = [pair for pair in compared if pair[0] not in decided]
     verbs = {
         "matter more to their class than": won,
         "cannot be told apart from": close,
@@ -155,7 +157,7 @@ def _judge(at_dose: pd.DataFrame) -> str:
         if pairs:
             those = "those" if clauses else "equally long edits"
             clauses.append(f"{verb} {those} with {_name_margins(pairs)}")
-    begin = "" if told else "nobody wins: "
+    begin = "" if decided else "nobody wins: "
     return f"{begin}they {'; they '.join(clauses)}."
 
 
@@ -165,7 +167,7 @@ def _name_margins(pairs: list[tuple[str, pd.Series]]) -> str:
     for i, (edit, row) in enumerate(pairs):
         label = "margin " if i == 0 else ""
         level = f"{LEVEL} % interval " if i == 0 else ""
-        interval = write_interval(row["margin_low"], row["margin_high"])
+        interval = write_interval(row["margin_low"], row["margin_high"], "class")
         named.append(
             f"{EDITS[edit]} ({label}{write_number(row['margin'])}, {level}{interval})"
         )
@@ -173,20 +175,20 @@ def _name_margins(pairs: list[tuple[str, pd.Series]]) -> str:
 
 
 def _level(own: pd.Series) -> str:
-    """How surely do the latents harm their class more than the others?"""
+    """The interval of the specificity, and whether it excludes 0."""
     if math.isnan(own["specificity_low"]):
         return "."
-    interval = write_interval(own["specificity_low"], own["specificity_high"])
-    told = f" ({LEVEL} % interval {interval})"
+    interval = write_interval(own["specificity_low"], own["specificity_high"], "class")
+    shown = f" ({LEVEL} % interval {interval})"
     if round(own["specificity_high"], DECIMALS) < 0:
-        return f"{told}: they harm the others more than their class."
+        return f"{shown}: they harm the others more than their class."
     if round(own["specificity_low"], DECIMALS) <= 0:
-        return f"{told}, which is not surely more than nothing."
-    return f"{told}."
+        return f"{shown}, which is not clearly above 0."
+    return f"{shown}."
 
 
 def _write_length(edit_norm: float) -> str:
-    """How long are the edits? Beyond the activations' own length, with a warning."""
+    """Say how long the edits are; warn if they are longer than the activations."""
     if edit_norm < 1:
         return (
             f"All edits are {write_share(edit_norm)} % as long as the activations, on "
@@ -194,36 +196,37 @@ def _write_length(edit_norm: float) -> str:
         )
     return (
         f"All edits are {write_number(edit_norm, 1)} times as long as the activations, "
-        "on average: what is edited so is far from any image, and weaker doses tell "
-        "more."
+        "on average: activations edited this much are far from those of any image, and "
+        "weaker doses are more informative."
     )
 
 
-def _compare_with_ceiling(found: Suppression, sae: str, dose: float) -> str:
-    own, ceiling = share_of_ceiling(found, sae, dose)
+def _compare_with_ceiling(suppression: Suppression, sae: str, dose: float) -> str:
+    own, ceiling = share_of_ceiling(suppression, sae, dose)
     if math.isnan(ceiling):
         return ""
     begin = (
-        "The same length along the probe's own class direction, the ceiling, has a "
-        f"specificity of {write_number(ceiling)}"
+        "An edit of the same length along the probe's own class direction, the "
+        f"ceiling, has a specificity of {write_number(ceiling)}"
     )
     if round(ceiling, DECIMALS) <= 0:
-        return f"{begin}: at this length not even the ceiling harms the class alone."
+        return f"{begin}: at this length not even the ceiling is specific to the class."
     if own >= ceiling:
         return f"{begin}: the latents reach all of it."
     if round(own, DECIMALS) <= 0:
-        return f"{begin}: the latents reach nothing of it."
+        return f"{begin}: the latents reach none of it."
     return f"{begin}: the latents reach {write_share(own / ceiling)} % of it."
 
 
-def write_best_sae(found: Suppression, dose: float) -> str:
-    """Whose latents are the most specific? Or nobody's."""
-    ranks = rank_saes(found, dose)
+def write_best_sae(suppression: Suppression, dose: float) -> str:
+    """Say which SAE has the most specific latents, or that none clearly has."""
+    ranks = rank_saes(suppression, dose)
     if not ranks:
-        return "No class was judged with all SAEs, so they cannot be compared."
+        return "No class could be judged with all SAEs, so they cannot be compared."
     best, *others = ranks
     n = best.below.n_classes
-    begin = f"Of the SAEs, over {n} {'class' if n == 1 else 'classes'} that all judge,"
+    classes = "the class" if n == 1 else f"the {n} classes"
+    begin = f"Of the SAEs, over {classes} that could be judged with all of them,"
     close = [rank for rank in others if not rank.is_worse]
     caution = "Their edits may differ in length: compare the column Edit norm."
     if not close:
@@ -232,12 +235,12 @@ def write_best_sae(found: Suppression, dose: float) -> str:
             f"{begin} {best.sae} wins: specificity {write_number(best.specificity)}, "
             f"{write_number(second.below.value)} more than the next, {second.sae} "
             f"({LEVEL} % interval "
-            f"{write_interval(second.below.low, second.below.high)}). {caution}"
+            f"{_interval(second.below)}). {caution}"
         )
     named = [
         f"{rank.sae} ({write_number(rank.specificity)}; lead "
         f"{write_number(rank.below.value)}, {LEVEL} % interval "
-        f"{write_interval(rank.below.low, rank.below.high)})"
+        f"{_interval(rank.below)})"
         for rank in close
     ]
     return (
@@ -247,44 +250,51 @@ def write_best_sae(found: Suppression, dose: float) -> str:
     )
 
 
+def _interval(mean: Mean) -> str:
+    return write_interval(mean.low, mean.high, "class")
+
+
 def explain_intervals() -> str:
-    """How are the intervals made, and what do they leave out?"""
+    """Explain how the intervals are made, and what they leave out."""
     return (
         f"In the summary, intervals are percentiles of {N_RESAMPLES:,} bootstrap "
-        "resamples of the classes; class by class, of the images. The latents win if "
-        f"the {LEVEL} % interval of their margin excludes 0. Each interval stands for "
-        "one comparison; of many, a few exclude 0 by luck. None of them shows what "
-        "another seed of the SAE or of the probe would change."
+        "resamples of the classes; in the tables of classes, of the images. The "
+        f"latents win if the {LEVEL} % interval of their margin is above 0. Each "
+        "interval is for a single comparison; among many, a few exclude 0 by chance. "
+        "None of them shows what another seed of the SAE or of the probe would change."
     )
 
 
-def write_unjudged(found: Suppression, sae: str, dose: float) -> str:
-    """Which classes could not be judged with an SAE, and why?"""
-    reasons = list_unjudged(found, sae, dose)
-    n_all = len(found.class_names)
+def write_unjudged(suppression: Suppression, sae: str, dose: float) -> str:
+    """Name the classes that could not be judged with an SAE, and the reasons."""
+    reasons = list_unjudged(suppression, sae, dose)
+    n_all = len(suppression.class_names)
     if not reasons:
-        return f"{sae}: all {n_all} classes were judged."
+        return f"{sae}: all {n_all} classes could be judged."
     n_missing = sum(len(labels) for labels in reasons.values())
     named = [
-        f"{why}: " + list_classes((label, found.class_names[label]) for label in labels)
+        f"{why}: "
+        + list_classes((label, suppression.class_names[label]) for label in labels)
         for why, labels in reasons.items()
     ]
-    verb = "counts" if n_missing == 1 else "count"
+    verb = "is" if n_missing == 1 else "are"
     return (
-        f"{sae}: {n_missing} of {n_all} classes could not be judged and {verb} in no "
-        f"mean and no win rate. {'. '.join(map(_capital, named))}."
+        f"{sae}: {n_missing} of {n_all} classes could not be judged and {verb} left "
+        f"out of all means and win rates. {'. '.join(map(_capital, named))}."
     )
 
 
-def list_unjudged(found: Suppression, sae: str, dose: float) -> dict[str, list[int]]:
-    """Labels of the classes that could not be judged, by the note that says why."""
-    own = found.rows[
-        (found.rows["sae"] == sae)
-        & (found.rows["dose"] == dose)
-        & (found.rows["edit"] == OWN)
+def list_unjudged(
+    suppression: Suppression, sae: str, dose: float
+) -> dict[str, list[int]]:
+    """List the labels of the classes that could not be judged, by reason."""
+    own = suppression.rows[
+        (suppression.rows["sae"] == sae)
+        & (suppression.rows["dose"] == dose)
+        & (suppression.rows["edit"] == OWN)
     ].set_index("label")
     reasons: dict[str, list[int]] = {}
-    for label in found.class_names:
+    for label in suppression.class_names:
         if label not in own.index:
             why = "not measured at this dose"
         elif not is_judged(own.loc[[label]]).iloc[0]:
@@ -297,39 +307,38 @@ def list_unjudged(found: Suppression, sae: str, dose: float) -> dict[str, list[i
     return reasons
 
 
-def explain_columns(dose: float) -> dict[str, str]:
-    """What does each column mean? By name, for both tables."""
-    ceiling = EDITS[CEILING]
+def explain_suppression_columns(dose: float) -> dict[str, str]:
+    """Explain the columns of both tables, by name."""
     return {
         "Edit": (
             "what is added to every patch. Its latents: the class's latents are "
-            f"{describe_dose(dose)}, while what the SAE does not reconstruct stays. "
-            "All other edits have, on each patch, exactly the same length: "
-            f"{EDITS['random_latents']} and {EDITS['random_directions']} point "
-            f"elsewhere, {EDITS['other_class']} are those of a class drawn at random, "
-            f"and the {ceiling} lowers the probe's evidence for the class as straight "
-            "as can be. That is the steepest way to harm the class, not the one that "
-            "spares the others most: a yardstick, which latents can exceed."
+            f"{describe_dose(dose)}, and the part of the activations that the SAE does "
+            "not reconstruct stays. All other edits have exactly the same length on "
+            f"each patch: {EDITS['random_latents']} and {EDITS['random_directions']} "
+            f"point elsewhere, {EDITS['other_class']} are those of a class drawn at "
+            f"random, and the {EDITS[CEILING]} lowers the probe's evidence for the "
+            "class most steeply. It is the steepest way to harm the class, but not the "
+            "one that spares the others most: a yardstick, which latents can exceed."
         ),
-        "Loss": "IoU of the class before the edit less IoU after it.",
+        "Loss": "IoU of the class before the edit minus IoU after it.",
         "Collateral": (
             "the same for the mean IoU over all other classes that the validation "
             "images show."
         ),
         "Specificity": (
-            "loss − collateral: 0 where an edit harms all alike. In brackets its "
-            f"{LEVEL} % interval."
+            "loss − collateral, which is 0 if the class loses as much as the others do "
+            f"on average. Its {LEVEL} % interval is in brackets."
         ),
         "Margin": (
-            "specificity of the latents less that of the control, class by class, then "
-            "the mean."
+            "specificity of the latents minus that of the control, for each class, "
+            "then the mean."
         ),
         "Win rate": (
             "the share of classes in which the latents are more specific than the "
-            "control, ties counting half, and how many classes these are of."
+            "control, with ties counting half, and the number of classes compared."
         ),
-        "Surely more, less": (
-            "the classes in which the interval of the margin lies above 0, or below it."
+        "Clearly more, less": (
+            "the classes in which the interval of the margin is above 0, or below it."
         ),
         "Edit norm": (
             "the length of the edit as a share of the length of the activations, both "
@@ -346,8 +355,8 @@ def explain_columns(dose: float) -> dict[str, str]:
             "predicted class changes."
         ),
         "Changes to": (
-            "what the class's changed patches are taken for, in percent of them; the "
-            "three most frequent."
+            "the three classes that the class's changed patches are most often "
+            "predicted as, in percent of the changed patches."
         ),
     }
 

@@ -1,9 +1,10 @@
-"""What all charts share: type, colours, labels at the ends of lines, and files."""
+"""What all charts share: colours, whiskers, labels at the ends of lines, files."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,17 +12,20 @@ from vitproto.core.files import whole_file
 
 MARKERS = "osD^vPX*<>"
 GLYPHS = "●■◆▲▼✚✖★◀▶"
-"""The markers as letters, in the same order."""
+"""The markers as characters, in the same order."""
 
 TEXT_POINTS = 8
 GREY = "0.35"
 
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#b8860b", "#332288"]
-"""Can be told apart with any kind of colour vision, and on white paper."""
+"""Distinct on white paper, with any kind of colour vision."""
+
+WHISKERS = "whiskers: standard deviation over the seeds"
+"""What `draw_means` draws around a mean."""
 
 
 def category_styles(names: Sequence[str]) -> dict[str, dict]:
-    """Colour and marker of each category, no two alike up to 70 of them."""
+    """Colour and marker of each category; up to 70 categories all look different."""
     return {
         name: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
         for i, name in enumerate(names)
@@ -29,29 +33,33 @@ def category_styles(names: Sequence[str]) -> dict[str, dict]:
 
 
 def name_with_marker(name: str, style: dict) -> str:
-    """How is a line labelled, so that no label depends on colour? `■ kmeans`."""
+    """The label of a line, with its marker, to not depend on colour: `■ kmeans`."""
     return f"{GLYPHS[MARKERS.index(style['marker'])]} {name}"
 
 
-def save_chart(figure: Figure, path: Path) -> None:
-    """Write a chart as PNG or SVG, by the suffix; the same chart, the same bytes."""
-    # Left alone, the ids in an SVG are random, and both formats carry the date or
-    # the version of matplotlib.
+def save_chart(figure: Figure, *paths: Path) -> None:
+    """Write a chart as PNG or SVG, by the suffix; the same chart gives the same bytes.
+
+    Args:
+        figure: the chart.
+        paths: the files to write.
+    """
+    # By default the ids in an SVG are random, and both formats carry the date or the
+    # version of matplotlib.
     metadata = {
         ".svg": {"Date": None, "Creator": None},
         ".png": {"Software": None},
     }
-    with (
-        matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}),
-        whole_file(path) as partial,
-    ):
-        figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
+    with matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}):
+        for path in paths:
+            with whole_file(path) as partial:
+                figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
 
 
 def make_panels(
     n_panels: int, n_columns: int, inches: tuple[float, float]
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of panels that share their axes, row by row; the rest stays empty."""
+    """Make a figure of panels that share their axes, filled row by row."""
     n_rows = -(-n_panels // n_columns)
     width = max(inches[0] * n_columns, 4.8) + 0.4
     figure = Figure(figsize=(width, inches[1] * n_rows + 0.7), layout="constrained")
@@ -62,36 +70,65 @@ def make_panels(
 
 
 def write_around(figure: Figure, title: str, below: str, left: str) -> None:
-    """Title and the names of the axes that all panels share."""
+    """Write the title, and the names of the axes that all panels share."""
     figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
     figure.supylabel(left, fontsize=TEXT_POINTS + 1)
 
 
 def draw_nothing(why: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
+    """Make a figure that says why there is nothing to draw."""
     figure = Figure(figsize=(6, 1.2))
     figure.text(0.5, 0.5, why, ha="center", va="center", fontsize=TEXT_POINTS + 1)
     return figure
 
 
 def tidy(axis: Axes, grid: str) -> None:
-    """Thin lines behind the data along `grid`, no frame, legible numbers."""
+    """Draw thin grid lines behind the data, no frame, and legible numbers.
+
+    Args:
+        axis: the panel.
+        grid: the axis with grid lines: `x`, `y` or `both`.
+    """
     axis.grid(axis=grid, color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=TEXT_POINTS, labelbottom=True)
 
 
+def draw_means(
+    axis: Axes, x: pd.Series, mean: pd.Series, sd: pd.Series, style: dict
+) -> None:
+    """Draw a line through means, with whiskers of one standard deviation.
+
+    Args:
+        axis: the panel.
+        x: the place of each mean.
+        mean: the means.
+        sd: their standard deviations; NaN for none.
+        style: colour, marker and dashes.
+    """
+    axis.errorbar(
+        x,
+        mean,
+        yerr=sd.fillna(0),
+        markersize=4.5,
+        linewidth=1.3,
+        elinewidth=0.9,
+        capsize=2,
+        **style,
+    )
+
+
 def label_lines(
     axis: Axes, labels: list[tuple[float, str, object]], heading: str
 ) -> None:
-    """Write each label at the right, at its height, and apart from its neighbours.
+    """Write labels to the right of a panel, at their heights, without overlap.
 
     Args:
-        axis: its limits must be set.
-        labels: height, text and colour.
-        heading: written above the labels, or nothing.
+        axis: the panel; its limits must be set.
+        labels: height, text and colour of each.
+        heading: text above the labels; may be empty.
     """
     bottom, top = axis.get_ylim()
     inches = axis.figure.get_size_inches()[1] * axis.get_position().height
@@ -116,13 +153,13 @@ def label_lines(
 
 
 def spread(heights: list[float], apart: float) -> list[float]:
-    """Where do labels go that must be `apart` and stay near their heights?
+    """Move labels so that they are `apart` from each other but near their heights.
 
-    Labels that would touch form a group, which is centred on the mean of the
-    heights that its members asked for.
+    Labels that would touch form a group, which is centred on the mean of its
+    members' heights.
 
     Returns:
-        One height per label, in the order given.
+        A height for each label, in the order given.
     """
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     groups: list[list[int]] = []

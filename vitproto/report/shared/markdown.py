@@ -1,11 +1,11 @@
-"""Tables of text, and how they are written in Markdown that a terminal shows well."""
+"""Tables of text, and Markdown documents that also read well in a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
 class TextTable(NamedTuple):
-    """A table as it is shown: every cell is written out."""
+    """A table whose cells are text."""
 
     columns: dict[str, str]
     """Heading and alignment of each column, `<` or `>`."""
@@ -14,7 +14,7 @@ class TextTable(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A heading, and what stands below it."""
+    """A heading with paragraphs and tables, for a document or for a page."""
 
     heading: str
     paragraphs: list[str]
@@ -22,14 +22,37 @@ class Section(NamedTuple):
     """By caption; empty where there is nothing to show."""
 
 
+def write_markdown(*blocks: str | TextTable | list[str]) -> str:
+    """Write a document: its blocks, with a blank line between two.
+
+    Args:
+        blocks: a heading or a paragraph, a table, or the items of a list; an empty
+            list is left out.
+    """
+    return "\n\n".join(_write_block(block) for block in blocks if block) + "\n"
+
+
+def _write_block(block: str | TextTable | list[str]) -> str:
+    if isinstance(block, str):
+        return block
+    if isinstance(block, TextTable):
+        return "\n".join(align(block))
+    return "\n".join(f"- {item}" for item in block)
+
+
 def write_section(section: Section) -> str:
-    """The section as a Markdown document of its own."""
-    lines = [f"# {section.heading}", ""]
-    for paragraph in section.paragraphs:
-        lines += [paragraph, ""]
-    for caption, table in section.tables.items():
-        lines += [f"## {caption}", "", *align(table), ""]
-    return "\n".join(lines)
+    """Write a section as a Markdown document."""
+    tables = [
+        block
+        for caption, table in section.tables.items()
+        for block in (f"## {caption}", table)
+    ]
+    return write_markdown(f"# {section.heading}", *section.paragraphs, *tables)
+
+
+def list_meanings(meanings: Mapping[str, str]) -> list[str]:
+    """The items of a list that explains columns by name."""
+    return [f"**{name}**: {meaning}" for name, meaning in meanings.items()]
 
 
 def widen(
@@ -37,12 +60,12 @@ def widen(
     across: Sequence[str],
     cells: Iterable[tuple[tuple[str | int, ...], str, str]],
 ) -> TextTable:
-    """A table with a row for each key and a column for each name.
+    """Make a table with a row for each key and a column for each name.
 
     Args:
         left: heading and alignment of the columns that hold the keys.
         across: the names, in the order of their columns.
-        cells: key, name and text. A cell that is not given stays empty.
+        cells: key, name and text; a cell that is not given stays empty.
     """
     rows: dict[tuple, dict[str, str]] = {}
     for key, name, text in cells:
@@ -58,7 +81,7 @@ def widen(
 
 
 def align(table: TextTable) -> list[str]:
-    """The lines of a Markdown table whose columns stand one below the other."""
+    """The lines of a Markdown table, padded so that its columns line up."""
     heading, *rows = [
         [cell.replace("|", "\\|") for cell in row]
         for row in [list(table.columns), *table.rows]

@@ -1,4 +1,4 @@
-"""What all pages of results share: how templates are read, and drawings in the page."""
+"""Templates of pages, and drawings to put into them."""
 
 import re
 from pathlib import Path
@@ -6,33 +6,36 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-PARTS = Path(__file__).with_name("page_parts.html.jinja")
-"""Style and macros that templates import as `page_parts`."""
+PARTS = {
+    "page_frame": Path(__file__).with_name("page_frame.html.jinja"),
+    "page_parts": Path(__file__).with_name("page_parts.html.jinja"),
+}
+"""The document that pages extend, and the macros that they import, by name."""
 
 
 def read_template(path: Path) -> jinja2.Template:
-    """The template of a page; what users wrote is escaped in it."""
+    """Read the template of a page. It escapes what it is given."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=jinja2.DictLoader({"page_parts": PARTS.read_text(encoding="utf-8")}),
+        loader=jinja2.DictLoader(
+            {name: part.read_text(encoding="utf-8") for name, part in PARTS.items()}
+        ),
     )
     return environment.from_string(path.read_text(encoding="utf-8"))
 
 
 def inline(svg: str, name: str) -> Markup:
-    """The drawing alone, with ids of its own: a page holds several.
-
-    Without the XML declaration, which can stand only at the beginning of a file.
+    """Prepare a drawing for a page: no XML declaration, and ids of its own.
 
     Args:
         svg: an SVG document.
-        name: what begins its ids.
+        name: a prefix for its ids, which no other drawing of the page has.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an SVG document.
     """
     begin = svg.find("<svg")
     if begin < 0:

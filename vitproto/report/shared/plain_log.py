@@ -1,4 +1,4 @@
-"""Logarithmic axes with numbers that need no exponents."""
+"""Logarithmic axes whose ticks are labelled without exponents."""
 
 from matplotlib.axis import Axis
 from matplotlib.ticker import (
@@ -13,7 +13,7 @@ SUBS = (1, 2, 5)
 
 
 def write_plainly(axis: Axis) -> None:
-    """Label 1, 2, 5, 10, 20, … as they are, on a log or symlog axis."""
+    """Label the ticks of a log or symlog axis 1, 2, 5, 10, 20, …"""
     locator: Locator = LogLocator(subs=SUBS)
     if axis.get_scale() == "symlog":
         locator = SymmetricalLogLocator(base=10, linthresh=1, subs=SUBS)

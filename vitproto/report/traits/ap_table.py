@@ -1,4 +1,4 @@
-"""The per-trait AP of every run, read from the files that selection writes."""
+"""The AP of every run for every trait, read from the files that selection writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,19 @@ import pandas as pd
 
 from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
-from vitproto.report.shared.expected_runs import FAMILY, check_expected, runs_of
+from vitproto.report.shared.runs import (
+    FAMILY,
+    RUN,
+    SETTING,
+    check_expected,
+    runs_of,
+)
+from vitproto.report.shared.typed_csv import (
+    describe_row,
+    read_together,
+    read_typed,
+    refuse,
+)
 from vitproto.study.family import describe_difference
 
 COLUMNS = {
@@ -31,116 +43,114 @@ COLUMNS = {
     "test_ap": "float64",
     "prevalence": "float64",
 }
-"""Columns of an AP file, and what they hold."""
+"""Columns of an AP file, and their types."""
 
 MAY_BE_EMPTY = ["learning_rate", "sparsity", "prototype", "train_ap", "test_ap"]
 
-METHOD = ["encoder", "layer", "method", "n_prototypes"]
-"""What the study compares, at equal numbers of prototypes."""
+REMEDY = "select prototypes again"
 
-SETTING = ["learning_rate", "sparsity"]
-"""What may differ within one of these; NaN where a method has no such setting. So
-group by it with `dropna=False`, and compare it with `matches`."""
+METHOD = [*FAMILY, "n_prototypes"]
+"""Columns that name what the study compares, at equal numbers of prototypes."""
+
+PLACE = ["encoder", "layer", "n_prototypes"]
+"""Columns that name where methods can be compared."""
 
 CONFIGURATION = [*METHOD, *SETTING, "n_train"]
-"""What the rows of the mAP table compare."""
+"""Columns that name a row of the mAP table."""
 
 PAIR = ["seed", "selection_seed"]
-"""What they average over."""
+"""Columns that these rows average over."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the AP files of a study hold, no more and no less."""
+    """What the AP files of a study must hold, no more and no less."""
 
     study: str
-    """What the configuration calls it."""
+    """Name of the study in the configuration."""
     dataset: str
-    """Whose traits were looked for."""
+    """Data set with the traits."""
     runs: tuple[str, ...]
-    """Of each family, such as clip/layer3/random,clip/layer7/random:k8-seed0."""
+    """Runs of each family, such as clip/layer3/random,clip/layer7/random:k8-seed0."""
     n_train: tuple[int | Literal["all"], ...]
-    """On how many training images prototypes were chosen, such as 16 256 all."""
+    """Numbers of training images to choose prototypes on, such as 16 256 all."""
     selection_seeds: tuple[int, ...]
-    """Which random subsets; all images are one subset, with the first of these."""
+    """Random subsets of training images; all images are one subset, with the first
+    of these."""
 
 
-def read_ap(
-    paths: Sequence[Path], splits: Path, traits: Path, expected: Expected
-) -> pd.DataFrame:
-    """How well did the chosen prototype find each trait, in all runs of a study?
+@dataclass(frozen=True)
+class ApFiles:
+    """The files with the AP of a study."""
 
-    Args:
-        paths: the `ap.csv` of each family, in any order.
-        splits: the CSV file with the splits of the data set's images.
-        traits: the NPZ file that says which image shows which trait.
-        expected: what the files must hold.
+    ap: tuple[Path, ...]
+    """CSV files of per-trait AP, of one data set, in any order."""
+    splits: Path
+    """CSV file with the splits of that data set's images."""
+    traits: Path
+    """NPZ file that says which image shows which trait."""
+
+
+def read_ap(files: ApFiles, expected: Expected) -> pd.DataFrame:
+    """Read the test AP of the chosen prototypes, for all traits and runs of a study.
 
     Returns:
         All rows, sorted by configuration, pair of seeds and trait.
 
     Raises:
-        ValueError: a file is another study's; a run, a subset of the training images or
-            a trait is missing or too much; or see `read_rows`.
+        ValueError: a file is another study's; a run, a subset of the training images
+            or a trait is missing or unexpected; or see `read_rows`.
     """
-    ap = read_rows(paths, expected)
+    ap = read_rows(files.ap, expected)
     check_expected(runs_of(ap), expected.runs, "the table of AP")
-    _check_subsets(ap, splits, expected)
-    found = set(ap["trait"])
-    wanted = set(TraitLabels.load(traits).trait_names)
-    if found != wanted:
-        missing, surplus = sorted(wanted - found), sorted(found - wanted)
-        says = f"lacks the trait {missing[0]}" if missing else ""
+    _check_subsets(ap, files.splits, expected)
+    traits = set(ap["trait"])
+    wanted = set(TraitLabels.load(files.traits).trait_names)
+    if traits != wanted:
+        missing, surplus = sorted(wanted - traits), sorted(traits - wanted)
+        problem = f"lacks the trait {missing[0]}" if missing else ""
         if not missing:
-            says = f"holds the trait {surplus[0]}, which {traits} does not have"
-        raise ValueError(f"the table of AP {says}: select prototypes again")
+            problem = f"holds the trait {surplus[0]}, which {files.traits} lacks"
+        raise ValueError(f"the table of AP {problem}: {REMEDY}")
     return ap
 
 
 def read_rows(paths: Sequence[Path], expected: Expected | None) -> pd.DataFrame:
-    """How well did the chosen prototype find each trait, in the runs that are there?
+    """Read the test AP of the chosen prototypes from some AP files.
 
     Args:
-        paths: CSV files with the columns of `COLUMNS`, in any order of files. A
-            row without prototype is a trait that none of the `n_train` images
-            shows; a row without test AP one that no test image shows.
-        expected: whose files these must be; None where anybody's will do.
+        paths: CSV files with the columns of `COLUMNS`, in any order. A row without a
+            prototype is a trait that none of the `n_train` images shows; a row
+            without test AP is a trait that no test image shows.
+        expected: the study and data set of the files; None for any.
 
     Returns:
         All rows, sorted by configuration, pair of seeds and trait.
 
     Raises:
-        ValueError: columns differ, a value is no number or no share, a run stands
-            in two files or lacks traits or sizes of the others, or the files hold
+        ValueError: a column is missing, a value is not a number or not a share, a run
+            is in two files or lacks traits or sizes of the others, or the files hold
             more than one data set or give a trait different prevalences.
     """
-    # Sorted, so that no message depends on the order of the files either.
-    tables = {path: _read_file(path) for path in sorted(paths)}
-    if expected is not None:
-        for path, table in tables.items():
-            _check_study(path, table, expected)
-    ap = pd.concat(tables.values(), ignore_index=True)
+    ap = read_together(
+        paths,
+        lambda path: _read_checked(path, expected),
+        [*CONFIGURATION, *PAIR, "trait"],
+        "AP files",
+    )
     datasets = sorted(ap["dataset"].unique())
     if len(datasets) != 1:
         raise ValueError(
             f"the AP files hold {len(datasets)} data sets ({', '.join(datasets)}): a "
             "table compares runs on one"
         )
-    key = [*CONFIGURATION, *PAIR, "trait"]
-    twice = ap.duplicated(key)
-    if twice.any():
-        row = _describe(ap.loc[twice].iloc[0], key)
-        raise ValueError(
-            f"{twice.sum()} rows of the AP files stand there twice, the first: {row}: "
-            "give each file once, and only files of different runs"
-        )
     _check_traits(ap)
     _check_runs(ap)
-    return ap.sort_values(key, ignore_index=True)
+    return ap
 
 
 def matches(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series:
-    """Which rows agree with `row` in these columns? Two NaN agree."""
+    """Find the rows that agree with `row` in these columns; two NaN agree."""
     agree = pd.Series(True, index=rows.index)
     for column in columns:
         value = row[column]
@@ -148,60 +158,44 @@ def matches(rows: pd.DataFrame, row: pd.Series, columns: list[str]) -> pd.Series
     return agree
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8") as file:
-        header = file.readline().strip()
-    if header != ",".join(COLUMNS):
-        raise ValueError(
-            f"{path}: expected the columns {','.join(COLUMNS)}, got "
-            f"{header or 'nothing'}"
-        )
-    try:
-        ap = pd.read_csv(
-            path,
-            dtype=COLUMNS,
-            keep_default_na=False,
-            na_values={column: [""] for column in MAY_BE_EMPTY},
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def _read_checked(path: Path, expected: Expected | None) -> pd.DataFrame:
+    ap = read_typed(path, COLUMNS, MAY_BE_EMPTY)
     _check_values(path, ap)
+    if expected is not None:
+        _check_study(path, ap, expected)
     return ap
 
 
 def _check_study(path: Path, ap: pd.DataFrame, expected: Expected) -> None:
     """Refuse the file of another study."""
     for column in ("study", "dataset"):
-        found = ", ".join(sorted(ap[column].unique())) or "nothing"
+        named = ", ".join(sorted(ap[column].unique())) or "none"
         wanted = getattr(expected, column)
-        if found != wanted:
+        if named != wanted:
             raise ValueError(
-                f"{path} is of the {column} {found}, expected {wanted}: delete it and "
-                "select prototypes again"
+                f"{path} has the {column} {named}, expected {wanted}: delete it and "
+                f"{REMEDY}"
             )
 
 
 def _check_subsets(ap: pd.DataFrame, splits: Path, expected: Expected) -> None:
-    """Refuse a run that lacks a subset of the training images, or has a surplus one."""
+    """Refuse a run in which a subset of training images is missing or unexpected."""
     n_all = int((read_splits(splits)["split"] == "train").sum())
     sizes = {n_all if n == "all" else n for n in expected.n_train}
     seeds = expected.selection_seeds
-    wanted = {(n, seed) for n in sizes for seed in (seeds[:1] if n == n_all else seeds)}
-    run = [*FAMILY, "n_prototypes", *SETTING, "seed"]
-    pairs = ap[[*run, "n_train", "selection_seed"]].drop_duplicates()
-    for _, rows in pairs.groupby(run, dropna=False):
-        found = set(zip(rows["n_train"], rows["selection_seed"], strict=True))
-        if found != wanted:
-            words = (
-                {f"n_train {size} of selection seed {seed}" for size, seed in some}
-                for some in (wanted - found, found - wanted)
-            )
-            missing, surplus = words
-            difference = describe_difference(missing, surplus)
-            raise ValueError(
-                f"the run with {_describe(rows.iloc[0], run)} {difference}: select its "
-                "prototypes again"
-            )
+    wanted = {
+        f"n_train {n} of selection seed {seed}"
+        for n in sizes
+        for seed in (seeds[:1] if n == n_all else seeds)
+    }
+    subsets = ap[[*RUN, "n_train", "selection_seed"]].drop_duplicates()
+    for _, rows in subsets.groupby(RUN, dropna=False):
+        pairs = zip(rows["n_train"], rows["selection_seed"], strict=True)
+        used = {f"n_train {n} of selection seed {seed}" for n, seed in pairs}
+        if used != wanted:
+            difference = describe_difference(wanted - used, used - wanted)
+            run = describe_row(rows.iloc[0], RUN)
+            raise ValueError(f"the run with {run} {difference}: {REMEDY}")
 
 
 def _check_values(path: Path, ap: pd.DataFrame) -> None:
@@ -223,16 +217,7 @@ def _check_values(path: Path, ap: pd.DataFrame) -> None:
             ~ap["n_alive"].between(0, ap["n_prototypes"])
         ),
     }
-    for mistake, bad in mistakes.items():
-        if bad.any():
-            i_row = int(bad.to_numpy().argmax())
-            row = _describe(ap.iloc[i_row], list(COLUMNS))
-            raise ValueError(f"{path}, line {i_row + 2}: {mistake}: {row}")
-
-
-def _describe(row: pd.Series, columns: list[str]) -> str:
-    said = [column for column in columns if not pd.isna(row[column])]
-    return ", ".join(f"{column} {row[column]}" for column in said)
+    refuse(path, ap, mistakes, REMEDY)
 
 
 def _check_traits(ap: pd.DataFrame) -> None:
@@ -250,33 +235,33 @@ def _check_traits(ap: pd.DataFrame) -> None:
     lacking = n_traits < len(n_prevalences)
     if lacking.any():
         key = n_traits.index.to_frame(index=False)[lacking.to_numpy()].iloc[0]
-        its = ap.loc[matches(ap, key, list(key.index)), "trait"]
-        trait = min(set(n_prevalences.index) - set(its))
+        own = ap.loc[matches(ap, key, list(key.index)), "trait"]
+        trait = min(set(n_prevalences.index) - set(own))
         raise ValueError(
-            f"a run has {len(its)} of the {len(n_prevalences)} traits of the others: "
-            f"{_first(lacking)}: it lacks {trait}: select its prototypes again"
+            f"a run has {len(own)} of the {len(n_prevalences)} traits of the others: "
+            f"{_first(lacking)}: it lacks {trait}: {REMEDY}"
         )
 
 
 def _check_runs(ap: pd.DataFrame) -> None:
-    """Refuse runs that say two things about themselves, or lack a size of subset."""
+    """Refuse runs that contradict themselves, or lack a size of subset."""
     runs = ap.groupby([*METHOD, *SETTING, "seed"], dropna=False)
     differ = runs["n_alive"].nunique() > 1
     if differ.any():
         raise ValueError(
             f"a run has different numbers of alive prototypes: {_first(differ)}: "
-            "select its prototypes again"
+            f"{REMEDY}"
         )
     sizes = set(ap["n_train"])
     lacking = runs["n_train"].nunique() < len(sizes)
     if lacking.any():
         raise ValueError(
             f"a run lacks some n_train of {', '.join(map(str, sorted(sizes)))}, which "
-            f"others have: {_first(lacking)}: select its prototypes again"
+            f"others have: {_first(lacking)}: {REMEDY}"
         )
 
 
 def _first(is_bad: pd.Series) -> str:
-    """The first of a group that is bad, by the levels of the index."""
+    """Name the first bad group, by the levels of the index."""
     groups = is_bad.index.to_frame(index=False)
-    return _describe(groups[is_bad.to_numpy()].iloc[0], list(groups.columns))
+    return describe_row(groups[is_bad.to_numpy()].iloc[0], list(groups.columns))

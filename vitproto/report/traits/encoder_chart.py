@@ -1,4 +1,4 @@
-"""mAP of each method, encoder beside encoder."""
+"""The chart that compares encoders: mAP of each method."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from vitproto.report.shared.drawing import (
     GREY,
     TEXT_POINTS,
+    WHISKERS,
     category_styles,
     draw_nothing,
     make_panels,
@@ -19,14 +20,14 @@ LEGEND_INCHES = 2.2
 
 
 def draw_encoders(encoders: pd.DataFrame) -> Figure:
-    """How does mAP differ between encoders?
+    """Draw mAP by method and encoder.
 
-    A panel for each number of prototypes, with the same axes; a row for each method,
-    and in it a dot for each encoder. Whiskers are the standard deviation over the
-    seeds; the dashed line is chance.
+    There is a panel for each number of prototypes, with the same axes; a row for each
+    method, and in it a dot for each encoder. Whiskers are the standard deviation over
+    the seeds; the dashed line is chance.
 
     Args:
-        encoders: what `tabulate_encoders` gives.
+        encoders: the rows of `tabulate_encoders`.
     """
     if encoders.empty:
         return draw_nothing("No method was run in two encoders.")
@@ -81,11 +82,11 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
     title = f"{dataset}: mAP by encoder, chosen on {n_train:,} images"
     below = "mAP on the test images"
     if encoders["map_sd"].notna().any():
-        below += " (whiskers: standard deviation over the seeds)"
+        below += f" ({WHISKERS})"
     write_around(figure, title, below, "")
     return figure
 
 
 def _beside(n: int) -> list[float]:
-    """Where in its row does each of n dots go? Around the middle, in order."""
+    """Heights of n dots around the middle of a row, in order."""
     return ((np.arange(n) - (n - 1) / 2) * 0.8 / n).tolist()

@@ -1,24 +1,24 @@
-"""Which encoder do prototypes find traits in?"""
+"""Comparison of encoders, each in its best layer."""
 
 import pandas as pd
 
 from vitproto.report.shared.markdown import Section, widen
 from vitproto.report.traits.map_table import COMPARED, keep_compared
-from vitproto.report.traits.map_text import format_map
+from vitproto.report.traits.map_text import explain_maps, format_map
 
 LINE = ["n_prototypes", "method"]
-"""What is compared between encoders."""
+"""Columns of what is compared between encoders."""
 
 
 def choose_layers(table: pd.DataFrame) -> dict[str, int]:
-    """Which layer stands for each encoder? The one that is best on training images.
+    """Choose the layer of each encoder that is best on training images.
 
-    The one with the highest mean of `train_map` over what all layers of the encoder
-    have: methods and numbers of prototypes. Where they share none, over what each
-    has. The first if several are equal.
+    It has the highest mean of `train_map` over the methods and numbers of prototypes
+    that all layers of the encoder share, or, if they share none, over those of each
+    layer. It is the first of equals.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
     """
     chosen = {}
     for encoder, rows in keep_compared(table).groupby("encoder"):
@@ -30,14 +30,14 @@ def choose_layers(table: pd.DataFrame) -> dict[str, int]:
 
 
 def tabulate_encoders(table: pd.DataFrame) -> pd.DataFrame:
-    """How does mAP differ between encoders, each in its best layer?
+    """Keep the rows that compare encoders, each in its best layer.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
 
     Returns:
-        Its rows at the largest `n_train`, with the chosen settings and layers, of each
-        number of prototypes and method that two or more encoders have there; sorted by
+        The rows at the largest `n_train`, with the chosen settings and layers, of each
+        number of prototypes and method that two or more encoders share; sorted by
         these and by encoder.
     """
     rows = keep_compared(table)
@@ -48,31 +48,27 @@ def tabulate_encoders(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def name_encoder(row: pd.Series) -> str:
-    """How are an encoder and its layer called?"""
+    """Name an encoder and its layer."""
     return f"{row['encoder']}, layer {row['layer']}"
 
 
 def describe_encoders(encoders: pd.DataFrame) -> Section:
-    """What does a reader see of it?
+    """Show the comparison of encoders, with an explanation.
 
     Args:
-        encoders: what `tabulate_encoders` gives.
+        encoders: the rows of `tabulate_encoders`.
     """
-    heading = "Which encoder do prototypes find traits in?"
+    heading = "Encoders compared"
     if encoders.empty:
         nothing = (
-            "No method has the same number of prototypes in two encoders: there is "
+            "No method has the same number of prototypes in two encoders, so there is "
             "nothing to compare."
         )
         return Section(heading, [nothing], {})
-    first = encoders.iloc[0]
     meaning = (
-        f"mAP on the test images of {first['dataset']}, of prototypes chosen on "
-        f"{first['n_train']:,} training images. Constant scores reach "
-        f"{first['chance']:.3f}. ± is the standard deviation over the seeds, † marks "
-        "what is not above chance. Settings and layers are chosen on training images: "
+        f"{explain_maps(encoders)} Settings and layers are chosen on training images: "
         "of several layers of an encoder, the one with the highest AP there, mean over "
-        "the methods and numbers of prototypes that all of them have."
+        "the methods and numbers of prototypes that all of them share."
     )
     names = dict.fromkeys(
         name_encoder(row) for _, row in encoders.sort_values("encoder").iterrows()

@@ -1,11 +1,10 @@
-"""Where the pages of features lie, for the page that links to them."""
+"""Links to the pages that show prototypes."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+
+from vitproto.report.shared.links import link_to, read_note
 
 
 class FeaturesLink(NamedTuple):
@@ -20,11 +19,11 @@ class FeaturesLink(NamedTuple):
 
 
 def find_pages(folders: Sequence[Path], page: Path) -> list[FeaturesLink]:
-    """Which runs have a page of features, and where is it?
+    """Find the pages that show_features.py wrote.
 
     Args:
-        folders: those that show_features.py wrote, in any order.
-        page: the file that is to link to them.
+        folders: the folders that it wrote, in any order.
+        page: the file that links to them.
 
     Returns:
         A link for each folder, sorted by run.
@@ -33,17 +32,6 @@ def find_pages(folders: Sequence[Path], page: Path) -> list[FeaturesLink]:
 
 
 def _find_page(folder: Path, page: Path) -> FeaturesLink:
-    numbers = folder / "features.json"
-    if not numbers.is_file():
-        raise ValueError(
-            f"{folder} holds no features.json: name a folder that show_features wrote"
-        )
-    found = json.loads(numbers.read_text(encoding="utf-8"))
-    path = os.path.relpath(folder / "index.html", page.parent)
-    return FeaturesLink(
-        encoder=found["encoder"],
-        layer=found["layer"],
-        method=found["method"],
-        run=found["run"],
-        href=quote(Path(path).as_posix()),
-    )
+    note = read_note(folder, "features.json", "show_features")
+    run = {name: note[name] for name in ("encoder", "layer", "method", "run")}
+    return FeaturesLink(**run, href=link_to(folder / "index.html", page))

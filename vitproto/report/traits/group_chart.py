@@ -1,4 +1,4 @@
-"""How well each method finds each kind of trait."""
+"""The chart of kinds of traits: AP of each method."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -7,22 +7,23 @@ from vitproto.report.shared.drawing import (
     COLORS,
     GREY,
     TEXT_POINTS,
+    WHISKERS,
     make_panels,
     tidy,
     write_around,
 )
-from vitproto.report.traits.group_table import PLACE
+from vitproto.report.traits.ap_table import PLACE
 
 
 def draw_groups(groups: pd.DataFrame) -> Figure:
-    """How well does each method find colours, patterns, shapes and sizes?
+    """Draw AP by method and kind of trait: colour, pattern, shape, size.
 
-    A row of panels for each place, a panel for each kind, all with the same axes; a
-    dot for each method, at the end of a line from chance, which is dashed. Whiskers
-    are the standard deviation over the seeds.
+    There is a row of panels for each place and a panel for each kind, all with the
+    same axes. Each method is a dot at the end of a line from chance, which is dashed.
+    Whiskers are the standard deviation over the seeds.
 
     Args:
-        groups: what `tabulate_groups` gives.
+        groups: the rows of `tabulate_groups`.
     """
     kinds = groups[groups["group"] == ""]
     methods = sorted(kinds["method"].unique())
@@ -64,6 +65,6 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         title += f"{first['n_prototypes']} prototypes)"
     below = "mean AP on the test images (dashed: chance"
     if kinds["ap_sd"].notna().any():
-        below += "; whiskers: standard deviation over the seeds"
+        below += f"; {WHISKERS}"
     write_around(figure, title, f"{below})", "")
     return figure

@@ -1,13 +1,13 @@
-"""Which traits are found: colours or shapes, of wings or of bills?"""
+"""Comparison of kinds of traits and of attributes: colours, shapes, wings, bills."""
 
 import pandas as pd
 
 from vitproto.report.shared.markdown import Section, widen
-from vitproto.report.traits.ap_table import PAIR, SETTING
+from vitproto.report.shared.runs import SETTING
+from vitproto.report.traits.ap_table import PAIR, PLACE
 from vitproto.report.traits.chosen_settings import keep_chosen
 from vitproto.report.traits.trait_groups import find_group, find_kind
 
-PLACE = ["encoder", "layer", "n_prototypes"]
 COLUMNS = [
     "dataset",
     *PLACE,
@@ -26,20 +26,20 @@ COLUMNS = [
 
 
 def tabulate_groups(ap: pd.DataFrame) -> pd.DataFrame:
-    """How well is each kind of trait found, and each group of one attribute?
+    """Average test AP over the traits of each kind, and of each attribute.
 
-    In the encoder and layer that have the most methods (all of them, if several
-    have), with the largest number of prototypes that two methods share.
+    Only for the encoders and layers with the most methods, and there for the largest
+    number of prototypes that two methods share.
 
     Args:
-        ap: what `read_ap` gives.
+        ap: the rows of `read_ap`.
 
     Returns:
-        A row for each place, method and kind with an empty `group`, and for each
-        place, method and group. `ap` is the mean over its traits of the test AP, mean
-        over the pairs of seeds; `ap_sd` the standard deviation over these, NaN for a
-        single one; `chance` the mean prevalence; `difference` of `ap` and `chance`.
-        Chosen settings and the largest `n_train` only.
+        A row for each place, method and kind, with an empty `group`, and one for each
+        place, method and group. `ap` is the test AP, mean over the traits, then over
+        the pairs of seeds; `ap_sd` the standard deviation over these, NaN for a single
+        pair; `chance` the mean prevalence; `difference` is `ap` minus `chance`. It
+        holds chosen settings and the largest `n_train` only.
     """
     rows = _keep_places(keep_chosen(ap[ap["test_ap"].notna()]))
     group = rows["trait"].map(find_group)
@@ -50,7 +50,7 @@ def tabulate_groups(ap: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keep_places(rows: pd.DataFrame) -> pd.DataFrame:
-    """Where most methods can be compared, with as many prototypes as possible."""
+    """Keep the places where most methods can be compared, with most prototypes."""
     n_methods = rows.groupby(["encoder", "layer"])["method"].transform("nunique")
     rows = rows[n_methods == n_methods.max()]
     n_sharing = rows.groupby(PLACE)["method"].transform("nunique")
@@ -76,24 +76,24 @@ def _average(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def name_place(row: pd.Series) -> str:
-    """Where are methods compared?"""
+    """Name the place where methods are compared."""
     return f"{row['encoder']}, layer {row['layer']}, {row['n_prototypes']} prototypes"
 
 
 def describe_groups(groups: pd.DataFrame) -> Section:
-    """What does a reader see of it?
+    """Show the comparison of kinds and attributes, with an explanation.
 
     Args:
-        groups: what `tabulate_groups` gives.
+        groups: the rows of `tabulate_groups`.
     """
     first = groups.iloc[0]
     meaning = (
         f"AP on the test images of {first['dataset']}, of prototypes chosen on "
         f"{first['n_train']:,} training images: mean over the traits of a kind or "
-        "of an attribute, and over the seeds. In brackets, how much that is above "
-        "chance, the mean share of test images that show these traits. Of several "
-        "settings of a method, the one with the highest AP on the training images is "
-        "shown."
+        "of an attribute, and over the seeds. Brackets hold the difference from "
+        "chance, which is the mean share of test images that show these traits. Of "
+        "several settings of a method, the one with the highest AP on the training "
+        "images is shown."
     )
     tables = {}
     for _, rows in groups.groupby(PLACE):
@@ -109,7 +109,7 @@ def describe_groups(groups: pd.DataFrame) -> Section:
         without = {name: side for name, side in left.items() if name != "Attribute"}
         tables[f"Kinds of traits: {place}"] = widen(without, methods, kinds)
         tables[f"Attributes: {place}"] = widen(left, methods, attributes)
-    return Section("Which kinds of traits are found?", [meaning], tables)
+    return Section("Kinds of traits compared", [meaning], tables)
 
 
 def _left(row: pd.Series) -> tuple[str | int, ...]:

@@ -1,4 +1,4 @@
-"""mAP from layer to layer."""
+"""The chart that compares layers: mAP of each method."""
 
 import textwrap
 
@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from vitproto.report.shared.drawing import (
     GREY,
     TEXT_POINTS,
+    WHISKERS,
     category_styles,
+    draw_means,
     draw_nothing,
     label_lines,
     make_panels,
@@ -21,14 +23,14 @@ PANEL_INCHES = (3.8, 3.2)
 
 
 def draw_layers(layers: pd.DataFrame) -> Figure:
-    """How does mAP change from layer to layer?
+    """Draw mAP against the layer.
 
-    A panel for each encoder and number of prototypes, all with the same axes, and a
-    line for each method, named at its end. Whiskers are the standard deviation over
-    the seeds; the dashed line is chance.
+    There is a panel for each encoder and number of prototypes, all with the same axes,
+    and a line for each method, named at its end. Whiskers are the standard deviation
+    over the seeds; the dashed line is chance.
 
     Args:
-        layers: what `tabulate_layers` gives.
+        layers: the rows of `tabulate_layers`.
     """
     if layers.empty:
         return draw_nothing("No method was run in two layers of an encoder.")
@@ -49,18 +51,10 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
         axis.axhline(chance, color=GREY, linestyle="--", linewidth=1)
         labels = [(chance, "chance", GREY)]
         for method, line in rows.groupby("method"):
-            axis.errorbar(
-                line["layer"],
-                line["map"],
-                yerr=line["map_sd"].fillna(0),
-                markersize=4.5,
-                linewidth=1.3,
-                elinewidth=0.9,
-                capsize=2,
-                **styles[method],
-            )
-            label = name_with_marker(method, styles[method])
-            labels.append((line["map"].iloc[-1], label, styles[method]["color"]))
+            style = styles[method]
+            draw_means(axis, line["layer"], line["map"], line["map_sd"], style)
+            label = name_with_marker(method, style)
+            labels.append((line["map"].iloc[-1], label, style["color"]))
         label_lines(axis, labels, "")
         tidy(axis, "y")
         axis.tick_params(labelleft=True)
@@ -70,6 +64,6 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
     title = f"{layers['dataset'].iloc[0]}: mAP by layer, chosen on {n_train:,} images"
     below = "layer: the block, counted from 0"
     if layers["map_sd"].notna().any():
-        below += " (whiskers: standard deviation over the seeds)"
+        below += f" ({WHISKERS})"
     write_around(figure, title, below, "mAP on the test images")
     return figure

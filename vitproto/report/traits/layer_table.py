@@ -1,24 +1,24 @@
-"""Which layer do prototypes find traits in?"""
+"""Comparison of the layers of each encoder."""
 
 import pandas as pd
 
 from vitproto.report.shared.markdown import Section, widen
 from vitproto.report.traits.map_table import COMPARED, keep_compared
-from vitproto.report.traits.map_text import format_map
+from vitproto.report.traits.map_text import explain_maps, format_map
 
 LINE = ["encoder", "method", "n_prototypes"]
-"""What is followed from layer to layer."""
+"""Columns of what is compared between layers."""
 
 
 def tabulate_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """How does mAP differ between the layers of an encoder?
+    """Keep the rows that compare the layers of an encoder.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
 
     Returns:
-        Its rows at the largest `n_train`, with the setting chosen in each layer, of
-        each encoder, method and number of prototypes that two or more layers have;
+        The rows at the largest `n_train`, with the setting chosen in each layer, of
+        each encoder, method and number of prototypes that two or more layers share;
         sorted by these and by layer.
     """
     rows = keep_compared(table)
@@ -28,26 +28,22 @@ def tabulate_layers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_layers(layers: pd.DataFrame) -> Section:
-    """What does a reader see of it?
+    """Show the comparison of layers, with an explanation.
 
     Args:
-        layers: what `tabulate_layers` gives.
+        layers: the rows of `tabulate_layers`.
     """
-    heading = "Which layer do prototypes find traits in?"
+    heading = "Layers compared"
     if layers.empty:
         nothing = (
-            "No method has the same number of prototypes in two layers of an encoder: "
-            "there is nothing to compare."
+            "No method has the same number of prototypes in two layers of an encoder, "
+            "so there is nothing to compare."
         )
         return Section(heading, [nothing], {})
-    first = layers.iloc[0]
     meaning = (
-        f"mAP on the test images of {first['dataset']}, of prototypes chosen on "
-        f"{first['n_train']:,} training images. Constant scores reach "
-        f"{first['chance']:.3f}. Layers are blocks, counted from 0. ± is the standard "
-        "deviation over the seeds, † marks what is not above chance. Of several "
+        f"{explain_maps(layers)} Layers are blocks, counted from 0. Of several "
         "settings of a method, the one with the highest AP on the training images is "
-        "shown, in each layer its own."
+        "shown, chosen in each layer separately."
     )
     names = [f"Layer {layer}" for layer in sorted(layers["layer"].unique())]
     cells = [

@@ -1,4 +1,4 @@
-"""The headline chart: mAP against the number of training images."""
+"""The main chart: mAP against the number of training images."""
 
 import textwrap
 from typing import Any, NamedTuple
@@ -14,52 +14,52 @@ from vitproto.report.shared.drawing import (
     GREY,
     MARKERS,
     TEXT_POINTS,
+    WHISKERS,
     category_styles,
+    draw_means,
     label_lines,
     make_panels,
     name_with_marker,
     tidy,
     write_around,
 )
-
-PLACE = ["encoder", "layer", "n_prototypes"]
-"""Where methods can be compared."""
-
-FAMILY = ["encoder", "layer", "method"]
-"""What gets a panel where there is nothing to compare."""
+from vitproto.report.shared.runs import FAMILY
+from vitproto.report.traits.ap_table import PLACE
 
 PANEL_INCHES = (3.6, 2.75)
 
 DASHES = ["-", (0, (4, 1.2)), (0, (1, 0.8))]
-"""Of lines whose colour is used for the first, the second and the third time."""
+"""Dashes of lines whose colour is used for the first, second and third time."""
 
 
 class _Form(NamedTuple):
-    """What a panel shows, and what its lines are."""
+    """The contents and looks of the panels."""
 
     panel: list[str]
+    """Columns that differ between panels."""
     line: str
+    """Column that differs between lines."""
     styles: dict[Any, dict]
-    """How each line looks, the same in all panels."""
+    """The look of each line, the same in all panels."""
     labels: dict[Any, str]
-    """What each line is called at its end."""
+    """The label at the end of each line."""
     heading: str
-    """What stands above these names."""
+    """Text above these labels."""
 
 
 def draw_chart(table: pd.DataFrame) -> Figure:
-    """How does mAP grow with the images that prototypes are chosen on?
+    """Draw mAP against the number of images that prototypes are chosen on.
 
-    A panel for each encoder, layer and number of prototypes where two methods or more
-    were run, all with the same axes; a line for each method, told apart by colour and
-    marker and named at its end. Where no two methods were run together, a panel for
-    each encoder, layer and method, with a line for each number of prototypes, told
-    apart by lightness and marker. Whiskers are the standard deviation over the seeds;
-    the dashed line is chance. Of several settings of a method, only the one that was
-    chosen on training images is drawn.
+    There is a panel for each encoder, layer and number of prototypes with two or more
+    methods, all with the same axes. Each method is a line, with its own colour and
+    marker, named at its end. If no two methods can be compared, there is a panel for
+    each encoder, layer and method, with a line for each number of prototypes, which
+    differ in lightness and marker. Whiskers are the standard deviation over the seeds;
+    the dashed line is chance. Of several settings of a method, only the one chosen on
+    training images is drawn.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
     """
     dataset, n_settings = table["dataset"].iloc[0], table["n_settings"].max()
     table = table[table["is_chosen"]]
@@ -77,10 +77,10 @@ def draw_chart(table: pd.DataFrame) -> Figure:
         _draw_panel(axis, rows, form)
         place = dict(zip(form.panel, key, strict=True))
         axis.set_title(_title(place), fontsize=TEXT_POINTS, loc="left")
-    title = f"{dataset}: how well the prototype chosen for a trait finds it"
-    below = "training images to choose on"
+    title = f"{dataset}: mAP against the number of training images"
+    below = "training images that prototypes are chosen on"
     if table["map_sd"].notna().any():
-        below += " (whiskers: standard deviation over the seeds)"
+        below += f" ({WHISKERS})"
     if n_settings > 1:
         below += (
             "\nOf several settings of a method, the one with the highest AP on "
@@ -90,7 +90,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
         s = "" if n_left_out == 1 else "s"
         below += f"\nLeft out: {n_left_out} panel{s} with a single method."
     write_around(figure, title, below, "mAP on the test images")
-    # Only the finished layout says how far labels must be apart.
+    # The distance between labels depends on the finished layout.
     figure.draw_without_rendering()
     for axis, (_, rows) in zip(axes, panels, strict=True):
         _label_panel(axis, rows, form)
@@ -121,7 +121,7 @@ def _show_sizes(table: pd.DataFrame) -> _Form:
 
 
 def _count_columns(table: pd.DataFrame, form: _Form) -> int:
-    """A column for each last part of the key, where all encoders and layers have it."""
+    """Count columns: one for each last part of the key, if all places have it."""
     n_panels = table.groupby(form.panel).ngroups
     n_last = table[form.panel[-1]].nunique()
     n_places = table.groupby(form.panel[:-1]).ngroups
@@ -142,16 +142,8 @@ def _set_limits(axis: Axes, table: pd.DataFrame) -> None:
 def _draw_panel(axis: Axes, rows: pd.DataFrame, form: _Form) -> None:
     axis.axhline(rows["chance"].iloc[0], color=GREY, linestyle="--", linewidth=1)
     for name, line in rows.groupby(form.line):
-        axis.errorbar(
-            line["n_train"],
-            line["map"],
-            yerr=line["map_sd"].fillna(0),
-            markersize=4.5,
-            linewidth=1.3,
-            elinewidth=0.9,
-            capsize=2,
-            **form.styles[name],
-        )
+        style = form.styles[name]
+        draw_means(axis, line["n_train"], line["map"], line["map_sd"], style)
     tidy(axis, "y")
     axis.tick_params(labelleft=True)
 
@@ -165,7 +157,7 @@ def _label_panel(axis: Axes, rows: pd.DataFrame, form: _Form) -> None:
 
 
 def tick_labels(n_train: list[int]) -> list[str]:
-    """What is written below each tick? A number one line down if it would touch."""
+    """Labels of ticks; those that would touch their neighbour are one line lower."""
     labels: list[str] = []
     for i, n in enumerate(n_train):
         close = i > 0 and n < 1.7 * n_train[i - 1]

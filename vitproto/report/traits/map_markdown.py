@@ -1,16 +1,18 @@
-"""The mAP table as Markdown that also reads well in a terminal."""
+"""The mAP table as Markdown, with who wins and what its columns mean."""
 
 import pandas as pd
 
-from vitproto.report.shared.markdown import TextTable, align
+from vitproto.report.shared.markdown import TextTable, list_meanings, write_markdown
 from vitproto.report.traits.map_text import (
-    explain_columns,
+    explain_map_columns,
     format_map,
+    write_best_map,
     write_chance_note,
-    write_headline,
 )
 from vitproto.report.traits.winner_text import explain_winners, write_winner
 from vitproto.report.traits.winners import Comparison
+
+HEADING = "How well do prototypes find traits?"
 
 COLUMNS = {
     "Method": "<",
@@ -32,14 +34,14 @@ COLUMNS = {
 """Heading and alignment of each column."""
 
 ONLY_WHERE_GIVEN = {"LR": "learning_rate", "Sparsity": "sparsity"}
-"""Columns that are left out where no row has a value, and what they show."""
+"""Columns that are left out if no row has a value, and what they show."""
 
 
-def show_table(table: pd.DataFrame) -> TextTable:
-    """How is the table printed?
+def show_maps(table: pd.DataFrame) -> TextTable:
+    """Format the table for readers.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
     """
     hidden = {
         name for name, column in ONLY_WHERE_GIVEN.items() if table[column].isna().all()
@@ -75,36 +77,24 @@ def _number_or_nothing(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.12g}"
 
 
-def write_markdown(
+def write_map_table(
     table: pd.DataFrame, n_images: dict[str, int], comparisons: list[Comparison]
 ) -> str:
-    """What does a reader see in `map_table.md`?
+    """Write the text of `map_table.md`.
 
     Args:
-        table: what `tabulate` gives.
-        n_images: in the splits `train` and `test`.
-        comparisons: what `compare_methods` gives.
+        table: the rows of `tabulate_configurations`.
+        n_images: the number of images in the splits `train` and `test`.
+        comparisons: the comparisons of `compare_methods`.
     """
-    meanings = explain_columns(table, n_images)
-    winners = [f"- {write_winner(comparison)}" for comparison in comparisons]
-    return "\n".join(
-        [
-            f"# How well do prototypes find traits? {table['dataset'].iloc[0]}",
-            "",
-            write_headline(table),
-            "",
-            *align(show_table(table)),
-            "",
-            write_chance_note(table),
-            "",
-            "## Who wins at an equal number of prototypes?",
-            "",
-            *([*winners, ""] if winners else []),
-            explain_winners(comparisons),
-            "",
-            "## What the columns mean",
-            "",
-            *(f"- **{name}**: {meaning}" for name, meaning in meanings.items()),
-            "",
-        ]
+    return write_markdown(
+        f"# {HEADING} {table['dataset'].iloc[0]}",
+        write_best_map(table),
+        show_maps(table),
+        write_chance_note(table),
+        "## Who wins at an equal number of prototypes?",
+        [write_winner(comparison) for comparison in comparisons],
+        explain_winners(comparisons),
+        "## What the columns mean",
+        list_meanings(explain_map_columns(table, n_images)),
     )

@@ -1,4 +1,4 @@
-"""The headline table: mAP of each configuration, with the chance level beside it."""
+"""The main table: mAP of each configuration, with the chance level beside it."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from vitproto.core.files import whole_file
-from vitproto.report.traits.ap_table import CONFIGURATION, METHOD, PAIR, SETTING
+from vitproto.report.shared.runs import SETTING
+from vitproto.report.traits.ap_table import CONFIGURATION, METHOD, PAIR
 from vitproto.report.traits.chosen_settings import rank_settings
 
 COLUMNS = [
@@ -32,30 +33,31 @@ COMPARED = [*COLUMNS, "map_sd", "above_chance"]
 """Columns of `layer_table.csv` and `encoder_table.csv`."""
 
 NO_BETTER = 1e-9
-"""An mAP counts as above chance from this much on: AP sums round."""
+"""An mAP must exceed chance by more than this to count as above it: sums of AP are
+rounded."""
 
 
-def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
-    """How well do the chosen prototypes find the traits, in each configuration?
+def tabulate_configurations(ap: pd.DataFrame) -> pd.DataFrame:
+    """Average the test AP of the chosen prototypes over traits, then over seeds.
 
-    For each pair of a fit seed and a selection seed: the mean, and the 5th and the
-    95th percentile (linear between neighbours), of the test AP over the traits
-    that a test image shows. Then the mean of each over the pairs. A trait that
-    could not be selected counts with its prevalence.
+    For each pair of a fit seed and a selection seed, it takes the mean and the 5th and
+    95th percentile (linear between neighbours) of the test AP over the traits that a
+    test image shows. It then takes the mean of each over the pairs. A trait for which
+    no prototype could be chosen counts with its prevalence.
 
     Args:
-        ap: what `read_ap` gives.
+        ap: the rows of `read_ap`.
 
     Returns:
         A row for each encoder, layer, method, number of prototypes, setting and
         `n_train`, sorted by these, with `COLUMNS` (`chance` is the mean prevalence
-        over the same traits: what constant scores reach; `n_seeds` the number of
+        over the same traits, which constant scores reach; `n_seeds` the number of
         pairs; `n_alive` the mean over the fit seeds) and
 
         - `map_sd`: the standard deviation of the mAP over the pairs (n − 1 in the
           denominator), NaN for a single pair;
-        - `n_unselected`: traits scored that could not be selected, mean over
-          pairs;
+        - `n_unselected`: scored traits for which no prototype could be chosen, mean
+          over pairs;
         - `above_chance`: whether `map` exceeds `chance`;
         - `train_map`, `is_chosen` and `n_settings`, see `rank_settings`.
     """
@@ -98,17 +100,17 @@ def tabulate(ap: pd.DataFrame) -> pd.DataFrame:
 
 
 def keep_compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that methods are compared by: chosen settings, the largest `n_train`.
+    """Keep the rows that methods are compared by: chosen settings, largest `n_train`.
 
     Args:
-        table: what `tabulate` gives.
+        table: the rows of `tabulate_configurations`.
     """
     is_largest = table["n_train"] == table["n_train"].max()
     return table[is_largest & table["is_chosen"]]
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write measures to 6 decimals, settings in full, and nothing for NaN."""
+def write_map_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write measures with 6 decimals, settings in full, and nothing for NaN."""
     text = table.copy()
     for column in text.select_dtypes("float64"):
         is_given = column in ("n_alive", *SETTING)

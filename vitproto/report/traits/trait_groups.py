@@ -1,4 +1,4 @@
-"""Which traits belong together? Those of one attribute, and those of one kind."""
+"""Groups of traits: by attribute, and by kind of attribute."""
 
 KINDS = {
     "_color": "colour",
@@ -7,13 +7,13 @@ KINDS = {
     "_size": "size",
     "_length": "size",
 }
-"""How the names of attributes end, and what their values then are."""
+"""Endings of the names of attributes, and the kind of their values."""
 
 OTHER = "other"
 
 
 def find_group(trait: str) -> str:
-    """The attribute that a trait is a value of: `has_wing_color` of `…::blue`.
+    """The attribute of a trait: `has_wing_color` for `has_wing_color::blue`.
 
     A trait whose name has no `::` is a group of its own.
     """
@@ -21,7 +21,7 @@ def find_group(trait: str) -> str:
 
 
 def find_kind(trait: str) -> str:
-    """What a trait is about: `colour`, `pattern`, `shape`, `size` or `other`."""
+    """The kind of a trait: `colour`, `pattern`, `shape`, `size` or `other`."""
     group = find_group(trait)
     for ending, kind in KINDS.items():
         if group.endswith(ending):

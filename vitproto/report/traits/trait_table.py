@@ -1,4 +1,4 @@
-"""How well each single trait is found, in one configuration."""
+"""AP of each trait in one configuration."""
 
 import pandas as pd
 
@@ -6,17 +6,17 @@ from vitproto.report.traits.ap_table import CONFIGURATION, matches
 
 
 def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
-    """How well is each trait found, and how much better than by chance?
+    """Tabulate the test AP of each trait, with chance.
 
     Args:
-        ap: what `read_ap` gives.
-        configuration: a row of what `tabulate` gives.
+        ap: the rows of `read_ap`.
+        configuration: a row of `tabulate_configurations`.
 
     Returns:
-        A row for each trait that a test image shows, the best found first:
-        `trait`; `test_ap`, mean over the pairs of seeds; `chance`, the prevalence
-        on the test images; `n_unselected`, the pairs in which no prototype could be
-        chosen; `n_seeds`, the number of pairs.
+        A row for each trait that a test image shows, the highest AP first: `trait`;
+        `test_ap`, mean over the pairs of seeds; `chance`, the prevalence on the test
+        images; `n_unselected`, the pairs in which no prototype could be chosen;
+        `n_seeds`, the number of pairs.
     """
     rows = ap[ap["test_ap"].notna() & matches(ap, configuration, CONFIGURATION)]
     traits = (
@@ -30,6 +30,6 @@ def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
         )
         .reset_index()
     )
-    # By name where two are found equally well.
+    # Equals by name.
     order = ["test_ap", "trait"]
     return traits.sort_values(order, ascending=[False, True], ignore_index=True)

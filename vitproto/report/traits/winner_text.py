@@ -1,14 +1,14 @@
-"""Who wins, in words."""
+"""Sentences that say which method wins."""
 
 from collections.abc import Sequence
 
 from vitproto.report.shared.resampling import LEVEL, N_RESAMPLES
-from vitproto.report.shared.wording import join_names
+from vitproto.report.shared.wording import join_names, write_interval
 from vitproto.report.traits.winners import Comparison, Standing
 
 
 def write_winner(comparison: Comparison) -> str:
-    """Which method wins, and by how much? Or nobody."""
+    """Say which method wins and by how much, or that none does."""
     best, *others = comparison.standings
     begin = (
         f"With {comparison.n_prototypes} prototypes ({comparison.encoder}, layer "
@@ -41,7 +41,7 @@ def write_winner(comparison: Comparison) -> str:
 
 
 def explain_winners(comparisons: Sequence[Comparison]) -> str:
-    """How are the intervals made, and what do they leave out?"""
+    """Explain how the intervals are made, and what they leave out."""
     if not comparisons:
         return (
             "No two methods have the same number of prototypes in the same layer of "
@@ -57,20 +57,17 @@ def explain_winners(comparisons: Sequence[Comparison]) -> str:
         f"A method wins if the {LEVEL} % intervals of its lead over all others exclude "
         f"0. Intervals are percentiles of {N_RESAMPLES:,} bootstrap resamples of the "
         "attributes (all traits of has_wing_color together), the same for all methods, "
-        "and of each method's seeds. Each stands for one comparison; of many, a few "
-        "exclude 0 by luck."
+        "and of each method's seeds. Each interval is for a single comparison; among "
+        "many, a few exclude 0 by chance."
     )
     if single:
         verb = "has" if len(single) == 1 else "have"
         text += (
-            f" {join_names(sorted(single))} {verb} one seed somewhere: the interval "
-            "then leaves out what another seed would change."
+            f" {join_names(sorted(single))} {verb} a single seed in some comparison: "
+            "its interval leaves out what another seed would change."
         )
     return text
 
 
 def _interval(standing: Standing) -> str:
-    if standing.low == -float("inf"):
-        return "unknown, for there is only one trait"
-    ends = (round(end, 3) + 0.0 for end in (standing.low, standing.high))  # no -0.0
-    return " to ".join(f"{end:.3f}".replace("-", "−") for end in ends)
+    return write_interval(standing.low, standing.high, "trait")

@@ -1,6 +1,6 @@
-"""Which method wins at an equal number of prototypes, and is it more than luck?
+"""Comparison of methods at equal numbers of prototypes, with bootstrap intervals.
 
-The letters of arrays here: R resamples, S pairs of seeds, T traits.
+Axes: R resamples, S pairs of seeds, T traits.
 """
 
 from collections.abc import Sequence
@@ -16,27 +16,27 @@ from vitproto.report.shared.resampling import (
     draw_resamples,
     find_interval,
 )
-from vitproto.report.traits.ap_table import PAIR
+from vitproto.report.traits.ap_table import PAIR, PLACE
 from vitproto.report.traits.chosen_settings import keep_chosen
 from vitproto.report.traits.trait_groups import find_group
 
 
 class Standing(NamedTuple):
-    """A method, and how far it is below the best one."""
+    """A method, and how far its mAP is below that of the best one."""
 
     method: str
     map: float
     n_pairs: int
-    """Pairs of seeds; with a single one, luck of the fit cannot be seen."""
+    """Pairs of seeds; a single one does not show how much fits differ."""
     below: float
-    """mAP of the best method less its own; 0 for the best one itself."""
+    """mAP of the best method minus its own; 0 for the best method."""
     low: float
     high: float
     """The interval of `below`."""
 
     @property
     def is_worse(self) -> bool:
-        """Is it surely below the best one? To the decimals that are printed."""
+        """Whether the interval excludes 0, to the decimals that are printed."""
         return round(self.low, DECIMALS) > 0
 
 
@@ -49,22 +49,22 @@ class Comparison(NamedTuple):
     n_train: int
     chance: float
     standings: list[Standing]
-    """The highest mAP first, of equals by name."""
+    """Sorted by mAP, the highest first; equals by name."""
 
 
 def compare_methods(ap: pd.DataFrame) -> list[Comparison]:
-    """How do methods compare at the largest `n_train`, each with its chosen setting?
+    """Compare methods at the largest `n_train`, each with its chosen setting.
 
     Args:
-        ap: what `read_ap` gives.
+        ap: the rows of `read_ap`.
 
     Returns:
-        One comparison for each encoder, layer and number of prototypes that two or
-        more methods have, sorted by these.
+        A comparison for each encoder, layer and number of prototypes that two or more
+        methods share, sorted by these.
     """
     scored = keep_chosen(ap[ap["test_ap"].notna()])
     comparisons = []
-    for place, rows in scored.groupby(["encoder", "layer", "n_prototypes"]):
+    for place, rows in scored.groupby(PLACE):
         if rows["method"].nunique() < 2:
             continue
         ap_of = {
@@ -84,19 +84,17 @@ def compare_methods(ap: pd.DataFrame) -> list[Comparison]:
 def rank_methods(
     ap_of: dict[str, Float[np.ndarray, "_ t"]], traits: Sequence[str]
 ) -> list[Standing]:
-    """Which method has the highest mAP, and how surely are the others below it?
+    """Rank methods by mAP, with an interval for the lead of the best over each.
 
-    The interval of a difference is a bootstrap over what could have come out
-    otherwise: which attributes are asked for, and which seeds prototypes come from.
-    Each resample draws groups of traits, since the traits of one attribute depend on
-    each other, and takes the same for all methods. For each method by itself it draws
-    pairs of seeds. It draws one fewer than there are, of either: then the variance of
-    a mean is right, while as many would make it too small by a factor of (n − 1) / n,
-    a third of it with three seeds.
+    The interval is a bootstrap over attributes and seeds. Each resample draws
+    attributes with all their traits, since these depend on each other, and uses them
+    for all methods; and for each method separately it draws pairs of seeds. It draws
+    n − 1 of n attributes or pairs, which makes the variance of a mean right; n draws
+    would make it too small by the factor (n − 1) / n, which is 2/3 for three seeds.
 
     Args:
-        ap_of: the test AP of each method, by pair of seeds and trait.
-        traits: their names, in the order of the columns.
+        ap_of: test AP of each method, by pair of seeds and trait.
+        traits: names of the traits, in the order of the columns.
     """
     rng_traits, *rngs = np.random.default_rng(SEED).spawn(1 + len(ap_of))
     weights_RT = draw_traits(traits, rng_traits)
@@ -121,9 +119,9 @@ def rank_methods(
 def draw_traits(
     traits: Sequence[str], rng: np.random.Generator
 ) -> Int[np.ndarray, "r t"]:
-    """How often does each resample take each trait? All of a group equally often."""
+    """Draw how often each resample takes each trait, the same within an attribute."""
     groups = [find_group(trait) for trait in traits]
-    if len(set(groups)) == 1:  # all that is left is to take single traits
+    if len(set(groups)) == 1:  # a single attribute cannot be resampled
         groups = list(traits)
     group_T = np.unique(groups, return_inverse=True)[1]
     return draw_resamples(int(group_T.max()) + 1, rng)[:, group_T]
@@ -134,9 +132,9 @@ def resample_map(
     weights_RT: Int[np.ndarray, "r t"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " r"]:
-    """What would mAP be with these traits, and with other pairs of seeds?"""
+    """The mAP of each resample, over its traits and newly drawn pairs of seeds."""
     weights_RS = draw_resamples(len(ap_ST), rng)
-    # Not by a matrix product: its last bits depend on the machine.
+    # No matrix product: its last bits depend on the machine.
     ap_RT = sum(
         weights_R[:, None] * ap_T
         for weights_R, ap_T in zip(weights_RS.T, ap_ST, strict=True)
