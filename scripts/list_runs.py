@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import yaml
 from tyro.conf import Positional
 
-from vitproto.core.project import PROJECT
+from vitproto.core.reader import reader_may_leave
 from vitproto.launch.cli import run
-from vitproto.study.config import check
+from vitproto.study.read_study import read_study
 from vitproto.study.run_table import expand_runs
 
 COLUMNS = "{:24} {:>5} {:14} {}"
@@ -19,11 +18,11 @@ def list_runs(config: Positional[Path]) -> None:
     Args:
         config: the study, such as config/config.yaml.
     """
-    study = yaml.safe_load(config.read_text())
-    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
-    print(COLUMNS.format("encoder", "layer", "method", "run"))
-    for row in expand_runs(study["runs"], study["encoders"]):
-        print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
+    study = read_study(config)
+    with reader_may_leave():
+        print(COLUMNS.format("encoder", "layer", "method", "run"))
+        for row in expand_runs(study["runs"], study["encoders"]):
+            print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
 
 
 if __name__ == "__main__":

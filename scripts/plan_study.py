@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import yaml
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
@@ -16,7 +15,7 @@ from vitproto.planning.jobs import Job, study_jobs
 from vitproto.planning.plan import by_stage, written_by, wrong_counts
 from vitproto.planning.plan_text import write_plan, write_submissions, write_total
 from vitproto.planning.submissions import groups_of, submissions
-from vitproto.study.config import check
+from vitproto.study.read_study import read_study
 
 
 def plan_study(config: Positional[Path]) -> None:
@@ -29,8 +28,7 @@ def plan_study(config: Positional[Path]) -> None:
     Args:
         config: the study, such as config/config.yaml.
     """
-    study = yaml.safe_load(config.read_text())
-    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    study = read_study(config)
     jobs = study_jobs(study)
     print(write_plan(by_stage(jobs, study), study["throughput"]["measured_on"]))
     needs = Need.of(written_by(jobs, study), study["storage"], "results")

@@ -26,7 +26,9 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
 from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
-from vitproto.study import config as study_config
+from vitproto.study.check import check_study
+from vitproto.study.missing_inputs import missing_inputs as missing_of_study
+from vitproto.study.read_study import SCHEMA
 from vitproto.study import addresses
 from vitproto.freshness.code import bytecode
 from vitproto.planning import disk
@@ -45,9 +47,9 @@ from vitproto.launch.workflow_jobs import note_origins
 os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 
 try:
-    study_config.check(
+    check_study(
         config,
-        schema=Path(workflow.basedir) / "workflow/schemas/config.schema.yaml",
+        schema=Path(workflow.basedir) / SCHEMA,
         files=[Path(file) for file in workflow.configfiles],
     )
 except ValueError as error:
@@ -398,7 +400,7 @@ def missing_inputs():
     datasets = {job.wildcards.get("dataset", EVALUATED) for job in with_data}
     with_encoder = [job for job in jobs if "weights" in job.params.keys()]
     imports = [job for job in jobs if job.rule.name == "import_sae"]
-    missing = study_config.missing_inputs(
+    missing = missing_of_study(
         config,
         datasets=datasets,
         encoders={job.wildcards.encoder for job in with_encoder},

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from vitproto.study.check import check_study
+from vitproto.study.missing_inputs import missing_inputs
 
 from vitproto.core.project import PROJECT
-from vitproto.study.config import check, missing_inputs
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
 FREE_NAMES = {
@@ -31,13 +32,13 @@ def demo() -> dict:
 
 def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        check(study, SCHEMA, files)
+        check_study(study, SCHEMA, files)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
 def test_the_studies_that_come_with_the_project_are_fit_to_run(file):
-    check(yaml.safe_load(file.read_text()), SCHEMA, [file])
+    check_study(yaml.safe_load(file.read_text()), SCHEMA, [file])
 
 
 def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
@@ -95,6 +96,24 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         "selection.seeds.0: '1e1' is not a whole number of at least 0: YAML reads 1e1 "
         "as text, write 10 without quotes"
     )
+
+
+def test_a_number_read_as_text_in_a_list_that_may_be_one_value_gets_the_same_hint(demo):
+    demo["runs"][2]["learning_rate"] = yaml.safe_load("[0.1, 1e-4]")
+    hint = "YAML reads 1e-4 as text, write 0.0001 without quotes"
+    assert refusal(demo) == (
+        f"runs.2.learning_rate.1: '1e-4' is not a number above 0: {hint}"
+    )
+    demo["runs"][2]["learning_rate"] = yaml.safe_load("1e-4")
+    assert refusal(demo).endswith(hint)
+    demo["runs"][2]["learning_rate"] = []
+    assert "[] is not a number above 0, or a list" in refusal(demo)
+
+
+def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
+    demo["runs"] = [{**demo["runs"][0], "seed": -1} for _ in range(11)]
+    places = [line.split(":")[0] for line in refusal(demo).splitlines()]
+    assert places == [f"runs.{i}.seed" for i in range(11)]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +247,7 @@ def test_an_autoencoder_is_suppressed_once_and_a_choice_by_hand_is_taken():
     scenes = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
     saes = scenes["segmentation"]["saes"]
     saes[0]["classes"] = {3: [5, 511], 15: [0]}
-    check(scenes, SCHEMA, ())
+    check_study(scenes, SCHEMA, ())
     saes.append({**saes[0], "classes": {}})
     assert f"segmentation.saes.{len(saes) - 1}: repeats another row" in refusal(scenes)
 
@@ -283,7 +302,7 @@ def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
     demo["features"]["runs"] = []
     row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "n_prototypes": 128}
     demo["runs"] = [{**row, "seed": 0}]
-    check(demo, SCHEMA, ())
+    check_study(demo, SCHEMA, ())
     demo["runs"] = [{**row, "seed": 0, **keys}]
     assert message in refusal(demo)
 
