@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: demo test slurm-test reliability check bench runs plan stale queue graph demo-encoder help
+.PHONY: demo test slurm-test reliability check bench runs plan stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -80,6 +80,10 @@ graph: .venv/ready ## draw which rules and jobs wait for which: docs/*_graph.md,
 	  --rules results/graphs/demo_birds_rules.md --jobs results/graphs/demo_birds_jobs.md
 	$(BIN)/python scripts/draw_graphs.py --config config/demo_scenes.yaml \
 	  --rules results/graphs/demo_scenes_rules.md --jobs results/graphs/demo_scenes_jobs.md
+
+settings: .venv/ready ## write what is made of the types of settings: schema, docs/settings.md
+	$(BIN)/python scripts/write_settings.py \
+	  --schema workflow/schemas/config.schema.yaml --reference docs/settings.md
 
 # The environment: made once, made again when pyproject.toml changes. One that was moved
 # or copied with its folder is mended: its scripts name the folder that they were made in.

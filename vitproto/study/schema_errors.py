@@ -4,6 +4,7 @@ The schema's keyword `expected` says what a value must be: it completes the sent
 "… is not …".
 """
 
+import datetime
 import difflib
 from collections.abc import Iterable, Iterator
 
@@ -50,11 +51,14 @@ def _in_words(error: ValidationError) -> Iterator[Problem]:
             yield from _in_words(part)
     else:
         text = f"{error.instance!r} is not {schema['expected']}"
-        yield Problem(path, text + _yaml_hint(error.instance))
+        yield Problem(path, text + _yaml_hint(error.instance, schema.get("type")))
 
 
-def _yaml_hint(value: object) -> str:
-    """YAML reads some numbers, such as 1e-4, as text; say how to write them."""
+def _yaml_hint(value: object, needed: str | None) -> str:
+    """YAML reads some numbers, such as 1e-4, as text, and some text as numbers, dates
+    or truth values; say how to write them."""
+    if needed == "string" and isinstance(value, int | float | datetime.date):
+        return f": YAML reads this as a {type(value).__name__}, write it in quotes"
     try:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
