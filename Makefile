@@ -59,7 +59,7 @@ demo-encoder: .venv/ready ## train the demo's encoder again (minutes; its weight
 	  --batch_size 64 --n_steps 2400 --n_warmup 50 --learning_rate 3e-3 \
 	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
 
-runs: .venv/ready ## list the runs of the real study (CONFIG=config/demo.yaml: of another)
+runs: .venv/ready ## list runs and settings of the real study (CONFIG=config/demo.yaml: another)
 	$(BIN)/python scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
 
 plan: .venv/ready ## say what the real study will cost (CONFIG=config/demo.yaml: another)

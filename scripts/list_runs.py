@@ -1,28 +1,36 @@
-"""List the runs that a study's configuration expands to."""
+"""List the runs and the settings of a study."""
 
 from pathlib import Path
 
 from tyro.conf import Positional
 
+from vitproto.core.project import PROJECT
 from vitproto.core.reader import reader_may_leave
 from vitproto.launch.cli import run
-from vitproto.study.read_study import read_study
+from vitproto.study.read_study import resolve_and_check
 from vitproto.study.run_table import expand_runs
+from vitproto.study.settings_text import describe_settings
+from vitproto.study.yaml_file import read_mapping
 
 COLUMNS = "{:24} {:>5} {:14} {}"
 
 
 def list_runs(config: Positional[Path]) -> None:
-    """List the runs that a study's configuration expands to, one a line.
+    """List the runs of a study, one a line, and then its settings.
+
+    Beside each setting stand the file and line that it comes from: the study's own, or
+    a preset that the study names.
 
     Args:
         config: the study, such as config/config.yaml.
     """
-    study = read_study(config)
+    resolved = resolve_and_check(read_mapping(config), [config], PROJECT)
+    study = resolved.config
     with reader_may_leave():
         print(COLUMNS.format("encoder", "layer", "method", "run"))
         for row in expand_runs(study["runs"], study["encoders"]):
             print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
+        print(f"\n{describe_settings(resolved)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-import yaml
 
 from vitproto.core.project import PROJECT
 from vitproto.planning import disk
@@ -19,13 +18,14 @@ from vitproto.planning.plan import (
     wrong_counts,
 )
 from vitproto.planning.plan_text import write_plan
+from vitproto.study.read_study import read_study
 
 GIGA = 10**9
 
 
 @pytest.fixture
 def real() -> dict:
-    return yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+    return read_study(PROJECT / "config/config.yaml")
 
 
 def only(study: dict, **run) -> dict:
@@ -120,7 +120,7 @@ def test_a_sweep_of_autoencoders_holds_weights_moments_and_gradients(real):
 
 
 def test_a_drawn_data_set_tells_its_own_size(real):
-    demo = yaml.safe_load((PROJECT / "config/demo.yaml").read_text())
+    demo = read_study(PROJECT / "config/demo.yaml")
     assert count_images(demo, "demo_birds") == 50 * 48
     assert count_images(real, "cub200") == 11_788
 

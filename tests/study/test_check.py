@@ -9,6 +9,7 @@ import yaml
 from vitproto.core.project import PROJECT
 from vitproto.study.check import check_study
 from vitproto.study.missing_inputs import missing_inputs
+from vitproto.study.read_study import read_study
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
 FREE_NAMES = {
@@ -20,14 +21,12 @@ FREE_NAMES = {
 STUDIES = sorted((PROJECT / "config").glob("*.yaml"))
 
 
-SEGMENTATION = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())[
-    "segmentation"
-]
+SEGMENTATION = read_study(PROJECT / "config/demo_scenes.yaml")["segmentation"]
 
 
 @pytest.fixture
 def demo() -> dict:
-    return yaml.safe_load((PROJECT / "config/demo.yaml").read_text())
+    return read_study(PROJECT / "config/demo.yaml")
 
 
 def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
@@ -38,7 +37,7 @@ def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
 def test_the_studies_that_come_with_the_project_are_fit_to_run(file):
-    check_study(yaml.safe_load(file.read_text()), SCHEMA, [file])
+    check_study(read_study(file), SCHEMA, [file])
 
 
 def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
@@ -56,7 +55,7 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
                 note(item, path)
 
     for file in STUDIES:
-        note(yaml.safe_load(file.read_text()))
+        note(read_study(file))
 
     known = set()
 
@@ -80,14 +79,14 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
 def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_path):
     text = (PROJECT / "config/demo.yaml").read_text()
     file = tmp_path / "mine.yaml"
-    file.write_text(text.replace("n_train:", "n_trian:"))
-    line = 1 + file.read_text().splitlines().index(
-        "  n_trian: [16, 64, 256, 1024, all]"
-    )
-    message = refusal(yaml.safe_load(file.read_text()), (file,))
-    assert f"{file}:{line}: selection.n_trian: is no known key" in message
-    assert "did you mean n_train?" in message
-    assert "selection: lacks n_train" in message
+    file.write_text(text.replace("fit_dataset:", "fit_datset:"))
+    line = 1 + file.read_text().splitlines().index("fit_datset: demo_corpus")
+    with pytest.raises(ValueError, match=".") as caught:
+        read_study(file)
+    message = str(caught.value)
+    assert f"{file}:{line}: fit_datset: is no known key" in message
+    assert "did you mean fit_dataset?" in message
+    assert "the study: lacks fit_dataset" in message
 
 
 def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
@@ -236,7 +235,7 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
     ],
 )
 def test_what_cannot_be_segmented_is_refused(path, value, message):
-    broken = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    broken = read_study(PROJECT / "config/demo_scenes.yaml")
     section = broken
     for key in path[:-1]:
         section = section[key]
@@ -245,7 +244,7 @@ def test_what_cannot_be_segmented_is_refused(path, value, message):
 
 
 def test_an_autoencoder_is_suppressed_once_and_a_choice_by_hand_is_taken():
-    scenes = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    scenes = read_study(PROJECT / "config/demo_scenes.yaml")
     saes = scenes["segmentation"]["saes"]
     saes[0]["classes"] = {3: [5, 511], 15: [0]}
     check_study(scenes, SCHEMA, ())

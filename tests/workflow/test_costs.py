@@ -12,6 +12,7 @@ from study_copy import copy_project, find, snakemake
 from vitproto.core.device_memory import to_line
 from vitproto.planning.jobs import study_jobs
 from vitproto.planning.plan import by_stage, written_by
+from vitproto.study.read_study import read_study
 
 TABLE = "results/tiny/cost_table.md"
 STUDIES = [
@@ -55,7 +56,7 @@ def measured(workdir: Path) -> pd.DataFrame:
 def test_the_planned_jobs_are_those_that_snakemake_shows(project, study):
     shown = snakemake(project, "all", "-n", "--configfile", study)
     assert shown.returncode == 0, shown.stdout
-    config = yaml.safe_load((project / study).read_text())
+    config = read_study(project / study)
     planned = {cost.stage: cost.n_jobs for cost in by_stage(study_jobs(config), config)}
     assert planned == counts(shown.stdout)
 

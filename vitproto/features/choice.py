@@ -58,7 +58,7 @@ def choose(cfg: Choice, top: TopImages) -> Chosen:
     """
     n_prototypes = len(top.lowest_K)
     for prototype in cfg.listed:
-        if not 0 <= prototype < n_prototypes:
+        if prototype >= n_prototypes:
             raise ValueError(
                 f"{prototype} is listed, but there are {n_prototypes} prototypes: list "
                 f"numbers from 0 to {n_prototypes - 1}"

@@ -77,11 +77,11 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
         is_part = dag.untilrules or dag.untilfiles or dag.omitrules or dag.omitfiles
         if not is_part and (due := dag.still_due()):
             raise CliException(describe_still_due(due))
-        if _read_configs(workflow) != configured:
-            files = ", ".join(map(str, workflow.configfiles))
+        now = _read_configs(workflow)
+        if files := [str(file) for file in now if now[file] != configured[file]]:
             raise CliException(
-                f"{files} changed while this run went on, so its results are those of "
-                "the settings of before.\nRun the same command again."
+                f"{', '.join(files)} changed while this run went on, so its results "
+                "are those of the settings of before.\nRun the same command again."
             )
 
     logger.addHandler(errors)
@@ -89,12 +89,12 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
     workflow.onsuccess(on_success)
 
 
-def _read_configs(workflow: Workflow) -> list[Any]:
-    """What the files of the configuration say now; None of one that cannot be read."""
-    found = []
-    for file in workflow.configfiles:
+def _read_configs(workflow: Workflow) -> dict[Path, Any]:
+    """The present content of the configuration's files; None where it is unreadable."""
+    contents: dict[Path, Any] = {}
+    for file in map(Path, workflow.configfiles):
         try:
-            found.append(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+            contents[file] = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
-            found.append(None)
-    return found
+            contents[file] = None
+    return contents

@@ -3,54 +3,41 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vitproto.core.project import PROJECT
 from vitproto.study.check import check_study
+from vitproto.study.presets import Resolved, resolve
+from vitproto.study.problems import Config
+from vitproto.study.yaml_file import read_mapping
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 """In the project's folder."""
 
 
-def read_study(file: Path, project: Path = PROJECT) -> dict[str, Any]:
-    """Read and check a study.
+def read_study(file: Path) -> dict[str, Any]:
+    """Read a study with all that it takes over from presets.
 
     Args:
         file: the study, such as config/config.yaml.
-        project: the folder of the workflow.
 
     Raises:
         ValueError: the file is not there or is no YAML mapping, or the study cannot
             run.
     """
-    study = read_mapping(file)
-    check_study(study, project / SCHEMA, [file])
-    return study
+    return resolve_and_check(read_mapping(file), [file], PROJECT).config
 
 
-def read_mapping(file: Path) -> dict[str, Any]:
-    """Read a YAML file that holds keys with values.
+def resolve_and_check(config: Config, files: list[Path], project: Path) -> Resolved:
+    """Fill in what a study takes over from presets, and check it.
+
+    Args:
+        config: the study, as merged from its files and the command line.
+        files: its own files.
+        project: the folder of the workflow, with schema and presets.
 
     Raises:
-        ValueError: it is not there, cannot be read, is not YAML, or holds no keys.
+        ValueError: one line for each problem: where it stands, what is wrong, what to
+            write instead.
     """
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except FileNotFoundError:
-        raise ValueError(
-            f"{file} is not there: name a study's file, such as config/demo.yaml"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {file}: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f":{mark.line + 1}"
-        problem = getattr(error, "problem", None) or getattr(error, "reason", "")
-        raise ValueError(f"{file}{line}: cannot read this as YAML: {problem}") from None
-    if not isinstance(content, dict):
-        kind = "nothing" if content is None else f"a {type(content).__name__}"
-        raise ValueError(
-            f"{file} holds {kind} where `key: value` is needed: name a study's file, "
-            "such as config/demo.yaml"
-        )
-    return content
+    resolved = resolve(config, files, project)
+    check_study(resolved.config, project / SCHEMA, resolved.files)
+    return resolved
