@@ -10,6 +10,7 @@ from vitproto.core.project import PROJECT
 from vitproto.study.check import check_study
 from vitproto.study.missing_inputs import missing_inputs
 from vitproto.study.read_study import read_study
+from vitproto.study.yaml_lines import Lines
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
 FREE_NAMES = {
@@ -31,13 +32,13 @@ def demo() -> dict:
 
 def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        check_study(study, SCHEMA, files)
+        check_study(study, SCHEMA, Lines.of_files(files))
     return str(caught.value)
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
 def test_the_studies_that_come_with_the_project_are_fit_to_run(file):
-    check_study(read_study(file), SCHEMA, [file])
+    check_study(read_study(file), SCHEMA, Lines.of_files([file]))
 
 
 def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
@@ -108,6 +109,18 @@ def test_a_number_read_as_text_in_a_list_that_may_be_one_value_gets_the_same_hin
     assert refusal(demo).endswith(hint)
     demo["runs"][2]["learning_rate"] = []
     assert "[] is not a number above 0, or a list" in refusal(demo)
+
+
+def test_a_number_in_quotes_or_inside_braces_on_the_command_line_is_explained(demo):
+    demo["how"]["batch_size"] = "64"
+    assert refusal(demo).startswith(
+        "how.batch_size: '64' is not a whole number of at least 1: quotes make it text"
+    )
+
+
+def test_text_that_yaml_reads_as_a_number_is_to_be_quoted(demo):
+    demo["study"] = 2024
+    assert refusal(demo).endswith(": YAML reads this as a number, write it in quotes")
 
 
 def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
@@ -247,7 +260,7 @@ def test_an_autoencoder_is_suppressed_once_and_a_choice_by_hand_is_taken():
     scenes = read_study(PROJECT / "config/demo_scenes.yaml")
     saes = scenes["segmentation"]["saes"]
     saes[0]["classes"] = {3: [5, 511], 15: [0]}
-    check_study(scenes, SCHEMA, ())
+    check_study(scenes, SCHEMA, Lines.of_files([]))
     saes.append({**saes[0], "classes": {}})
     assert f"segmentation.saes.{len(saes) - 1}: repeats another row" in refusal(scenes)
 
@@ -302,7 +315,7 @@ def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
     demo["features"]["runs"] = []
     row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "n_prototypes": 128}
     demo["runs"] = [{**row, "seed": 0}]
-    check_study(demo, SCHEMA, ())
+    check_study(demo, SCHEMA, Lines.of_files([]))
     demo["runs"] = [{**row, "seed": 0, **keys}]
     assert message in refusal(demo)
 

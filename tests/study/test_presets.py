@@ -27,7 +27,7 @@ def project(tmp_path) -> Path:
 def resolved(project: Path, text: str):
     file = project / "study.yaml"
     file.write_text(text)
-    return resolve(yaml.safe_load(text), [file], project)
+    return resolve(yaml.safe_load(text), [file], project, {})
 
 
 def test_sections_are_merged_key_by_key_and_other_values_replaced():
@@ -61,7 +61,7 @@ def test_later_presets_win_over_earlier_ones_and_the_study_over_all(project):
 
 def test_a_study_that_was_resolved_is_resolved_to_itself(project):
     first = resolved(project, "presets: [storage]\nstudy: mine\n")
-    again = resolve(first.config, first.files, project)
+    again = resolve(first.config, first.files, project, {})
     assert again == first
 
 

@@ -48,6 +48,14 @@ def test_of_several_files_the_last_that_says_a_key_is_named(file, tmp_path):
     assert lines.place(("elsewhere",)) == "elsewhere"
 
 
+def test_a_key_that_the_command_line_says_stands_there_and_not_in_a_file(file):
+    lines = Lines.of_files([file], {"derived": {"b": "5"}, "rows": [1]})
+    assert lines.place(("derived", "b")) == "--config: derived.b"
+    assert lines.place(("rows", 0)) == "--config: rows.0"
+    assert lines.place(("derived", "a")) == f"{file}:2: derived.a"
+    assert lines.place(("derived",)) == f"{file}:4: derived"
+
+
 def test_a_key_that_stands_twice_is_refused_but_not_one_that_yaml_merges(tmp_path):
     file = tmp_path / "twice.yaml"
     file.write_text(TEXT + "rows: []\n")

@@ -1,7 +1,7 @@
 """Check a study's configuration before any job runs."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -15,20 +15,18 @@ from vitproto.study.schema_errors import schema_problems
 from vitproto.study.yaml_lines import Lines
 
 
-def check_study(config: Config, schema: Path, files: Sequence[Path]) -> None:
+def check_study(config: Config, schema: Path, lines: Lines) -> None:
     """Refuse a configuration that cannot run.
 
     Args:
         config: the study, as merged from files and command line.
         schema: a JSON schema, written in YAML.
-        files: the YAML files that the study was read from, used to name lines. Where
-            several say the same key, the last one wins.
+        lines: where its keys stand.
 
     Raises:
         ValueError: one line for each problem: where it stands, what is wrong, what to
             write instead.
     """
-    lines = Lines.of_files(files)
     problems = schema_problems(config, _validator(schema))
     # Combinations can only be judged once each part is of the right kind.
     if not problems:

@@ -31,23 +31,31 @@ class Resolved(NamedTuple):
     config: dict[str, Any]
     """The study, without the key `presets`: to resolve it again changes nothing."""
     files: list[Path]
-    """The presets, and then the study's own files: the last that says a key wins."""
+    """The presets, and then the study's own files."""
+    lines: Lines
+    """Where its keys stand."""
 
 
-def resolve(config: Config, files: Sequence[Path], project: Path) -> Resolved:
+def resolve(
+    config: Config, files: Sequence[Path], project: Path, typed: Config
+) -> Resolved:
     """Fill in what a study takes over from presets.
 
     Args:
         config: the study, as merged from its files and the command line.
         files: its own files.
         project: the folder of the workflow, with the presets.
+        typed: what `--config` says, which is merged into `config` already.
 
     Raises:
         ValueError: `presets` is no list of presets that exist, or a preset cannot be
             read or says what only a study says.
     """
     names = config.get("presets", [])
-    presets = [_file_of(config, i, files, project) for i in _places(names, files)]
+    own_lines = Lines.of_files(files, typed)
+    _check_list(names, own_lines)
+    folder = project / FOLDER
+    presets = [_file_of(name, i, own_lines, folder) for i, name in enumerate(names)]
     resolved: dict[str, Any] = {}
     for preset in presets:
         part = read_mapping(preset)
@@ -57,7 +65,8 @@ def resolve(config: Config, files: Sequence[Path], project: Path) -> Resolved:
                 raise ValueError(f"{place}: is for studies, not for presets: remove it")
         resolved = merge(resolved, part)
     own = {key: value for key, value in config.items() if key != "presets"}
-    return Resolved(merge(resolved, own), [*presets, *files])
+    every = [*presets, *files]
+    return Resolved(merge(resolved, own), every, Lines.of_files(every, typed))
 
 
 def merge(base: Config, over: Config) -> dict[str, Any]:
@@ -71,28 +80,25 @@ def merge(base: Config, over: Config) -> dict[str, Any]:
     return merged
 
 
-def _places(names: object, files: Sequence[Path]) -> range:
+def _check_list(names: object, lines: Lines) -> None:
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not is_list or len(set(names)) < len(names):
         raise ValueError(
-            f"{Lines.of_files(files).place(('presets',))}: {names!r} is not a list of "
-            "different presets: write such as [storage, methods/saes]"
+            f"{lines.place(('presets',))}: {names!r} is not a list of different "
+            "presets: write such as [storage, methods/saes]"
         )
-    return range(len(names))
 
 
-def _file_of(config: Config, i: int, files: Sequence[Path], project: Path) -> Path:
-    folder = project / FOLDER
+def _file_of(name: str, i: int, lines: Lines, folder: Path) -> Path:
     known = {
         file.relative_to(folder).with_suffix("").as_posix(): file
         for file in sorted(folder.rglob("*.yaml"))
     }
-    name = config["presets"][i]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}? There are" if close else "there are"
         raise ValueError(
-            f"{Lines.of_files(files).place(('presets', i))}: {name!r} is no preset: "
+            f"{lines.place(('presets', i))}: {name!r} is no preset: "
             f"{hint} {', '.join(known)}"
         )
     return known[name]

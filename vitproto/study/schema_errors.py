@@ -58,7 +58,9 @@ def _yaml_hint(value: object, needed: str | None) -> str:
     """YAML reads some numbers, such as 1e-4, as text, and some text as numbers, dates
     or truth values; say how to write them."""
     if needed == "string" and isinstance(value, int | float | datetime.date):
-        return f": YAML reads this as a {type(value).__name__}, write it in quotes"
+        kind = "a date" if isinstance(value, datetime.date) else "a number"
+        kind = "true or false" if isinstance(value, bool) else kind
+        return f": YAML reads this as {kind}, write it in quotes"
     try:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
@@ -66,4 +68,9 @@ def _yaml_hint(value: object, needed: str | None) -> str:
     if number is None:
         return ""
     digits = f"{number:.12f}".rstrip("0").rstrip(".")
+    if digits == value:
+        return (
+            ": quotes make it text, and so does --config inside braces: write it "
+            "without quotes into a file"
+        )
     return f": YAML reads {value} as text, write {digits} without quotes"

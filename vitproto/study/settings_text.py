@@ -7,7 +7,6 @@ from typing import Any
 
 from vitproto.study.presets import Resolved
 from vitproto.study.problems import KeyPath
-from vitproto.study.yaml_lines import Lines
 
 ELSEWHERE = ("runs",)
 """Sections that are not shown: `make runs` lists the runs themselves."""
@@ -15,11 +14,10 @@ ELSEWHERE = ("runs",)
 
 def describe_settings(resolved: Resolved) -> str:
     """A line for each setting of a study: key, file and line, value."""
-    lines = Lines.of_files(resolved.files)
     rows = [("setting", "from", "value")]
     for path, value in _leaves(resolved.config):
         if path[0] not in ELSEWHERE:
-            place = lines.find(path)
+            place = resolved.lines.find(path)
             stands = "" if place is None else f"{_short(place[0])}:{place[1]}"
             rows.append((".".join(map(str, path)), stands, _in_words(value)))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

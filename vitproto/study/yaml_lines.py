@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -16,10 +17,18 @@ class Lines:
     """The file and line that say each key of a configuration."""
 
     by_path: Mapping[KeyPath, tuple[Path, int]]
+    typed: Mapping[str, Any]
+    """What `--config` says, which wins over all files."""
 
     @classmethod
-    def of_files(cls, files: Sequence[Path]) -> "Lines":
+    def of_files(
+        cls, files: Sequence[Path], typed: Mapping[str, Any] = MappingProxyType({})
+    ) -> "Lines":
         """Read files, of which the last wins where several say the same key.
+
+        Args:
+            files: YAML files.
+            typed: what `--config` says.
 
         Raises:
             ValueError: a key stands twice in a section.
@@ -32,7 +41,7 @@ class Lines:
             _refuse_doubles(root, file, (), set())
             by_path[()] = (file, root.start_mark.line + 1)
             by_path |= {path: (file, line) for path, line in _walk(root)}
-        return cls(by_path)
+        return cls(by_path, typed)
 
     def find(self, path: KeyPath) -> tuple[Path, int] | None:
         """The file and line of a key or, if no file says it, of its section."""
@@ -42,10 +51,22 @@ class Lines:
         return None if path else self.by_path.get(())
 
     def place(self, path: KeyPath) -> str:
-        """`file:line: key`, as exact as the files allow."""
+        """`file:line: key`, as exact as the files allow, or `--config: key`."""
         dotted = ".".join(map(str, path)) or "the study"
+        if self._is_typed(path):
+            return f"--config: {dotted}"
         place = self.find(path)
         return dotted if place is None else f"{place[0]}:{place[1]}: {dotted}"
+
+    def _is_typed(self, path: KeyPath) -> bool:
+        value: Any = self.typed
+        for key in path:
+            if not isinstance(value, Mapping):
+                return True  # an item of a list that was typed
+            if key not in value:
+                return False
+            value = value[key]
+        return bool(path) and not isinstance(value, Mapping)
 
 
 def _refuse_doubles(

@@ -48,7 +48,12 @@ os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 # Rules, and all that follows here, read the study with what it takes from presets.
 STUDY_FILES = [Path(file) for file in workflow.configfiles]
 try:
-    resolved = resolve_and_check(config, STUDY_FILES, Path(workflow.basedir))
+    resolved = resolve_and_check(
+        config,
+        STUDY_FILES,
+        project=Path(workflow.basedir),
+        typed=workflow.config_settings.config,
+    )
 except ValueError as error:
     raise WorkflowError(f"This study cannot run.\n{error}")
 config.clear()
