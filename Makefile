@@ -18,7 +18,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo test slurm-test reliability check bench runs plan stale queue graph demo-encoder help
+.PHONY: environment demo test slurm-test reliability check bench runs plan stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -69,7 +69,7 @@ demo-encoder: environment ## train the demo's encoder again (takes minutes; its 
 	  --batch_size 64 --n_steps 2400 --n_warmup 50 --learning_rate 3e-3 \
 	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
 
-runs: environment ## list the runs of a study (CONFIG=config/config.yaml, or another)
+runs: environment ## list runs and settings of a study (CONFIG=config/config.yaml, or another)
 	$(PY) scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
 
 plan: environment ## estimate jobs, GPU hours, disk and memory of a study (CONFIG=...)
@@ -90,6 +90,10 @@ graph: environment ## draw the graphs of rules (docs/*_graph.md) and jobs (resul
 	  --rules results/graphs/demo_birds_rules.md --jobs results/graphs/demo_birds_jobs.md
 	$(PY) scripts/draw_graphs.py --config config/demo_scenes.yaml \
 	  --rules results/graphs/demo_scenes_rules.md --jobs results/graphs/demo_scenes_jobs.md
+
+settings: environment ## write the schema and docs/settings.md from the types of settings
+	$(PY) scripts/write_settings.py \
+	  --schema workflow/schemas/config.schema.yaml --reference docs/settings.md
 
 ifeq ($(PINS),ok)
 environment:

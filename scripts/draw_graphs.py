@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import yaml
-
 from vitproto.core.files import whole_file
 from vitproto.core.project import PROJECT
 from vitproto.launch.cli import run
 from vitproto.launch.dry_run import dry_run
 from vitproto.launch.graphs import job_graph, rule_graph
-from vitproto.study.config import check
+from vitproto.study.read_study import read_study
 
 WRITTEN = "Written by `make graph`; do not edit."
 
@@ -24,8 +22,7 @@ def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
         rules: the Markdown file to write the graph of rules to.
         jobs: the Markdown file to write the graph of jobs to.
     """
-    study = yaml.safe_load(config.read_text())
-    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    study = read_study(config)
     found = dry_run(config, PROJECT).jobs
     graphs = {rules: ("Rules", rule_graph(found)), jobs: ("Jobs", job_graph(found))}
     for path, (what, graph) in graphs.items():

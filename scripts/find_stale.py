@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import yaml
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
@@ -16,7 +15,7 @@ from vitproto.freshness.stale_text import (
 )
 from vitproto.launch.cli import run
 from vitproto.launch.dry_run import dry_run
-from vitproto.study.config import check
+from vitproto.study.read_study import read_study
 
 
 def find_stale(config: Positional[Path]) -> None:
@@ -29,8 +28,7 @@ def find_stale(config: Positional[Path]) -> None:
     Args:
         config: the study, such as config/config.yaml.
     """
-    study = yaml.safe_load(config.read_text())
-    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    read_study(config)
     jobs, verdict, _ = dry_run(config, PROJECT)
     print(describe_stale(jobs, verdict))
     if verdict.unknown:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import yaml
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
@@ -16,7 +15,7 @@ from vitproto.planning.image_counts import wrong_counts
 from vitproto.planning.plan import by_stage, written_by
 from vitproto.planning.plan_text import write_plan, write_submissions, write_total
 from vitproto.planning.submissions import groups_of, submissions
-from vitproto.study.config import check
+from vitproto.study.read_study import read_study
 
 
 def plan_study(config: Positional[Path]) -> None:
@@ -29,8 +28,7 @@ def plan_study(config: Positional[Path]) -> None:
     Args:
         config: the study, such as config/config.yaml.
     """
-    study = yaml.safe_load(config.read_text())
-    check(study, PROJECT / "workflow/schemas/config.schema.yaml", [config])
+    study = read_study(config)
     jobs, verdict, planned = dry_run(config, PROJECT)
     print(write_plan(by_stage(planned, study), study["throughput"]["measured_on"]))
     needs = Need.of(written_by(planned, study), study["storage"], "results")

@@ -148,9 +148,9 @@ def test_files_of_a_user_are_never_replaced(tmp_path):
 
 def test_impossible_numbers_are_refused_before_anything_is_drawn(tmp_path):
     for change, message in (
-        ({"n_species": 0}, "at least 1 species with 2 images each, got 0 with 5"),
-        ({"n_images_per_species": 1}, "got 3 with 1"),
-        ({"image_size": 32}, "at least 64 pixels, got 32"),
+        ({"n_species": 0}, "n_species is 0: write a whole number of at least 1"),
+        ({"n_images_per_species": 1}, "is 1: write a whole number of at least 2"),
+        ({"image_size": 32}, "image_size is 32: write a whole number of at least 64"),
     ):
         with pytest.raises(ValueError, match=message):
             write_demo_birds(tmp_path / "x", dataclasses.replace(SMALL, **change), 1)

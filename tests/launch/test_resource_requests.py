@@ -4,7 +4,6 @@ import math
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from snakemake.resources import Resource
 
 from vitproto.core.project import PROJECT
@@ -17,8 +16,9 @@ from vitproto.launch.resource_requests import (
 )
 from vitproto.planning.costs.job import Cost, PlannedJob
 from vitproto.planning.plan import estimator
+from vitproto.study.read_study import read_study
 
-CONFIG = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+CONFIG = read_study(PROJECT / "config/config.yaml")
 FAMILY = {"encoder": "siglip-vit-l16-256", "layer": "23", "method": "kmeans"}
 
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import yaml
 
 from vitproto.core.project import PROJECT
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
@@ -17,6 +16,7 @@ from vitproto.planning.plan import (
     written_by,
 )
 from vitproto.planning.plan_text import write_plan, write_total
+from vitproto.study.read_study import read_study
 
 GIGA = 10**9
 MILLION = 10**6
@@ -24,7 +24,7 @@ MILLION = 10**6
 
 @pytest.fixture
 def real() -> dict:
-    return yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+    return read_study(PROJECT / "config/config.yaml")
 
 
 def only(study: dict, **run) -> dict:
@@ -153,7 +153,7 @@ def test_what_is_needed_only_while_a_job_runs_is_not_in_the_table(real):
 
 
 def test_a_drawn_data_set_tells_its_own_size(real):
-    demo = yaml.safe_load((PROJECT / "config/demo.yaml").read_text())
+    demo = read_study(PROJECT / "config/demo.yaml")
     assert count_images(demo, "demo_birds") == 50 * 48
     assert count_images(real, "cub200") == 11_788
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import pytest
-import yaml
 
 from vitproto.core.project import PROJECT
 from vitproto.launch.dry_run import DryRun, dry_run
@@ -11,6 +10,7 @@ from vitproto.launch.resource_requests import group_sizes
 from vitproto.planning.costs.job import PlannedJob
 from vitproto.planning.plan_text import write_submissions
 from vitproto.planning.submissions import Submissions, groups_of, submissions
+from vitproto.study.read_study import read_study
 
 PROFILE = PROJECT / "profiles/slurm/config.yaml"
 
@@ -80,7 +80,7 @@ def test_a_group_on_a_gpu_and_one_without_are_counted_apart():
 def real() -> tuple[dict, DryRun]:
     config = PROJECT / "config/config.yaml"
     shown = dry_run(config, PROJECT, ["results/cub200/map_table.md"])
-    return yaml.safe_load(config.read_text()), shown
+    return read_study(config), shown
 
 
 def test_the_real_table_takes_at_most_60_jobs_and_4_waits(real):

@@ -153,7 +153,7 @@ def test_a_real_run_without_data_stops_before_the_first_job(project):
     assert shown.returncode != 0
     assert "set datasets: cub200: root to its folder" in shown.stdout
     assert "set datasets: inat21: root to its folder" in shown.stdout
-    assert "These keys stand in config/config.yaml" in shown.stdout
+    assert "Set these keys in config/config.yaml" in shown.stdout
     assert "steps" not in shown.stdout
     assert not (project / "results").exists()
 

@@ -38,6 +38,7 @@ from vitproto.activations.weights_file import (
     read_weights,
     without_head,
 )
+from vitproto.core.bounds import Count, check_bounds
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,27 @@ class EncoderSettings:
     """An open_clip name (`ViT-L-16-SigLIP-256`), `hf-hub:OWNER/NAME`,
     `local-dir:FOLDER`, or `timm:NAME` (`timm:vit_base_patch14_reg4_dinov2`)."""
     pretrained: str
-    """The tag of the weights (`webli`), which also says how images are preprocessed.
-    With `hf-hub:` and `local-dir:`, which hold one set of weights: `own`."""
+    """The tag of the weights (`webli`), which also decides how images are scaled and
+    cropped. `own` for `hf-hub:` and `local-dir:`, which hold one set of weights."""
     weights: str
-    """Where the weights lie: `hub` (on the hub, or in the folder of `local-dir:`), or
-    a file. `random` takes random weights instead, as a control."""
-    image_size: int
-    """Side of the square of pixels that the encoder sees."""
-    patch_size: int
-    """Side of the square of pixels that is a patch; checked when it is loaded."""
-    width: int
-    """How many values a token has; checked when the encoder is loaded."""
-    n_blocks: int
-    """How many transformer blocks the encoder has; checked when it is loaded."""
+    """Where these weights lie: `hub` (the Hugging Face hub, or the folder of
+    `local-dir:`), or a file of your own (`.safetensors`, `.pt`, `.pth`, `.bin`).
+    `random` takes random weights instead, as a control."""
+    image_size: Count
+    """Side of the image that the encoder sees, in pixels."""
+    patch_size: Count
+    """Side of a patch, in pixels; checked when the encoder is loaded."""
+    width: Count
+    """Values of a token; checked when the encoder is loaded."""
+    n_blocks: Count
+    """Number of transformer blocks; checked when the encoder is loaded."""
     fetched: Path | None = None
     """The list that `fetch_weights` wrote, for an encoder that needs the hub."""
     hub_cache: Path | None = None
     """The folder that it fetched to."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 class LayerActivations(NamedTuple):

@@ -15,24 +15,6 @@ Job = TypeVar("Job")
 Row = TypeVar("Row")
 
 
-def check_drawable(n_species: int, n_images_per_species: int, image_size: int) -> None:
-    """Refuse settings with which no data set can be drawn.
-
-    Raises:
-        ValueError: for no species, fewer than 2 images each, or tiny images.
-    """
-    if n_species < 1 or n_images_per_species < 2:
-        raise ValueError(
-            f"a data set needs at least 1 species with 2 images each, got {n_species} "
-            f"with {n_images_per_species}: raise n_species or n_images_per_species"
-        )
-    if image_size < 64:
-        raise ValueError(
-            f"a bird needs a picture of at least 64 pixels, got {image_size}: "
-            "raise image_size"
-        )
-
-
 def save_jpeg(image_HWC: np.ndarray, path: Path) -> None:
     """Save with full colour resolution, since small coloured parts are tested."""
     Image.fromarray(image_HWC).save(path, quality=92, subsampling=0)

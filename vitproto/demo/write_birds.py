@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from vitproto.core.bounds import AtLeast, Count, Index, check_bounds
 from vitproto.core.folders import whole_folder
 from vitproto.demo.birds.attributes import (
     PARTS,
@@ -17,7 +19,7 @@ from vitproto.demo.birds.attributes import (
 )
 from vitproto.demo.birds.bird import draw_individual
 from vitproto.demo.birds.traits import Species, species_of
-from vitproto.demo.drawing import check_drawable, in_order, save_jpeg
+from vitproto.demo.drawing import in_order, save_jpeg
 
 README = """\
 # Invented birds
@@ -34,14 +36,17 @@ drawn pixels. Use it to see that the pipeline works, never to learn about birds.
 class DemoBirds:
     """Settings of the drawn data set."""
 
-    n_species: int
+    n_species: Count
     """Number of invented species (classes)."""
-    n_images_per_species: int
+    n_images_per_species: Annotated[int, AtLeast(2)]
     """Pictures of each species; half of them, rounded up, are for training."""
-    image_size: int
+    image_size: Annotated[int, AtLeast(64)]
     """Pixels of each picture's longer side."""
-    seed: int
+    seed: Index
     """Determines species and pictures."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,8 @@ def write_demo_birds(out: Path, cfg: DemoBirds, n_workers: int) -> None:
     The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: `out` already contains files, or the settings are impossible.
+        ValueError: `out` already contains files.
     """
-    check_drawable(cfg.n_species, cfg.n_images_per_species, cfg.image_size)
     with whole_folder(out) as partial:
         root = partial / "CUB_200_2011"
         species = species_of(cfg.seed, cfg.n_species)

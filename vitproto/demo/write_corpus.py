@@ -2,25 +2,30 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from vitproto.core.bounds import AtLeast, Count, Index, check_bounds
 from vitproto.core.folders import whole_folder
 from vitproto.demo.birds.bird import draw_individual
 from vitproto.demo.birds.traits import Species, species_of
-from vitproto.demo.drawing import check_drawable, in_order, save_jpeg
+from vitproto.demo.drawing import in_order, save_jpeg
 
 
 @dataclass(frozen=True)
 class DemoCorpus:
     """Settings of the drawn data set."""
 
-    n_species: int
+    n_species: Count
     """Number of invented species (folders)."""
-    n_images_per_species: int
+    n_images_per_species: Annotated[int, AtLeast(2)]
     """Pictures of each species."""
-    image_size: int
+    image_size: Annotated[int, AtLeast(64)]
     """Pixels of each picture's longer side."""
-    seed: int
+    seed: Index
     """Must differ from the seed of the labelled birds, so that the species differ."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,8 @@ def write_demo_corpus(out: Path, cfg: DemoCorpus, n_workers: int) -> None:
     The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: `out` already contains files, or the settings are impossible.
+        ValueError: `out` already contains files.
     """
-    check_drawable(cfg.n_species, cfg.n_images_per_species, cfg.image_size)
     with whole_folder(out) as partial:
         species = species_of(cfg.seed, cfg.n_species)
         for s in species:

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from vitproto.core.bounds import AtLeast, Count, Index, check_bounds
 from vitproto.core.folders import whole_folder
 from vitproto.demo.birds.bird import draw_individual
 from vitproto.demo.birds.painting import Region
 from vitproto.demo.birds.traits import Species, species_of
-from vitproto.demo.drawing import check_drawable, in_order, save_jpeg
+from vitproto.demo.drawing import in_order, save_jpeg
 
 CLASSES: dict[str, tuple[Region, ...]] = {
     "sky": (Region.SKY,),
@@ -49,16 +51,19 @@ _SPLITS = {"training": "train", "validation": "val"}
 class DemoScenes:
     """Settings of the drawn data set."""
 
-    n_species: int
+    n_species: Count
     """Number of invented species, which take turns."""
-    n_training: int
+    n_training: Count
     """Number of pictures for training."""
-    n_validation: int
+    n_validation: Count
     """Number of pictures for validation, of other individuals of the same species."""
-    image_size: int
+    image_size: Annotated[int, AtLeast(64)]
     """Pixels of each picture's longer side."""
-    seed: int
+    seed: Index
     """Determines species and pictures."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -89,14 +94,8 @@ def write_demo_scenes(out: Path, cfg: DemoScenes, n_workers: int) -> None:
     The bytes depend only on `cfg`. The folder appears complete or not at all.
 
     Raises:
-        ValueError: `out` already contains files, or the settings are impossible.
+        ValueError: `out` already contains files.
     """
-    if cfg.n_training < 1 or cfg.n_validation < 1:
-        raise ValueError(
-            f"both splits need a picture, got {cfg.n_training} for training and "
-            f"{cfg.n_validation} for validation: raise n_training or n_validation"
-        )
-    check_drawable(cfg.n_species, 2, cfg.image_size)
     with whole_folder(out) as partial:
         root = partial / "ADEChallengeData2016"
         for split in _SPLITS:

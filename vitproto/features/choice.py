@@ -1,11 +1,12 @@
 """Choose the prototypes of a run to show."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from vitproto.core.bounds import Index, Items, check_bounds
 from vitproto.features.top_images import TopImages
 
 Reason = Literal["in_range", "listed", "sampled"]
@@ -17,19 +18,20 @@ class Choice:
 
     log_freq_range: tuple[float, float]
     """Lowest and highest log10 of the frequency, the share of patches that score above
-    0: -3 -1 is from one in a thousand to one in ten."""
+    0: -3 and -1 mean one in a thousand to one in ten."""
     log_value_range: tuple[float, float]
     """Lowest and highest log10 of the mean value, the mean score of those patches."""
-    n_in_range: int
-    """How many of the prototypes in both ranges; a sample of them if there are more."""
-    listed: tuple[int, ...]
-    """Prototypes to show besides, counted from 0."""
-    n_sampled: int
-    """How many of all live prototypes to show besides, drawn at random."""
-    seed: int
+    n_in_range: Index
+    """Most prototypes from both ranges: a sample, if there are more."""
+    listed: Annotated[tuple[Index, ...], Items(least=0, different=True)]
+    """More prototypes, counted from 0, in every run."""
+    n_sampled: Index
+    """More prototypes, drawn from all that are live."""
+    seed: Index
     """Decides what is drawn. A smaller draw is part of a larger one."""
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for name in ("log_freq_range", "log_value_range"):
             low, high = getattr(self, name)
             if not low <= high:
@@ -56,7 +58,7 @@ def choose(cfg: Choice, top: TopImages) -> Chosen:
     """
     n_prototypes = len(top.lowest_K)
     for prototype in cfg.listed:
-        if not 0 <= prototype < n_prototypes:
+        if prototype >= n_prototypes:
             raise ValueError(
                 f"prototype {prototype} is listed, but there are only {n_prototypes}: "
                 f"list numbers from 0 to {n_prototypes - 1}"

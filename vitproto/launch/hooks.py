@@ -86,11 +86,11 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
         is_part = dag.untilrules or dag.untilfiles or dag.omitrules or dag.omitfiles
         if not is_part and (due := dag.still_due()):
             raise CliException(describe_still_due(due))
-        if _read_configs(workflow) != configured:
-            files = ", ".join(map(str, workflow.configfiles))
+        now = _read_configs(workflow)
+        if files := [str(file) for file in now if now[file] != configured[file]]:
             raise CliException(
-                f"{files} changed during this run, so its results were made with the "
-                "earlier settings.\nRun the same command again."
+                f"{', '.join(files)} changed during this run, so its results were made "
+                "with the earlier settings.\nRun the same command again."
             )
 
     logger.addHandler(errors)
@@ -98,12 +98,12 @@ def end_with_failures(workflow: Workflow, errors: failures.Errors) -> None:
     workflow.onsuccess(on_success)
 
 
-def _read_configs(workflow: Workflow) -> list[Any]:
+def _read_configs(workflow: Workflow) -> dict[Path, Any]:
     """The current content of the configuration files; None for an unreadable one."""
-    contents = []
-    for file in workflow.configfiles:
+    contents: dict[Path, Any] = {}
+    for file in map(Path, workflow.configfiles):
         try:
-            contents.append(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+            contents[file] = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
-            contents.append(None)
+            contents[file] = None
     return contents

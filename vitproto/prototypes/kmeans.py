@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitproto.activations.sample import PatchSample
+from vitproto.core.bounds import Count, check_bounds
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 
@@ -32,10 +33,15 @@ the second times the number of centres."""
 class KMeans:
     """The settings of k-means."""
 
-    n_sample: int
-    """Patches to learn from, sampled uniformly over all patches of all images."""
-    n_iters: int
-    """Rounds of assigning patches and moving centres, at most."""
+    n_sample: Count
+    """Patches to learn from, sampled uniformly over all patches of all images. While
+    k-means runs, they lie on disk, as they were recorded; they need not fit in
+    memory."""
+    n_iters: Count
+    """Most rounds of assigning patches and moving centres."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 def fit(

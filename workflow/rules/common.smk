@@ -26,7 +26,8 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
 from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
-from vitproto.study import config as study_config
+from vitproto.study.missing_inputs import missing_inputs as missing_of_study
+from vitproto.study.read_study import resolve_and_check
 from vitproto.study import addresses
 from vitproto.freshness.code import bytecode
 from vitproto.planning import disk
@@ -44,14 +45,20 @@ from vitproto.launch.workflow_jobs import note_origins
 
 os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 
+# Rules, and all that follows here, read the study with what it takes from presets.
+STUDY_FILES = [Path(file) for file in workflow.configfiles]
 try:
-    study_config.check(
+    resolved = resolve_and_check(
         config,
-        schema=Path(workflow.basedir) / "workflow/schemas/config.schema.yaml",
-        files=[Path(file) for file in workflow.configfiles],
+        STUDY_FILES,
+        project=Path(workflow.basedir),
+        typed=workflow.config_settings.config,
     )
 except ValueError as error:
     raise WorkflowError(f"This study cannot run.\n{error}")
+config.clear()
+config.update(resolved.config)
+workflow.configfiles[:] = resolved.files
 
 FAMILIES = families(expand_runs(config["runs"], config["encoders"]))
 SAE_FAMILIES = [
@@ -409,7 +416,7 @@ def missing_inputs():
     datasets = {job.wildcards.get("dataset", EVALUATED) for job in with_data}
     with_encoder = [job for job in jobs if "weights" in job.params.keys()]
     imports = [job for job in jobs if job.rule.name == "import_sae"]
-    missing = study_config.missing_inputs(
+    missing = missing_of_study(
         config,
         datasets=datasets,
         encoders={job.wildcards.encoder for job in with_encoder},
@@ -417,8 +424,8 @@ def missing_inputs():
     )
     if not missing:
         return []
-    files = ", ".join(map(str, workflow.configfiles))
-    return [*missing, f"These keys stand in {files}."]
+    files = ", ".join(map(str, STUDY_FILES))
+    return [*missing, f"Set these keys in {files}."]
 
 
 def missing_weights():

@@ -182,6 +182,23 @@ def test_unused_functions_comments_and_new_dates_change_nothing(project):
     assert changed_by(project, edit) == set()
 
 
+def test_the_help_of_settings_reruns_nothing_but_their_bounds_do(project):
+    settings = project / "vitproto/prototypes/sae/settings.py"
+    text = settings.read_text()
+    field, _, rest = text.partition("    n_until_dead: Count\n")
+    help_text = re.match(r' *""".*?"""\n', rest, re.DOTALL)[0]
+
+    def edit_help():
+        other = rest.replace(help_text, '    """Another help."""\n')
+        settings.write_text(f"{field}    n_until_dead: Count\n{other}")
+
+    def edit_bounds():
+        settings.write_text(f"{field}    n_until_dead: Index\n{rest}")
+
+    assert changed_by(project, edit_help) == set()
+    assert "fit_sae" in changed_by(project, edit_bounds)
+
+
 def test_the_words_of_errors_decide_nothing_but_where_others_raise_them():
     """Words do not count in fingerprints, so code must not depend on ours."""
     found = set()

@@ -196,11 +196,9 @@ def test_patches_that_are_all_alike_are_refused(tmp_path):
         train_probes(acts, labels, probe_settings(), CPU)
 
 
-def test_a_sweep_without_a_rate_is_refused(tmp_path):
-    x_NPD, labels = planted()
-    cfg = probe_settings(learning_rates=())
-    with pytest.raises(ValueError, match="0 learning rates, 2 weight decays"):
-        train_probes(recorded(tmp_path, x_NPD), labels, cfg, CPU)
+def test_a_sweep_without_a_rate_is_refused():
+    with pytest.raises(ValueError, match=r"learning_rates is \(\): write a list of"):
+        probe_settings(learning_rates=())
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_probe(tmp_path):

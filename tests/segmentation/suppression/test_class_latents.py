@@ -419,8 +419,11 @@ def test_a_pick_that_does_not_exist_is_refused(texts, message):
     ("change", "message"),
     [
         ({"n_chosen": 4}, "4 latents of a class are to be suppressed, but only 3"),
-        ({"min_purity": 90.0}, "min_purity is 90, but it is a share"),
-        ({"n_patches": 0}, "n_patches is 0: write 1 or more"),
+        (
+            {"min_purity": 90.0},
+            "min_purity is 90.0: write a number above 0 and up",
+        ),
+        ({"n_patches": 0}, "n_patches is 0: write a whole number of at least 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, message):

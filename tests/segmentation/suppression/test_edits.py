@@ -232,10 +232,10 @@ def test_a_class_without_a_direction_has_no_ceiling(direction):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"doses": ()}, r"doses are \[\]: write one or more"),
-        ({"doses": (1.0, 1.0)}, "each once"),
+        ({"doses": ()}, r"doses is \(\): write a list of different numbers"),
+        ({"doses": (1.0, 1.0)}, "doses is .*: write a list of different numbers"),
         ({"doses": (float("inf"),)}, "write finite numbers"),
-        ({"n_draws": 0}, "n_draws is 0: write 1 or more"),
+        ({"n_draws": 0}, "n_draws is 0: write a whole number of at least 1"),
         ({"n_resamples": 0}, "n_resamples is 0"),
     ],
 )

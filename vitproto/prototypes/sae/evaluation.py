@@ -8,6 +8,7 @@ latents whose correlations are measured, M patches.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from vitproto.activations.ahead import ahead
 from vitproto.activations.stream import Activations
+from vitproto.core.bounds import AtLeast, Count, Index, check_bounds
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 from vitproto.prototypes.autoencoder import SparseAutoencoder
@@ -37,14 +39,17 @@ errors are smaller."""
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Where and how autoencoders are measured."""
+    """The training images that autoencoders are measured on, and how."""
 
-    every: int
-    """One image of this many is held out."""
-    n_correlated: int
-    """Latents drawn at random whose correlations are measured, at most."""
-    seed: int
+    every: Annotated[int, AtLeast(2)]
+    """Every N-th training image, in the order of their list, is kept from training."""
+    n_correlated: Count
+    """Most latents, drawn at random, whose correlations are measured."""
+    seed: Index
     """Decides which latents these are."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

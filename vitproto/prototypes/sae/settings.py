@@ -6,62 +6,74 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int64
 
+from vitproto.core.bounds import (
+    Count,
+    Index,
+    NotNegative,
+    Positive,
+    check_bounds,
+)
+
 
 @dataclass(frozen=True)
 class SaeSettings:
     """What a kind of sparse autoencoder is, and how it learns.
 
-    Number of latents, learning rate, sparsity and seed are those of its runs.
+    Number of latents, learning rate, sparsity and seed belong to its runs.
     """
 
     activation: Literal["relu", "topk", "batchtopk"]
-    """relu adds sparsity × the mean L1 norm of the latents to the loss. topk keeps the
-    `sparsity` largest latents of each patch (Gao et al. 2024), batchtopk the sparsity ×
-    batch_size largest of a batch, and learns the threshold that does the same without
-    a batch (Bussmann et al. 2024)."""
+    """`relu` adds `sparsity` × the mean L1 norm of the latents to the loss. `topk`
+    keeps the `sparsity` largest latents of each patch (Gao et al. 2024). `batchtopk`
+    keeps the `sparsity` × `batch_size` largest of a batch, and learns a threshold that
+    does the same without a batch (Bussmann et al. 2024)."""
     prefixes: Literal["none", "fixed", "random"]
-    """Matryoshka: the first latents alone must reconstruct too. fixed halves the number
-    of latents again and again, random draws new prefixes at every step, small ones as
-    often as large ones on a logarithmic scale (Bussmann et al. 2025)."""
-    n_prefixes: int
-    """How many prefixes, all latents among them; the loss is the mean over them."""
+    """Matryoshka: the first latents alone must reconstruct too. `fixed` halves their
+    number again and again. `random` draws new prefixes at every step, uniformly on a
+    logarithmic scale (Bussmann et al. 2025). `none`, with `n_prefixes` 1, is an
+    ordinary autoencoder."""
+    n_prefixes: Count
+    """Number of prefixes, counting all latents as one; the loss is their mean."""
     trains: Literal["all", "encoder", "nothing"]
-    """encoder leaves the decoder as it was initialised, a control; nothing trains
-    nothing at all, another."""
+    """What is trained. Two controls: `encoder` keeps the decoder as initialised,
+    `nothing` keeps both."""
     start: Literal["random", "data"]
-    """What the rows of the decoder are in the beginning: random directions, or those
-    of random patches. The encoder starts as a copy of the decoder."""
+    """Initial rows of the decoder: random directions, or those of random patches
+    (`data`). The encoder starts as a copy of the decoder."""
     scale_mean: bool
     """Whether the mean activation is subtracted first."""
     scale_norm: bool
-    """Whether activations are divided by one number so that their mean norm is the
-    square root of their width."""
-    n_scaling: int
-    """Patches on which mean and norm are measured, once."""
-    n_patches: int
-    """Patches to train on; each epoch comes in another order."""
-    batch_size: int
+    """Whether activations are divided by one number, so that their mean norm is the
+    square root of their width. Mean and norm are kept in the checkpoint."""
+    n_scaling: Count
+    """Patches on which mean and norm are measured."""
+    n_patches: Count
+    """Patches to train on. Each pass over the data comes in another order."""
+    batch_size: Count
     """Patches in a batch."""
-    n_mixed: int
-    """Patches that are read and shuffled together, in memory twice."""
-    n_lr_warmup: int
-    """Steps in which the learning rate rises to its value."""
-    n_lr_decay: int
-    """Steps at the end in which it falls to 0."""
-    n_sparsity_warmup: int
-    """Steps in which relu's weight of sparsity rises to its value."""
-    max_gradient_norm: float
-    """A gradient that is longer is shortened to this norm."""
-    n_until_dead: int
-    """A latent that was not active for so many patches is dead."""
-    n_aux: int
-    """AuxK: so many dead latents learn to reconstruct what the others leave (Gao et al.
-    2024); 0 leaves the dead alone."""
-    aux_weight: float
-    """The weight of that loss."""
-    stream_seed: int
-    """Decides the order of patches. It is not the seed of a run, which decides where
-    training starts: so all runs share one stream."""
+    n_mixed: Count
+    """Patches that are read and shuffled together. Twice as many are in memory."""
+    n_lr_warmup: Index
+    """Steps over which the learning rate rises to its value."""
+    n_lr_decay: Index
+    """Last steps, over which the learning rate falls to 0."""
+    n_sparsity_warmup: Index
+    """Steps over which the weight of the L1 norm rises to its value (`relu`)."""
+    max_gradient_norm: Positive
+    """Longer gradients are scaled to this norm."""
+    n_until_dead: Count
+    """Patches without activity after which a latent counts as dead."""
+    n_aux: Index
+    """AuxK: number of dead latents that learn to reconstruct what the others leave
+    (Gao et al. 2024); 0 leaves the dead alone."""
+    aux_weight: NotNegative
+    """Weight of the loss of AuxK."""
+    stream_seed: Index
+    """Decides the order of patches, which all runs share. The seed of a run decides
+    where training starts."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
     @property
     def n_steps(self) -> int:

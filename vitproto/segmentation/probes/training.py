@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ from torch import Tensor
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
+from vitproto.core.bounds import (
+    Count,
+    Index,
+    Items,
+    NotNegative,
+    Positive,
+    check_bounds,
+)
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 from vitproto.segmentation.labels.patch_labels import PatchLabels
@@ -33,25 +41,28 @@ ROWS = 4096
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """Which probes are trained, and how."""
+    """The linear probes, and how they are trained: one for each pair of learning rate
+    and weight decay, all together."""
 
-    learning_rates: tuple[float, ...]
-    """Of AdamW, constant; one probe is trained for each of them and each of
-    `weight_decays`."""
-    weight_decays: tuple[float, ...]
-    """Of the weights, not of the biases. A step shrinks them by the learning rate times
-    this."""
-    n_epochs: int
-    """How often each training patch comes."""
-    batch_size: int
+    learning_rates: Annotated[tuple[Positive, ...], Items(least=1, different=True)]
+    """Learning rates of AdamW, constant."""
+    weight_decays: Annotated[tuple[NotNegative, ...], Items(least=1, different=True)]
+    """Weight decays of AdamW. A step shrinks weights, not biases, by the learning rate
+    times this."""
+    n_epochs: Count
+    """Passes over the training patches."""
+    batch_size: Count
     """Patches in a batch, labelled or not."""
-    n_mixed: int
-    """Patches that are read and shuffled together, in memory twice."""
-    n_scaling: int
-    """Training patches on which the mean and the mean norm of activations are
-    measured, all in memory at once."""
-    seed: int
+    n_mixed: Count
+    """Patches that are read and shuffled together. Twice as many are in memory."""
+    n_scaling: Count
+    """Training patches on which mean and norm of activations are measured, so that
+    learning rates mean the same for every encoder. All are in memory at once."""
+    seed: Index
     """Decides the order of patches. Probes start from zero."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 class Scale(NamedTuple):
@@ -312,12 +323,6 @@ def _select(x_BD: Tensor, label_B: np.ndarray, scale: Scale) -> Batch:
 
 
 def _check(labels: PatchLabels, cfg: ProbeSettings) -> None:
-    if not (cfg.learning_rates and cfg.weight_decays and cfg.n_epochs > 0):
-        raise ValueError(
-            f"{len(cfg.learning_rates)} learning rates, {len(cfg.weight_decays)} "
-            f"weight decays and {cfg.n_epochs} epochs give no probe: write at least "
-            "one of each"
-        )
     if not labels.labels_NP[labels.is_train_N].any():
         raise _nothing_labelled()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Float64
 
+from vitproto.core.bounds import Count, Index, Share, check_bounds
 from vitproto.segmentation.suppression.detection import Detection, detect
 from vitproto.segmentation.suppression.sparse_latents import SparseLatents
 
@@ -38,31 +39,24 @@ COLUMNS = {
 class RankingSettings:
     """How the latents that detect a class are found."""
 
-    min_purity: float
-    """The least share of a patch's pixels that show its class; less pure ones rank
-    nothing."""
-    n_patches: int
-    """Pure labelled training patches that latents are ranked on, at most: a sample of
-    them if there are more. Memory grows with it."""
-    n_ranked: int
+    min_purity: Share
+    """Smallest share of a patch's pixels that show one class. Latents are ranked on
+    such patches only."""
+    n_patches: Count
+    """Most training patches that latents are ranked on: a sample, if there are more.
+    Their nonzero latents are held in memory."""
+    n_ranked: Count
     """Latents that are reported for each class and criterion."""
-    n_chosen: int
-    """Latents that are suppressed for each class, the best ones."""
+    n_chosen: Count
+    """Best latents of each class, which are suppressed."""
     chosen_by: Criterion
-    """Which are the best: `ap` by average precision, `f1` by the best F1 of all
-    thresholds."""
-    seed: int
+    """Criterion for the best: `ap` (average precision), or `f1` (the best F1 over all
+    thresholds)."""
+    seed: Index
     """Decides which patches are drawn. A smaller draw is part of a larger one."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_purity <= 1:
-            raise ValueError(
-                f"min_purity is {self.min_purity:g}, but it is a share: write a number "
-                "from 0 to 1"
-            )
-        for name in ("n_patches", "n_ranked", "n_chosen"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: write 1 or more")
+        check_bounds(self)
         if self.n_chosen > self.n_ranked:
             raise ValueError(
                 f"{self.n_chosen} latents of a class are to be suppressed, but only "

@@ -25,13 +25,14 @@ is 0 and a is not, the control's edit is a · w_1 / |w_1|.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
+from vitproto.core.bounds import Count, Index, Items, check_bounds
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 
 Edit = Literal[
@@ -48,29 +49,22 @@ _CANCELS = 1e-12
 
 @dataclass(frozen=True)
 class SuppressionSettings:
-    """To what latents are set, against which controls."""
+    """What latents are set to, and what this is compared with."""
 
-    doses: tuple[float, ...]
-    """Multiples of its largest observed value that each latent is set to, on all
-    patches; 0 sets it to zero."""
-    n_draws: int
-    """How many draws of each random control; a control has fewer where there is less to
-    draw from."""
-    n_resamples: int
-    """How many resamples of the test images the intervals come from."""
-    seed: int
+    doses: Annotated[tuple[float, ...], Items(least=1, different=True)]
+    """What each latent is set to on all patches, in multiples of its largest value on
+    training images; 0 sets it to zero."""
+    n_draws: Count
+    """Draws of each random control; fewer where there is less to draw from."""
+    n_resamples: Count
+    """Resamples of the test images for the intervals."""
+    seed: Index
     """Decides the draws of controls and the resamples."""
 
     def __post_init__(self) -> None:
-        if not self.doses or len(set(self.doses)) < len(self.doses):
-            raise ValueError(
-                f"doses are {list(self.doses)}: write one or more, each once"
-            )
+        check_bounds(self)
         if not np.isfinite(self.doses).all():
             raise ValueError(f"doses are {list(self.doses)}: write finite numbers")
-        for name in ("n_draws", "n_resamples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: write 1 or more")
 
 
 @dataclass(frozen=True)

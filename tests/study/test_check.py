@@ -7,7 +7,10 @@ import pytest
 import yaml
 
 from vitproto.core.project import PROJECT
-from vitproto.study.config import check, missing_inputs
+from vitproto.study.check import check_study
+from vitproto.study.missing_inputs import missing_inputs
+from vitproto.study.read_study import read_study
+from vitproto.study.yaml_lines import Lines
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
 FREE_NAMES = {
@@ -19,25 +22,23 @@ FREE_NAMES = {
 STUDIES = sorted((PROJECT / "config").glob("*.yaml"))
 
 
-SEGMENTATION = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())[
-    "segmentation"
-]
+SEGMENTATION = read_study(PROJECT / "config/demo_scenes.yaml")["segmentation"]
 
 
 @pytest.fixture
 def demo() -> dict:
-    return yaml.safe_load((PROJECT / "config/demo.yaml").read_text())
+    return read_study(PROJECT / "config/demo.yaml")
 
 
 def refusal(study: dict, files: tuple[Path, ...] = ()) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        check(study, SCHEMA, files)
+        check_study(study, SCHEMA, Lines.of_files(files))
     return str(caught.value)
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
 def test_the_studies_that_come_with_the_project_are_fit_to_run(file):
-    check(yaml.safe_load(file.read_text()), SCHEMA, [file])
+    check_study(read_study(file), SCHEMA, Lines.of_files([file]))
 
 
 def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
@@ -55,7 +56,7 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
                 note(item, path)
 
     for file in STUDIES:
-        note(yaml.safe_load(file.read_text()))
+        note(read_study(file))
 
     known = set()
 
@@ -72,20 +73,21 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
     walk(yaml.safe_load(SCHEMA.read_text()))
     # No study comes with an autoencoder of somebody else, or latents chosen by hand.
     unused = {("methods", "imported", "*"), ("segmentation", "saes", "classes", "*")}
+    unused.add(("presets",))  # what they say is in the study by then
     assert used == known - unused
 
 
 def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_path):
     text = (PROJECT / "config/demo.yaml").read_text()
     file = tmp_path / "mine.yaml"
-    file.write_text(text.replace("n_train:", "n_trian:"))
-    line = 1 + file.read_text().splitlines().index(
-        "  n_trian: [16, 64, 256, 1024, all]"
-    )
-    message = refusal(yaml.safe_load(file.read_text()), (file,))
-    assert f"{file}:{line}: selection.n_trian: is no known key" in message
-    assert "did you mean n_train?" in message
-    assert "selection: lacks n_train" in message
+    file.write_text(text.replace("fit_dataset:", "fit_datset:"))
+    line = 1 + file.read_text().splitlines().index("fit_datset: demo_corpus")
+    with pytest.raises(ValueError, match=".") as caught:
+        read_study(file)
+    message = str(caught.value)
+    assert f"{file}:{line}: fit_datset: is no known key" in message
+    assert "did you mean fit_dataset?" in message
+    assert "the study: lacks fit_dataset" in message
 
 
 def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
@@ -95,6 +97,36 @@ def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
         "selection.seeds.0: '1e1' is not a whole number of at least 0: YAML reads 1e1 "
         "as text, write 10 without quotes"
     )
+
+
+def test_a_number_read_as_text_in_a_list_that_may_be_one_value_gets_the_same_hint(demo):
+    demo["runs"][2]["learning_rate"] = yaml.safe_load("[0.1, 1e-4]")
+    hint = "YAML reads 1e-4 as text, write 0.0001 without quotes"
+    assert refusal(demo) == (
+        f"runs.2.learning_rate.1: '1e-4' is not a number above 0: {hint}"
+    )
+    demo["runs"][2]["learning_rate"] = yaml.safe_load("1e-4")
+    assert refusal(demo).endswith(hint)
+    demo["runs"][2]["learning_rate"] = []
+    assert "[] is not a number above 0, or a list" in refusal(demo)
+
+
+def test_a_number_in_quotes_or_inside_braces_on_the_command_line_is_explained(demo):
+    demo["how"]["batch_size"] = "64"
+    assert refusal(demo).startswith(
+        "how.batch_size: '64' is not a whole number of at least 1: quotes make it text"
+    )
+
+
+def test_text_that_yaml_reads_as_a_number_is_to_be_quoted(demo):
+    demo["study"] = 2024
+    assert refusal(demo).endswith(": YAML reads this as a number, write it in quotes")
+
+
+def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
+    demo["runs"] = [{**demo["runs"][0], "seed": -1} for _ in range(11)]
+    places = [line.split(":")[0] for line in refusal(demo).splitlines()]
+    assert places == [f"runs.{i}.seed" for i in range(11)]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +248,7 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
     ],
 )
 def test_what_cannot_be_segmented_is_refused(path, value, message):
-    broken = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    broken = read_study(PROJECT / "config/demo_scenes.yaml")
     section = broken
     for key in path[:-1]:
         section = section[key]
@@ -225,10 +257,10 @@ def test_what_cannot_be_segmented_is_refused(path, value, message):
 
 
 def test_an_autoencoder_is_suppressed_once_and_a_choice_by_hand_is_taken():
-    scenes = yaml.safe_load((PROJECT / "config/demo_scenes.yaml").read_text())
+    scenes = read_study(PROJECT / "config/demo_scenes.yaml")
     saes = scenes["segmentation"]["saes"]
     saes[0]["classes"] = {3: [5, 511], 15: [0]}
-    check(scenes, SCHEMA, ())
+    check_study(scenes, SCHEMA, Lines.of_files([]))
     saes.append({**saes[0], "classes": {}})
     assert f"segmentation.saes.{len(saes) - 1}: repeats another row" in refusal(scenes)
 
@@ -283,7 +315,7 @@ def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
     demo["features"]["runs"] = []
     row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "n_prototypes": 128}
     demo["runs"] = [{**row, "seed": 0}]
-    check(demo, SCHEMA, ())
+    check_study(demo, SCHEMA, Lines.of_files([]))
     demo["runs"] = [{**row, "seed": 0, **keys}]
     assert message in refusal(demo)
 

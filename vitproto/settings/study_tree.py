@@ -1,0 +1,384 @@
+"""All keys of a study's configuration, as types.
+
+What a method or stage is told is a dataclass beside its code, and stands here by its
+name; all else stands here alone. `make settings` makes the schema and the reference
+from these types: the text under a field is its help.
+
+A field whose type allows None may be left out. A field with a default is no key of a
+configuration: the workflow sets it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from vitproto.activations.encoder import EncoderSettings
+from vitproto.core.bounds import (
+    Count,
+    Index,
+    Items,
+    Matches,
+    NotNegative,
+    Positive,
+    Says,
+)
+from vitproto.demo.write_birds import DemoBirds
+from vitproto.demo.write_corpus import DemoCorpus
+from vitproto.demo.write_scenes import DemoScenes
+from vitproto.features.choice import Choice
+from vitproto.prototypes.kmeans import KMeans
+from vitproto.prototypes.sae.evaluation import HeldOut
+from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.segmentation.probes.training import ProbeSettings
+from vitproto.segmentation.suppression.class_latents import RankingSettings
+from vitproto.segmentation.suppression.edits import SuppressionSettings
+
+T = TypeVar("T")
+OneOrMore = T | Annotated[tuple[T, ...], Items(least=1, different=False)]
+
+Name = Annotated[
+    str,
+    Matches("^[a-z0-9][a-z0-9_.-]*$"),
+    Says("a name of small letters, digits, dots, - and _ (it becomes part of paths)"),
+]
+MethodName = Annotated[
+    str,
+    Matches("^[a-z]+$"),
+    Says("a name of small letters only (it becomes a method)"),
+]
+RunName = Annotated[
+    str, Says("the name of a run, such as k512-lr0.003-sparsity8-seed0")
+]
+Folder = Annotated[str, Says("the path of a folder")]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: files of your own (`root`), or drawn by the project (`draw`)."""
+
+    layout: Literal["cub200", "image_folder", "ade20k"]
+    """How its files are laid out. `cub200`: the official folder, or image folders with
+    `metadata/`; `image_folder`: one folder of images per class; `ade20k`: `images/` and
+    `annotations/` with `training/` and `validation/`, and `objectInfo150.txt`."""
+    root: Folder | None
+    """The folder where it lies."""
+    n_images: Count | None
+    """With `root`: roughly how many images it has, to plan disk, memory and time, and
+    what jobs ask SLURM for. `make plan` says if the data set differs by more than a
+    tenth."""
+    draw: Annotated[
+        DemoBirds | DemoCorpus | DemoScenes | None,
+        Says("the settings of a data set that the project draws itself"),
+    ]
+    """Instead of `root`: what the project draws."""
+    n_shards: Count
+    """Number of files, and of jobs, into which its activations are cut. Results do not
+    depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder(EncoderSettings):
+    """A vision transformer."""
+
+    layers: Annotated[
+        tuple[Index, ...],
+        Items(least=1, different=True),
+        Says("a list of different layers, such as [13, 23]"),
+    ]
+    """Blocks whose output is recorded, counted from 0, all in one pass."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """How activations are recorded."""
+
+    dtype: Literal["float16", "float32"]
+    """How activations are stored. `float16` halves the files and is refused where a
+    value would overflow."""
+    compute_dtype: Literal["float32", "bfloat16"]
+    """What a GPU computes in. A CPU always computes in `float32`."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """On which training images prototypes are selected for traits."""
+
+    n_train: Annotated[
+        tuple[
+            Annotated[
+                Count | Literal["all"], Says("a whole number of at least 1, or all")
+            ],
+            ...,
+        ],
+        Items(least=1, different=True),
+        Says("a list of different numbers of training images, such as [16, 64, all]"),
+    ]
+    """Numbers of training images, and `all`."""
+    seeds: Annotated[
+        tuple[Index, ...],
+        Items(least=1, different=True),
+        Says("a list of different seeds, such as [0, 1, 2]"),
+    ]
+    """Seeds of the random subsets. A smaller subset is part of a larger one."""
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Ways of making prototypes; `random`, `randomtrain`, `gaussian` and `pca` have no
+    settings."""
+
+    kmeans: KMeans
+    """For `kmeans` and `kmeansdistance`."""
+    saes: Mapping[MethodName, SaeSettings]
+    """A kind of sparse autoencoder; NAME becomes a method."""
+    imported: Annotated[
+        Mapping[MethodName, Annotated[str, Says("the path of a sae.pt file")]],
+        Says("one sae.pt per imported autoencoder, headed by its name, or {} for none"),
+    ]
+    """The file of an autoencoder: a `sae.pt` of the
+    [saev](https://github.com/OSU-NLP-Group/saev) project, or a `.safetensors`
+    checkpoint of another study here; NAME becomes a method. `{}` for none."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run, or one run per combination of the lists in the row."""
+
+    encoder: OneOrMore[Name]
+    """Whose activations."""
+    layer: OneOrMore[Index]
+    """A block that the encoder records."""
+    method: OneOrMore[Name]
+    """How prototypes are made."""
+    n_prototypes: OneOrMore[Count] | None
+    """Number of prototypes."""
+    exp_factor: OneOrMore[Count] | None
+    """Instead of `n_prototypes`: a multiple of the encoder's width."""
+    learning_rate: OneOrMore[Positive] | None
+    """For autoencoders that are trained: the largest learning rate."""
+    sparsity: OneOrMore[NotNegative] | None
+    """For autoencoders: the weight of the L1 norm (`relu`), or the number of latents
+    that may be active (`topk`, `batchtopk`)."""
+    seed: OneOrMore[Index]
+    """Decides what is drawn. `pca` and imported methods draw nothing: 0."""
+
+
+@dataclass(frozen=True)
+class SuppressedSae:
+    """An autoencoder whose latents are suppressed."""
+
+    layer: Index
+    """The probes' layer, or an earlier one."""
+    method: Name
+    """A method of `methods.saes` or `methods.imported`."""
+    run: RunName
+    """A run of it, as `make runs` lists it."""
+    classes: Annotated[
+        Mapping[
+            int,
+            Annotated[
+                tuple[Index, ...],
+                Items(least=1, different=True),
+                Says("a list of different latents, such as [8541, 5818]"),
+            ],
+        ],
+        Says("latents that you choose yourself, such as {29: [8541, 5818]}, or {}"),
+    ]
+    """Latents that you choose yourself, by label, such as `{29: [8541, 5818, 10230]}`,
+    or `{}`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppression(SuppressionSettings):
+    """What latents are set to, and what this is compared with."""
+
+    dose: float
+    """The one of `doses` that the table shows; the chart shows all."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images that are shown with masks and predictions."""
+
+    classes: Annotated[
+        tuple[Count, ...],
+        Items(least=0, different=True),
+        Says("a list of different labels, such as [3, 29]"),
+    ]
+    """Classes that are shown, by label."""
+    n_images: Count
+    """Images of each class."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Linear probes for the classes of a data set of layout `ade20k`, and the latents
+    that they rely on."""
+
+    encoder: Name
+    """Whose patches the probes read."""
+    layer: Index
+    """The layer that they read."""
+    probes: ProbeSettings
+    """How probes are trained. The one with the highest mIoU on validation images
+    stays."""
+    ranking: RankingSettings
+    """How the latents that detect a class are found."""
+    n_gradient_images: Count
+    """Training images over which a class's direction is averaged where the
+    autoencoder's layer is earlier than the probes'."""
+    saes: Annotated[
+        tuple[SuppressedSae, ...],
+        Items(least=1, different=False),
+        Says("a list of autoencoders, each with layer, method, run and classes"),
+    ]
+    """The autoencoders whose latents are suppressed."""
+    suppression: Suppression
+    """What latents are set to, and what this is compared with."""
+    pictures: Pictures
+    """Images that are shown with masks and predictions."""
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run whose prototypes are shown."""
+
+    encoder: Name
+    """Its encoder."""
+    layer: Index
+    """Its layer."""
+    method: Name
+    """Its method."""
+    run: RunName
+    """Its name, as `make runs` lists it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Choice):
+    """Prototypes that are shown with the images and patches that drive them, in
+    `results/STUDY/…/features/`."""
+
+    runs: Annotated[
+        tuple[ShownRun, ...],
+        Items(least=0, different=False),
+        Says("a list of runs, each with encoder, layer, method and run"),
+    ]
+    """The runs whose prototypes are shown."""
+    n_images: Count
+    """Images for each prototype."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Folders for large files. Studies can share them: what another study fitted with
+    the same code and settings to the same data is not fitted again."""
+
+    activations: Folder
+    """Activations of all patches."""
+    checkpoints: Folder
+    """Fitted prototypes."""
+    weights: Folder
+    """What is fetched from the Hugging Face hub, in its client's form: a cache that you
+    have already will do."""
+    scores: Folder | None
+    """With `selection`: scores of all images for all prototypes. Those of the chosen
+    prototypes lie among the results, and tables need no others."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How jobs run. Changing this reruns nothing."""
+
+    device: Annotated[
+        str,
+        Matches("^(auto|cpu|cuda(:[0-9]+)?)$"),
+        Says("auto, cpu, cuda or cuda:1"),
+    ]
+    """Where jobs compute. `auto`: on a GPU if there is one."""
+    batch_size: Count
+    """Images in one pass through an encoder on a GPU."""
+    save_every_s: Positive
+    """Seconds between the states from which a killed training goes on."""
+    tensorboard: bool
+    """Whether trainings also log for TensorBoard, to
+    `STUDY/ENCODER/layerN/METHOD/tensorboard` (`pip install tensorboard`)."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Rates of your machines, from which `make plan` computes hours, and jobs the time
+    that they ask SLURM for. `results/STUDY/cost_table.md` has what a finished study
+    took, to correct them by."""
+
+    measured_on: str
+    """Where these rates come from, in words; the plan repeats it."""
+    gpu_flops: NotNegative
+    """Operations a second of encoders and of products with prototypes on a GPU; 0: no
+    GPU."""
+    cpu_flops: Positive
+    """The same on all cores of a job."""
+    disk_bytes: Positive
+    """Bytes a second that a job reads or writes."""
+    ranked_scores: Positive
+    """Scores a second of which average precision is computed."""
+    job_s: Positive
+    """Seconds until a job starts to work."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study."""
+
+    presets: (
+        Annotated[
+            tuple[str, ...],
+            Items(least=0, different=True),
+            Says("a list of different files below config/presets, without .yaml"),
+        ]
+        | None
+    )
+    """Files below `config/presets/`, without `.yaml`, whose keys the study takes over.
+    Later ones win, and the study's own keys win over all."""
+    study: Name
+    """The study's name; its results go to `results/STUDY/`."""
+    dataset: Name
+    """The labelled data set, of layout `cub200` (traits are looked for; with
+    `selection`) or `ade20k` (pixels are classified; with `segmentation`)."""
+    fit_dataset: Name
+    """The data set that prototypes are fitted to; may be the same. Nothing is ever
+    fitted to test or validation images."""
+    datasets: Annotated[
+        Mapping[Name, DataSet], Says("one section per data set, headed by its name")
+    ]
+    """The data sets, by name."""
+    encoders: Annotated[
+        Mapping[Name, Encoder], Says("one section per encoder, headed by its name")
+    ]
+    """The encoders, by name."""
+    record: Record
+    """How activations are recorded."""
+    selection: Selection | None
+    """With a data set of layout `cub200`: how prototypes are selected."""
+    methods: Methods
+    """Ways of making prototypes."""
+    held_out: HeldOut
+    """Training images of `fit_dataset` that autoencoders are measured on."""
+    runs: Annotated[
+        tuple[RunRow, ...],
+        Items(least=1, different=False),
+        Says(
+            "a list of runs, each with encoder, layer, method, seed, and n_prototypes "
+            "or exp_factor"
+        ),
+    ]
+    """What is compared. `make runs` lists all runs."""
+    segmentation: Segmentation | None
+    """With a data set of layout `ade20k`: probes, and whose latents are suppressed."""
+    features: Features
+    """Prototypes that are shown with the images and patches that drive them."""
+    storage: Storage
+    """Folders for large files."""
+    how: How
+    """How jobs run. Changing this reruns nothing."""
+    throughput: Throughput
+    """Rates of your machines, for `make plan` and SLURM."""

@@ -1,0 +1,54 @@
+"""Check a study's configuration before any job runs."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from vitproto.study.check_runs import check_features, check_runs
+from vitproto.study.check_sections import check_sections
+from vitproto.study.check_segmentation import check_segmentation
+from vitproto.study.problems import Config, Problem
+from vitproto.study.schema_errors import schema_problems
+from vitproto.study.yaml_lines import Lines
+
+
+def check_study(config: Config, schema: Path, lines: Lines) -> None:
+    """Refuse a configuration that cannot run.
+
+    Args:
+        config: the study, as merged from files and command line.
+        schema: a JSON schema, written in YAML.
+        lines: where its keys stand.
+
+    Raises:
+        ValueError: one line for each problem: where it stands, what is wrong, what to
+            write instead.
+    """
+    problems = schema_problems(config, _validator(schema))
+    # Combinations can only be judged once each part is of the right kind.
+    if not problems:
+        problems = list(_combinations(config))
+    if problems:
+        raise ValueError(
+            "\n".join(f"{lines.place(path)}: {text}" for path, text in problems)
+        )
+
+
+def _combinations(config: Config) -> Iterator[Problem]:
+    """Settings that are right one by one, but not together."""
+    yield from check_sections(config)
+    run_problems = list(check_runs(config))
+    yield from run_problems
+    if not run_problems:
+        yield from check_features(config)
+        if "segmentation" in config:
+            yield from check_segmentation(config)
+
+
+@functools.cache
+def _validator(schema: Path) -> Draft202012Validator:
+    text = schema.read_text(encoding="utf-8")
+    return Draft202012Validator(yaml.load(text, yaml.CSafeLoader))

@@ -1,0 +1,144 @@
+"""Check keys that belong together, in all sections but runs and segmentation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vitproto.study.problems import METHODS, Config, Problem
+
+SECTION_OF_LAYOUT = {"cub200": "selection", "ade20k": "segmentation"}
+"""The section that a study must have, by the layout of its labelled data set: trait
+labels serve to select prototypes, masks to segment."""
+
+DRAWN_COUNTS = {
+    "cub200": ("n_images_per_species",),
+    "image_folder": ("n_images_per_species",),
+    "ade20k": ("n_training", "n_validation"),
+}
+"""The keys that say how many images to draw, by layout."""
+
+
+def check_sections(config: Config) -> Iterator[Problem]:
+    """The problems of data sets, encoders, methods and storage."""
+    yield from _check_datasets(config)
+    yield from _check_encoders(config["encoders"])
+    yield from _check_saes(config["methods"]["saes"])
+    yield from _check_imported(config["methods"])
+    yield from _check_storage(config)
+
+
+def _check_datasets(config: Config) -> Iterator[Problem]:
+    datasets = config["datasets"]
+    for role in ("dataset", "fit_dataset"):
+        if config[role] not in datasets:
+            known = ", ".join(datasets)
+            yield Problem(
+                (role,), f"{config[role]!r} is not among datasets: write {known}"
+            )
+    labelled = datasets.get(config["dataset"])
+    if labelled is not None:
+        yield from _check_question(config, labelled["layout"])
+    for name, dataset in datasets.items():
+        yield from _check_drawing(name, dataset)
+        if ("root" in dataset) == ("draw" in dataset):
+            text = "needs root (its folder) or draw, not both"
+            yield Problem(("datasets", name), text)
+        elif ("root" in dataset) != ("n_images" in dataset):
+            text = "needs n_images, roughly how many images it has, to plan the disk"
+            if "draw" in dataset:
+                text = "has n_images, but draw says how many it draws: leave it out"
+            yield Problem(("datasets", name), text)
+
+
+def _check_question(config: Config, layout: str) -> Iterator[Problem]:
+    """The study must ask for what the labels can answer."""
+    if layout not in SECTION_OF_LAYOUT:
+        known = " or ".join(SECTION_OF_LAYOUT)
+        text = f"{config['dataset']!r} has no labels: its layout is not {known}"
+        yield Problem(("dataset",), text)
+        return
+    for other, section in SECTION_OF_LAYOUT.items():
+        if other == layout and section not in config:
+            text = f"lacks {section}, which a data set of layout {layout} is for"
+            yield Problem((), text)
+        if other != layout and section in config:
+            text = f"is for a data set of layout {other}, and the layout of "
+            yield Problem(
+                (section,), f"{text}{config['dataset']} is {layout}: leave it out"
+            )
+
+
+def _check_drawing(name: str, dataset: Mapping[str, Any]) -> Iterator[Problem]:
+    if "draw" not in dataset:
+        return
+    needed = DRAWN_COUNTS[dataset["layout"]]
+    for key in dict.fromkeys(key for keys in DRAWN_COUNTS.values() for key in keys):
+        if (key in dataset["draw"]) != (key in needed):
+            verb = "needs" if key in needed else "has no use for"
+            text = f"a data set of layout {dataset['layout']} {verb} {key}: write "
+            yield Problem(("datasets", name, "draw"), text + " and ".join(needed))
+            return
+
+
+def _check_encoders(encoders: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, encoder in encoders.items():
+        last = encoder["n_blocks"] - 1
+        for i, layer in enumerate(encoder["layers"]):
+            if layer > last:
+                yield Problem(
+                    ("encoders", name, "layers", i),
+                    f"{layer} is no layer of {name}: write one of 0 to {last}",
+                )
+    for name, encoder in encoders.items():
+        if encoder["image_size"] % encoder["patch_size"]:
+            yield Problem(
+                ("encoders", name, "patch_size"),
+                f"{encoder['patch_size']} pixels do not divide an image of "
+                f"{encoder['image_size']}: write the side of a patch",
+            )
+
+
+def _check_saes(saes: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, settings in saes.items():
+        path = ("methods", "saes", name)
+        if name in METHODS:
+            text = f"{name} is the name of another method: choose another"
+            yield Problem(path, text)
+        if (settings["prefixes"] == "none") != (settings["n_prefixes"] == 1):
+            yield Problem(
+                (*path, "n_prefixes"),
+                f"{settings['n_prefixes']} does not go with prefixes: "
+                f"{settings['prefixes']}: write 1 with none, 2 or more with fixed or "
+                "random",
+            )
+        if settings["activation"] == "batchtopk" and settings["trains"] == "nothing":
+            yield Problem(
+                (*path, "activation"),
+                "batchtopk learns its threshold in training, and this trains nothing: "
+                "write topk",
+            )
+        if settings["activation"] != "relu" and settings["n_sparsity_warmup"] > 0:
+            yield Problem(
+                (*path, "n_sparsity_warmup"),
+                f"{settings['activation']} has no weight of sparsity to warm up: "
+                "write 0",
+            )
+
+
+def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in methods["imported"]:
+        if name in METHODS or name in methods["saes"]:
+            yield Problem(
+                ("methods", "imported", name),
+                f"{name} is the name of another method: choose another",
+            )
+
+
+def _check_storage(config: Config) -> Iterator[Problem]:
+    """Only studies that select prototypes make scores."""
+    has_scores = "scores" in config["storage"]
+    if "selection" in config and not has_scores:
+        text = "lacks scores, the folder for the scores of all images"
+        yield Problem(("storage",), text)
+    if "selection" not in config and has_scores:
+        text = "is for studies with selection: leave it out"
+        yield Problem(("storage", "scores"), text)

@@ -1,0 +1,54 @@
+"""Data sets and weights that a study names and that are not there."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from vitproto.study.problems import Config
+
+
+def missing_inputs(
+    config: Config,
+    datasets: Collection[str],
+    encoders: Collection[str],
+    imported: Collection[str],
+) -> list[str]:
+    """Name the data sets and weights that are not where the configuration says.
+
+    Args:
+        config: a checked study.
+        datasets, encoders, imported: those that scheduled jobs read; `imported` are
+            methods.
+
+    Returns:
+        One sentence each, with the key to set.
+    """
+    missing = []
+    for name in sorted(datasets):
+        root = config["datasets"][name].get("root")
+        if root is not None and not Path(root).is_dir():
+            missing.append(
+                f"the data set {name} is not at {root}: set datasets: {name}: root "
+                "to its folder"
+            )
+    for name in sorted(encoders):
+        encoder = config["encoders"][name]
+        folder = encoder["model"].removeprefix("local-dir:")
+        if folder != encoder["model"] and not Path(folder).is_dir():
+            missing.append(
+                f"the encoder {name} is not at {folder}: set encoders: {name}: model "
+                "to local-dir:FOLDER"
+            )
+        file = encoder["checkpoint"]
+        if file not in ("hub", "random") and not Path(file).is_file():
+            missing.append(
+                f"the weights of {name} are not at {file}: set encoders: {name}: "
+                "checkpoint to the file, or to hub to fetch them"
+            )
+    for name in sorted(imported):
+        file = config["methods"]["imported"][name]
+        if not Path(file).is_file():
+            missing.append(
+                f"the autoencoder {name} is not at {file}: set methods: imported: "
+                f"{name} to its file"
+            )
+    return missing

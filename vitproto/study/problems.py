@@ -1,0 +1,22 @@
+"""A problem in a configuration, and where it stands."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
+"""Methods that every study has; the SAEs that it names or imports come on top."""
+
+Config = Mapping[str, Any]
+KeyPath = tuple[str | int, ...]
+"""Keys and positions in lists, from the outermost in: `("runs", 8, "seed")`."""
+
+
+class Problem(NamedTuple):
+    """What is wrong in a configuration, and what to write instead."""
+
+    path: KeyPath
+    text: str
+
+    def within(self, *outer: str | int) -> "Problem":
+        """The same problem, its path seen from further out."""
+        return Problem((*outer, *self.path), self.text)
