@@ -161,8 +161,8 @@ def test_random_weights_are_the_same_control_every_time(local_encoder):
         ({"patch_size": 16}, "has patches of 8 × 8 pixels, not patch_size: 16"),
         ({"image_size": 64}, "takes images of 32 pixels, not image_size: 64"),
         (
-            {"model": "ViT-B-32", "pretrained": "openai", "checkpoint": "/gone.pt"},
-            "the weights of ViT-B-32 are not at /gone.pt: set `checkpoint`",
+            {"model": "ViT-B-32", "pretrained": "openai", "weights": "/gone.pt"},
+            "the weights of ViT-B-32 are not at /gone.pt: set `weights`",
         ),
     ],
 )
@@ -191,7 +191,7 @@ def test_weights_that_the_hub_does_not_give_are_never_replaced_by_random_ones(
 ):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub = dataclasses.replace(local_encoder, model="hf-hub:nobody/nothing")
-    with pytest.raises(ValueError, match="set its `checkpoint` to a file"):
+    with pytest.raises(ValueError, match="set its `weights` to a file"):
         load_encoder(hub, "float32", [0])
 
 

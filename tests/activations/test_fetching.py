@@ -199,7 +199,7 @@ def test_weights_that_are_not_on_the_hub_are_refused(model, tag, message):
 
 
 @pytest.mark.parametrize(
-    ("model", "checkpoint", "expected"),
+    ("model", "weights", "expected"),
     [
         ("ViT-B-32", "hub", True),
         ("ViT-B-32", "weights.pt", False),
@@ -212,8 +212,8 @@ def test_weights_that_are_not_on_the_hub_are_refused(model, tag, message):
         ("local-dir:a/b", "hub", False),
     ],
 )
-def test_who_needs_the_hub(model, checkpoint, expected):
-    assert needs_hub(model, checkpoint) == expected
+def test_who_needs_the_hub(model, weights, expected):
+    assert needs_hub(model, weights) == expected
 
 
 def test_a_file_lies_where_the_hub_s_client_puts_it(tmp_path):

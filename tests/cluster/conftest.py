@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from slurm.cluster import all_jobs, ask, cluster, why_not, with_accounting
-from slurm.study import (
+from slurm_cluster import all_jobs, ask, cluster, why_not, with_accounting
+from slurm_study import (
     AP,
     BY_SACCT,
     BY_SQUEUE,

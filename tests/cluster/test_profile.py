@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from slurm.cluster import all_jobs
-from slurm.study import (
+from slurm_cluster import all_jobs
+from slurm_study import (
     AP,
     BY_SACCT,
     ON_SLURM,

@@ -19,12 +19,12 @@ def test_weights_count_whatever_they_are_called(tmp_path, weights):
         (tmp_path / name).write_text("")
     names = [file.name for file in files_of_encoder(tmp_path)]
     assert names == sorted([weights, "open_clip_config.json"])
-    encoder = {"model": f"local-dir:{tmp_path}", "checkpoint": "hub"}
+    encoder = {"model": f"local-dir:{tmp_path}", "weights": "hub"}
     assert of_encoder("clip", encoder) == []
 
 
 def test_an_encoder_that_is_not_here_is_said(tmp_path):
-    encoder = {"model": f"local-dir:{tmp_path}", "checkpoint": str(tmp_path / "w.pt")}
+    encoder = {"model": f"local-dir:{tmp_path}", "weights": str(tmp_path / "w.pt")}
     folder, weights = of_encoder("clip", encoder)
     assert folder.what == f"the encoder clip (model: local-dir:{tmp_path})"
     assert weights.digests(Digests(tmp_path / "d")) == {"w.pt": ABSENT}

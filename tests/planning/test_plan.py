@@ -72,7 +72,7 @@ def test_activations_of_inat21_take_images_times_tokens_times_width(real):
 
 
 def test_weights_are_fetched_in_float32_with_both_towers(real):
-    real["encoders"]["bioclip2-vit-l14"]["checkpoint"] = "tuned.safetensors"
+    real["encoders"]["bioclip2-vit-l14"]["weights"] = "tuned.safetensors"
     written = {
         encoder: cost(real, "fetch_weights", encoder=encoder).written.weights
         for encoder in real["encoders"]

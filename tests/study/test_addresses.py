@@ -11,7 +11,7 @@ CONFIG = {
     "dataset": "birds",
     "fit_dataset": "birds",
     "datasets": {"birds": {"layout": "cub200", "root": "birds"}},
-    "encoders": {"clip": {"model": "hub:clip", "checkpoint": "hub"}},
+    "encoders": {"clip": {"model": "hub:clip", "weights": "hub"}},
     "record": {"dtype": "float16"},
     "methods": {"kmeans": {"n_iters": 5}, "saes": {"topk": {"n": 1}}, "imported": {}},
     "held_out": {"every": 4, "n_correlated": 8, "seed": 0},

@@ -284,15 +284,15 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, demo):
 
 def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
     demo["datasets"]["cub"] = {"layout": "cub200", "root": str(tmp_path / "cub")}
-    demo["encoders"]["a"] = {"model": "local-dir:gone", "checkpoint": "hub"}
-    demo["encoders"]["b"] = {"model": "ViT-L-14", "checkpoint": "gone.pt"}
+    demo["encoders"]["a"] = {"model": "local-dir:gone", "weights": "hub"}
+    demo["encoders"]["b"] = {"model": "ViT-L-14", "weights": "gone.pt"}
     demo["methods"]["imported"] = {"theirs": str(tmp_path / "sae.pt")}
     datasets, encoders = {"cub", "demo_birds"}, {"a", "b"}
     missing = missing_inputs(demo, datasets, encoders, {"theirs"})
     assert len(missing) == 4
     assert "set datasets: cub: root" in missing[0]
     assert "set encoders: a: model" in missing[1]
-    assert "set encoders: b: checkpoint" in missing[2]
+    assert "set encoders: b: weights" in missing[2]
     assert missing[3] == (
         f"the autoencoder theirs is not at {tmp_path}/sae.pt: set methods: imported: "
         "theirs to its file"

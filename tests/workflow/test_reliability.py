@@ -100,12 +100,12 @@ def test_an_edit_reruns_what_it_makes_stale_and_ends_as_from_scratch(
 def test_a_checkpoint_of_ones_own_counts_until_it_is_taken_back(workdir, done):
     """Both before and after, the folder of the encoder is read."""
     before = (workdir / "micro.yaml").read_text()
-    assert before.count("checkpoint: hub") == 1
+    assert before.count("weights: hub") == 1
     own = workdir / "own.safetensors"
     shutil.copy2(workdir / "encoders/demo/open_clip_model.safetensors", own)
     train_further(own)
     (workdir / "micro.yaml").write_text(
-        before.replace("checkpoint: hub", "checkpoint: own.safetensors")
+        before.replace("weights: hub", "weights: own.safetensors")
     )
     assert run(workdir).finished == Counter(RECORDING)
     assert tables(workdir) != tables(done)
@@ -123,7 +123,7 @@ def point_elsewhere(workdir, key: str, wrong: str) -> None:
 
 
 def test_a_checkpoint_that_leads_nowhere_is_refused(workdir):
-    point_elsewhere(workdir, "checkpoint", "tpyo.safetensors")
+    point_elsewhere(workdir, "weights", "tpyo.safetensors")
     found = run(workdir)
     assert found.failed
     assert "tpyo.safetensors" in found.said.rsplit("Error", 1)[1]

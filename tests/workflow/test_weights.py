@@ -113,7 +113,7 @@ def test_a_file_that_changes_at_the_hub_counts_once_it_is_fetched_again(hub, wor
 
 
 def test_a_file_of_weights_needs_only_the_configuration_of_a_repository(hub, tmp_path):
-    workdir = new_study(tmp_path / "tuned", checkpoint="tuned.safetensors")
+    workdir = new_study(tmp_path / "tuned", weights="tuned.safetensors")
     shutil.copy(DEMO / NAMES[1], workdir / "tuned.safetensors")
     status, said = snakemake(workdir, hub.address, shards(workdir)[0])
     assert status == 0, said

@@ -409,7 +409,7 @@ def file_of_weights(settings: EncoderSettings) -> Path:
     path = Path(settings.weights)
     if not path.is_file():
         raise ValueError(
-            f"the weights of {settings.model} are not at {path}: set `checkpoint` to "
+            f"the weights of {settings.model} are not at {path}: set `weights` to "
             "their file, or to `hub` to use those of the hub"
         )
     return path

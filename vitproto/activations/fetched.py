@@ -14,12 +14,12 @@ from typing import Any
 from vitproto.core.files import whole_file
 
 HUB = "hub"
-"""The value of `checkpoint` for the weights on the hub."""
+"""The value of `weights` for the weights on the hub."""
 RANDOM = "random"
-"""The value of `checkpoint` for random weights, as a control."""
+"""The value of `weights` for random weights, as a control."""
 
 NO_NETWORK = (
-    "Without a network, set its `checkpoint` to a file with the weights, or its "
+    "Without a network, set its `weights` to a file with the weights, or its "
     "`model` to local-dir:FOLDER"
 )
 
@@ -50,11 +50,11 @@ class Fetched:
     files: Sequence[HubFile]
 
 
-def needs_hub(model: str, checkpoint: str) -> bool:
+def needs_hub(model: str, weights: str) -> bool:
     """Whether an encoder needs fetched files."""
     if model.startswith("local-dir:"):
         return False
-    return model.startswith("hf-hub:") or checkpoint == HUB
+    return model.startswith("hf-hub:") or weights == HUB
 
 
 def write_fetched(path: Path, fetched: Fetched) -> None:

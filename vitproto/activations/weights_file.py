@@ -41,7 +41,7 @@ def read_weights(path: Path) -> Weights:
         why = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path} is damaged or not a file of weights ({why}): set the encoder's "
-            "`checkpoint` to a .safetensors, .pt, .pth or .bin file that holds tensors"
+            "`weights` to a .safetensors, .pt, .pth or .bin file that holds tensors"
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> Weights:
                 tensors[str(name).removeprefix("module.")] = value
     if not tensors:
         raise ValueError(
-            f"{path} holds no tensors: set the encoder's `checkpoint` to a file with "
+            f"{path} holds no tensors: set the encoder's `weights` to a file with "
             "its weights"
         )
     return tensors
@@ -89,7 +89,7 @@ def load_image_tower(vision: nn.Module, path: Path, model: str) -> None:
             sizes = [" × ".join(map(str, t.shape)) for t in (weights[name], tensor)]
             raise ValueError(
                 f"{path} does not fit {model}: its {name} is {sizes[0]}, expected "
-                f"{sizes[1]}: set the encoder's `checkpoint` to weights of this model"
+                f"{sizes[1]}: set the encoder's `weights` to weights of this model"
             )
     vision.load_state_dict(weights)
 
@@ -116,7 +116,7 @@ def without_head(
     }
     if not left:
         raise ValueError(
-            f"{path} holds only a classifier: set the encoder's `checkpoint` to a file "
+            f"{path} holds only a classifier: set the encoder's `weights` to a file "
             "with all its weights"
         )
     return left
@@ -134,7 +134,7 @@ def check_patches(weights: Weights, patch_size: int, path: Path, model: str) -> 
             sides = " × ".join(map(str, tensor.shape[-2:]))
             raise ValueError(
                 f"{path} does not fit {model}: its {name} is for patches of {sides} "
-                f"pixels, expected {patch_size}: set the encoder's `checkpoint` to "
+                f"pixels, expected {patch_size}: set the encoder's `weights` to "
                 "weights of this model"
             )
 
@@ -151,7 +151,7 @@ def misfit_of_error(path: Path, model: str, error: Exception) -> ValueError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ValueError(
         f"{path} does not fit {model} ({lines[-1].rstrip('.')}): set the encoder's "
-        "`checkpoint` to weights of this model"
+        "`weights` to weights of this model"
     )
 
 
@@ -166,7 +166,7 @@ def misfit(
         parts.append(f"has {_some(foreign)}, which the model has not")
     return ValueError(
         f"{path} does not fit {model}: it {', and '.join(parts)}: set the encoder's "
-        "`checkpoint` to weights of this model"
+        "`weights` to weights of this model"
     )
 
 

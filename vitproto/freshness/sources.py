@@ -121,15 +121,15 @@ def of_encoder(name: str, encoder: Mapping[str, Any]) -> list[RawFiles]:
         name: the name of the encoder in the configuration.
         encoder: its section there.
     """
-    model, checkpoint = encoder["model"], encoder["checkpoint"]
+    model, weights = encoder["model"], encoder["weights"]
     missing: list[RawFiles] = []
     if model.startswith("local-dir:"):
         folder = model.removeprefix("local-dir:")
         if not files_of_encoder(Path(folder)):
             missing.append(Absent(f"the encoder {name} (model: {model})"))
-    if checkpoint not in (HUB, RANDOM) and not Path(checkpoint).is_file():
-        what = f"the weights of {name} (checkpoint: {checkpoint})"
-        missing.append(Absent(what, Path(checkpoint).name))
+    if weights not in (HUB, RANDOM) and not Path(weights).is_file():
+        what = f"the weights of {name} (weights: {weights})"
+        missing.append(Absent(what, Path(weights).name))
     return missing
 
 

@@ -28,7 +28,7 @@ def of_activations(config: Config, dataset: str, encoder: str) -> str:
     """
     images = config["datasets"][dataset]
     model = dict(config["encoders"][encoder])
-    model["checkpoint"] = Path(model["checkpoint"]).name
+    model["weights"] = Path(model["weights"]).name
     said = {
         "layout": images["layout"],
         "draw": images.get("draw"),

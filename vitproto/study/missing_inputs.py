@@ -38,11 +38,11 @@ def missing_inputs(
                 f"the encoder {name} is not at {folder}: set encoders: {name}: model "
                 "to local-dir:FOLDER"
             )
-        file = encoder["checkpoint"]
+        file = encoder["weights"]
         if file not in ("hub", "random") and not Path(file).is_file():
             missing.append(
                 f"the weights of {name} are not at {file}: set encoders: {name}: "
-                "checkpoint to the file, or to hub to fetch them"
+                "weights to the file, or to hub to fetch them"
             )
     for name in sorted(imported):
         file = config["methods"]["imported"][name]

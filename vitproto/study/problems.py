@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-METHODS = ("random", "randomtrain", "gaussian", "kmeans", "kmeansdistance", "pca")
+from vitproto.core.project import PROJECT
+
+METHODS = sorted(
+    {
+        *(file.stem.removeprefix("fit_") for file in PROJECT.glob("scripts/fit_*.py")),
+        *("randomtrain", "kmeansdistance"),  # fit_random and fit_kmeans fit two each
+    }
+    - {"sae"}
+)
 """Methods that every study has; the SAEs that it names or imports come on top."""
 
 Config = Mapping[str, Any]

@@ -193,7 +193,7 @@ def encoder_files(wildcards):
         folder = Path(encoder["model"].removeprefix("local-dir:"))
         files += map(str, sources.files_of_encoder(folder))
     # Where it is missing, `missing_inputs` says so in a sentence.
-    weights = encoder["checkpoint"]
+    weights = encoder["weights"]
     if weights not in ("hub", "random") and Path(weights).is_file():
         files.append(weights)
     return files + fetched_files(wildcards)
@@ -202,7 +202,7 @@ def encoder_files(wildcards):
 def fetched_files(wildcards):
     """The list of what an encoder needs of the hub; nothing for others."""
     encoder = config["encoders"][wildcards.encoder]
-    is_needed = needs_hub(encoder["model"], encoder["checkpoint"])
+    is_needed = needs_hub(encoder["model"], encoder["weights"])
     return [WEIGHTS.format(encoder=wildcards.encoder)] if is_needed else []
 
 
@@ -320,7 +320,7 @@ def encoder_alone_flags(wildcards):
 def fetching_flags(wildcards):
     """What an encoder needs of the hub."""
     encoder = config["encoders"][wildcards.encoder]
-    needs = "weights" if encoder["checkpoint"] == "hub" else "config"
+    needs = "weights" if encoder["weights"] == "hub" else "config"
     return flags(
         {"needs": needs} | {key: encoder[key] for key in ("model", "pretrained")}
     )
@@ -328,7 +328,7 @@ def fetching_flags(wildcards):
 
 def is_random(wildcards):
     """Does a control encoder with random weights take the place of a trained one?"""
-    return config["encoders"][wildcards.encoder]["checkpoint"] == "random"
+    return config["encoders"][wildcards.encoder]["weights"] == "random"
 
 
 # Where and how a job runs -------------------------------------------------------
@@ -351,7 +351,7 @@ def evaluated_root(wildcards, threads):
 
 def weights(wildcards, threads):
     """The file of an encoder's weights, or `hub`, or `random`."""
-    return shlex.quote(config["encoders"][wildcards.encoder]["checkpoint"])
+    return shlex.quote(config["encoders"][wildcards.encoder]["weights"])
 
 
 def hub_flags(wildcards, threads):

@@ -14,7 +14,7 @@ def fetch_weights(job: PlannedJob, study: StudySizes) -> Cost:
     n_bytes = TOWERS * 4 * 12 * e["width"] ** 2 * e["n_blocks"]
     if e["model"].startswith("timm:"):
         n_bytes /= TOWERS
-    if e["checkpoint"] != "hub":
+    if e["weights"] != "hub":
         n_bytes = 0  # the architecture alone
     return study.cost(0, n_bytes, KERNELS, Written(weights=n_bytes))
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from slurm.cluster import ask
+from slurm_cluster import ask
 from study_copy import copy_project, environment
 
 TARGETS = (
