@@ -30,6 +30,11 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
         assert len(prose) >= 2, f"{stage.name}: --{block}"
 
 
+def test_every_stage_can_be_read_on_one_page():
+    lines = {stage.stem: len(stage.read_text().splitlines()) for stage in STAGES}
+    assert {name: n for name, n in lines.items() if n > 80} == {}
+
+
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
     stage = PROJECT / "scripts/list_cub200.py"
     args = f"--dataset x --root {tmp_path}/gone --images i.csv --splits s.csv"

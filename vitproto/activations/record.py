@@ -35,7 +35,7 @@ class RecordingJob:
     """Where an encoder runs, and how many images at a time."""
 
     device: str
-    """auto, cpu, cuda or cuda:1; auto takes a GPU where there is one."""
+    """auto, cpu, cuda or cuda:1; auto uses a GPU if there is one."""
     batch_size: int
     """Images in one pass on a GPU; on a CPU they pass one by one."""
     n_workers: int
