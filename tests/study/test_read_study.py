@@ -1,5 +1,8 @@
 """A study that cannot be read is refused in one sentence that names its file."""
 
+import subprocess
+import sys
+
 import pytest
 
 from vitproto.study.read_study import read_study
@@ -29,3 +32,8 @@ def test_a_file_that_holds_no_study_is_named(tmp_path, text, message):
 def test_a_folder_is_no_study(tmp_path):
     with pytest.raises(ValueError, match=f"cannot read {tmp_path}: .*directory"):
         read_study(tmp_path)
+
+
+def test_to_read_a_study_needs_no_torch():
+    code = "import sys, vitproto.study.read_study; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

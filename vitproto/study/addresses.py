@@ -1,10 +1,9 @@
-"""Where large files lie in storage that studies and checkouts share.
+"""Names of folders for large files in storage that studies and checkouts share.
 
-Folders are named by what the configuration says, but for where data and weights lie, so
-that a dry run knows them without either, and studies that say different things do not
-overwrite each other's files. What only the files can say, such as the weights
-themselves, stands in the notes beside results and in the results, and is compared
-there.
+A name is a digest of the settings that decide what the files hold, without the places
+of data and weights. So a dry run knows it without either, and studies with different
+settings do not overwrite each other's files. What only the files themselves can tell,
+such as the weights, is noted beside the results and compared there.
 """
 
 import hashlib
@@ -21,28 +20,28 @@ N_DIGITS = 8
 
 
 def of_activations(config: Config, dataset: str, encoder: str) -> str:
-    """What the configuration says of a data set's activations, in a few digits.
+    """Digest of the settings that decide a data set's activations.
 
-    Not where data and weights lie: moving them moves no activations. The folder of
-    `local-dir:` is part of the model's name.
+    Data and weights may lie anywhere: moving them moves no activations. But the folder
+    of `local-dir:` is part of the model's name.
     """
     images = config["datasets"][dataset]
     model = dict(config["encoders"][encoder])
     model["weights"] = Path(model["weights"]).name
-    said = {
+    settings = {
         "layout": images["layout"],
         "draw": images.get("draw"),
         "encoder": model,
         "record": config["record"],
     }
-    return _digits(said)
+    return _digits(settings)
 
 
 def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
-    """What the configuration says of a family's scores, in a few digits."""
+    """Digest of the settings that decide a family's scores."""
     methods = config["methods"]
     is_trained = family.method in methods["saes"]
-    said = {
+    settings = {
         "scored": of_activations(config, config["dataset"], family.encoder),
         "fitted": of_activations(config, config["fit_dataset"], family.encoder),
         "family": family,
@@ -52,9 +51,9 @@ def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
         "imported": Path(methods["imported"].get(family.method, "")).name,
         "held_out_every": config["held_out"]["every"] if is_trained else None,
     }
-    return _digits(said)
+    return _digits(settings)
 
 
-def _digits(said: Mapping[str, Any]) -> str:
-    text = json.dumps(said, sort_keys=True)
+def _digits(settings: Mapping[str, Any]) -> str:
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]

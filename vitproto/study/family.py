@@ -1,4 +1,4 @@
-"""Families of runs, and how a file says whose results it holds."""
+"""Families of runs, and checks that a file holds the results of a family."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from vitproto.study.run import Run
 
 AT_ONCE = 1000
-"""Families or runs that one argument of a command lists, at most."""
+"""Most families or runs in one argument of a command."""
 
 
 class Family(NamedTuple):
-    """What one job fits, one job scores and one job selects from."""
+    """Runs that one job fits, one job scores and one job selects from."""
 
     encoder: str
     layer: int
@@ -35,7 +35,7 @@ class Family(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedFamily:
-    """Whose prototypes a file lists."""
+    """The family whose prototypes a file lists."""
 
     fit_dataset: str
     """The data set that the prototypes are fitted to."""
@@ -49,17 +49,17 @@ class FittedFamily:
 
 @dataclass(frozen=True)
 class ScoredFamily(FittedFamily):
-    """Whose scores a file holds."""
+    """The family whose scores a file holds."""
 
     dataset: str
     """The data set whose images are scored."""
 
 
 def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:
-    """Which runs are there? As short as it can be said: families share a list of runs.
+    """Write families and their runs as arguments: one for all with the same runs.
 
     Such as `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`. Long lists
-    are cut: Linux takes no argument above 128 kB.
+    are split: Linux takes no argument above 128 kB.
     """
     alike: dict[tuple[str, ...], list[str]] = {}
     for family, runs in families.items():
@@ -73,10 +73,10 @@ def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:
 
 
 def read_families(texts: Sequence[str]) -> dict[Family, list[str]]:
-    """The names of the runs of each family, as `write_families` wrote them.
+    """Read the runs of each family from what `write_families` wrote.
 
     Raises:
-        ValueError: a text was not written so, or a run of a family stands there twice.
+        ValueError: a text has another form, or names a run of a family twice.
     """
     families: dict[Family, list[str]] = {}
     for text in texts:
@@ -97,13 +97,13 @@ def _cut(items: Sequence[str]) -> list[Sequence[str]]:
 def check_family(
     path: Path, found: Mapping[str, object], expected: FittedFamily, remedy: str
 ) -> None:
-    """Does a file hold the results of this family?
+    """Refuse a file that holds the results of another family.
 
     Args:
         path: the file, for the message.
-        found: what it says of itself, by the names of the fields.
-        expected: whose it should be.
-        remedy: what to do if not, for the message.
+        found: the file's own description, by the names of the fields.
+        expected: the family that it should hold.
+        remedy: what to do otherwise, for the message.
 
     Raises:
         ValueError: it is another family's.
@@ -121,10 +121,10 @@ def check_family(
 def check_runs(
     path: Path, found: Collection[str], expected: Collection[str], remedy: str
 ) -> None:
-    """Does a file hold exactly these runs of its family?
+    """Refuse a file that does not hold exactly these runs of its family.
 
     Raises:
-        ValueError: it lacks a run, or holds a surplus one.
+        ValueError: it lacks a run, or holds another one.
     """
     missing, surplus = set(expected) - set(found), set(found) - set(expected)
     if missing or surplus:
@@ -132,7 +132,7 @@ def check_runs(
 
 
 def describe_difference(missing: Collection[str], surplus: Collection[str]) -> str:
-    """What is missing and what is too much: of many, how many and the first."""
+    """Name what is missing and what is surplus: the first, and the number of others."""
     parts = []
     if missing:
         parts.append(f"lacks {_first(missing)}")

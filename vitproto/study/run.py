@@ -1,4 +1,4 @@
-"""A run: one set of prototypes whose scores the tables compare."""
+"""A run: one set of prototypes, which tables compare with others."""
 
 import re
 from dataclasses import dataclass
@@ -8,24 +8,23 @@ _NUMBER = r"\d[\d.e+-]*"
 
 @dataclass(frozen=True)
 class Run:
-    """What tells the runs of one family apart.
+    """One run of a family, as it differs from the others.
 
-    A family is what one job fits together: the same images, encoder, layer and
-    method. The runs of one family say the same things: all have a learning rate, or
-    none has.
+    One job fits a family together: the same images, encoder, layer and method. Either
+    all runs of a family have a learning rate, or none has.
     """
 
     n_prototypes: int
     seed: int
     learning_rate: float | None = None
-    """The largest in training; None where nothing is trained by gradients."""
+    """The largest in training; None for methods without gradients."""
     sparsity: float | None = None
-    """The weight of the L1 norm, or the latents that may be active at a time; None
-    for methods that are not sparse."""
+    """Weight of the L1 norm, or number of latents that may be active; None for methods
+    that are not sparse."""
 
     @property
     def name(self) -> str:
-        """How paths and files call this run.
+        """The name of this run in paths and files.
 
         Such as `k128-seed0`, or `k512-lr0.001-sparsity0.0008-seed0`.
         """

@@ -1,4 +1,4 @@
-"""The run table: which sets of prototypes a study compares."""
+"""The run table: the sets of prototypes that a study compares."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class StudyRun:
 def expand_runs(
     rows: Sequence[Mapping[str, Any]], encoders: Mapping[str, Mapping[str, Any]]
 ) -> list[StudyRun]:
-    """Write out each row of the configuration's `runs`, in order.
+    """Expand each row of the configuration's `runs`, in order.
 
     A row whose key holds a list stands for one run per value; of several lists, for
     one per combination. `exp_factor` gives the number of prototypes as a multiple of
