@@ -6,11 +6,11 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-PARTS = {
-    "page_frame": Path(__file__).with_name("page_frame.html.jinja"),
-    "page_parts": Path(__file__).with_name("page_parts.html.jinja"),
-}
-"""The document that pages extend, and the macros that they import, by name."""
+FRAME = Path(__file__).with_name("page_frame.html.jinja")
+"""The document that templates extend as `page_frame`."""
+
+PARTS = Path(__file__).with_name("page_parts.html.jinja")
+"""Style and macros that templates import as `page_parts`."""
 
 
 def read_template(path: Path) -> jinja2.Template:
@@ -21,7 +21,10 @@ def read_template(path: Path) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.DictLoader(
-            {name: part.read_text(encoding="utf-8") for name, part in PARTS.items()}
+            {
+                "page_frame": FRAME.read_text(encoding="utf-8"),
+                "page_parts": PARTS.read_text(encoding="utf-8"),
+            }
         ),
     )
     return environment.from_string(path.read_text(encoding="utf-8"))
