@@ -205,7 +205,7 @@ def test_weights_of_more_blocks_are_refused_and_not_cut(original, tmp_path):
     save_file(tensors(deeper), tmp_path / "deeper.safetensors")
     said = refusal(original, tmp_path / "deeper.safetensors")
     assert "has transformer.resblocks.3.attn.in_proj_bias, " in said
-    assert " and 9 more, which the model has not: " in said
+    assert " and 9 more, which the model lacks: " in said
 
 
 def test_weights_of_another_shape_are_refused_and_not_resampled(original, tmp_path):
@@ -270,7 +270,7 @@ def test_a_file_that_does_not_fit_timm_s_model_is_refused(tiny_timm, tmp_path):
         save_file(content, tmp_path / f"{name}.safetensors")
         said[name] = refusal(TIMM, tmp_path / f"{name}.safetensors")
     assert "it lacks blocks.11.norm1.weight, blocks.11.norm1.bias, " in said["lacking"]
-    assert "has blocks.12.norm1.weight, which the model has not" in said["foreign"]
+    assert "has blocks.12.norm1.weight, which the model lacks" in said["foreign"]
     assert "norm.weight" in said["shape"]
     assert "is for patches of 8 × 8 pixels, expected 16" in said["finer"]
     assert "it lacks cls_token, pos_embed, " in said["nothing"]

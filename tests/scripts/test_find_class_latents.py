@@ -185,7 +185,7 @@ def test_only_an_autoencoder_of_these_activations_can_be_suppressed(inputs, tmp_
     with pytest.raises(ValueError, match="width 7, but these have 6"):
         find(**arguments)
     arguments["run"] = OTHER.name
-    with pytest.raises(ValueError, match="can only be suppressed in a sparse auto"):
+    with pytest.raises(ValueError, match="which has no latents to suppress"):
         find(**arguments)
 
 

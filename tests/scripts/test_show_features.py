@@ -180,7 +180,7 @@ def test_where_nothing_is_in_the_ranges_the_page_says_so(study):
     cfg = dataclasses.replace(CFG, log_freq_range=(-9.0, -8.0), listed=())
     page = (show(study, cfg=cfg) / "index.html").read_text()
     assert "No prototype has a log10 frequency from −9 to −8" in page
-    assert "the first goes from −2.38 to 0.00" in page
+    assert "the log10 frequency goes from −2.38 to 0.00" in page
     assert "Nothing is shown. Widen" in page
 
 
@@ -188,7 +188,7 @@ def test_a_dead_prototype_that_is_listed_has_no_images(study):
     cfg = dataclasses.replace(CFG, listed=(2,), n_in_range=0)
     out = show(study, cfg=cfg)
     assert (
-        "It is dead: all patches of birds score alike."
+        "It is dead: all patches of birds have the same score."
         in (out / "index.html").read_text()
     )
     assert not (out / "00002.png").exists()

@@ -451,7 +451,7 @@ def test_another_encoder_than_the_one_that_recorded_is_refused(early):
 def test_an_edit_after_the_probed_layer_is_refused(early):
     save_probe(early.folder / "probe.safetensors", early.probe, {})
     write_family(early.folder, {Run(20, 0): early.autoencoder})
-    with pytest.raises(ValueError, match="what is edited must come before"):
+    with pytest.raises(ValueError, match="the edited layer must come before"):
         early_stage(early, layer=2, probe_layer=0)
 
 

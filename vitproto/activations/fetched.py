@@ -105,6 +105,6 @@ def find_fetched(path: Path, hub_cache: Path) -> list[Path]:
 
 def _again(path: Path) -> str:
     return (
-        f"fetch it again with `snakemake --cores 1 --force {path}`, and --configfile "
-        "as ever, where there is a network"
+        f"fetch it again with `snakemake --cores 1 --force {path}` and your usual "
+        "--configfile, on a machine with a network"
     )

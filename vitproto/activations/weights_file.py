@@ -163,7 +163,7 @@ def misfit(
     if lacking:
         parts.append(f"lacks {_some(lacking)}")
     if foreign:
-        parts.append(f"has {_some(foreign)}, which the model has not")
+        parts.append(f"has {_some(foreign)}, which the model lacks")
     return ValueError(
         f"{path} does not fit {model}: it {', and '.join(parts)}: set the encoder's "
         "`weights` to weights of this model"

@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
 REASONS: Mapping[Reason, str] = {
     "in_range": "in both ranges",
     "listed": "listed",
-    "sampled": "drawn from all live ones",
+    "sampled": "drawn from all that are alive",
 }
 
 
@@ -115,9 +115,9 @@ def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
     return (
         f"{subject} a log10 frequency from {_range(*cfg.log_freq_range)} and a log10 "
         f"mean value from {_range(*cfg.log_value_range)}{drawn}. Over all prototypes "
-        f"that some patch scores above 0, the first goes from {_log(frequency_K.min())}"
-        f" to {_log(frequency_K.max())}, the second from {_log(value_K.min())} to "
-        f"{_log(value_K.max())}."
+        "for which some patch scores above 0, the log10 frequency goes from "
+        f"{_log(frequency_K.min())} to {_log(frequency_K.max())}, the log10 mean value "
+        f"from {_log(value_K.min())} to {_log(value_K.max())}."
     )
 
 

@@ -191,7 +191,8 @@ class Search:
 
     def _find_data(self, statement: Statement) -> None:
         """Note the data files whose names occur in a statement."""
-        names = {text.rpartition("/")[2] for text in statement.text.texts}
+        # In the order of the text: the order of a set changes from run to run.
+        names = dict.fromkeys(text.rpartition("/")[2] for text in statement.text.texts)
         files = [file for name in names for file in self._data_files.get(name, ())]
         self.data.setdefault(statement, []).extend(files)
 
