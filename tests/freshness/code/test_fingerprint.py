@@ -1,9 +1,11 @@
 """A stage's fingerprint changes when, and only when, code that it can reach does."""
 
 import ast
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import threading
 from functools import cache
@@ -314,3 +316,28 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
         assert f"scripts/{name}.py: {name}" in called
         assert len(called) >= 3
         assert called <= reached(name).keys(), name
+
+
+def test_a_fingerprint_is_the_same_in_every_process(project):
+    """Python orders sets of texts anew in each process."""
+    reader = project / "vitproto/data/cub200_traits.py"
+    for name in ("a.txt", "b.txt", "c.txt"):
+        reader.with_name(name).write_text(name)
+    both = 'PROBABLY = len("a.txt" + "b.txt" + "c.txt")'
+    replace(reader, "PROBABLY = 3", both)
+    code = (
+        "import sys; from pathlib import Path;"
+        "from vitproto.freshness.code.fingerprint import fingerprint;"
+        "print(fingerprint('read_traits', Path(sys.argv[1])))"
+    )
+    given = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(project)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(PROJECT)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "123456"
+    }
+    assert len(given) == 1
