@@ -17,6 +17,7 @@ from vitproto.activations.stream import Activations
 from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint, pca
 from vitproto.prototypes.checkpoint import load
+from vitproto.prototypes.fitting import FitJob
 
 fit_pca = runpy.run_path(str(PROJECT / "scripts/fit_pca.py"))["fit_pca"]
 
@@ -110,7 +111,7 @@ def test_the_stage_writes_scorers_that_are_zero_at_the_mean(tmp_path):
     shards = write_shards(tmp_path, x_NPD)
     splits = write_split_list(tmp_path, ["train"] * 60)
     names = ("k2-seed0", "k4-seed0")
-    fit_pca(shards, splits, tmp_path, manifest, runs=names, family=TOY)
+    fit_pca(FitJob(shards, splits, tmp_path, manifest, names, TOY))
     runs = checkpoint.read_manifest(manifest, TOY, names)
     assert [run.name for run in runs] == ["k2-seed0", "k4-seed0"]
     two, four = (load(run.path) for run in runs)
@@ -132,5 +133,5 @@ def test_the_stage_refuses_too_many_before_it_reads(tmp_path):
     splits = write_split_list(tmp_path, ["train"] * 3)
     runs = ("k2-seed0", "k10-seed0")
     with pytest.raises(ValueError, match="at most 8 prototypes"):
-        fit_pca(shards, splits, tmp_path, manifest, runs=runs, family=TOY)
+        fit_pca(FitJob(shards, splits, tmp_path, manifest, runs, TOY))
     assert not manifest.exists()

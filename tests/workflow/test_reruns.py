@@ -25,7 +25,7 @@ SCORING = ["score_images"] * N_FAMILIES + SELECTION
 # What is fitted to tiny_corpus, and what is made of every fit.
 FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca", "fit_sae"]
 MEASURING = [*SCORING, "evaluate_saes", *SAE_REPORT, "show_features"]
-ALL_FITS = ["fit_gaussian", "fit_randomtrain", *FITS]
+ALL_FITS = ["fit_gaussian", "fit_random", *FITS]
 
 
 def replace(file: str, old: str, new: str):
@@ -82,7 +82,7 @@ EDITS = {
     "reader of splits": (
         replace("vitproto/data/image_list.py", "split not in SPLITS", "split == 'val'"),
         [
-            *("read_traits", "fit_randomtrain", *FITS),
+            *("read_traits", "fit_random", *FITS),
             *["score_images"] * (N_FAMILIES - 1),  # all but those of fit_gaussian
             *(*SELECTION, "evaluate_saes", *SAE_REPORT, "show_features"),
         ],

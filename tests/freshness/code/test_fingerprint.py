@@ -18,6 +18,7 @@ from recorded import TOY, write_shards, write_split_list
 from vitproto.core.project import PROJECT
 from vitproto.demo.write_birds import DemoBirds
 from vitproto.freshness.code.fingerprint import fingerprint, reached
+from vitproto.prototypes.fitting import FitJob
 from vitproto.prototypes.kmeans import KMeans
 
 STAGES = sorted(file.stem for file in (PROJECT / "scripts").glob("*.py"))
@@ -30,7 +31,7 @@ DRAWERS = {
 FITTERS = {"fit_random", "fit_gaussian", "fit_pca"}
 READERS = {
     *FITTERS,
-    *("fit_kmeans", "fit_randomtrain", "fit_sae", "import_sae"),
+    *("fit_kmeans", "fit_sae", "import_sae"),
     *("evaluate_saes", "score_images", "show_features"),
     *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
     *("find_class_directions", "suppress_latents", "show_suppression"),
@@ -290,17 +291,20 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     manifests = {name: tmp_path / name / "checkpoints.json" for name in FITTERS}
     listed = write_split_list(tmp_path, ["train", "test"] * 10)
     fits = {}
+    runs = ("k4-seed0",)
     for name in FITTERS:
-        read = (shards,) if name == "fit_gaussian" else (shards, listed)
-        fits[name] = (*read, tmp_path / name, manifests[name])
-    of_family = {"runs": ("k4-seed0",), "family": TOY}
+        files = (shards, listed, tmp_path / name, manifests[name])
+        fits[name] = ((FitJob(*files, runs, TOY),), {})
+    of_family = {"runs": runs, "family": TOY}
+    drawn = (shards, tmp_path / "fit_gaussian", manifests["fit_gaussian"])
+    fits["fit_gaussian"] = (drawn, of_family)
     kmeans = {**of_family, "score": "distance", "cfg": KMeans(n_sample=30, n_iters=2)}
     store, manifest = tmp_path / "k", tmp_path / "k/checkpoints.json"
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
         "list_cub200": ((birds, images, splits), {"dataset": "birds"}),
         "read_traits": ((birds, splits, tmp_path / "t.npz"), {"dataset": "birds"}),
-        **{name: (fits[name], of_family) for name in FITTERS},
+        **fits,
         "fit_kmeans": (
             (shards, listed, tmp_path / "c", store, manifest),
             kmeans,
