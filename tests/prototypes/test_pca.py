@@ -1,6 +1,7 @@
 """Principal components are those of a slow reference, whatever shards and threads."""
 
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,12 +108,12 @@ def test_a_single_patch_is_refused(tmp_path):
 
 def test_the_stage_writes_scorers_that_are_zero_at_the_mean(tmp_path):
     x_NPD, planted_CD = planted(60, 10, 12, 2, mean=5)
-    manifest = tmp_path / "checkpoints.json"
+    manifest, family = tmp_path / "checkpoints.json", replace(TOY, method="pca")
     shards = write_shards(tmp_path, x_NPD)
     splits = write_split_list(tmp_path, ["train"] * 60)
     names = ("k2-seed0", "k4-seed0")
-    fit_pca(FitJob(shards, splits, tmp_path, manifest, names, TOY))
-    runs = checkpoint.read_manifest(manifest, TOY, names)
+    fit_pca(FitJob(shards, splits, tmp_path, manifest, names, family))
+    runs = checkpoint.read_manifest(manifest, family, names)
     assert [run.name for run in runs] == ["k2-seed0", "k4-seed0"]
     two, four = (load(run.path) for run in runs)
     assert torch.equal(two.directions_KD, four.directions_KD[:2])
