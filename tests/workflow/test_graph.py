@@ -35,10 +35,10 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     assert shown.returncode == 0, shown.stdout
     counts = jobs(shown.stdout)
     assert counts["record_activations"] == 5 * (4 + 32)  # encoders × shards
-    # Encoder-layers; k-means twice, once for each of its scores.
-    for method in ("random", "randomtrain", "gaussian", "pca"):
-        assert counts[f"fit_{method}"] == 6
-    assert counts["fit_kmeans"] == 12
+    # Encoder-layers; k-means twice, once for each of its scores, and random patches of
+    # both data sets.
+    assert counts["fit_gaussian"] == counts["fit_pca"] == 6
+    assert counts["fit_random"] == counts["fit_kmeans"] == 12
     # Six kinds of autoencoders in each of two layers, one in each of four encoders.
     assert counts["fit_sae"] == counts["evaluate_saes"] == 16
     assert counts["score_images"] == counts["select_prototypes"] == 52
