@@ -88,4 +88,4 @@ def test_a_preset_that_changes_while_a_run_goes_on_is_named(project):
     )
     shown = snakemake(project, LIST, *BOTH)
     assert shown.returncode != 0
-    assert f"{preset} changed while this run went on" in shown.stdout
+    assert f"{preset} changed during this run" in shown.stdout
