@@ -102,8 +102,8 @@ EDITS = {
     "SAE objective": (
         replace(
             "vitproto/prototypes/sae/cpu_gradients.py",
-            "scale = 2 / (len(objective.ends_M) * z_BD.numel())",
-            "scale = 1 / (len(objective.ends_M) * z_BD.numel())",
+            "scale=2 / (n_prefixes * z_BD.numel())",
+            "scale=1 / (n_prefixes * z_BD.numel())",
         ),
         [*remade("fit_sae"), "evaluate_saes", *SAE_REPORT],
     ),
@@ -181,7 +181,7 @@ EDITS = {
     "docstring": (
         replace(
             "vitproto/traits/image_scores.py",
-            '"""How strongly is each prototype present in each image?',
+            '"""How strongly each prototype is present in each image.',
             '"""Another docstring.',
         ),
         [],

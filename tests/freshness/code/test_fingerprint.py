@@ -152,7 +152,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "n_blocks: float",
             {"record_activations", "write_settings", *EARLIER_LAYERS},
         ),
-        ("report/map_page.html.jinja", "<body>", "<body><p>", {"write_map_page"}),
+        ("report/map_page.html.jinja", "<h2>Trait", "<p><h2>Trait", {"write_map_page"}),
         ("prototypes/pca.py", "n_patches < 2:", "n_patches < 2 :", set()),
         (
             "prototypes/checkpoint.py",
