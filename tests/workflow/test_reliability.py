@@ -117,7 +117,7 @@ def test_a_checkpoint_of_ones_own_counts_until_it_is_taken_back(workdir, done):
 
 def point_elsewhere(workdir, key: str, wrong: str) -> None:
     text = (workdir / "micro.yaml").read_text()
-    changed, n = re.subn(rf"\b{key}: [\w.]+", f"{key}: {wrong}", text)
+    changed, n = re.subn(rf"\b{key}: [\w.]+(?![\w./])", f"{key}: {wrong}", text)
     assert n == 1
     (workdir / "micro.yaml").write_text(changed)
 

@@ -294,12 +294,10 @@ def test_what_lies_in_a_folder_that_a_job_made_counts(workdir):
 
 def exchange_two_charts(workdir):
     rules = workdir / "workflow/rules/report_traits.smk"
-    chart, layers = (
-        'chart=f"{STUDY}/map_chart.svg"',
-        'layers=f"{STUDY}/layer_chart.svg"',
-    )
-    replace(rules, chart, chart.replace("map", "layer"))
-    replace(rules, layers, layers.replace("layer_", "map_"))
+    of_maps, of_layers = (f'f"{{STUDY}}/{name}_chart.svg"' for name in ("map", "layer"))
+    replace(rules, f"map_chart={of_maps}", "map_chart=?")
+    replace(rules, f"layer_chart={of_layers}", f"layer_chart={of_maps}")
+    replace(rules, "map_chart=?", f"map_chart={of_layers}")
 
 
 @pytest.mark.parametrize(
@@ -323,7 +321,7 @@ def exchange_two_charts(workdir):
         (
             exchange_two_charts,
             ["write_map_page"],
-            "input.chart: map_chart.svg → layer_chart.svg",
+            "input.layer_chart: layer_chart.svg → map_chart.svg",
         ),
     ],
     ids=["a definition", "a setting", "a file of the encoder", "parts of inputs"],

@@ -37,5 +37,10 @@ rule tabulate_cost:
     params:
         jobs=JOB_LIST,
     shell:
-        "python scripts/tabulate_cost.py --jobs {params.jobs}"
-        " --table {output.table} --csv {output.csv} > {log} 2>&1"
+        r"""
+        python scripts/tabulate_cost.py \
+            --jobs {params.jobs} \
+            --table {output.table} \
+            --csv {output.csv} \
+            >{log} 2>&1
+        """
