@@ -89,13 +89,16 @@ def test_the_executor_learns_states_in_words_that_it_knows(monkeypatch, no_reque
 
 def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
     """Rules of other kinds of studies are no mistakes."""
-    given = {"fit_pca": {}, "train_probes": {}, "fit_kmean": {}, "zzz": {}}
+    given = {name: {} for name in ("fit_pca", "fit_random", "train_probes")}
+    given |= {"fit_kmean": {}, "fit_rando": {}, "zzz": {}}
     workflow = SimpleNamespace(
         basedir=PROJECT,
+        rules=[SimpleNamespace(name="fit_random")],  # made for `scripts/fit_random.py`
         resource_settings=SimpleNamespace(_parsed_overwrite_resources=given),
     )
     assert on_slurm._unknown_rules(workflow) == [
         "set-resources names an unknown rule, fit_kmean: did you mean fit_kmeans?",
+        "set-resources names an unknown rule, fit_rando: did you mean fit_random?",
         "set-resources names an unknown rule, zzz: remove it",
     ]
 

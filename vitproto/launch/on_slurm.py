@@ -161,6 +161,7 @@ def _unknown_rules(workflow: Any) -> list[str]:
     files = (Path(workflow.basedir) / "workflow/rules").glob("*.smk")
     texts = [file.read_text(encoding="utf-8") for file in files]
     rules = re.findall(r"^\s*rule (\w+):", "\n".join(texts), re.MULTILINE)
+    rules += [rule.name for rule in workflow.rules]  # some are named as they are made
     problems = []
     for name in workflow.resource_settings._parsed_overwrite_resources:
         if name not in rules:
