@@ -21,7 +21,7 @@ def tabulate_cost(jobs: Path, table: Path, csv: Path) -> None:
     with whole_file(csv) as partial:
         results.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
     with whole_file(table) as partial:
-        partial.write_text(cost_table.write_markdown(results), encoding="utf-8")
+        partial.write_text(cost_table.write_cost_table(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of rooms in CONTRIBUTING.md says what may import what, and is true."""
+"""The imports, rules and tests agree with the table of rooms in CONTRIBUTING.md."""
 
 import ast
 import re

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vitproto.core.device_memory import from_log, to_line
-from vitproto.planning.cost_table import read_records, tabulate, write_markdown
+from vitproto.planning.cost_table import read_records, tabulate, write_cost_table
 
 HEAD = (
     "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
@@ -49,7 +49,7 @@ def test_times_add_up_and_the_largest_memory_counts(tmp_path):
     assert fit["device_memory_mb"] == 5
     assert math.isnan(score["device_memory_mb"])
     assert math.isnan(show["longest_seconds"])
-    text = write_markdown(table)
+    text = write_cost_table(table)
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()

@@ -1,4 +1,4 @@
-"""A folder of checkpoints that studies share says what it lacks."""
+"""Looking up runs in a shared folder of checkpoints."""
 
 import pytest
 import torch

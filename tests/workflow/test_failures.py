@@ -1,4 +1,4 @@
-"""A run that fails ends with a sentence that says what is wrong, and where to look."""
+"""A failed run ends with the cause and the path of the log."""
 
 import os
 import re

@@ -38,7 +38,7 @@ class AtMost:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """A list with at least so many items, and no item twice if they are different."""
+    """A list with a minimum length, and without repeats if `different`."""
 
     least: int
     different: bool

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vitproto.core import device_memory
 from vitproto.planning.wording import duration
-from vitproto.report.shared.markdown import TextTable, align
+from vitproto.report.shared.markdown import TextTable, write_markdown
 
 COLUMNS = [
     *("stage", "n_jobs", "n_without_record", "seconds", "median_seconds"),
@@ -91,33 +91,28 @@ def tabulate(jobs: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()[COLUMNS]
 
 
-def write_markdown(table: pd.DataFrame) -> str:
-    """Write the table of costs for readers.
+def write_cost_table(table: pd.DataFrame) -> str:
+    """Write the table of costs for readers, in Markdown.
 
     Args:
         table: a row for each stage, from `tabulate`.
     """
     rows = [_cells(row) for _, row in table.iterrows()]
     n_jobs = int(table["n_jobs"].sum())
-    return "\n".join(
+    return write_markdown(
+        "# What did the study cost?",
+        f"{n_jobs} jobs, {duration(table['seconds'].sum())} one after the other. "
+        f"{_missing(table)}",
+        TextTable(_HEADINGS, rows),
+        "Each job counts once, as it was last run. Other studies may share the jobs "
+        "that prepare data and record activations.",
         [
-            "# What did the study cost?",
-            "",
-            f"{n_jobs} jobs, {duration(table['seconds'].sum())} one after the other. "
-            f"{_missing(table)}",
-            "",
-            *align(TextTable(_HEADINGS, rows)),
-            "",
-            "Each job counts once, as it was last run. Other studies may share the",
-            "jobs that prepare data and record activations.",
-            "",
-            "- **Together**: all jobs of the stage, one after the other.",
-            "- **Memory**: resident memory of the largest job with all its processes,",
-            "  sampled every half second at first and every 30 s later, so short peaks",
-            "  may be missed.",
-            "- **GPU memory**: the largest amount that a job's tensors held.",
-            "",
-        ]
+            "**Together**: all jobs of the stage, one after the other.",
+            "**Memory**: resident memory of the largest job with all its processes, "
+            "sampled every half second at first and every 30 s later, so short peaks "
+            "may be missed.",
+            "**GPU memory**: the largest amount that a job's tensors held.",
+        ],
     )
 
 

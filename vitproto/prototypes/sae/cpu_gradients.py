@@ -60,7 +60,7 @@ class _Term(NamedTuple):
     """
 
     weights: Weights
-    """Of these latents; `b_dec_D` is added to their reconstruction."""
+    """The weights of these latents; their reconstruction includes `b_dec_D`."""
     centred_BD: Float32[Tensor, "b d"]
     """The encoder's input, z - b_dec."""
     target_BD: Float32[Tensor, "b d"]

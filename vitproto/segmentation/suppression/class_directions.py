@@ -76,7 +76,7 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
 def directions_for(
     path: Path, acts: Activations, shard: Path, n_classes: int
 ) -> Float32[np.ndarray, "c d"]:
-    """Read the directions of so many classes, found for activations like these.
+    """Read the class directions, and check that they fit the activations.
 
     Raises:
         ValueError: see `check_found_for` and `load_directions`.
