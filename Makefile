@@ -51,8 +51,8 @@ test: environment ## run all tests, on up to four cores
 slurm-test: environment ## test the SLURM profile on a real cluster of one node
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m slurm -rs tests/cluster
 
-reliability: environment ## test every edit with every failure; write docs/reliability.md
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -m reliability tests/workflow/test_reliability.py
+reliability: environment ## test every edit with every failure, and checkouts; write docs/reliability.md
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -m reliability tests/workflow
 
 check: environment ## check style and formatting
 	$(PY) -m ruff check

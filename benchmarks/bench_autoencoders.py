@@ -130,10 +130,10 @@ def _settings(run: Run) -> SaeSettings:
         n_lr_warmup=0,
         n_lr_decay=0,
         n_sparsity_warmup=0,
-        max_gradient_norm=1.0,
+        max_gradient_norm=0.03,
         n_until_dead=10**9,
-        n_aux=512,
-        aux_weight=1 / 32,
+        n_aux=0,
+        aux_weight=0.0,
         stream_seed=0,
     )
 
@@ -265,7 +265,8 @@ class _Autograd:
             latents_BS = latents_BS.scatter(1, index_BL, relu(largest_BL))
             sparsity_loss = 0.0
         reconstruction_BD = torch.addmm(b_dec_D, latents_BS, W_dec_SD)
-        return mse_loss(reconstruction_BD, z_BD) + sparsity_loss
+        error = mse_loss(reconstruction_BD, z_BD, reduction="sum") / len(z_BD)
+        return error + sparsity_loss
 
 
 def _against_autograd(

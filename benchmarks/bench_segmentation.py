@@ -43,8 +43,11 @@ SWEEP = ProbeSettings(
     batch_size=2048,
     n_mixed=16_384,
     n_scaling=8192,
+    held_out_every=N,
     seed=0,
 )
+"""The last image is held out."""
+LEARNT_N = np.arange(N - 1)
 CPU = torch.device("cpu")
 
 
@@ -116,7 +119,7 @@ def _count_upsampled(logits_EPC: np.ndarray, mask_HW: np.ndarray) -> PixelCounts
 def _sweep_against_singles() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         acts, labels = _record(Path(folder) / "acts.h5")
-        scale = measure_scale(acts, labels.i_train_N, SWEEP)
+        scale = measure_scale(acts, LEARNT_N, SWEEP)
         pairs = list(product(SWEEP.learning_rates, SWEEP.weight_decays))
 
         def ours() -> list[TrainedProbe]:
@@ -138,7 +141,7 @@ def _sweep_against_singles() -> Row:
             off = (one.probe(x_PD) - alone(x_PD)).norm() / alone(x_PD).norm()
             assert off < 0.01, (one, off)
         times = paired(ours, peer, n_pairs=3)
-    n_steps = N * P // SWEEP.batch_size
+    n_steps = (N - 1) * P // SWEEP.batch_size
     conditions = (
         f"{C} classes, {n_steps} steps of {SWEEP.batch_size:,} patches × {D}, a tenth "
         "unlabelled, from disk, float16, page cache warm; ours measures the scale of "
@@ -177,8 +180,9 @@ def _train_alone(
         seed=SWEEP.seed,
         n_mixed=SWEEP.n_mixed,
         first_batch=0,
+        images=LEARNT_N,
     )
-    n_steps = N * P // SWEEP.batch_size
+    n_steps = (N - 1) * P // SWEEP.batch_size
     for _, (x_BD, place_B) in zip(range(n_steps), batches.with_places(), strict=False):
         z_BD = x_BD.sub_(scale.mean_D).div_(scale.norm)
         loss = cross_entropy(linear(z_BD), label_M[place_B] - 1, ignore_index=-1)

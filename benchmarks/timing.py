@@ -54,7 +54,7 @@ class Paired(NamedTuple):
 def paired(
     ours: Callable[[], object], peer: Callable[[], object], *, n_pairs: int
 ) -> Paired:
-    """How many times faster is `ours` than `peer`, by wall time?
+    """The number of times that `ours` is faster than `peer`, by wall time.
 
     Each is called once untimed, then `n_pairs` times in turns. The ratio is the
     median of the pairwise ratios, not the ratio of the medians: two neighbours in
@@ -71,7 +71,7 @@ def paired(
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How many seconds of wall time does one call take?"""
+    """The seconds of wall time that one call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

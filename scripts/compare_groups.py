@@ -4,31 +4,40 @@ from pathlib import Path
 
 from vitproto.core.files import write_text
 from vitproto.launch.cli import run
-from vitproto.report.shared.drawing import save_chart
 from vitproto.report.shared.markdown import write_section
-from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
-from vitproto.report.traits.group_chart import draw_groups
-from vitproto.report.traits.group_table import describe_groups, tabulate_groups
-from vitproto.report.traits.map_table import write_map_csv
+from vitproto.report.traits.group_table import (
+    describe_groups,
+    read_groups,
+    tabulate_groups,
+)
+from vitproto.report.traits.map_table import read_map_csv, write_map_csv
 
 
 def compare_groups(
-    files: ApFiles, table: Path, csv: Path, png: Path, svg: Path, *, expected: Expected
+    map_table: Path,
+    groups: tuple[Path, ...],
+    table: Path,
+    csv: Path,
+    png: Path,
+    svg: Path,
 ) -> None:
     """Write and draw how well each method finds colours, patterns and shapes.
 
     Args:
-        files: the files to read.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs.
-        png: the chart to write for slides and READMEs.
-        svg: the chart to write for print and for the page.
-        expected: what the AP files must hold.
+        map_table: The CSV file of tabulate_map.py.
+        groups: The group_intervals.csv of each layer, in any order.
+        table: The Markdown file to write, for readers.
+        csv: The CSV file to write, for programs.
+        png: The chart to write for slides and READMEs.
+        svg: The chart to write for print and for the page.
     """
-    groups = tabulate_groups(read_ap(files, expected))
-    write_map_csv(groups, csv)
-    write_text(write_section(describe_groups(groups)), table)
-    save_chart(draw_groups(groups), png, svg)
+    from vitproto.report.shared.drawing import save_chart
+    from vitproto.report.traits.group_chart import draw_groups
+
+    compared = tabulate_groups(read_groups(groups), read_map_csv(map_table))
+    write_map_csv(compared, csv)
+    write_text(write_section(describe_groups(compared)), table)
+    save_chart(draw_groups(compared), png, svg)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ def draw_demo_birds(root: Path, *, cfg: DemoBirds, n_workers: int) -> None:
     """Draw invented birds with known traits, in the layout of CUB-200-2011.
 
     Args:
-        root: folder to create, for CUB_200_2011/ and attributes.txt.
-        cfg: numbers of birds.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: Folder to create, for CUB_200_2011/ and attributes.txt.
+        cfg: Numbers of birds.
+        n_workers: Number of processes; the bytes do not depend on it.
     """
     write_demo_birds(root, cfg, n_workers)
 

@@ -10,9 +10,9 @@ def draw_demo_corpus(root: Path, *, cfg: DemoCorpus, n_workers: int) -> None:
     """Draw the image folders that prototypes of the demo are fitted to.
 
     Args:
-        root: folder to create, for one folder per species.
-        cfg: numbers of birds.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: Folder to create, for one folder per species.
+        cfg: Numbers of birds.
+        n_workers: Number of processes; the bytes do not depend on it.
     """
     write_demo_corpus(root, cfg, n_workers)
 

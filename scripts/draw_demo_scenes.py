@@ -10,9 +10,9 @@ def draw_demo_scenes(root: Path, *, cfg: DemoScenes, n_workers: int) -> None:
     """Draw invented birds with a class for every pixel, in the layout of ADE20K.
 
     Args:
-        root: folder to create, for ADEChallengeData2016/.
-        cfg: numbers of scenes.
-        n_workers: number of processes; the bytes do not depend on it.
+        root: Folder to create, for ADEChallengeData2016/.
+        cfg: Numbers of scenes.
+        n_workers: Number of processes; the bytes do not depend on it.
     """
     write_demo_scenes(root, cfg, n_workers)
 

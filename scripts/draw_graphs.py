@@ -18,9 +18,9 @@ def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
     Needs no data, no SLURM and no GPU.
 
     Args:
-        config: the study, such as config/config.yaml.
-        rules: the Markdown file to write the graph of rules to.
-        jobs: the Markdown file to write the graph of jobs to.
+        config: The study, such as config/config.yaml.
+        rules: The Markdown file to write the graph of rules to.
+        jobs: The Markdown file to write the graph of jobs to.
     """
     study = read_study(config)
     found = dry_run(config, PROJECT).jobs

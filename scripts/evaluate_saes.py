@@ -26,24 +26,29 @@ def evaluate_saes(
     *,
     runs: tuple[str, ...],
     family: FittedFamily,
-    cfg: HeldOut,
+    held_out_every: int,
+    n_correlated: int,
+    seed: int,
     device: str,
 ) -> None:
     """Evaluate every autoencoder of a family on held-out images, in one pass.
 
     Args:
-        shards: all shards of the activations that they were fitted to.
-        splits: the CSV file with the splits of their images; test images are left out.
-        checkpoints: the JSON file that lists the family's checkpoints.
-        sae_metrics: the CSV file to write, with a row for each autoencoder.
-        latents: the HDF5 file to write: per run `{run}/frequency_S`, the share of
+        shards: All shards of the activations that they were fitted to.
+        splits: The CSV file with the splits of their images; test images are left out.
+        checkpoints: The JSON file that lists the family's checkpoints.
+        sae_metrics: The CSV file to write, with a row for each autoencoder.
+        latents: The HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
             there.
-        runs: all runs of the family, such as k512-sparsity32-seed0.
-        family: that of the autoencoders; repeated in each row.
-        cfg: which images are held out, and how latents are compared.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        runs: All runs of the family, such as k512-sparsity32-seed0.
+        family: The family of the autoencoders; repeated in each row.
+        held_out_every: Every N-th training image was held out from training.
+        n_correlated: Most latents, drawn at random, whose correlations are measured.
+        seed: Decides which latents these are.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
+    cfg = HeldOut(held_out_every, n_correlated, seed)
     torch_device = pick_device(device)
     acts = open_training_images(shards, family.layer, splits)
     fitted = read_manifest(checkpoints, family, runs)

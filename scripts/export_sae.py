@@ -8,17 +8,17 @@ from vitproto.prototypes.checkpoint import load
 from vitproto.prototypes.sae.saev_format import write_saev
 
 
-def export_sae(checkpoint: Path, out: Path) -> None:
+def export_sae(file: Path, out: Path) -> None:
     """Write a sparse autoencoder in the format of the saev project.
 
     Args:
-        checkpoint: a `.safetensors` file from a study's store.
-        out: the sae.pt to write. It expects unscaled activations.
+        file: A `.safetensors` file from a study's store.
+        out: The sae.pt to write. It expects unscaled activations.
     """
-    sae = load(checkpoint)
+    sae = load(file)
     if not isinstance(sae, SparseAutoencoder):
         raise ValueError(
-            f"{checkpoint} holds {type(sae).__name__}, not a sparse autoencoder: only "
+            f"{file} holds {type(sae).__name__}, not a sparse autoencoder: only "
             "those can be exported"
         )
     write_saev(out, sae)

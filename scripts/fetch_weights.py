@@ -22,12 +22,12 @@ def fetch_weights(
     again. The hub's environment variables, such as HF_ENDPOINT and HF_TOKEN, work.
 
     Args:
-        fetched: the JSON file to write, which lists the files with their digests.
-        model: an open_clip name, `hf-hub:OWNER/NAME`, or `timm:NAME`.
-        pretrained: the tag of the weights.
+        fetched: The JSON file to write, which lists the files with their digests.
+        model: An open_clip name, `hf-hub:OWNER/NAME`, or `timm:NAME`.
+        pretrained: The tag of the weights.
         needs: `config` downloads only the architecture of an `hf-hub:` model, whose
             weights are random or come from a file.
-        hub_cache: the folder for the files, a cache of the hub's client.
+        hub_cache: The folder for the files, a cache of the hub's client.
     """
     files = fetch(find_wanted(model, pretrained, needs), hub_cache)
     write_fetched(fetched, Fetched(model, pretrained, files))

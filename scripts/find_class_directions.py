@@ -39,14 +39,14 @@ def find_class_directions(
     then has none, but NaN.
 
     Args:
-        probe: the safetensors file of the probe.
-        directions: the safetensors file to write.
-        layer: the block of the directions, from 0.
-        n_gradient_images: largest number of training images of a class whose gradients
+        probe: The safetensors file of the probe.
+        directions: The safetensors file to write.
+        layer: The block of the directions, from 0.
+        n_gradient_images: Largest number of training images of a class whose gradients
             are averaged.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        labelled: the images whose gradients are averaged.
-        probed: the probe's layer, and the encoder.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        labelled: The images whose gradients are averaged.
+        probed: The probe's layer, and the encoder.
     """
     probe_layer = probed.probe_layer
     probed.check_reached_from(layer)

@@ -37,17 +37,17 @@ def find_class_latents(
     """Find, for each class, the latents that detect its training patches best.
 
     Args:
-        shards: all shards of the activations that the autoencoder reads.
-        patch_labels: the HDF5 file with the labels of their patches.
-        directions: the safetensors file with the direction of each class.
-        class_latents: the CSV file to write, with a row per class, criterion and rank.
-        activity: the CSV file to write, with a row per latent: the number of patches of
+        shards: All shards of the activations that the autoencoder reads.
+        patch_labels: The HDF5 file with the labels of their patches.
+        directions: The safetensors file with the direction of each class.
+        class_latents: The CSV file to write, with a row per class, criterion and rank.
+        activity: The CSV file to write, with a row per latent: the number of patches of
             training images on which it is active, and its largest value there.
-        picked: latents to suppress, chosen by hand, by label, such as 29:8541,5818;
+        picked: Latents to suppress, chosen by hand, by label, such as 29:8541,5818;
             other classes use the best ones.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        fitted: the autoencoder.
-        cfg: how latents are ranked.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        fitted: The autoencoder.
+        cfg: How latents are ranked.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, fitted.layer)

@@ -24,11 +24,11 @@ def fit_gaussian(
     """Draw random directions as prototypes.
 
     Args:
-        shards: all shards of some recorded activations, which give the width.
-        store: the folder for the checkpoints; existing ones are kept.
-        checkpoints: the JSON file to write, which lists them.
-        runs: the runs to draw, such as k128-seed0: 128 directions by seed 0.
-        family: which activations the directions are for, for the list of checkpoints;
+        shards: All shards of some recorded activations, which give the width.
+        store: The folder for the checkpoints; existing ones are kept.
+        checkpoints: The JSON file to write, with a list of the checkpoints.
+        runs: The runs to draw, such as k128-seed0: 128 directions by seed 0.
+        family: Which activations the directions are for, for the list of checkpoints;
             nothing is read of its data set.
     """
     acts = Activations.open(shards, family.layer)

@@ -33,19 +33,19 @@ def fit_kmeans(
     distance are read from the checkpoints of those scored by dot product.
 
     Args:
-        shards: all shards of the activations to sample from.
-        splits: the CSV file with the splits of their images; test images are left out.
-        centres: the folder for the checkpoints scored by dot product; existing ones are
+        shards: All shards of the activations to sample from.
+        splits: The CSV file with the splits of their images; test images are left out.
+        centres: The folder for the checkpoints scored by dot product; existing ones are
             kept.
-        store: the folder for the checkpoints scored by `score`; the same folder for
+        store: The folder for the checkpoints scored by `score`; the same folder for
             dot.
-        checkpoints: the JSON file to write, which lists the checkpoints in `store`. The
+        checkpoints: The JSON file to write, which lists the checkpoints in `store`. The
             sample lies beside it for a while, as large as it is in the shards.
-        runs: the runs to fit, such as k128-seed0: 128 centres of a sample by seed 0.
-        family: which activations these are, for the list of checkpoints.
-        score: the score of a patch: its dot product with the centre, or the negative
+        runs: The runs to fit, such as k128-seed0: 128 centres of a sample by seed 0.
+        family: Which activations these are, for the list of checkpoints.
+        score: The score of a patch: its dot product with the centre, or the negative
             squared distance from it.
-        cfg: settings of k-means.
+        cfg: Settings of k-means.
     """
     acts = open_training_images(shards, family.layer, splits)
     settings = {

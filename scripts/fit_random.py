@@ -10,8 +10,8 @@ from vitproto.prototypes.scorer import DotProduct
 def fit_random(job: FitJob) -> None:
     """Sample patches as prototypes: uniformly over all patches of training images.
 
-    Without replacement. Of two runs with the same seed, the smaller is the beginning of
-    the larger: more prototypes then never hide a better one.
+    No patch is drawn twice. With the same seed, a smaller sample is the beginning of a
+    larger one, so that more prototypes never hide a better one.
 
     The method `randomtrain` is this one, fitted to the images whose traits are looked
     for: a control that knows what these look like, but has seen no test image.

@@ -42,19 +42,19 @@ def fit_sae(
     bit.
 
     Args:
-        shards: all shards of the activations to train on.
-        splits: the CSV file with the splits of their images; test images are left out.
-        store: the folder for the checkpoints; existing ones are kept.
-        checkpoints: the JSON file to write, which lists them.
-        training: the CSV file to write, with the training log of all runs.
-        runs: the runs to train, such as k512-lr0.001-sparsity32-seed0: 512 latents,
+        shards: All shards of the activations to train on.
+        splits: The CSV file with the splits of their images; test images are left out.
+        store: The folder for the checkpoints; existing ones are kept.
+        checkpoints: The JSON file to write, with a list of the checkpoints.
+        training: The CSV file to write, with the training log of all runs.
+        runs: The runs to train, such as k512-lr0.001-sparsity32-seed0: 512 latents,
             learning rate 0.001, sparsity 32 (active latents, or the weight of the L1
             norm), initial weights by seed 0.
-        family: which activations these are, for the list of checkpoints and the log.
-        held_out_every: every N-th training image is held out from training.
-        tensorboard: whether to write logs for TensorBoard too, beside `training`.
-        job: where training runs.
-        cfg: architecture and training of the autoencoders.
+        family: Which activations these are, for the list of checkpoints and the log.
+        held_out_every: Every N-th training image is held out from training.
+        tensorboard: Whether to write logs for TensorBoard too, beside `training`.
+        job: Where training runs.
+        cfg: Architecture and training of the autoencoders.
     """
     acts = open_training_images(shards, family.layer, splits)
     images = training_images(acts.n_images, held_out_every)

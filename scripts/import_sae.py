@@ -8,39 +8,55 @@ from vitproto.core.files import sha256_of
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import write_manifest
+from vitproto.prototypes.sae.import_check import check_import, report_import
 from vitproto.prototypes.sae.imported import read_autoencoder
+from vitproto.prototypes.sae.saev_format import Reading
 from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
 from vitproto.study.run import Run
 
 
 def import_sae(
-    checkpoint: Path,
+    file: Path,
     shards: tuple[Path, ...],
     store: Path,
     checkpoints: Path,
+    check: Path,
     *,
     runs: tuple[str, ...],
     family: FittedFamily,
+    subtract_b_dec_before_encoding: bool | None = None,
+    scaling_mean: Path | None = None,
+    scaling_norm: float | None = None,
 ) -> None:
     """Use the latents of a sparse autoencoder in a file as prototypes.
 
     Args:
-        checkpoint: a sae.pt of the saev project, or a .safetensors file of ours, which
+        file: A sae.pt of the saev project, or a .safetensors file of ours, which
             another study trained.
-        shards: all shards of the activations that it will score, which give the width.
-        store: the folder for the checkpoints; existing ones are kept.
-        checkpoints: the JSON file to write, which lists them.
-        runs: its name in the study, such as k512-seed0, for 512 latents.
-        family: what the study says of it, for the list of checkpoints; a sae.pt does
-            not say what it was trained on.
+        shards: All shards of the activations that it will score, which give the width.
+        store: The folder for the checkpoints; existing ones are kept.
+        checkpoints: The JSON file to write, with a list of the checkpoints.
+        check: The CSV file to write, with its NMSE and L0 on some of their images.
+        runs: The name of its run in the study, such as k512-seed0, for 512 latents.
+        family: Its family in the study, for the list of checkpoints. A sae.pt does not
+            say what it was trained on.
+        subtract_b_dec_before_encoding: Whether the encoder of a sae.pt takes x - b_dec;
+            None: what its header implies.
+        scaling_mean: A file of torch.save with the mean that a sae.pt was trained to
+            see subtracted from activations; None: nothing is subtracted.
+        scaling_norm: The number by which they were divided then; None: 1.
     """
+    reading = Reading(subtract_b_dec_before_encoding, scaling_mean, scaling_norm)
     acts = Activations.open(shards, family.layer)
-    sae, fitted_to = read_autoencoder(checkpoint, acts, shards[0])
+    sae, fitted_to = read_autoencoder(file, acts, shards[0], reading)
     settings = {
         "method": "imported",
-        "file": checkpoint.name,
-        "sha256": sha256_of(checkpoint).hex(),
+        "file": file.name,
+        "sha256": sha256_of(file).hex(),
+        "subtract_b_dec_before_encoding": subtract_b_dec_before_encoding,
+        "scaling_mean": None if scaling_mean is None else sha256_of(scaling_mean).hex(),
+        "scaling_norm": scaling_norm,
         "layer": family.layer,
         "code": fingerprint("import_sae"),
         **fitted_to,
@@ -49,13 +65,14 @@ def import_sae(
     for fit in wanted:
         if fit.n_prototypes != sae.n_prototypes:
             raise ValueError(
-                f"{checkpoint} has {sae.n_prototypes} latents, but a run asks for "
+                f"{file} has {sae.n_prototypes} latents, but a run asks for "
                 f"{fit.n_prototypes}: write n_prototypes: {sae.n_prototypes} in its row"
             )
+    report_import(check, file, family, check_import(acts, sae))
     stored = look_up(store, dict.fromkeys(wanted, settings))
     for fit in stored.missing:
         stored.save(fit, sae)
-        logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, checkpoint)
+        logging.info("%s: %d latents of %s", fit.name, sae.n_prototypes, file)
     write_manifest(checkpoints, stored.paths, family)
 
 

@@ -33,14 +33,14 @@ def label_patches(
     most frequent label of its pixels.
 
     Args:
-        root: the folder of the data set, in ADE20K's layout.
-        images: the CSV file that lists its images, of list_ade20k.py.
-        splits: the CSV file with the splits of its images, of the same stage.
-        shards: all shards of its activations, which record how images were resized.
-        layer: any recorded block, from 0.
-        patch_labels: the HDF5 file to write; `h5ls -v` shows how it was made.
-        dataset: the name of the data set in the configuration, for messages.
-        n_workers: threads that decode masks.
+        root: The folder of the data set, in ADE20K's layout.
+        images: The CSV file that lists its images, of list_ade20k.py.
+        splits: The CSV file with the splits of its images, of the same stage.
+        shards: All shards of its activations, which record how images were resized.
+        layer: Any recorded block, from 0.
+        patch_labels: The HDF5 file to write; `h5ls -v` shows how it was made.
+        dataset: The name of the data set in the configuration, for messages.
+        n_workers: Threads that decode masks.
     """
     check_root(root, dataset)
     classes = read_classes(root)

@@ -12,13 +12,13 @@ def list_ade20k(root: Path, images: Path, splits: Path, *, dataset: str) -> None
     """List the images of a data set with masks, in a fixed order, with their splits.
 
     Args:
-        root: the folder ADEChallengeData2016, or the one above it; any data set with
+        root: The folder ADEChallengeData2016, or the one above it; any data set with
             images/, annotations/ and objectInfo*.txt in the same layout works.
-        images: the CSV file to write: image_id, path (relative to root). Its order is
+        images: The CSV file to write: image_id, path (relative to root). Its order is
             the order of images in all later files.
-        splits: the CSV file to write, in the same order: image_id, split (train for
+        splits: The CSV file to write, in the same order: image_id, split (train for
             training, test for validation), class_name (the scene).
-        dataset: the name of the data set in the configuration, for messages.
+        dataset: The name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     listed = read_images(root)

@@ -12,12 +12,12 @@ def list_cub200(root: Path, images: Path, splits: Path, *, dataset: str) -> None
     """List the images of CUB-200-2011, in a fixed order, with their splits.
 
     Args:
-        root: the folder CUB_200_2011, or the one above it, in the official layout or as
+        root: The folder CUB_200_2011, or the one above it, in the official layout or as
             image folders (train/, test/, metadata/).
-        images: the CSV file to write: image_id, path (relative to root). Its order is
+        images: The CSV file to write: image_id, path (relative to root). Its order is
             the order of images in all later files.
-        splits: the CSV file to write, in the same order: image_id, split, class_name.
-        dataset: the name of the data set in the configuration, for messages.
+        splits: The CSV file to write, in the same order: image_id, split, class_name.
+        dataset: The name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     listed = read_images(root)

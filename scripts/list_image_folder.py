@@ -12,11 +12,11 @@ def list_image_folder(root: Path, images: Path, splits: Path, *, dataset: str) -
     """List the images of a folder, in a fixed order, with their splits.
 
     Args:
-        root: the folder of the data set, with a folder for each class.
-        images: the CSV file to write: image_id, path (relative to root). Its order is
+        root: The folder of the data set, with a folder for each class.
+        images: The CSV file to write: image_id, path (relative to root). Its order is
             the order of images in all later files.
-        splits: the CSV file to write, in the same order: image_id, split, class_name.
-        dataset: the name of the data set in the configuration, for messages.
+        splits: The CSV file to write, in the same order: image_id, split, class_name.
+        dataset: The name of the data set in the configuration, for messages.
     """
     check_root(root, dataset)
     listed = read_images(root)

@@ -15,6 +15,7 @@ from vitproto.study.yaml_file import read_mapping
 COLUMNS = "{:24} {:>5} {:14} {}"
 
 
+@reader_may_leave()
 def list_runs(config: Positional[Path]) -> None:
     """List the runs of a study, one per line, and then its settings.
 
@@ -22,15 +23,14 @@ def list_runs(config: Positional[Path]) -> None:
     preset that the study names.
 
     Args:
-        config: the study, such as config/config.yaml.
+        config: The study, such as config/config.yaml.
     """
     resolved = resolve_and_check(read_mapping(config), [config], PROJECT)
     study = resolved.config
-    with reader_may_leave():
-        print(COLUMNS.format("encoder", "layer", "method", "run"))
-        for row in expand_runs(study["runs"], study["encoders"]):
-            print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
-        print(f"\n{describe_settings(resolved)}")
+    print(COLUMNS.format("encoder", "layer", "method", "run"))
+    for row in expand_runs(study["runs"], study["encoders"]):
+        print(COLUMNS.format(row.encoder, row.layer, row.method, row.run.name))
+    print(f"\n{describe_settings(resolved)}")
 
 
 if __name__ == "__main__":

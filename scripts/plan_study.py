@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
+from vitproto.core.reader import reader_may_leave
 from vitproto.freshness.stale_text import describe_due
 from vitproto.freshness.staleness import Due
 from vitproto.launch.cli import run
@@ -18,6 +19,7 @@ from vitproto.planning.submissions import groups_of, submissions
 from vitproto.study.read_study import read_study
 
 
+@reader_may_leave()
 def plan_study(config: Positional[Path]) -> None:
     """Estimate the cost of a study: jobs, time, disk and memory of each stage.
 
@@ -26,7 +28,7 @@ def plan_study(config: Positional[Path]) -> None:
     waits on SLURM with `profiles/slurm`.
 
     Args:
-        config: the study, such as config/config.yaml.
+        config: The study, such as config/config.yaml.
     """
     study = read_study(config)
     jobs, verdict, planned = dry_run(config, PROJECT)

@@ -1,25 +1,23 @@
-"""Draw mAP against the number of training images."""
+"""Draw mAP against the number of training images, beside chance."""
 
 from pathlib import Path
 
 from vitproto.launch.cli import run
-from vitproto.report.shared.drawing import save_chart
-from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
-from vitproto.report.traits.map_chart import draw_chart
-from vitproto.report.traits.map_table import tabulate_configurations
+from vitproto.report.traits.map_table import read_map_csv
 
 
-def plot_map(files: ApFiles, png: Path, svg: Path, *, expected: Expected) -> None:
+def plot_map(map_table: Path, png: Path, svg: Path) -> None:
     """Draw mAP against the number of images that prototypes are chosen on.
 
     Args:
-        files: the files to read.
-        png: the chart to write for slides and READMEs.
-        svg: the chart to write for print and for the page.
-        expected: what the AP files must hold.
+        map_table: The CSV file of tabulate_map.py.
+        png: The chart to write for slides and READMEs.
+        svg: The chart to write for print and for the page.
     """
-    table = tabulate_configurations(read_ap(files, expected))
-    save_chart(draw_chart(table), png, svg)
+    from vitproto.report.shared.drawing import save_chart
+    from vitproto.report.traits.map_chart import draw_chart
+
+    save_chart(draw_chart(read_map_csv(map_table)), png, svg)
 
 
 if __name__ == "__main__":

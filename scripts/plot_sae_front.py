@@ -3,25 +3,31 @@
 from pathlib import Path
 
 from vitproto.launch.cli import run
-from vitproto.report.saes.front_chart import draw_front
 from vitproto.report.saes.metrics import read_metrics
-from vitproto.report.shared.drawing import save_chart
 from vitproto.report.shared.runs import check_expected, runs_of
 
 
 def plot_sae_front(
-    sae_metrics: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+    sae_metrics: tuple[Path, ...],
+    png: Path,
+    svg: Path,
+    *,
+    sae_families: tuple[str, ...],
 ) -> None:
     """Draw the NMSE of autoencoders against their number of active latents.
 
     Args:
-        sae_metrics: the CSV files of evaluate_saes.py, in any order.
-        png: the chart to write for slides and READMEs.
-        svg: the chart to write for print.
-        runs: the runs in these files, such as clip/layer3/topk:k64-sparsity8-seed0.
+        sae_metrics: The CSV files of evaluate_saes.py, in any order.
+        png: The chart to write for slides and READMEs.
+        svg: The chart to write for print.
+        sae_families: The families in these files with their runs, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
+    from vitproto.report.saes.front_chart import draw_front
+    from vitproto.report.shared.drawing import save_chart
+
     measured = read_metrics(sae_metrics)
-    check_expected(runs_of(measured), runs, "the table of autoencoders")
+    check_expected(runs_of(measured), sae_families, "the table of autoencoders")
     save_chart(draw_front(measured), png, svg)
 
 

@@ -4,25 +4,26 @@ from pathlib import Path
 
 from vitproto.launch.cli import run
 from vitproto.report.saes.training import read_training, trained_runs
-from vitproto.report.saes.training_chart import draw_curves
-from vitproto.report.shared.drawing import save_chart
 from vitproto.report.shared.runs import check_expected
 
 
 def plot_sae_training(
-    training: tuple[Path, ...], png: Path, svg: Path, *, runs: tuple[str, ...]
+    training: tuple[Path, ...], png: Path, svg: Path, *, sae_families: tuple[str, ...]
 ) -> None:
     """Draw loss, error, active and dead latents against the patches seen.
 
     Args:
-        training: the CSV files of fit_sae.py, a file for each family, in any order.
-        png: the chart to write for slides and READMEs.
-        svg: the chart to write for print.
-        runs: the trained runs in these files, such as
+        training: The CSV files of fit_sae.py, a file for each family, in any order.
+        png: The chart to write for slides and READMEs.
+        svg: The chart to write for print.
+        sae_families: The families in these files with their trained runs, such as
             clip/layer3/topk:k64-sparsity8-seed0.
     """
+    from vitproto.report.saes.training_chart import draw_curves
+    from vitproto.report.shared.drawing import save_chart
+
     log = read_training(training)
-    check_expected(trained_runs(log), runs, "the log of trainings")
+    check_expected(trained_runs(log), sae_families, "the log of trainings")
     save_chart(draw_curves(log), png, svg)
 
 

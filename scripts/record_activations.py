@@ -30,15 +30,15 @@ def record_activations(
     """Run an encoder on a shard of a data set, and record activations of all patches.
 
     Args:
-        root: the folder of the data set.
-        images: the CSV file that lists its images.
-        shard: the HDF5 file to write; `h5ls -v` shows how it was made.
-        dataset: the name of the data set in the configuration.
-        i_shard: the number of the shard, from 0.
-        n_shards: the number of shards of the data set.
-        recorded: which activations are recorded, and in which types.
-        job: where the encoder runs, and how many images at a time.
-        cfg: the encoder.
+        root: The folder of the data set.
+        images: The CSV file that lists its images.
+        shard: The HDF5 file to write; `h5ls -v` shows how it was made.
+        dataset: The name of the data set in the configuration.
+        i_shard: The number of the shard, from 0.
+        n_shards: The number of shards of the data set.
+        recorded: Which activations are recorded, and in which types.
+        job: Where the encoder runs, and how many images at a time.
+        cfg: The encoder.
     """
     check_root(root, dataset)
     device, layers = pick_device(job.device), recorded.layers

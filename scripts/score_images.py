@@ -31,13 +31,13 @@ def score_images(
     An image's score is the maximum over its patches.
 
     Args:
-        shards: all shards of the activations of the images to score.
-        checkpoints: the JSON file that lists the family's checkpoints.
-        scores: the HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
-        dataset: the data set of these images.
-        runs: all runs of the family, such as k128-seed0.
-        family: whose prototypes score.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        shards: All shards of the activations of the images to score.
+        checkpoints: The JSON file that lists the family's checkpoints.
+        scores: The HDF5 file to write: `image_ids`, and per run `{run}/scores_NK`.
+        dataset: The data set of these images.
+        runs: All runs of the family, such as k128-seed0.
+        family: Whose prototypes score.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, family.layer)

@@ -37,17 +37,17 @@ def select_prototypes(
     its test AP is chance. A trait that no test image shows has no test AP.
 
     Args:
-        scores: the HDF5 file with the image scores of all runs of a family.
-        splits: the CSV file with the splits of the data set's images.
-        traits: the NPZ file with the traits of each image.
-        ap: the CSV file to write: a row per run, n_train, selection seed and trait.
-        chosen: the HDF5 file to write: the scores of the chosen prototypes.
-        n_train: numbers of training images to choose on, such as 16 256 all.
-        selection_seeds: each draws other training images; larger subsets contain
+        scores: The HDF5 file with the image scores of all runs of a family.
+        splits: The CSV file with the splits of the data set's images.
+        traits: The NPZ file with the traits of each image.
+        ap: The CSV file to write: a row per run, n_train, selection seed and trait.
+        chosen: The HDF5 file to write: the scores of the chosen prototypes.
+        n_train: Numbers of training images to choose on, such as 16 256 all.
+        selection_seeds: Each draws other training images; larger subsets contain
             smaller ones.
-        study: the value of the column `study`.
-        runs: all runs of the family, such as k128-seed0.
-        family: the family that the scores belong to.
+        study: The value of the column `study`.
+        runs: All runs of the family, such as k128-seed0.
+        family: The family that the scores belong to.
     """
     images = read_trait_split(splits, traits)
     tables = []
@@ -59,8 +59,8 @@ def select_prototypes(
         for number, fitted in enumerate(scored.runs, 1):
             scores_NK = read_scores(scored, fitted)
             selections = selection.select_prototypes(
-                *(scores_NK, images.labels_NT, images.is_train_N),
-                *(n_train, selection_seeds),
+                *(scores_NK, images.labels_NT, images.known_NT),
+                *(images.is_train_N, n_train, selection_seeds),
             )
             writer.add(fitted, selection.any_chosen(selections), scores_NK)
             n_alive = selection.count_alive(scores_NK[images.is_train_N])

@@ -37,15 +37,15 @@ def show_features(
     features.json with all the numbers.
 
     Args:
-        root: the folder of the data set.
-        images: its image list.
-        shards: all shards of its activations.
-        checkpoints: the JSON file that lists the checkpoints of the run's family.
-        features: the folder to create.
-        n_images: number of images to show for each prototype.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        place: the run that the prototypes belong to.
-        cfg: the prototypes to show.
+        root: The folder of the data set.
+        images: Its image list.
+        shards: All shards of its activations.
+        checkpoints: The JSON file that lists the checkpoints of the run's family.
+        features: The folder to create.
+        n_images: Number of images to show for each prototype.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        place: The run that the prototypes belong to.
+        cfg: The prototypes to show.
     """
     check_root(root, place.dataset)
     torch_device = pick_device(device)

@@ -33,15 +33,15 @@ def show_suppression(
     and the reasons why classes have no picture.
 
     Args:
-        pictures: the folder to create.
-        classes: labels of the classes to show, from 1.
-        n_images: number of images to show for each class.
-        dose: the value of suppressed latents, in multiples of their largest value.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        inputs: what is suppressed, and who looks at it.
-        labelled: the images.
-        fitted: the autoencoder.
-        probed: the probe's layer, and the encoder.
+        pictures: The folder to create.
+        classes: Labels of the classes to show, from 1.
+        n_images: Number of images to show for each class.
+        dose: The value of suppressed latents, in multiples of their largest value.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        inputs: The files of the autoencoder, its latents, the probe and the labels.
+        labelled: The images.
+        fitted: The autoencoder.
+        probed: The probe's layer, and the encoder.
     """
     torch_device = pick_device(device)
     ready = open_inputs(inputs, labelled, fitted, probed, torch_device)

@@ -11,11 +11,11 @@ def tabulate_cost(jobs: Path, table: Path, csv: Path) -> None:
     """Write the time and memory of each stage's jobs.
 
     Args:
-        jobs: the CSV file that lists the jobs: the `stage` of each, and its `record`,
+        jobs: The CSV file that lists the jobs: the `stage` of each, and its `record`,
             the benchmark file; missing files are counted. The log beside it has the
             GPU memory.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs.
+        table: The Markdown file to write, for readers.
+        csv: The CSV file to write, for programs.
     """
     results = cost_table.tabulate(cost_table.read_records(jobs))
     with whole_file(csv) as partial:

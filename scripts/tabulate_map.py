@@ -1,35 +1,69 @@
-"""Tabulate the mAP of all configurations."""
+"""Tabulate the mAP of all configurations, and answer which method finds traits best."""
 
 from pathlib import Path
 
 from vitproto.core.files import write_text
 from vitproto.data.image_list import read_splits
+from vitproto.data.trait_labels import TraitLabels
 from vitproto.launch.cli import run
+from vitproto.report.shared.typed_csv import write_csv
+from vitproto.report.traits.answer import Place, find_answer
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
+from vitproto.report.traits.ceiling import read_ceiling, tabulate_ceiling
+from vitproto.report.traits.comparison_table import tabulate_comparisons
+from vitproto.report.traits.label_rules import RuleEffects
 from vitproto.report.traits.map_markdown import write_map_table
-from vitproto.report.traits.map_table import (
-    COLUMNS,
-    tabulate_configurations,
-    write_map_csv,
-)
+from vitproto.report.traits.map_table import tabulate_configurations, write_map_csv
 from vitproto.report.traits.map_text import count_images
-from vitproto.report.traits.winners import compare_methods
+from vitproto.report.traits.statistics import StatisticsFiles, read_statistics
 
 
-def tabulate_map(files: ApFiles, table: Path, csv: Path, *, expected: Expected) -> None:
-    """Write the mAP of the chosen prototypes, with chance, and which method wins.
+def tabulate_map(
+    files: ApFiles,
+    statistics: StatisticsFiles,
+    table: Path,
+    csv: Path,
+    comparisons: Path,
+    answer: Path,
+    *,
+    place: Place,
+    present: tuple[int, ...],
+    unknown: tuple[int, ...],
+    expected: Expected,
+) -> None:
+    """Write the mAP of the chosen prototypes with intervals, and who is better.
 
     Args:
-        files: the files to read.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs.
-        expected: what the AP files must hold.
+        files: The files to read.
+        statistics: What other stages measured of the same mAPs.
+        table: The Markdown file to write, for readers.
+        csv: The CSV file to write, for programs.
+        comparisons: The CSV file to write, of all pairs of methods.
+        answer: The Markdown file to write: a few sentences and a matrix.
+        place: The encoder and layer that the answer is about.
+        present: Certainties of answers with which a trait counts as present.
+        unknown: Certainties of answers that do not count at all.
+        expected: What the AP files must hold.
     """
-    rows = read_ap(files, expected)
-    results = tabulate_configurations(rows)
-    n_images = count_images(read_splits(files.splits), results)
-    write_map_csv(results[COLUMNS], csv)
-    write_text(write_map_table(results, n_images, compare_methods(rows)), table)
+    measured = read_statistics(statistics, expected.study)
+    supervised = read_ceiling(statistics.ceiling, files, expected)
+    results = tabulate_configurations(
+        read_ap(files, expected), measured, tabulate_ceiling(supervised)
+    )
+    compared = tabulate_comparisons(measured.pairs, expected.dataset)
+    labels = TraitLabels.load(files.traits)
+    images = count_images(read_splits(files.splits), labels, results)
+    write_map_csv(results, csv)
+    write_csv(compared, comparisons)
+    found = find_answer(results, compared, place)
+    write_text(found.in_markdown(), answer)
+    write_text(
+        write_map_table(
+            *(results, compared, RuleEffects(present, unknown, measured.rules)),
+            *(found, place, images),
+        ),
+        table,
+    )
 
 
 if __name__ == "__main__":

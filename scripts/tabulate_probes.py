@@ -19,10 +19,10 @@ def tabulate_probes(
     """Write how well the probes of the sweep segment, and the best one by class.
 
     Args:
-        probe_metrics: the CSV file of all probes.
-        baseline: the CSV file of the chosen probe, with a row for each class.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs: the sweep, sorted.
+        probe_metrics: The CSV file of all probes.
+        baseline: The CSV file of the chosen probe, with a row for each class.
+        table: The Markdown file to write, for readers.
+        csv: The CSV file to write, for programs: the sweep, sorted.
     """
     sweep, classes = read_probes(probe_metrics), read_baseline(baseline)
     check_same_probe(sweep, classes)

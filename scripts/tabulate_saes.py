@@ -17,19 +17,20 @@ def tabulate_saes(
     table: Path,
     csv: Path,
     *,
-    runs: tuple[str, ...],
+    sae_families: tuple[str, ...],
 ) -> None:
     """Write measures of the autoencoders of each setting on held-out images.
 
     Args:
-        sae_metrics: the CSV files of evaluate_saes.py, in any order.
-        n_correlated: the number of latents whose correlations it measured, at most.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs.
-        runs: the runs in these files, such as clip/layer3/topk:k64-sparsity8-seed0.
+        sae_metrics: The CSV files of evaluate_saes.py, in any order.
+        n_correlated: The number of latents whose correlations it measured, at most.
+        table: The Markdown file to write, for readers.
+        csv: The CSV file to write, for programs.
+        sae_families: The families in these files with their runs, such as
+            clip/layer3/topk:k64-sparsity8-seed0.
     """
     measured = read_metrics(sae_metrics)
-    check_expected(runs_of(measured), runs, "the table of autoencoders")
+    check_expected(runs_of(measured), sae_families, "the table of autoencoders")
     results = tabulate_settings(measured)
     write_csv(results, csv)
     write_text(write_sae_table(results, measured, n_correlated), table)

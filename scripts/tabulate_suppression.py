@@ -11,9 +11,7 @@ from vitproto.report.segmentation.suppression_rows import (
     SuppressionFiles,
     read_complete,
 )
-from vitproto.report.segmentation.suppression_table import summarise
 from vitproto.report.shared.links import link_to
-from vitproto.report.shared.typed_csv import write_csv
 
 
 def tabulate_suppression(
@@ -22,7 +20,6 @@ def tabulate_suppression(
     class_chart: Path,
     pictures: tuple[Path, ...],
     table: Path,
-    csv: Path,
     *,
     dose: float,
     expected: ExpectedSaes,
@@ -30,24 +27,21 @@ def tabulate_suppression(
     """Write what suppression does to each class and on average, against controls.
 
     Args:
-        files: the files to read.
-        dose_chart: the chart of doses of plot_suppression.py, to link to.
-        class_chart: its chart of classes, to link to.
-        pictures: the folders of show_suppression.py to link to, in any order.
-        table: the Markdown file to write, for readers.
-        csv: the CSV file to write, for programs: the summary over classes.
-        dose: the multiple of the largest value that the Markdown shows.
-        expected: what the files must hold.
+        files: The files to read.
+        dose_chart: The chart of doses of plot_suppression.py, to link to.
+        class_chart: Its chart of classes, to link to.
+        pictures: The folders of show_suppression.py to link to, in any order.
+        table: The Markdown file to write, for readers.
+        dose: The multiple of the largest value that tables of classes show.
+        expected: What the files must hold.
     """
     suppression = read_complete(files, expected, dose)
-    summary = summarise(suppression)
     charts = {
-        "dose and response": link_to(dose_chart, table),
+        "losses by edit length": link_to(dose_chart, table),
         "classes": link_to(class_chart, table),
     }
     links = find_pictures(pictures, table, suppression.places.values())
-    write_csv(summary, csv)
-    text = write_suppression_table(suppression, summary, dose, charts, links)
+    text = write_suppression_table(suppression, dose, charts, links)
     write_text(text, table)
 
 

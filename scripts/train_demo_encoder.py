@@ -25,10 +25,10 @@ def train_demo_encoder(out: Path, *, cfg: DemoEncoder, n_workers: int) -> None:
     images of unseen species, with the trained and with random weights.
 
     Args:
-        out: the folder to write open_clip_config.json, open_clip_model.safetensors and
+        out: The folder to write open_clip_config.json, open_clip_model.safetensors and
             settings.json to; open_clip loads it as local-dir:OUT.
-        cfg: architecture and training.
-        n_workers: number of processes; the weights do not depend on it.
+        cfg: Architecture and training.
+        n_workers: Number of processes; the weights do not depend on it.
     """
     torch.set_num_threads(1)  # Sums grouped by thread would change with the machine.
     corpus = unseen_species.draw_training(cfg, n_workers)

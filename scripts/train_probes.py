@@ -24,16 +24,16 @@ def train_probes(
 ) -> None:
     """Train a linear probe for each learning rate and weight decay, all together.
 
-    They are trained on the labelled patches of training images. A killed training
-    starts again.
+    They are trained on the labelled patches of training images, but for held-out ones.
+    A killed training starts again.
 
     Args:
-        shards: all shards of the activations to train on.
-        layer: the block, from 0.
-        patch_labels: the HDF5 file with the label of each patch.
-        probes: the safetensors file to write, with all probes and their settings.
-        device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        cfg: the probes of the sweep and their training.
+        shards: All shards of the activations to train on.
+        layer: The block, from 0.
+        patch_labels: The HDF5 file with the label of each patch.
+        probes: The safetensors file to write, with all probes and their settings.
+        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        cfg: The probes of the sweep and their training.
     """
     torch_device = pick_device(device)
     acts = Activations.open(shards, layer)

@@ -13,8 +13,8 @@ def write_settings(*, schema: Path, reference: Path) -> None:
     """Write the schema and the reference of settings from their types.
 
     Args:
-        schema: the YAML file to write the JSON schema to.
-        reference: the Markdown file to write the table of all settings to.
+        schema: The YAML file to write the JSON schema to.
+        reference: The Markdown file to write the table of all settings to.
     """
     texts = {schema: write_schema(Study), reference: write_reference(Study)}
     for path, text in texts.items():

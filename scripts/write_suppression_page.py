@@ -38,16 +38,16 @@ def write_suppression_page(
     """Write tables, charts and pictures of suppression as a page that works offline.
 
     Args:
-        files: the files to read.
-        probe_metrics: the CSV file of all probes.
-        baseline: the CSV file of the chosen probe, with a row for each class.
-        dose_chart: the SVG file of doses of plot_suppression.py.
-        class_chart: the SVG file of classes of plot_suppression.py.
-        pictures: the folders of show_suppression.py to show, in any order.
-        out: the HTML file to write.
-        dataset: the name of the data set in the config.
-        dose: the multiple of the largest value that the tables show.
-        expected: what the files must hold.
+        files: The files to read.
+        probe_metrics: The CSV file of all probes.
+        baseline: The CSV file of the chosen probe, with a row for each class.
+        dose_chart: The SVG file of curves of plot_suppression.py.
+        class_chart: The SVG file of classes of plot_suppression.py.
+        pictures: The folders of show_suppression.py to show, in any order.
+        out: The HTML file to write.
+        dataset: The name of the data set in the config.
+        dose: The multiple of the largest value that tables of classes show.
+        expected: What the files must hold.
     """
     suppression = read_complete(files, expected, dose)
     measured = Probes(read_probes(probe_metrics), read_baseline(baseline))

@@ -27,7 +27,10 @@ from vitproto.planning.submissions import groups_of
 pytestmark = pytest.mark.slurm
 
 ON_GPU = {"record", "fit_sae", "evaluate", "score", "show_features"}
-ON_CPU = {"draw_demo_birds", "draw_demo_corpus", "draw", "kmeans", "select"}
+ON_CPU = {
+    *("draw_demo_birds", "draw_demo_corpus", "draw", "kmeans", "select"),
+    *("pool", "probe", "permute", "compare"),
+}
 GROUPS = groups_of(PROJECT / "profiles/slurm/config.yaml")
 
 
@@ -157,6 +160,7 @@ def test_its_jobs_have_the_cores_that_their_rules_say(scenes):
     assert scenes.start["CPUs/Task"] == "1"
     cores = {what(job): job["CPUs/Task"] for job in scenes.jobs}
     assert cores.pop("draw_demo_scenes") == "4"
+    assert cores.pop("measure_suppression") == "1"
     assert {*cores.values()} == {"8"}
 
 

@@ -17,13 +17,15 @@ from vitproto.data.cub200_images import read_images
 from vitproto.data.cub200_traits import (
     read_label_columns,
     read_traits,
-    tabulate_labels,
+    tabulate_answers,
 )
 from vitproto.data.image_list import read_image_list, read_splits, write_splits
+from vitproto.data.label_rule import LabelRule
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.demo.write_birds import DemoBirds, write_demo_birds
 
 SCRIPTS = PROJECT / "scripts"
+RULE = LabelRule(present=(3, 4), unknown=())
 
 IMAGES = """\
 1 001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg
@@ -112,13 +114,15 @@ def test_image_folders_give_the_same_images_each_in_its_split(official, folders)
 def test_the_root_may_be_the_folder_that_holds_cub_200_2011(official):
     inside, outside = _rows(official), _rows(official.parent)
     assert [f"CUB_200_2011/{row[1]}" for row in inside] == [row[1] for row in outside]
-    labels = read_traits(official.parent)
-    np.testing.assert_array_equal(labels.labels_NT, read_traits(official).labels_NT)
+    labels = read_traits(official.parent, RULE)
+    np.testing.assert_array_equal(
+        labels.labels_NT, read_traits(official, RULE).labels_NT
+    )
 
 
 @pytest.mark.parametrize("layout", ["official", "folders"])
 def test_a_trait_counts_where_it_is_present_and_the_worker_was_sure(layout, request):
-    labels = read_traits(request.getfixturevalue(layout))
+    labels = read_traits(request.getfixturevalue(layout), RULE)
     assert labels.image_ids == ["1", "2", "4", "3"]
     assert labels.trait_names == [
         "has_bill_shape::curved_(up_or_down)",
@@ -128,23 +132,54 @@ def test_a_trait_counts_where_it_is_present_and_the_worker_was_sure(layout, requ
     np.testing.assert_array_equal(labels.labels_NT, np.array(EXPECTED, dtype=bool))
 
 
+@pytest.mark.parametrize(
+    ("present", "unknown", "labels", "known"),
+    [
+        ((4,), (), [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]], np.ones((4, 3))),
+        ((2, 3, 4), (), [[1, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], np.ones((4, 3))),
+        ((3, 4), (1,), EXPECTED, [[1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1]]),
+        ((3, 4), (1, 2), EXPECTED, [[1, 0, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1]]),
+    ],
+)
+def test_the_rule_says_what_an_answer_counts_as(
+    official, present, unknown, labels, known
+):
+    read = read_traits(official, LabelRule(present, unknown))
+    np.testing.assert_array_equal(read.labels_NT, labels)
+    np.testing.assert_array_equal(read.known_NT, known)
+    assert read.answers_NT.tolist() == [[12, 10, 4], [11, 9, 12], [3, 0, 0], [0, 12, 0]]
+
+
+def test_lines_that_repeat_a_pair_must_agree_under_the_rule(official):
+    read_traits(official, LabelRule((3, 4), (1,)))
+    with pytest.raises(ValueError, match="presence 0 with certainty 3 contradicts"):
+        read_traits(official, LabelRule((4,), (3,)))
+
+
+def test_a_certainty_that_counts_as_two_things_or_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="certainty 3 counts both as present and as"):
+        LabelRule(present=(3, 4), unknown=(1, 3))
+    with pytest.raises(ValueError, match="present is \\(3, 5\\): write a list of dif"):
+        LabelRule(present=(3, 5), unknown=())
+
+
 def test_attributes_txt_in_the_folder_counts_more_than_the_one_beside_it(official):
     _write(official, "attributes/attributes.txt", ATTRIBUTES.replace("blue", "teal"))
-    assert read_traits(official).trait_names[1] == "has_wing_color::teal"
+    assert read_traits(official, RULE).trait_names[1] == "has_wing_color::teal"
 
 
 @pytest.mark.parametrize("layout", ["official", "folders"])
 def test_windows_line_ends_and_blank_lines_change_nothing(layout, request):
     root = request.getfixturevalue(layout)
-    images, labels = _rows(root), read_traits(root)
+    images, labels = _rows(root), read_traits(root, RULE)
     for path in [*root.parent.rglob("*.txt")]:
         text = path.read_text().replace("\n", "\r\n\r\n")
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert _rows(root) == images
-    np.testing.assert_array_equal(read_traits(root).labels_NT, labels.labels_NT)
+    np.testing.assert_array_equal(read_traits(root, RULE).labels_NT, labels.labels_NT)
 
 
-@pytest.mark.parametrize("read", [read_images, read_traits])
+@pytest.mark.parametrize("read", [read_images, lambda root: read_traits(root, RULE)])
 def test_a_folder_without_the_data_set_says_which_files_were_looked_for(tmp_path, read):
     with pytest.raises(
         ValueError, match="holds no CUB-200-2011, looked for:"
@@ -262,14 +297,14 @@ def test_damaged_label_lines_are_refused(official, line_5, expected):
     path = official / "attributes" / "image_attribute_labels.txt"
     path.write_text(LABELS.replace("2 2 1 1 0.8", line_5))
     with pytest.raises(ValueError, match=re.escape(f"{path}, {expected}")):
-        read_traits(official)
+        read_traits(official, RULE)
 
 
 def test_the_number_of_bad_lines_tells_a_slip_from_a_wrong_file(official):
     path = official / "attributes" / "image_attribute_labels.txt"
     path.write_text(LABELS.replace(" 4 ", " 7 "))
     with pytest.raises(ValueError, match=r"line 1: .* got 7 \(5 such lines\)"):
-        read_traits(official)
+        read_traits(official, RULE)
 
 
 @pytest.mark.parametrize(("n_lines", "without"), [(6, "4, 3"), (0, "1, 2, 4, 3")])
@@ -279,23 +314,23 @@ def test_images_without_any_label_are_refused(official, n_lines, without):
     n_without = without.count(",") + 1
     expected = f"{path} has no line for {n_without} of the 4 images of images.txt: "
     with pytest.raises(ValueError, match=re.escape(expected + without)):
-        read_traits(official)
+        read_traits(official, RULE)
 
 
 def test_missing_label_files_are_refused_with_what_was_looked_for(official):
     (official / "attributes" / "image_attribute_labels.txt").unlink()
     with pytest.raises(ValueError, match=r"image_attribute_labels\.txt is missing"):
-        read_traits(official)
+        read_traits(official, RULE)
     (official.parent / "attributes.txt").unlink()
     expected = official / "attributes" / "attributes.txt"
     with pytest.raises(ValueError, match=re.escape(f"looked for: {expected}, ")):
-        read_traits(official)
+        read_traits(official, RULE)
 
 
 def test_two_attributes_of_one_name_are_refused(official):
     _write(official.parent, "attributes.txt", "1 a::b\n2 a::b\n3 a::c\n")
     with pytest.raises(ValueError, match="the trait name 'a::b' appears twice"):
-        read_traits(official)
+        read_traits(official, RULE)
 
 
 def _slow_columns(text):
@@ -344,8 +379,14 @@ def test_cells_are_filled_as_a_slow_reader_fills_them(tmp_path_factory, cells, r
         for i in images
     ]
     path = tmp_path_factory.getbasetemp() / "labels.txt"
-    labels_NT = tabulate_labels(path, np.array(rows, np.int32), images, attributes)
+    rows_R4 = np.array(rows, np.int32)
+    answers_NT = tabulate_answers(path, rows_R4, images, attributes, RULE)
+    labels_NT, known_NT = RULE.apply(answers_NT)
     assert labels_NT.tolist() == expected
+    assert known_NT.all()
+    said = [[cells.get((i, a), (0, 0)) for a in attributes[:2]] for i in images]
+    kept = [[(answer // 8, answer % 8) for answer in row[:2]] for row in answers_NT]
+    assert kept == said
 
 
 def _stage(name):
@@ -358,7 +399,7 @@ def test_the_stages_write_images_splits_and_labels(layout, request, tmp_path):
     images, splits = tmp_path / "out" / "images.csv", tmp_path / "out" / "splits.csv"
     traits = tmp_path / "out" / "traits.npz"
     _stage("list_cub200")(root, images, splits, dataset="cub200")
-    _stage("read_traits")(root, splits, traits, dataset="cub200")
+    _stage("read_traits")(root, splits, traits, dataset="cub200", rule=RULE)
     listed = read_image_list(images)
     assert listed["image_id"].tolist() == ["1", "2", "4", "3"]
     assert read_splits(splits)["split"].tolist() == ["train", "test", "test", "train"]
@@ -413,12 +454,16 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
     with pytest.raises(
         ValueError, match=r"order their images differently: '\d' is number"
     ):
-        _stage("read_traits")(official, splits, tmp_path / "t.npz", dataset="cub200")
+        _stage("read_traits")(
+            official, splits, tmp_path / "t.npz", dataset="cub200", rule=RULE
+        )
     write_splits(listed.iloc[:3], splits)
     with pytest.raises(
         ValueError, match=r"not in .*splits\.csv, first '\d', number \d \(.* lists 3"
     ):
-        _stage("read_traits")(official, splits, tmp_path / "t.npz", dataset="cub200")
+        _stage("read_traits")(
+            official, splits, tmp_path / "t.npz", dataset="cub200", rule=RULE
+        )
     assert not (tmp_path / "t.npz").exists()
 
 
@@ -426,7 +471,7 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
     ("stage", "flags"),
     [
         ("list_cub200", ["--images", "images.csv"]),
-        ("read_traits", ["--traits", "traits.npz"]),
+        ("read_traits", ["--traits", "t.npz", "--present", "4", "--unknown", "1"]),
     ],
 )
 def test_a_missing_root_names_the_path_and_the_key_to_set(
@@ -456,5 +501,5 @@ def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_pa
     every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
     path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
     with pytest.raises(ValueError, match=r"would reach an mAP of 1\.00 .*`present`"):
-        _stage("read_traits")(official, splits, labels, dataset="cub200")
+        _stage("read_traits")(official, splits, labels, dataset="cub200", rule=RULE)
     assert not labels.exists()

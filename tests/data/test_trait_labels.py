@@ -1,5 +1,6 @@
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ LABELS = TraitLabels(
     image_ids=["1", "0002", "NA"],
     trait_names=["has_bill_shape::curved_(up_or_down)", "wing: blue"],
     labels_NT=np.array([[True, False], [False, False], [True, True]]),
+    known_NT=np.array([[True, True], [False, True], [True, True]]),
+    answers_NT=np.uint8([[12, 0], [1, 4], [11, 12]]),
 )
 
 
@@ -18,7 +21,18 @@ def test_labels_come_back_as_they_were_saved(tmp_path):
     loaded = TraitLabels.load(tmp_path / "traits.npz")
     assert loaded.image_ids == LABELS.image_ids
     assert loaded.trait_names == LABELS.trait_names
-    np.testing.assert_array_equal(loaded.labels_NT, LABELS.labels_NT)
+    for table in ("labels_NT", "known_NT", "answers_NT"):
+        np.testing.assert_array_equal(getattr(loaded, table), getattr(LABELS, table))
+
+
+def test_a_data_set_without_answers_has_none(tmp_path):
+    replace(LABELS, answers_NT=None).save(tmp_path / "traits.npz")
+    assert TraitLabels.load(tmp_path / "traits.npz").answers_NT is None
+
+
+def test_an_unknown_label_that_is_true_is_refused():
+    with pytest.raises(ValueError, match="an unknown label says"):
+        replace(LABELS, labels_NT=np.ones((3, 2), bool))
 
 
 def test_the_file_holds_no_date_so_that_the_same_labels_give_the_same_bytes(tmp_path):
@@ -40,7 +54,11 @@ def test_the_file_holds_no_date_so_that_the_same_labels_give_the_same_bytes(tmp_
 )
 def test_labels_that_contradict_themselves_are_refused(ids, names, expected):
     with pytest.raises(ValueError, match=expected):
-        TraitLabels(ids, names, np.zeros((2, 2), dtype=bool))
+        TraitLabels(ids, names, np.zeros((2, 2), bool), np.ones((2, 2), bool))
+
+
+def tables(shape):
+    return {"labels_NT": np.zeros(shape, bool), "known_NT": np.ones(shape, bool)}
 
 
 def _damage(path, kind):
@@ -58,20 +76,36 @@ def _damage(path, kind):
     elif kind == "a pickle inside":
         np.savez(path, image_ids=np.array([["a"], 1], dtype=object))
     elif kind == "without names":
-        np.savez(path, image_ids=np.array(["a"]), labels_NT=np.zeros((1, 1), bool))
+        np.savez(path, image_ids=np.array(["a"]), **tables((1, 1)))
     elif kind == "with numbers for labels":
         np.savez(
             path,
             image_ids=np.array(["a"]),
             trait_names=np.array(["x"]),
             labels_NT=np.zeros((1, 1)),
+            known_NT=np.ones((1, 1), bool),
+        )
+    elif kind == "with text for answers":
+        np.savez(
+            path,
+            image_ids=np.array(["a"]),
+            trait_names=np.array(["x"]),
+            answers_NT=np.array([["yes"]]),
+            **tables((1, 1)),
+        )
+    elif kind == "without known labels":
+        np.savez(
+            path,
+            image_ids=np.array(["a"]),
+            trait_names=np.array(["x"]),
+            labels_NT=np.zeros((1, 1), bool),
         )
     elif kind == "of another shape":
         np.savez(
             path,
             image_ids=np.array(["a"]),
             trait_names=np.array(["x"]),
-            labels_NT=np.zeros((2, 1), bool),
+            **tables((2, 1)),
         )
 
 
@@ -85,6 +119,8 @@ def _damage(path, kind):
         "a pickle inside",
         "without names",
         "with numbers for labels",
+        "with text for answers",
+        "without known labels",
         "of another shape",
     ],
 )

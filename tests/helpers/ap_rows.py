@@ -16,6 +16,7 @@ RUN = {
     "sparsity": np.nan,
     "n_train": 100,
     "prevalence": 0.1,
+    "chance": 0.12,
 }
 
 

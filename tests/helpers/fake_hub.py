@@ -30,7 +30,7 @@ class FakeHub:
         self.address = ""
 
     def commit(self, repository: str) -> str:
-        """Of the newest version: a digest of all files."""
+        """The newest version: a digest of all files."""
         files = self.repositories[repository]
         return hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
 

@@ -45,7 +45,7 @@ def sae_settings(**changes) -> SaeSettings:
         "n_lr_warmup": 20,
         "n_lr_decay": 200,
         "n_sparsity_warmup": 0,
-        "max_gradient_norm": 1.0,
+        "max_gradient_norm": 0.03,
         "n_until_dead": 20_000,
         "n_aux": 8,
         "aux_weight": 1 / 32,

@@ -10,7 +10,7 @@ from vitproto.study.family import FittedFamily
 LAYER = 2
 IN_FAMILY = {"fit_dataset": "corpus", "encoder": "tiny", "method": "toy"}
 TOY = FittedFamily(**IN_FAMILY, layer=LAYER)
-"""Whose prototypes are fitted to these activations."""
+"""The family whose prototypes are fitted to these activations."""
 
 
 def write_shards(folder, x_NPD, n_shards=1, dtype="float32", **attributes):

@@ -26,10 +26,15 @@ CUB = "birds/CUB_200_2011"
 RANDOM = "results/micro/tiny-vit/layer3/random"
 
 # The rules of each step and of all later ones, for the two families of the study.
-SELECTING = [*["select_prototypes"] * 2, "tabulate_map"]
-SCORING = [*["score_images"] * 2, *SELECTING]
+CHOOSING = [
+    *(*["select_prototypes"] * 2, *["permute_labels"] * 2),
+    *("compare_methods", "tabulate_map"),
+]
+SCORING = [*["score_images"] * 2, *CHOOSING]
 FITTING = ["fit_random", "fit_kmeans", *SCORING]
-RECORDING = [*["record_activations"] * 2, *FITTING]
+LABELLING = ["read_traits", "probe_traits"]
+ACTIVATIONS = ["pool_activations", "probe_traits", *FITTING]
+RECORDING = [*["record_activations"] * 2, *ACTIVATIONS]
 
 
 def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
@@ -158,8 +163,12 @@ EDITS = {
         SCORING,
     ),
     "code: label loader": Edit(
-        replace("vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 4"),
-        ["read_traits", *SELECTING],
+        replace(
+            "vitproto/data/label_rule.py",
+            "code % PRESENT, self.present)",
+            "code % PRESENT, self.present[1:])",
+        ),
+        [*LABELLING, *CHOOSING],
     ),
     "code: lister that lists the same": Edit(
         replace(
@@ -171,13 +180,16 @@ EDITS = {
     ),
     "setting: rounds of k-means": Edit(
         replace("micro.yaml", "n_iters: 5", "n_iters: 1"),
-        ["fit_kmeans", "score_images", "select_prototypes", "tabulate_map"],
+        [
+            *("fit_kmeans", "score_images", "select_prototypes", "permute_labels"),
+            *("compare_methods", "tabulate_map"),
+        ],
     ),
-    "data: a corrected label": Edit(correct_a_label, ["read_traits", *SELECTING]),
+    "data: a corrected label": Edit(correct_a_label, [*LABELLING, *CHOOSING]),
     "data: a corrected split": Edit(
-        correct_a_split, ["list_cub200", "read_traits", *FITTING]
+        correct_a_split, ["list_cub200", *LABELLING, *FITTING]
     ),
-    "data: another image": Edit(replace_an_image, ["record_activations", *FITTING]),
+    "data: another image": Edit(replace_an_image, ["record_activations", *ACTIVATIONS]),
     "weights: trained further": Edit(train_the_encoder_further, RECORDING),
     "force: --forcerun score_images": Edit(
         lambda workdir: None, SCORING, ("--forcerun", "score_images")

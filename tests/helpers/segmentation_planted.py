@@ -13,7 +13,7 @@ from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.segmentation.labels.patch_labels import PatchLabels
 from vitproto.segmentation.probes.linear_probe import LinearProbe
 from vitproto.segmentation.suppression.edits import Activity, SuppressionSettings
-from vitproto.segmentation.suppression.latent_tables import ChosenClass
+from vitproto.segmentation.suppression.terms import ChosenClass
 from vitproto.traits.average_precision import average_precision
 
 CLASSES = ["ground", "tree", "car", "bird", "boat", "ghost", "fog", "unknown"]
@@ -27,7 +27,7 @@ N_LATENTS = 24
 DEAD = 20
 """A latent that no patch activates."""
 
-CFG = SuppressionSettings(doses=(0.0, -2.0), n_draws=3, n_resamples=200, seed=0)
+CFG = SuppressionSettings(doses=(0.0, -2.0), n_draws=3, seed=0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def planted_scene(seed=0) -> Scene:
 
     latents_NPS = autoencoder(torch.from_numpy(x_NPD[:N_TRAIN]).flatten(0, 1)).numpy()
     activity = Activity(
-        is_active_S=(latents_NPS > 0).any(0),
+        n_active_S=(latents_NPS > 0).sum(0),
         largest_S=latents_NPS.max(0).astype(np.float64),
     )
     # Unlabelled patches show nothing that the masks know.

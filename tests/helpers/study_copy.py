@@ -36,7 +36,21 @@ def copy_project(folder: Path) -> Path:
             shutil.copy2(source, folder / part)
     for study in ("tiny.yaml", "tiny_scenes.yaml"):
         shutil.copy2(PROJECT / "tests/workflow" / study, folder / study)
+    copy_kernels(PROJECT, folder)
     return folder
+
+
+def copy_kernels(source: Path, target: Path) -> None:
+    """Copy compiled kernels, which takes less time than to compile them again.
+
+    Each holds a digest of its sources, so one of other sources is compiled again.
+    """
+    for kernel in source.glob("vitproto/**/__pycache__/*.nb[ci]"):
+        copy = target / kernel.relative_to(source)
+        copy.parent.mkdir(exist_ok=True)
+        partial = copy.with_suffix(f".{os.getpid()}")  # other tests may read meanwhile
+        shutil.copy2(kernel, partial)
+        partial.replace(copy)
 
 
 def environment(workdir: Path) -> dict[str, str]:

@@ -3,15 +3,22 @@
 import numpy as np
 import pandas as pd
 
-from vitproto.report.segmentation.suppression_rows import ExpectedSaes
+from vitproto.report.segmentation.suppression_rows import (
+    COMPARISON_COLUMNS,
+    SUMMARY_COLUMNS,
+    ExpectedSaes,
+    SuppressionFiles,
+)
 
 EDITS = (
     "latents",
     "random_latents",
+    "frequent_latents",
     "random_directions",
     "other_class",
     "class_direction",
 )
+CONTROLS = EDITS[1:-1]
 CLASSES = {
     1: "wall",
     2: "building, edifice",
@@ -54,9 +61,10 @@ COLUMNS = [
 
 
 EXPECTED = ExpectedSaes(
-    runs=("tiny/layer10/topk:k512-seed0",),
+    sae_families=("tiny/layer10/topk:k512-seed0",),
     probe_layer=10,
     doses=(0.0, -1.0, -2.0, -4.0),
+    controls=("untrained",),
 )
 """What `plausible` gives."""
 
@@ -96,7 +104,9 @@ def row(label, edit, dose=-2.0, specificity=None, *, name=None, **known):
 
 
 def around(name, value, half=0.03):
-    """A number with an interval of this half width."""
+    """A number with an interval of this half width; nothing around nothing."""
+    if value == "":
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), "")
     return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
 
 
@@ -151,6 +161,64 @@ def write_sae(folder, name, rows, latents, changes=(), **place):
     return tuple(files)
 
 
+def files_of(*saes, means=(), compared=()):
+    """The files of some SAEs, each from `write_sae`, with means and comparisons."""
+    folder = saes[0][0].parent
+    paths = folder / "means.csv", folder / "compared.csv"
+    for path, rows, columns in zip(
+        paths, (means, compared), (SUMMARY_COLUMNS, COMPARISON_COLUMNS), strict=True
+    ):
+        pd.DataFrame(list(rows), columns=list(columns)).to_csv(path, index=False)
+    return SuppressionFiles(*zip(*saes, strict=True), *paths)
+
+
+def mean_row(edit, at="length", **known):
+    """A row of suppression_table.csv: means over twelve classes."""
+    return {
+        **PLACE,
+        **{"edit": edit, "at": at, "is_main": True, "length": 0.25},
+        **{"n_classes": 12, "n_unjudged": 0, "n_unreached": 0},
+        **{"n_half": 6, "n_gone": 0},
+        **around("loss", 0.5),
+        **around("collateral", 0.1),
+        **around("specificity", 0.4),
+        "n_compared": 0 if edit == "latents" else 12,
+    } | known
+
+
+def means(
+    own=0.4, ceiling=0.6, margins=(0.2, 0.2, 0.2, 0.2), half=0.05, p=None, **known
+):
+    """Rows of an SAE: what its latents reach, and their margins over controls.
+
+    The p-value of a margin is 0.01 if its interval excludes 0, unless it is given.
+    """
+    rows = [mean_row("latents", **around("specificity", own), **known)]
+    for edit, margin in zip(CONTROLS, margins, strict=True):
+        measures = around("specificity", own - margin) | around("margin", margin)
+        counts = {"win_rate": 0.75, "n_above": 1, "n_below": 0}
+        counts["margin_p"] = (0.01 if abs(margin) > 0.03 else 0.5) if p is None else p
+        rows.append(mean_row(edit, **measures, **counts, **known))
+    top = around("specificity", ceiling) | around("margin", own - ceiling)
+    rows.append(mean_row("class_direction", **top, **known))
+    at_half = {"at": "half", **around("loss", 0.5), **around("collateral", half)}
+    rows.append(mean_row("latents", **at_half, **known))
+    # The rest of the curve, which no table shows.
+    longer = {"is_main": False, "length": 0.5}
+    return rows + [mean_row(edit, **(known | longer)) for edit in EDITS]
+
+
+def compared_row(lead=0.1, at="length", p=0.01, half=0.05, **known):
+    """A row of suppression_comparison.csv."""
+    return {
+        **PLACE,
+        **{"at": at, "is_main": True, "length": 0.25 if at == "length" else ""},
+        **{"n_controls": 1, "n_classes": 12, "n_unreached": 0, "n_gone": 0},
+        **around("lead", lead, half),
+        **{"p": p, "n_more": 9, "n_less": 3},
+    } | known
+
+
 def plausible(seed=0, doses=(0.0, -1.0, -2.0, -4.0), classes=None, strength=1.0):
     """Rows, latents and changes of a study in which latents matter by `strength`.
 
@@ -161,6 +229,7 @@ def plausible(seed=0, doses=(0.0, -1.0, -2.0, -4.0), classes=None, strength=1.0)
     reach = {
         "latents": 0.6 * strength,
         "random_latents": 0.06,
+        "frequent_latents": 0.07,
         "random_directions": 0.02,
         "other_class": 0.1,
         "class_direction": 0.9,
@@ -221,11 +290,11 @@ def plausible(seed=0, doses=(0.0, -1.0, -2.0, -4.0), classes=None, strength=1.0)
 
 
 PROBES = """\
-learning_rate,weight_decay,loss,miou,pixel_accuracy,is_best
-0.01,1e-05,0.91,0.41,0.75,False
-0.001,0.1,0.52,0.5,0.8,True
-0.001,1e-05,0.53,0.49,0.79,False
-0.01,0.1,0.9,0.42,0.76,False
+learning_rate,weight_decay,loss,held_out_miou,miou,pixel_accuracy,is_best
+0.01,1e-05,0.91,0.43,0.41,0.75,False
+0.001,0.1,0.52,0.55,0.5,0.8,True
+0.001,1e-05,0.53,0.54,0.51,0.79,False
+0.01,0.1,0.9,0.44,0.42,0.76,False
 """
 BASELINE = """\
 label,class_name,n_images,n_pixels,n_predicted,iou,accuracy,note
@@ -238,7 +307,7 @@ label,class_name,n_images,n_pixels,n_predicted,iou,accuracy,note
 
 
 def write_probes(folder):
-    """The files of a sweep and of its best probe; gives their paths."""
+    """The files of a sweep and of its chosen probe; gives their paths."""
     paths = folder / "probes.csv", folder / "baseline.csv"
     for path, text in zip(paths, (PROBES, BASELINE), strict=True):
         path.write_text(text)

@@ -1,5 +1,7 @@
 """A user's mistake is one line; our own bug keeps its traceback."""
 
+import ast
+import re
 import subprocess
 import sys
 
@@ -28,6 +30,20 @@ def test_the_help_of_every_stage_explains_every_argument(stage):
         words = block.replace("│", " ").replace("(required)", " ").split()
         prose = [w for w in words if w.strip(".,;:").isalpha() and not w.isupper()]
         assert len(prose) >= 2, f"{stage.name}: --{block}"
+
+
+def test_the_help_of_every_argument_opens_with_a_capital():
+    for stage in STAGES:
+        functions = [
+            node
+            for node in ast.parse(stage.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and node.name == stage.stem
+        ]
+        (function,) = functions
+        arguments = (ast.get_docstring(function) or "").partition("\nArgs:\n")[2]
+        texts = re.findall(r"^    \w+(?:, \w+)*: (.*)", arguments, re.MULTILINE)
+        for text in texts:
+            assert not text[0].islower(), f"{stage.name}: {text}"
 
 
 def test_every_stage_can_be_read_on_one_page():

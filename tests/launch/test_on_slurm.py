@@ -88,7 +88,7 @@ def test_the_executor_learns_states_in_words_that_it_knows(monkeypatch, no_reque
 
 
 def test_a_misspelt_rule_of_a_profile_is_named_with_the_right_one():
-    """Rules of other kinds of studies are no mistakes."""
+    """Rules of other kinds of studies are not mistakes."""
     given = {name: {} for name in ("fit_pca", "fit_random", "train_probes")}
     given |= {"fit_kmean": {}, "fit_rando": {}, "zzz": {}}
     workflow = SimpleNamespace(

@@ -68,7 +68,9 @@ def test_times_add_up_and_the_largest_memory_counts(tmp_path):
 def test_a_damaged_record_is_named(tmp_path):
     damaged = tmp_path / "fit.tsv"
     damaged.write_text("s\tmax_rss\n")
-    with pytest.raises(ValueError, match=r"fit\.tsv is no record of a job .*delete it"):
+    with pytest.raises(
+        ValueError, match=r"fit\.tsv is not a record of a job .*delete it"
+    ):
         read_records(job_list(tmp_path, ["fit"], [damaged]))
 
 

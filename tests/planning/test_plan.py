@@ -196,6 +196,22 @@ def test_scores_of_all_and_of_the_chosen_are_planned(real):
     assert chosen == pytest.approx(4 * images * 128, rel=0.1)
 
 
+def test_pooled_activations_and_scores_of_probes_are_planned(real):
+    place = {"encoder": "siglip-vit-l16-256", "layer": "23"}
+    images, width = 11_788, 1024
+    pooled = cost(real, "pool_activations", **place)
+    n_bytes = 2 * 4 * images * width
+    assert pooled.written.scores == pytest.approx(n_bytes, rel=1e-2)
+    # It reads all patches of the layer, in float16.
+    assert pooled.seconds > 2 * images * 256 * width / real["throughput"]["disk_bytes"]
+    probes = cost(real, "probe_traits", **place)
+    n_subsets = len(real["selection"]["seeds"]) * 4 + 1
+    scores = 2 * n_subsets * 4 * (images / 2) * 312
+    assert probes.written.results == pytest.approx(scores, rel=1e-2)
+    assert probes.written.scores == 0
+    assert probes.memory > n_bytes + scores / 2
+
+
 def test_what_is_there_need_not_be_written_again():
     assert Written(5, 0, 7, 9, 8, 10).less(6) == Written(0, 0, 1, 9, 2, 4)
 

@@ -40,7 +40,9 @@ def run_stage(folder, shards, manifest, runs=FAMILY):
         folder / "latents.h5",
         runs=tuple(run.name for run in runs),
         family=TOPK,
-        cfg=CFG,
+        held_out_every=CFG.every,
+        n_correlated=CFG.n_correlated,
+        seed=CFG.seed,
         device="cpu",
     )
     return folder / "sae_metrics.csv", folder / "latents.h5"

@@ -1,5 +1,6 @@
 """`make runs`, `make plan` and `make stale` end in words, whatever their CONFIG is."""
 
+import re
 import subprocess
 import sys
 
@@ -22,7 +23,7 @@ def test_every_run_is_listed():
     names = [line.split() for line in shown.stdout.split("\n\n")[0].splitlines()]
     assert names == [
         ["encoder", "layer", "method", "run"],
-        ["tiny-vit", "3", "relu", "k512-lr0.003-sparsity0.01-seed0"],
+        ["tiny-vit", "3", "relu", "k512-lr0.003-sparsity0.5-seed0"],
         ["tiny-vit", "2", "topk", "k512-lr0.003-sparsity8-seed0"],
         ["tiny-vit", "3", "topk", "k512-lr0.003-sparsity8-seed0"],
         ["tiny-vit", "3", "untrained", "k512-sparsity8-seed0"],
@@ -52,3 +53,11 @@ def test_a_reader_that_has_enough_ends_the_list_without_a_word():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_every_stage_that_prints_lets_its_reader_leave():
+    texts = {path.stem: path.read_text() for path in PROJECT.glob("scripts/*.py")}
+    printing = {name for name, text in texts.items() if re.search(r"\bprint\(", text)}
+    assert {"list_runs", "plan_study", "find_stale", "show_queue"} <= printing
+    for name in printing:
+        assert f"@reader_may_leave()\ndef {name}(" in texts[name], name

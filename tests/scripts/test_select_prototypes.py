@@ -13,13 +13,14 @@ from vitproto.data.trait_labels import TraitLabels
 from vitproto.study.family import ScoredFamily
 from vitproto.study.run import Run
 from vitproto.traits.average_precision import average_precision
+from vitproto.traits.chance import expected_ap
 from vitproto.traits.chosen_scores import open_chosen
 
 STAGE = PROJECT / "scripts" / "select_prototypes.py"
 select_prototypes = runpy.run_path(str(STAGE))["select_prototypes"]
 COLUMNS = (
     "study,dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,selection_seed,n_train,trait,"
-    "prototype,train_ap,test_ap,prevalence"
+    "prototype,train_ap,test_ap,prevalence,chance"
 )
 N_IMAGES, TRAITS = 90, ["red wing", "has_tail::long, forked", "no bird has it"]
 PLACE = {"dataset": "toy", "encoder": "tiny", "layer": 3, "method": "random"}
@@ -43,6 +44,7 @@ class Study:
         self.ids = [f"{i:04}" for i in range(N_IMAGES)]
         self.splits = ["train" if i % 3 else "test" for i in range(N_IMAGES)]
         self.labels_NT = rng.random((N_IMAGES, 3)) < (0.4, 0.3, 0)
+        self.known_NT = np.ones((N_IMAGES, 3), bool)
         self.runs = {}
         for name, k in (("k16-seed0", 16), ("k8-seed1", 8), ("k8-seed0", 8)):
             scores_NK = rng.standard_normal((N_IMAGES, k), dtype=np.float32)
@@ -59,7 +61,9 @@ class Study:
             }
         )
         write_splits(images, self.paths["splits"])
-        TraitLabels(list(self.ids), TRAITS, self.labels_NT).save(self.paths["traits"])
+        labels_NT = self.labels_NT & self.known_NT
+        labels = TraitLabels(list(self.ids), TRAITS, labels_NT, self.known_NT)
+        labels.save(self.paths["traits"])
         with h5py.File(self.paths["scores"], "w") as file:
             file.attrs.update({**asdict(FAMILY), "n_images": len(self.scored_ids)})
             file.attrs.update({"activations": '{"encoder": "tiny"}', "code": "abc"})
@@ -92,12 +96,13 @@ def study(tmp_path):
 
 
 def test_planted_prototypes_are_found_again_on_every_subset(study):
-    ap = study.select()
+    # On fewer images other prototypes would be as good.
+    ap = study.select(n_train=(40, "all"))
     assert ",".join(ap.columns) == COLUMNS
-    # 3 runs × (2 seeds of 16 images + all 60) × 3 traits
+    # 3 runs × (2 seeds of 40 images + all 60) × 3 traits
     assert len(ap) == 3 * 3 * 3
     assert ap.groupby("n_train")["selection_seed"].unique().map(list).to_dict() == {
-        16: [0, 1],
+        40: [0, 1],
         60: [0],
     }
     for trait, prototype in (("red wing", 3), ("has_tail::long, forked", 5)):
@@ -113,8 +118,27 @@ def test_planted_prototypes_are_found_again_on_every_subset(study):
 
 def test_a_trait_that_no_image_shows_is_neither_chosen_nor_scored(study):
     rows = study.select()[lambda ap: ap["trait"] == "no bird has it"]
-    assert rows[["prototype", "train_ap", "test_ap"]].isna().all(axis=None)
+    assert rows[["prototype", "train_ap", "test_ap", "chance"]].isna().all(axis=None)
     assert (rows["prevalence"] == 0).all()
+
+
+def test_unknown_labels_are_left_out_of_ap_prevalence_and_chance(study):
+    """Planted: on unknown images the scores are wrong, which must not matter."""
+    rng = np.random.default_rng(3)
+    study.known_NT = rng.random((N_IMAGES, 3)) < 0.7
+    for scores_NK in study.runs.values():
+        scores_NK[:, [3, 5]] += 20 * ~study.known_NT[:, :2] * ~study.labels_NT[:, :2]
+    ap = study.select(n_train=(40, "all"))
+    found = ap[ap["trait"] != "no bird has it"]
+    assert (found["test_ap"] > 0.999).all()
+    assert (found["train_ap"] > 0.999).all()
+    test = np.array(study.splits) == "test"
+    n_known_T = study.known_NT[test].sum(axis=0)
+    n_shown_T = (study.labels_NT & study.known_NT)[test].sum(axis=0)
+    assert ap["prevalence"][:3].tolist() == (n_shown_T / n_known_T).tolist()
+    np.testing.assert_array_equal(ap["chance"][:3], expected_ap(n_known_T, n_shown_T))
+    study.known_NT[:] = True
+    assert (study.select(n_train=("all",))["test_ap"] < 0.999).any()
 
 
 def test_runs_are_numbered_by_their_names_and_sorted(study):
@@ -199,8 +223,9 @@ def test_test_ap_follows_from_the_chosen_scores_alone(study):
             for (_, row), scores_N in zip(rows.iterrows(), scores_NM.T, strict=True):
                 shows_N = labels.labels_NT[:, TRAITS.index(row["trait"])]
                 pair = scores_N[is_test_N, None], shows_N[is_test_N, None]
+                column = "prevalence" if pd.isna(row["prototype"]) else "test_ap"
                 assert average_precision(*pair)[0, 0] == pytest.approx(
-                    row["test_ap"], abs=1e-12
+                    row[column], abs=1e-12
                 )
                 n_checked += 1
     assert n_checked == len(ap) == 3 * 7 * 3

@@ -36,7 +36,7 @@ CFG = Choice(
 )
 N_IMAGES = 30
 SIZE = (96, 64)
-"""Of the images; the encoder sees the middle 64 × 64 pixels, in patches of 16."""
+"""Width and height of images; the encoder sees the middle 64 × 64 pixels."""
 
 
 def squares():
@@ -108,7 +108,7 @@ def test_painted_squares_are_found_with_the_images_and_patches_that_hold_them(st
     out = show(study)
     told = json.loads((out / "features.json").read_text())
     shown = {feature["prototype"]: feature for feature in told["prototypes"]}
-    # Of 480 patches, 2 are red and 3 are blue: log10 frequency -2.4 and -2.2.
+    # 2 of 480 patches are red and 3 are blue: log10 frequency -2.4 and -2.2.
     assert {k: feature["reasons"] for k, feature in shown.items()} == {
         0: ["in_range"],
         1: ["in_range"],

@@ -39,15 +39,16 @@ from vitproto.segmentation.suppression.edits import (
     SuppressionSettings,
 )
 from vitproto.segmentation.suppression.encoder_tail import Tail
-from vitproto.segmentation.suppression.latent_tables import ChosenClass
+from vitproto.segmentation.suppression.terms import ChosenClass
 from vitproto.study.run import Run
 
-suppress_latents = runpy.run_path(str(PROJECT / "scripts/suppress_latents.py"))[
-    "suppress_latents"
-]
+suppress_latents, measure_suppression = (
+    runpy.run_path(str(PROJECT / f"scripts/{stage}.py"))[stage]
+    for stage in ("suppress_latents", "measure_suppression")
+)
 
 UNUSED = EncoderSettings("none", "none", "random", 24, 6, 256, 4)
-"""Of an encoder that is not run."""
+"""The settings of an encoder that is not run."""
 
 
 def write_tables(folder, chosen, activity):
@@ -103,7 +104,7 @@ def stage(folder, **changes):
         "class_latents": folder / "class_latents.csv",
         "activity": folder / "latent_activity.csv",
         "directions": folder / "directions.safetensors",
-        "suppression": folder / "out/suppression.csv",
+        "counts": folder / "out/counts.h5",
         "changes": folder / "out/changes.csv",
         "dataset": "scenes",
         "fit_dataset": "corpus",
@@ -118,7 +119,12 @@ def stage(folder, **changes):
         "cfg": CFG,
     }
     call_flat(suppress_latents, **{**arguments, **changes})
-    return folder / "out"
+    out = folder / "out"
+    tables = [out / name for name in ("suppression.csv", "means.csv", "compared.csv")]
+    measure_suppression(
+        (out / "counts.h5",), (tables[0],), *tables[1:], controls=("untrained",)
+    )
+    return out
 
 
 def read(out, name="suppression"):
@@ -137,8 +143,8 @@ def test_the_tables_hold_every_class_edit_and_dose_with_their_origin(study):
     assert rows["label"].astype(int).is_monotonic_increasing
     tree = rows[rows["label"] == str(TREE)]
     assert tree["edit"].tolist() == [edit for edit in EDITS for _ in CFG.doses]
-    assert tree["dose"].tolist() == ["0.0", "-2.0"] * len(EDITS)
-    assert tree["n_draws"].tolist() == ["1"] * 2 + ["3"] * 6 + ["1"] * 2
+    assert tree["dose"].tolist() == ["0", "-2"] * len(EDITS)
+    assert tree["n_draws"].tolist() == ["1"] * 2 + ["3"] * 8 + ["1"] * 2
     own = tree.iloc[1]
     assert own["latents"] == str(scene.chosen[TREE - 1].latents[0])
     assert float(own["iou_after"]) < 0.1 * float(own["iou_before"])
@@ -172,7 +178,7 @@ def test_shards_and_cores_change_no_byte(study):
             shard.unlink()
         write_shards(folder, scene.x_NPD, n_shards)
         out = with_threads(n_threads, lambda: stage(folder))
-        names = ("suppression.csv", "changes.csv")
+        names = ("counts.h5", "suppression.csv", "means.csv", "changes.csv")
         found[n_shards] = [(out / name).read_bytes() for name in names]
     assert found[1] == found[3]
 
@@ -180,7 +186,7 @@ def test_shards_and_cores_change_no_byte(study):
 def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch):
     folder, _ = study
     out = stage(folder)
-    expected = (out / "suppression.csv").read_bytes()
+    expected = (out / "counts.h5").read_bytes()
     names = {
         "shards": sorted(folder.glob("*-of-*.h5")),
         "patch_labels": ["patch_labels.h5"],
@@ -189,7 +195,7 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
         "class_latents": ["class_latents.csv"],
         "activity": ["latent_activity.csv"],
         "directions": ["directions.safetensors"],
-        "suppression": ["again.csv"],
+        "counts": ["again.h5"],
         "changes": ["changes.csv"],
         "root": ["data"],
         "images": ["images.csv"],
@@ -202,12 +208,12 @@ def test_doses_below_zero_can_be_written_on_the_command_line(study, monkeypatch)
         " --fit_dataset corpus --run k24-seed0 --compute_dtype float32"
         " --device cpu --model none --pretrained none --weights random"
         " --image_size 24 --patch_size 6 --width 256 --n_blocks 4 --doses 0 -2"
-        " --n_draws 3 --n_resamples 200 --seed 0"
+        " --n_draws 3 --seed 0"
     )
     words += settings.split()
     monkeypatch.setattr(sys, "argv", words)
     run(suppress_latents)
-    assert (folder / "again.csv").read_bytes() == expected
+    assert (folder / "again.h5").read_bytes() == expected
 
 
 @pytest.mark.parametrize(
@@ -255,7 +261,7 @@ PREPROCESS = {
     "resize_mode": "squash",
 }
 N_TRAIN, N_IMAGES, CLASSES = 3, 7, ["a", "b", "c", "d"]
-EARLY = SuppressionSettings(doses=(0.0, -3.0), n_draws=4, n_resamples=20, seed=0)
+EARLY = SuppressionSettings(doses=(0.0, -3.0), n_draws=4, seed=0)
 
 
 def tiny_encoder(folder):
@@ -281,7 +287,7 @@ class Early(NamedTuple):
     encoder: Encoder
     pixels_NCHW: torch.Tensor
     acts_NPD: torch.Tensor
-    """Of layer 0."""
+    """The activations of layer 0."""
     labels: PatchLabels
     probe: LinearProbe
     autoencoder: SparseAutoencoder
@@ -329,7 +335,7 @@ def early(tmp_path):
     weight_CD = normal(9, len(CLASSES), 64) / probed_XD.std(0)
     probe = LinearProbe(weight_CD, -(weight_CD @ probed_XD.mean(0)))
     latents_XS = sae(acts[0][:N_TRAIN].flatten(0, 1)).numpy()
-    activity = Activity((latents_XS > 0).any(0), latents_XS.max(0).astype(np.float64))
+    activity = Activity((latents_XS > 0).sum(0), latents_XS.max(0).astype(np.float64))
     active = np.flatnonzero(activity.is_active_S).tolist()
     chosen = [
         ChosenClass(
@@ -409,13 +415,13 @@ def test_at_an_earlier_layer_the_rest_of_the_encoder_sees_the_edit(early):
             row = rows[
                 (rows["label"] == str(one.label))
                 & (rows["edit"] == "latents")
-                & (rows["dose"] == str(dose))
+                & (rows["dose"] == f"{dose:g}")
             ].iloc[0]
             for when, pairs in counts.items():
                 hit, union = np.sum(pairs, axis=0)
                 assert float(row[f"iou_{when}"]) == pytest.approx(hit / union, abs=2e-3)
             assert (row["layer"], row["probe_layer"]) == ("0", "2")
-    strong = rows[rows["dose"] == "-3.0"]
+    strong = rows[rows["dose"] == "-3"]
     assert (strong["changed_others"].astype(float) > 0).any()
 
 

@@ -35,6 +35,7 @@ CFG = ProbeSettings(
     batch_size=32,
     n_mixed=256,
     n_scaling=256,
+    held_out_every=5,
     seed=0,
 )
 FILES = ("probes.safetensors", "probes.csv", "probe.safetensors", "baseline.csv")
@@ -89,7 +90,21 @@ def slow_miou(probe, x_NPD, labels):
     return np.mean(ious), (predicted == truth)[is_labelled].mean()
 
 
-def test_the_table_has_all_probes_and_the_best_is_kept(tmp_path):
+def slow_held_out_miou(probe, x_NPD, labels):
+    """The mIoU over labelled patches of every fifth training image."""
+    images = [i for n, i in enumerate(labels.i_train_N, 1) if n % 5 == 0]
+    truth = labels.labels_NP[images].ravel()
+    logits_XC = probe(torch.from_numpy(x_NPD[images]).flatten(0, 1))
+    predicted = logits_XC.argmax(1).numpy()[truth > 0] + 1
+    truth = truth[truth > 0]
+    ious = []
+    for label in np.unique(truth):
+        is_true, is_so = truth == label, predicted == label
+        ious.append((is_true & is_so).sum() / (is_true | is_so).sum())
+    return np.mean(ious)
+
+
+def test_the_table_has_all_probes_and_the_best_on_held_out_images_is_kept(tmp_path):
     probes, table, best, _ = run_stages(tmp_path)
     x_NPD, labels = planted()
     rows = pd.read_csv(table)
@@ -101,9 +116,11 @@ def test_the_table_has_all_probes_and_the_best_is_kept(tmp_path):
         assert row["miou"] == pytest.approx(miou, abs=1e-3)
         assert row["pixel_accuracy"] == pytest.approx(pixel_accuracy, abs=1e-3)
         assert row["loss"] == one.loss
+        held_out = slow_held_out_miou(one.probe, x_NPD, labels)
+        assert row["held_out_miou"] == pytest.approx(held_out, abs=1e-12)
     i_best = int(rows["is_best"].to_numpy().argmax())
     assert rows["is_best"].sum() == 1
-    assert rows["miou"].idxmax() == i_best
+    assert rows["held_out_miou"].idxmax() == i_best
     assert torch.equal(load_probe(best).weight_CD, trained[i_best].probe.weight_CD)
     settings = read_probe_settings(best)
     assert settings["learning_rate"] == rows["learning_rate"][i_best]
@@ -116,7 +133,7 @@ def test_the_baseline_says_what_is_missing_and_what_is_never_predicted(tmp_path)
     trained = load_probes(probes)
     for one in trained:
         one.probe.bias_C[ONLY_IN_TESTS - 1] = -100
-    save_probes(probes, trained, {})
+    save_probes(probes, trained, {"held_out_every": 5})
     x_NPD, labels = planted()
     evaluate_sweep(tmp_path, write_shards(tmp_path, x_NPD))
     text = baseline.read_text()
@@ -134,6 +151,21 @@ def test_the_baseline_says_what_is_missing_and_what_is_never_predicted(tmp_path)
     assert unknown["note"] == "the probe never predicts it"
     assert (float(unknown["iou"]), unknown["n_predicted"]) == (0, 0)
     assert unknown["n_images"] == 2
+
+
+def test_validation_images_choose_nothing(tmp_path):
+    _, table, best, _ = run_stages(tmp_path / "a")
+    chosen = load_probe(best).weight_CD
+    x_NPD, labels = planted()
+    x_NPD[~labels.is_train_N] *= -1
+    shards = write_shards(tmp_path / "a", x_NPD, 1)
+    before = pd.read_csv(table)
+    evaluate_sweep(tmp_path / "a", shards)
+    after = pd.read_csv(table)
+    assert (after["miou"] < before["miou"]).all()
+    same = ["held_out_miou", "is_best"]
+    pd.testing.assert_frame_equal(after[same], before[same])
+    assert torch.equal(load_probe(best).weight_CD, chosen)
 
 
 def test_shards_and_cores_change_no_byte(tmp_path):

@@ -10,7 +10,10 @@ import pytest
 from suppression_rows import (
     EXPECTED,
     PLACE,
+    compared_row,
+    files_of,
     latent_row,
+    means,
     plausible,
     row,
     write_probes,
@@ -18,7 +21,6 @@ from suppression_rows import (
 )
 
 from vitproto.core.project import PROJECT
-from vitproto.report.segmentation.suppression_rows import SuppressionFiles
 
 DOSE = -2.0
 
@@ -57,9 +59,11 @@ def write_pictures(folder, **place):
     return pictures
 
 
-def write(study, out="index.html", pictures=(), expected=EXPECTED):
+def write(study, out="index.html", pictures=(), expected=EXPECTED, rows=None):
     folder, files = study
-    inputs = SuppressionFiles(*[(file,) for file in files])
+    rows = means() if rows is None else rows
+    compared = [compared_row(), compared_row(at="half")]
+    inputs = files_of(files, means=rows, compared=compared)
     charts = [folder / name for name in ("d.png", "d.svg", "c.png", "c.svg")]
     stage("plot_suppression")(inputs, *charts, dose=DOSE, expected=expected)
     stage("write_suppression_page")(
@@ -113,7 +117,9 @@ def test_the_page_holds_everything_and_loads_only_its_pictures(study):
     page = Page(text)
     assert page.headings == [
         "Do a class's latents matter more to it than other edits? ade20k",
-        "Summary: latents set to −2 times their largest observed value",
+        "Trained and untrained SAEs",
+        "All edits, at equal length",
+        "All edits, where the class has lost half of its IoU",
         "Class by class: latents set to −2 times their largest observed value",
         "What the columns mean",
         "Linear probes",
@@ -148,7 +154,7 @@ def test_pictures_of_another_sae_are_refused(study):
 def test_a_study_in_which_nothing_could_be_judged_has_a_page(tmp_path):
     rows = [row(1, "latents", DOSE, note="no latents are chosen")]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, "", note="none")])
-    text = write((tmp_path, files), expected=replace(EXPECTED, doses=(DOSE,)))
+    text = write((tmp_path, files), expected=replace(EXPECTED, doses=(DOSE,)), rows=())
     assert "No conclusion: no class could be compared" in text
     assert "1 of 1 classes could not be judged" in text
 
@@ -156,9 +162,9 @@ def test_a_study_in_which_nothing_could_be_judged_has_a_page(tmp_path):
 def test_a_chart_that_is_none_is_refused(study):
     folder, files = study
     (folder / "d.svg").write_text("what")
-    with pytest.raises(ValueError, match="the chart of doses is not an SVG document"):
+    with pytest.raises(ValueError, match="the chart of curves is not an SVG document"):
         stage("write_suppression_page")(
-            SuppressionFiles(*[(file,) for file in files]),
+            files_of(files),
             *write_probes(folder),
             *(folder / "d.svg", folder / "d.svg", (), folder / "index.html"),
             dataset="ade20k",

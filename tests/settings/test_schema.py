@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from typing import Literal
 
 import pytest
@@ -104,7 +105,7 @@ def test_settings_of_methods_and_stages_check_their_bounds():
     ours = Study.__module__
     elsewhere = {base for s in seen for base in s.__mro__[:-1]}
     elsewhere = {base for base in elsewhere if base.__module__ != ours}
-    assert len(elsewhere) == 11
+    assert len(elsewhere) == 13
     for settings in elsewhere:
         assert "check_bounds(self)" in inspect.getsource(settings), settings
 
@@ -116,3 +117,22 @@ def _types_in(section):
         hint = todo.pop()
         yield from sections_of(hint)
         todo += getattr(hint, "__args__", ())
+
+
+def test_comments_in_presets_do_not_repeat_the_help_of_settings():
+    """Comments explain the chosen value; docs/settings.md documents the key."""
+    help_text = (PROJECT / "docs/settings.md").read_text(encoding="utf-8")
+    phrases = set(phrases_of(help_text))
+    repeated = [
+        f"{path.name}: {comment}"
+        for path in sorted((PROJECT / "config/presets").rglob("*.yaml"))
+        for comment in re.findall(r" +# (.*)", path.read_text(encoding="utf-8"))
+        if phrases & {*phrases_of(comment)}
+    ]
+    assert not repeated
+
+
+def phrases_of(text):
+    """All runs of four words."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return zip(words, words[1:], words[2:], words[3:], strict=False)

@@ -18,6 +18,22 @@ CONFIG = {
 }
 
 
+def test_another_reading_of_an_imported_file_moves_its_scores():
+    family, addresses = Family("clip", 3, "theirs"), []
+    for said in (
+        *("a/x.pt", "b/x.pt", {"file": "x.pt"}),
+        {"file": "x.pt", "subtract_b_dec_before_encoding": False},
+        {"file": "x.pt", "scaling": {"mean": "a/mean.pt", "norm": 2.0}},
+        {"file": "x.pt", "scaling": {"mean": "b/mean.pt", "norm": 2.0}},
+        {"file": "x.pt", "scaling": {"norm": 2.0}},
+    ):
+        methods = {**CONFIG["methods"], "imported": {"theirs": said}}
+        addresses.append(of_scores({**CONFIG, "methods": methods}, family, ["k4"]))
+    assert addresses[0] == addresses[1] == addresses[2]
+    assert addresses[4] == addresses[5]
+    assert len({*addresses}) == 4
+
+
 @pytest.mark.parametrize(
     ("key", "moved"),
     [("every", {"topk"}), ("n_correlated", set()), ("seed", set())],

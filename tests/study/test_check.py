@@ -85,9 +85,21 @@ def test_an_unknown_key_is_named_with_file_line_and_the_key_that_was_meant(tmp_p
     with pytest.raises(ValueError, match=".") as caught:
         read_study(file)
     message = str(caught.value)
-    assert f"{file}:{line}: fit_datset: is no known key" in message
+    assert f"{file}:{line}: fit_datset: is not a known key" in message
     assert "did you mean fit_dataset?" in message
     assert "the study: lacks fit_dataset" in message
+
+
+def test_a_bad_value_of_an_imported_file_is_named_with_file_and_line(tmp_path):
+    text = (PROJECT / "config/demo.yaml").read_text()
+    scaling = "  imported:\n    theirs:\n      file: x.pt\n      scaling: {norm: -2}\n"
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{text}\nmethods:\n{scaling}")
+    line = len(file.read_text().splitlines())
+    with pytest.raises(ValueError, match=r".") as caught:
+        read_study(file)
+    expected = f"{file}:{line}: methods.imported.theirs.scaling.norm: -2 is not a numb"
+    assert expected in str(caught.value)
 
 
 def test_a_number_that_yaml_reads_as_text_is_shown_as_it_must_be_written(demo):
@@ -133,6 +145,22 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
     ("path", "value", "message"),
     [
         (("datasets", "demo_birds", "n_shards"), 0, "0 is not a whole number of at"),
+        (
+            ("selection", "labels"),
+            {"present": [3, 4], "unknown": [1, 4]},
+            "selection.labels.unknown: 4 stands in present too: write it in one of",
+        ),
+        (
+            ("selection", "labels", "present"),
+            [],
+            "[] is not a list of different certainties, from 1 (not visible) to 4",
+        ),
+        (
+            ("selection", "labels", "unknown"),
+            [5],
+            "5 is not a whole number of at least 1 and",
+        ),
+        (("selection", "n_resamples"), 10**8, "of at least 100 and up to 100000"),
         (("record", "dtype"), "float8", "'float8' is not float16 or float32"),
         (("how", "device"), "gpu", "'gpu' is not auto, cpu, cuda or cuda:1"),
         (("selection", "n_train"), ["some"], "'some' is not a whole number"),
@@ -154,11 +182,15 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
             "a data set of layout cub200 needs n_images_per_species: write n_images_p",
         ),
         (("datasets", "demo_birds", "root"), "x", "root (its folder) or draw"),
-        (("encoders", "tiny-vit", "layers"), [3, 4], "4 is no layer of tiny-vit"),
+        (("encoders", "tiny-vit", "layers"), [3, 4], "4 is not a layer of tiny-vit"),
         (("runs", 0, "encoder"), "vit", "'vit' is not among encoders: write tiny-vit"),
         (("runs", 0, "layer"), 4, "tiny-vit records no layer 4: add it to encoders."),
         (("runs", 0, "seed"), [0, 0], "repeats tiny-vit layer 3 random k32-seed0"),
-        (("runs", 0, "method"), "pca", "1 is no seed of pca, which draws nothing: wr"),
+        (
+            ("runs", 0, "method"),
+            "pca",
+            "1 is not a seed of pca, which draws nothing: wr",
+        ),
         (("runs", 1, "n_prototypes"), [32, 33], "33 is odd, but pca takes each compon"),
         (("runs", 1, "n_prototypes"), 130, "130 is more than the 128 prototypes that"),
         (("runs", 2, "n_prototypes"), 128, "a run needs n_prototypes, or exp_factor"),
@@ -178,7 +210,11 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (("methods", "saes", "untrained", "activation"), "batchtopk", "write topk"),
         (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
         (("features", "runs", 0, "layer"), 2, "layer 2 kmeans is not among runs: wri"),
-        (("features", "runs", 0, "run"), "k9-seed0", "'k9-seed0' is no run of tiny-vi"),
+        (
+            ("features", "runs", 0, "run"),
+            "k9-seed0",
+            "'k9-seed0' is not a run of tiny-vi",
+        ),
         (
             ("features", "runs", 1),
             {
@@ -189,7 +225,11 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
             },
             "repeats features.runs.0",
         ),
-        (("features", "listed"), [5, 128], "128 is no prototype of kmeans k128-seed0"),
+        (
+            ("features", "listed"),
+            [5, 128],
+            "128 is not a prototype of kmeans k128-seed0",
+        ),
         (("features", "log_freq_range"), [-1, -3], "[-1, -3] falls: write [-3, -1]"),
         (("features", "log_value_range"), [1], "[1] is not a list of two numbers"),
         (("runs", 0, "method"), "kmeens", "'kmeens' is not among the methods: w"),
@@ -199,6 +239,41 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
             "SAE: is not a name of small letter",
         ),
         (("methods", "imported"), {"theirs": 1}, "1 is not the path of a sae.pt file"),
+        (
+            ("methods", "imported"),
+            {"theirs": {"scaling": {"norm": 2}}},
+            "theirs: lacks file",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.pt", "subtract_bdec": True}},
+            "subtract_bdec: is not a known key: did you mean subtract_b_dec_before_enc",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.pt", "subtract_b_dec_before_encoding": "no"}},
+            "subtract_b_dec_before_encoding: 'no' is not true or false",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.pt", "scaling": {"norm": 0}}},
+            "theirs.scaling.norm: 0 is not a number above 0",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.pt", "scaling": {"mean": [0.1]}}},
+            "theirs.scaling.mean: [0.1] is not the path of a file of torch.save",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.pt", "scaling": {}}},
+            "theirs.scaling: is empty: write mean, norm or both",
+        ),
+        (
+            ("methods", "imported"),
+            {"theirs": {"file": "x.safetensors", "scaling": {"norm": 2}}},
+            "theirs.scaling: is for a sae.pt, and x.safetensors is a checkpoint of",
+        ),
         (("methods", "imported"), {"pca": "x.pt"}, "pca is the name of another method"),
         (("methods", "imported"), {"topk": "x.pt"}, "topk is the name of another meth"),
     ],
@@ -224,19 +299,34 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
         (("segmentation", "suppression", "dose"), -3, "-3 is not among doses: add it"),
         (("segmentation", "suppression", "doses"), [-2, -2], "list of different num"),
         (("segmentation", "probes", "learning_rates"), [0], "0 is not a number above"),
-        (("segmentation", "saes", 0, "method"), "kmeans", "'kmeans' is no autoencoder"),
+        (
+            ("segmentation", "saes", 0, "method"),
+            "kmeans",
+            "'kmeans' is not an autoencoder",
+        ),
         (("segmentation", "saes", 0, "run"), "k9-seed0", "'k9-seed0' is not among ru"),
-        (("segmentation", "saes", 0, "classes"), {3: [512]}, "512 is no latent of k51"),
+        (
+            ("segmentation", "saes", 0, "classes"),
+            {3: [512]},
+            "512 is not a latent of k51",
+        ),
         (
             ("segmentation", "saes", 0, "classes"),
             {0: [5]},
-            "0 is no label: write whole",
+            "0 is not a label: write whole",
         ),
         (("segmentation", "saes", 0, "classes"), {3: []}, "[] is not a list of differ"),
         (("segmentation", "pictures", "classes"), [0], "0 is not a whole number of at"),
         (
             ("selection",),
-            {"n_train": [16], "seeds": [0]},
+            {
+                "n_train": [16],
+                "seeds": [0],
+                "n_resamples": 100,
+                "n_permutations": 200,
+                "labels": {"present": [4], "unknown": []},
+                "probes": {"regularisations": [1], "n_folds": 3},
+            },
             "selection: is for a data set of layout cub200, and the layout of demo_s",
         ),
         (("storage", "scores"), "s", "storage.scores: is for studies with selection"),
@@ -297,6 +387,15 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
         f"the autoencoder theirs is not at {tmp_path}/sae.pt: set methods: imported: "
         "theirs to its file"
     )
+    demo["methods"]["imported"]["other"] = {
+        "file": str(tmp_path / "sae.pt"),
+        "scaling": {"mean": str(tmp_path / "mean.pt")},
+    }
+    assert missing_inputs(demo, set(), set(), {"other"}) == [
+        missing[3].replace("theirs", "other"),
+        f"the mean that other subtracts is not at {tmp_path}/mean.pt: set methods: "
+        "imported: other: scaling: mean to its file",
+    ]
     (tmp_path / "cub").mkdir()
     (tmp_path / "sae.pt").touch()
     assert missing_inputs(demo, datasets, set(), {"theirs"}) == []
@@ -305,7 +404,7 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"seed": 1}, "1 is no seed of theirs, which is imported: write 0"),
+        ({"seed": 1}, "1 is not a seed of theirs, which is imported: write 0"),
         ({"learning_rate": 0.1}, "theirs has no learning_rate: leave it out"),
         ({"sparsity": 32}, "theirs has no sparsity: leave it out"),
     ],

@@ -89,18 +89,18 @@ def test_each_setting_is_shown_with_the_file_and_line_that_it_comes_from(
     [
         (
             "[storage, methods/sae]",
-            "study.yaml:2: presets.1: 'methods/sae' is no preset: did you mean "
+            "study.yaml:2: presets.1: 'methods/sae' is not a preset: did you mean "
             "methods/saes? There are methods/saes, storage",
         ),
         (
             "[x]",
-            "study.yaml:2: presets.0: 'x' is no preset: there are methods/saes, stor",
+            "study.yaml:2: presets.0: 'x' is not a preset: there are methods/saes, sto",
         ),
         ("storage", "presets: 'storage' is not a list of different presets: write"),
         ("[storage, storage]", "is not a list of different presets"),
         ("[[storage]]", "is not a list of different presets"),
         ("", "None is not a list of different presets"),
-        ("[../presets/storage]", "'../presets/storage' is no preset: "),
+        ("[../presets/storage]", "'../presets/storage' is not a preset: "),
     ],
 )
 def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(

@@ -11,7 +11,7 @@ from vitproto.study.read_study import read_study
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "study.yaml is not there: name a study's file, such as config/demo"),
+        (None, "study.yaml not found: name a study's file, such as config/demo"),
         ("study: [a\nb: c\n", "study.yaml:2: cannot read this as YAML: "),
         ("# mine\n", "study.yaml holds nothing where `key: value` is needed"),
         ("- a\n", "study.yaml holds a list where `key: value` is needed"),

@@ -206,3 +206,47 @@ def test_the_last_trait_that_16_bits_can_name_is_still_right():
     labels_NT[2, -1] = True
     ap_KT = average_precision(np.float32([[3], [2], [1]]), labels_NT)
     assert ap_KT[0, -1] == pytest.approx(1 / 3)
+
+
+@given(scores_and_labels(tied | any_float), st.data())
+@settings(max_examples=200, deadline=None)
+def test_images_with_an_unknown_label_count_for_no_precision_of_that_trait(case, data):
+    scores_NK, labels_NT = case
+    known_NT = data.draw(hnp.arrays(np.bool_, labels_NT.shape))
+    ap_KT = average_precision(scores_NK, labels_NT, known_NT)
+    finite_NK = np.clip(scores_NK, -3e38, 3e38)
+    for t, known_N in enumerate(known_NT.T):
+        shows_N = labels_NT[known_N, t]
+        slow_K1 = slow_average_precision(scores_NK[known_N], shows_N[:, None])
+        np.testing.assert_allclose(ap_KT[:, t], slow_K1[:, 0], rtol=0, atol=1e-12)
+        if shows_N.any() and (finite_NK == scores_NK).all():
+            expected_K = [
+                average_precision_score(shows_N, column)
+                for column in scores_NK[known_N].T
+            ]
+            np.testing.assert_allclose(ap_KT[:, t], expected_K, atol=1e-6)
+
+
+def test_unknown_labels_worked_out_by_hand():
+    # Ranking 4 3 2 1: the second is unknown, the third and fourth tie.
+    scores_NK = np.float32([[4], [3], [1], [1]])
+    labels_NT = np.array([[0, 1], [1, 1], [1, 0], [0, 1]], dtype=bool)
+    known_NT = np.array([[1, 1], [0, 1], [1, 0], [1, 1]], dtype=bool)
+    ap_KT = average_precision(scores_NK, labels_NT, known_NT)
+    np.testing.assert_allclose(ap_KT, [[1 / 3, (1 + 1 + 3 / 3) / 3]])
+
+
+def test_known_labels_change_no_bit_and_unknown_ones_work_in_every_precision():
+    scores_NK, labels_NT = random_case(200, 70, 9)
+    expected = average_precision(scores_NK, labels_NT)
+    same = average_precision(scores_NK, labels_NT, np.ones_like(labels_NT))
+    np.testing.assert_array_equal(same, expected)
+    known_NT = np.random.default_rng(1).random(labels_NT.shape) < 0.7
+    expected = average_precision(scores_NK, labels_NT, known_NT)
+    fine_NK = scores_NK.astype(np.float64)
+    for same in (
+        average_precision(fine_NK, labels_NT, known_NT),
+        average_precision(scores_NK, labels_NT & known_NT, known_NT),
+        average_precision(scores_NK, labels_NT | ~known_NT, known_NT),
+    ):
+        np.testing.assert_array_equal(same, expected)

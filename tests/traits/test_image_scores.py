@@ -50,7 +50,7 @@ def slow_scores(acts_BPD, directions_KD):
 
 
 class NearestFirst:
-    """A scorer that is no dot product: minus the squared distance to a centre."""
+    """A scorer that is not a dot product: minus the squared distance to a centre."""
 
     def __init__(self, centres_KD):
         self.centres_KD = centres_KD

@@ -27,7 +27,7 @@ def test_a_target_after_the_configuration_is_refused_with_the_command_to_write(
 def test_a_configuration_that_is_not_there_is_named(project):
     shown = snakemake(project, "all", "-n", "--configfile", "typo.yaml")
     assert shown.returncode == 1
-    assert "--configfile: typo.yaml is not there: write a stu" in shown.stdout
+    assert "--configfile: typo.yaml not found: write a stu" in shown.stdout
     assert "Traceback" not in shown.stdout
 
 

@@ -15,6 +15,7 @@ from vitproto.core.device_memory import to_line
 from vitproto.core.project import PROJECT
 from vitproto.launch.dry_run import dry_run
 from vitproto.planning.costs.job import PlannedJob
+from vitproto.planning.costs.sizes import N_TRAITS
 from vitproto.planning.plan import by_stage, written_by
 
 TABLE = "results/tiny/cost_table.md"
@@ -109,16 +110,23 @@ def test_planned_bytes_are_those_of_the_files(costed, planned):
     shards = n_bytes("results/activations/**/*.h5")
     assert sum(w.activations for w in written) == pytest.approx(shards, rel=0.01)
     scores = sum(w.scores for w in written)
-    assert scores == pytest.approx(n_bytes("results/scores/**/scores.h5"), rel=0.2)
-    selected = sum(
-        w.results
-        for w, job in zip(written, planned, strict=True)
-        if "select" in job.rule
-    )
-    kept = n_bytes("results/tiny/**/chosen_scores.h5") + n_bytes(
-        "results/tiny/**/ap.csv"
-    )
-    assert 0.8 * selected < kept < 1.1 * selected
+    assert scores == pytest.approx(n_bytes("results/scores/**/*.h5"), rel=0.2)
+    # Rows of comparisons are of the traits that a test image shows, and shorter than
+    # planned where there are no intervals.
+    shown = pd.read_csv(costed / "results/tiny/map_table.csv").n_traits[0] / N_TRAITS
+    for rule, names, least, most in (
+        ("select_prototypes", ("chosen_scores.h5", "ap.csv"), 0.8, 1.1),
+        ("permute_labels", ("null.csv",), 0.8, 1.1),
+        ("probe_traits", ("ceiling_scores.h5", "ceiling.csv"), 0.8, 1.1),
+        ("compare_methods", ("*_intervals.csv", "*_pairs.csv"), 0.6 * shown, shown),
+    ):
+        expected = sum(
+            w.results
+            for w, job in zip(written, planned, strict=True)
+            if job.rule == rule
+        )
+        kept = sum(n_bytes(f"results/tiny/**/{name}") for name in names)
+        assert least * expected < kept < most * expected, (rule, kept, expected)
     # Small prototypes: headers count for more than their weights.
     n_files = len(list(costed.glob("results/checkpoints/**/*.safetensors")))
     headers = n_bytes("results/checkpoints/**/*.safetensors") - sum(
@@ -147,6 +155,8 @@ def test_the_table_has_each_stage_with_all_its_jobs(costed):
     table = measured(costed)
     assert table.n_jobs["record_activations"] == 3
     assert table.n_jobs["select_prototypes"] == 8
+    assert table.n_jobs["permute_labels"] == 8
+    assert table.n_jobs["probe_traits"] == table.n_jobs["compare_methods"] == 2
     assert (table.n_without_record == 0).all()
     assert (table.seconds >= table.longest_seconds).all()
     assert (table.longest_seconds >= table.median_seconds).all()
@@ -228,7 +238,7 @@ def test_a_new_stage_is_a_script_and_a_rule(costed, tmp_path):
         rules.write(COUNT_RULE)
     said = plan(workdir, "tiny.yaml")
     assert rows(said)["count_lines"][:2] == ["1", "3.0 s"]
-    assert "2 of 46 jobs are due: count_lines 1, tabulate_cost 1" in said
+    assert "2 of 60 jobs are due: count_lines 1, tabulate_cost 1" in said
     due = {"count_lines": 1, "tabulate_cost": 1}
     command = ("all", "--configfile", "tiny.yaml")
     shown = snakemake(workdir, *command, "-n")

@@ -42,6 +42,9 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     # Six kinds of autoencoders in each of two layers, one in each of four encoders.
     assert counts["fit_sae"] == counts["evaluate_saes"] == 16
     assert counts["score_images"] == counts["select_prototypes"] == 52
+    assert counts["permute_labels"] == 52
+    assert counts["pool_activations"] == counts["probe_traits"] == 6
+    assert counts["compare_methods"] == 6
     assert counts["tabulate_map"] == counts["show_features"] == 1
 
 

@@ -57,7 +57,8 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     assert {*ap.n_prototypes} == {N_LATENTS}
     assert ap.learning_rate.isna().all()
     assert ap.sparsity.isna().all()
-    with h5py.File(workdir / find(workdir, SCORES)) as file:
+    first_scores = workdir / find(workdir, SCORES)
+    with h5py.File(first_scores) as file:
         scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][:]
     shards = sorted(workdir.glob("results/activations/tiny_birds/tiny-vit/*/shard-*"))
     patches = []
@@ -69,11 +70,59 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     kept_NPK = torch.zeros_like(latents_NPK)
     kept_NPK.scatter_(2, latents_NPK.topk(TOP_K).indices, 1)
     expected_NK = (latents_NPK.relu() * kept_NPK).amax(1)
+    decoded_NPD = (latents_NPK.relu() * kept_NPK) @ state["W_dec"].double()
+    decoded_NPD += state["b_dec"].double()
     assert 0 < (expected_NK == 0).double().mean() < 1
     np.testing.assert_allclose(scores_NK, expected_NK, rtol=1e-4, atol=1e-4)
 
+    (row,) = pd.read_csv(workdir / f"{FAMILY}/import_check.csv").to_dict("records")
+    n_images = len(acts_NPD)
+    i_seen_N = [i * n_images // 64 for i in range(64)]
+    x_NPD = acts_NPD[i_seen_N]
+    error, around = x_NPD - decoded_NPD[i_seen_N], x_NPD - x_NPD.mean((0, 1))
+    nmse = (error.square().sum() / around.square().sum()).item()
+    assert row["n_images"] == 64 < n_images
+    np.testing.assert_allclose(row["nmse"], nmse, rtol=1e-4)
+    n_active = (latents_NPK.relu() * kept_NPK)[i_seen_N].count_nonzero().item()
+    np.testing.assert_allclose(row["l0"], n_active / row["n_patches"], rtol=1e-3)
+    log = (
+        workdir / "results/logs/tiny/tiny-vit/layer3/theirs/import_sae.log"
+    ).read_text()
+    assert "theirs.pt reconstructs badly: NMSE" in log
+
     assert "Nothing to be done" in snakemake(workdir, *AP).stdout
     write_theirs(workdir / "theirs.pt", seed=1)
+    shown = snakemake(workdir, *AP, "-n")
+    stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
+    assert stale == ["import_sae", "score_images", "select_prototypes"]
+
+    study["methods"]["imported"]["theirs"] = {
+        "file": "theirs.pt",
+        "subtract_b_dec_before_encoding": True,
+        "scaling": {"mean": "mean.pt", "norm": 2.5},
+    }
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode != 0
+    assert "the mean that theirs subtracts is not at mean.pt: set meth" in shown.stdout
+    mean_D = acts_NPD.mean((0, 1))
+    torch.save(mean_D.float(), workdir / "mean.pt")
+    state = write_theirs(workdir / "theirs.pt", seed=0)
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode == 0, shown.stdout
+    # Scores by another reading lie beside the first ones.
+    (scores,) = {*workdir.glob(SCORES)} - {first_scores}
+    with h5py.File(scores) as file:
+        scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][:]
+    state = {name: tensor.double() for name, tensor in state.items()}
+    z_NPD = (acts_NPD - mean_D) / 2.5 - state["b_dec"]
+    latents_NPK = z_NPD @ state["W_enc"] + state["b_enc"]
+    least_NP1 = latents_NPK.topk(TOP_K).values[..., -1:]
+    expected_NK = (latents_NPK.relu() * (latents_NPK >= least_NP1)).amax(1)
+    np.testing.assert_allclose(scores_NK, expected_NK, rtol=1e-4, atol=1e-4)
+
+    assert "Nothing to be done" in snakemake(workdir, *AP).stdout
+    torch.save(2 * mean_D.float(), workdir / "mean.pt")
     shown = snakemake(workdir, *AP, "-n")
     stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
     assert stale == ["import_sae", "score_images", "select_prototypes"]

@@ -56,10 +56,13 @@ def test_there_is_one_job_per_family_or_shard_and_step(shown):
     assert counts.pop("fit_gaussian") == counts.pop("fit_kmeans") == n_places
     assert counts.pop("fit_sae") == counts.pop("evaluate_saes") == n_places
     assert counts.pop("score_images") == counts.pop("select_prototypes") == n_families
+    assert counts.pop("permute_labels") == n_families
+    assert counts.pop("pool_activations") == counts.pop("probe_traits") == n_places
+    assert counts.pop("compare_methods") == n_places
     assert counts.pop("fetch_weights") == 2  # encoders
     total = counts.pop("total")
     assert set(counts.values()) == {1}
-    assert total == 72 + 2 + 6 * n_places + 2 * n_families + len(counts)
+    assert total == 72 + 2 + 9 * n_places + 3 * n_families + len(counts)
 
 
 COMMAND = r"^Shell command: (.*?2>&1)$"

@@ -49,13 +49,15 @@ def test_jobs_in_processes_of_their_own_see_the_same_study(project):
 
 
 def test_what_stands_in_files_and_on_the_command_line_wins_over_presets(project):
-    config = ("--config", "methods={saes: {topk: {start: data}}}")
+    config = ("--config", "methods={saes: {topk: {start: random}}}")
     shown = snakemake(project, "all", "-n", "-p", *BOTH, *config)
     assert shown.returncode == 0, shown.stdout
-    assert "--start data " in shown.stdout
-    assert "--n_until_dead 50000 " in shown.stdout
+    assert "--start random " in shown.stdout
+    assert "--n_until_dead 20000 " in shown.stdout
     shown = snakemake(project, "all", "-n", *BOTH, "--config", "presets=[storage, x]")
-    expected = "--config: presets.1: 'x' is no preset: there are encoders/bioclip-vit"
+    expected = (
+        "--config: presets.1: 'x' is not a preset: there are encoders/bioclip-vit"
+    )
     assert expected in shown.stdout
     assert "Traceback" not in shown.stdout
 
@@ -75,7 +77,7 @@ def test_a_study_with_presets_is_run_as_a_module_of_another_workflow(project):
     )
     shown = snakemake(project, "-s", "Another", "-n", "-p", "all")
     assert shown.returncode == 0, shown.stdout
-    assert "--n_until_dead 50000 " in shown.stdout
+    assert "--n_until_dead 20000 " in shown.stdout
 
 
 def test_a_preset_that_changes_while_a_run_goes_on_is_named(project):

@@ -19,9 +19,17 @@ SAE_REPORT = [
     *("plot_sae_training", "plot_sae_front", "plot_sae_frequencies"),
     "tabulate_saes",
 ]
-N_FAMILIES = 8
-SELECTION = ["select_prototypes"] * N_FAMILIES + REPORT
+N_FAMILIES, N_LAYERS = 8, 2
+# What is made of scores, and of labels.
+SELECTION = [
+    *["select_prototypes", "permute_labels"] * N_FAMILIES,
+    *(*["compare_methods"] * N_LAYERS, *REPORT),
+]
+PROBES = ["probe_traits"] * N_LAYERS
+LABELLED = [*SELECTION, *PROBES]
+POOLING = [*["pool_activations"] * N_LAYERS, *PROBES]
 SCORING = ["score_images"] * N_FAMILIES + SELECTION
+MADE_OF_A_FIT = ["score_images", "select_prototypes", "permute_labels"]
 # What is fitted to tiny_corpus, and what is made of every fit.
 FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca", "fit_sae"]
 MEASURING = [*SCORING, "evaluate_saes", *SAE_REPORT, "show_features"]
@@ -69,22 +77,22 @@ def run_otherwise(workdir: Path) -> None:
 
 
 def remade(*fits: str) -> list[str]:
-    """What becomes of other prototypes, one family a fit."""
-    return [*fits, *["score_images", "select_prototypes"] * len(fits), *REPORT]
+    """What becomes of other prototypes in one layer, one family a fit."""
+    return [*fits, *MADE_OF_A_FIT * len(fits), "compare_methods", *REPORT]
 
 
 # What is edited; the rules that must run again.
 EDITS = {
     "trait loader": (
-        replace("vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2"),
-        ["read_traits", *SELECTION],
+        replace("vitproto/data/label_rule.py", "PRESENT = 8", "PRESENT = 16"),
+        ["read_traits", *LABELLED],
     ),
     "reader of splits": (
         replace("vitproto/data/image_list.py", "split not in SPLITS", "split == 'val'"),
         [
             *("read_traits", "fit_random", *FITS),
             *["score_images"] * (N_FAMILIES - 1),  # all but those of fit_gaussian
-            *(*SELECTION, "evaluate_saes", *SAE_REPORT, "show_features"),
+            *(*LABELLED, "evaluate_saes", *SAE_REPORT, "show_features"),
         ],
     ),
     "AP kernel": (
@@ -93,7 +101,23 @@ EDITS = {
             "count = count_T[t] + 1.0",
             "count = 1.0 + count_T[t]",
         ),
-        SELECTION,
+        LABELLED,
+    ),
+    "resampled AP": (
+        replace(
+            "vitproto/traits/resampled_ap.py",
+            "max(taken_R[r], np.int32(1))",
+            "max(np.int32(1), taken_R[r])",
+        ),
+        [*["compare_methods"] * N_LAYERS, *REPORT],
+    ),
+    "rankings of permutations": (
+        replace(
+            "vitproto/traits/rankings.py",
+            "n_found += n_tied",
+            "n_found = n_tied + n_found",
+        ),
+        [*["permute_labels"] * N_FAMILIES, *REPORT],
     ),
     "image scores": (
         replace("vitproto/traits/image_scores.py", "TILE = 1024", "TILE = 512"),
@@ -135,7 +159,7 @@ EDITS = {
     ),
     "shard writer": (
         replace("vitproto/activations/shards.py", "rows.stop <=", "rows.stop <"),
-        ["record_activations"] * 3 + ALL_FITS + MEASURING,
+        ["record_activations"] * 3 + ALL_FITS + MEASURING + POOLING,
     ),
     "shard reader": (
         replace(
@@ -143,7 +167,7 @@ EDITS = {
             "if end > n_file_bytes",
             "if n_file_bytes < end",
         ),
-        ALL_FITS + MEASURING,
+        ALL_FITS + MEASURING + POOLING,
     ),
     "pca": (
         replace("vitproto/prototypes/pca.py", "n_patches < 2", "n_patches < 3"),
@@ -159,7 +183,7 @@ EDITS = {
             *("draw_demo_birds", "list_cub200", "read_traits"),
             *("draw_demo_corpus", "list_image_folder"),
             *["record_activations"] * 3,
-            *(*ALL_FITS, *MEASURING),
+            *(*ALL_FITS, *MEASURING, *POOLING),
         ],
     ),
     "top images": (
@@ -167,7 +191,7 @@ EDITS = {
         ["show_features", "write_map_page"],
     ),
     "template of features": (
-        replace("vitproto/features/features_page.html.jinja", "<body>", "<body> "),
+        replace("vitproto/features/features_page.html.jinja", "<nav ", "<nav  "),
         ["show_features", "write_map_page"],
     ),
     "comment": (
@@ -201,8 +225,25 @@ EDITS = {
         set_key("features", "n_images", to=2),
         ["show_features", "write_map_page"],
     ),
-    "selection seeds": (set_key("selection", "seeds", to=[0, 5]), SELECTION),
-    "n_train": (set_key("selection", "n_train", to=[16, "all"]), SELECTION),
+    "selection seeds": (set_key("selection", "seeds", to=[0, 5]), LABELLED),
+    "n_train": (set_key("selection", "n_train", to=[16, "all"]), LABELLED),
+    "label rule": (
+        set_key("selection", "labels", "present", to=[2, 3, 4]),
+        ["read_traits", *LABELLED],
+    ),
+    # New statistics need no scores, and no GPU.
+    "number of permutations": (
+        set_key("selection", "n_permutations", to=30),
+        [*["permute_labels"] * N_FAMILIES, *REPORT],
+    ),
+    "number of resamples": (
+        set_key("selection", "n_resamples", to=200),
+        [*["compare_methods"] * N_LAYERS, *REPORT],
+    ),
+    "grid of probes": (
+        set_key("selection", "probes", "regularisations", to=[1, 10]),
+        [*PROBES, *["compare_methods"] * N_LAYERS, *REPORT],
+    ),
 }
 
 
@@ -220,7 +261,7 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
         "record_activations",
         *FITS,
     ]
-    families = ["score_images", "select_prototypes"] * len(FITS)
+    families = [*MADE_OF_A_FIT * len(FITS), *["compare_methods"] * N_LAYERS]
     above = [*families, *REPORT, "evaluate_saes", *SAE_REPORT, "show_features"]
     assert rules_to_run(workdir) == sorted([*stale, *above])
 

@@ -11,7 +11,12 @@ from study_copy import snakemake
 STUDY = "results/tinyscenes"
 PROBES = f"{STUDY}/tiny-vit/layer3/probes"
 SUPPRESSION = f"{STUDY}/tiny-vit/layer{{}}/topk/suppression/k64-lr0.003-sparsity8-seed0"
-REPORT = ["plot_suppression", "tabulate_suppression", "write_suppression_page"]
+REPORT = [
+    "measure_suppression",
+    "plot_suppression",
+    "tabulate_suppression",
+    "write_suppression_page",
+]
 
 
 def rows(path):
@@ -35,9 +40,10 @@ def test_the_table_judges_every_class_at_two_layers_beside_controls(segmented):
     for layer in (2, 3):
         table = rows(segmented / SUPPRESSION.format(layer) / "suppression.csv")
         assert {int(row["label"]) for row in table} == set(range(1, 16))
-        assert {float(row["dose"]) for row in table} == {0, -2}
-        controls = {"random_latents", "random_directions", "other_class"}
-        assert controls | {"class_direction"} < {row["edit"] for row in table}
+        assert {float(row["dose"]) for row in table} == {0, -0.2, -1}
+        controls = {"random_latents", "frequent_latents", "random_directions"}
+        others = {"other_class", "class_direction"}
+        assert controls | others < {row["edit"] for row in table}
         for row in table:
             empty = [key for key, value in row.items() if not value and key != "note"]
             own = {"margin", "margin_low", "margin_high"}
@@ -54,12 +60,12 @@ def test_latents_chosen_by_hand_are_suppressed(segmented):
     assert "5 11" in chosen
 
 
-def test_the_probe_is_the_best_of_its_sweep_on_validation_images(segmented):
+def test_the_probe_is_the_best_of_its_sweep_on_held_out_training_images(segmented):
     sweep = rows(segmented / PROBES / "probes.csv")
     assert len(sweep) == 4
-    best = max(float(row["miou"]) for row in sweep)
+    best = max(float(row["held_out_miou"]) for row in sweep)
     (chosen,) = [row for row in sweep if row["is_best"] == "True"]
-    assert float(chosen["miou"]) == best
+    assert float(chosen["held_out_miou"]) == best
     # Fifteen classes, so guessing would be far below.
     assert float(chosen["pixel_accuracy"]) > 0.3
 
@@ -101,8 +107,8 @@ def test_a_finished_study_has_nothing_to_do(segmented):
         ),
         (
             "tiny_scenes.yaml",
-            "n_resamples: 50",
-            "n_resamples: 60",
+            "n_draws: 2",
+            "n_draws: 3",
             ["suppress_latents", "suppress_latents", *REPORT],
         ),
         (
@@ -124,7 +130,7 @@ def test_a_finished_study_has_nothing_to_do(segmented):
             ],
         ),
     ],
-    ids=["unused code", "docstring", "resamples", "purity", "pictures"],
+    ids=["unused code", "docstring", "draws", "purity", "pictures"],
 )
 def test_a_change_reruns_what_it_makes_stale(
     segmented, tmp_path, file, old, new, stale

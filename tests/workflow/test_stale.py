@@ -74,7 +74,7 @@ def set_key(workdir: Path, *path: str, to: object) -> None:
 
 
 def fix_the_label_loader(workdir: Path) -> None:
-    replace(workdir / "vitproto/data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2")
+    replace(workdir / "vitproto/data/label_rule.py", "PRESENT = 8", "PRESENT = 16")
 
 
 def change_a_chart_and_the_features(workdir: Path) -> None:
@@ -166,19 +166,19 @@ def test_a_run_that_ends_well_but_leaves_something_stale_fails(workdir):
     stage = workdir / "scripts/plot_map.py"
     edit = (
         "from pathlib import Path as P\n"
-        'table = P("vitproto/report/traits/map_markdown.py")\n'
+        'table = P("vitproto/report/traits/layer_table.py")\n'
         "table.write_text(table.read_text() + '\\n\\nnew = print()\\n')\n"
     )
     run_before(stage, edit)
     shown = snakemake(workdir, "results/tiny/map_chart.png", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
     stage.write_text(stage.read_text().replace("new = print()", "other = print()"))
-    targets = ("results/tiny/map_chart.png", "results/tiny/map_table.md")
-    first = ("--prioritize", "results/tiny/map_table.md", "--cores", "1")
+    targets = ("results/tiny/map_chart.png", "results/tiny/layer_table.md")
+    first = ("--prioritize", "results/tiny/layer_table.md", "--cores", "1")
     shown = snakemake(workdir, *targets, *EVERYTHING, *first, "--quiet")
     assert shown.returncode != 0, shown.stdout
     assert "1 job is still due, since code, settings or files changed" in shown.stdout
-    assert "tabulate_map" in shown.stdout
+    assert "compare_layers" in shown.stdout
 
 
 def test_a_run_whose_configuration_changed_meanwhile_fails(workdir):
@@ -305,8 +305,8 @@ def exchange_two_charts(workdir):
     [
         (
             fix_the_label_loader,
-            ["read_traits"],
-            "vitproto/data/cub200_traits.py: PROBABLY changed",
+            ["read_traits", "compare_methods"],  # which also tries other label rules
+            "vitproto/data/label_rule.py: PRESENT changed",
         ),
         (
             lambda workdir: set_key(workdir, "methods", "kmeans", "n_iters", to=4),
@@ -344,7 +344,7 @@ def test_results_made_of_an_earlier_input_are_stale(workdir):
     assert f"fit_kmeans: {other}\n    n_iters: 5 → 4\n" in said
     earlier = "fit_kmeans encoder=tiny-vit layer=3 method=kmeans"
     assert f"    it was made from an earlier {earlier}\n" in said
-    assert "tabulate_map: results/tiny/map_table.md and 1 more" in said
+    assert "tabulate_map: results/tiny/map_table.md and 3 more" in said
 
 
 def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):
@@ -352,7 +352,8 @@ def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):
     status, said = find_stale(workdir)
     assert status == 1
     assert said.startswith("0 of ")
-    assert "3 results have no valid origin note:\n    fit_pca 1, select_pro" in said
+    jobs = "fit_pca 1, permute_labels 1, select_prototypes 1"
+    assert f"4 results have no valid origin note:\n    {jobs}: it has" in said
     assert called_due(said) == {"tabulate_cost": 1}
     set_key(workdir, "selection", "seeds", to=[0, 2])
     assert called_due(find_stale(workdir)[1])["fit_pca"] == 0

@@ -167,7 +167,7 @@ class Encoder:
         return self.compute_dtype if device.type == "cuda" else "float32"
 
     def attributes(self) -> dict[str, str]:
-        """What determines its activations, as attributes of shards."""
+        """All that determines its activations, as attributes of shards."""
         preprocessing = dataclasses.asdict(self.preprocessing)
         return {
             "encoder": self.settings.model,

@@ -92,7 +92,7 @@ class Preprocessing:
         if self.resize_mode == "longest":
             ratio = max(height / self.height, width / self.width)
             scaled_w, scaled_h = round(width / ratio), round(height / ratio)
-            # Of an odd number of padded pixels, the extra one comes last.
+            # If the number of padded pixels is odd, the extra one comes last.
             left = -((self.width - scaled_w) // 2)
             top = -((self.height - scaled_h) // 2)
             return Geometry(scaled_w, scaled_h, left, top)

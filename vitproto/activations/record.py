@@ -35,7 +35,7 @@ class RecordingJob:
     """Where an encoder runs, and how many images at a time."""
 
     device: str
-    """auto, cpu, cuda or cuda:1; auto uses a GPU if there is one."""
+    """The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one."""
     batch_size: int
     """Images in one pass on a GPU; on a CPU they pass one by one."""
     n_workers: int
@@ -51,15 +51,15 @@ def record(
     progress: tqdm,
     job: RecordingJob,
 ) -> None:
-    """Write what an encoder's blocks say of image files, and the files' digests.
+    """Encode image files, and write their activations and digests to a shard.
 
     Args:
         paths: image files.
-        encoder: on `device`.
+        encoder: the encoder, on `device`.
         layers: which blocks, counted from 0.
         device: where the encoder computes.
-        writer: of the shard.
-        progress: moves on by the images.
+        writer: the open shard.
+        progress: counts the images.
         job: how many images at a time.
 
     Raises:

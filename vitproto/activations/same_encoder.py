@@ -50,7 +50,7 @@ def check_same_encoder(one: MadeWith, other: MadeWith) -> None:
 
 
 def _known(made: MadeWith) -> dict[str, Any]:
-    """What determines activations, with each part of the preprocessing by itself."""
+    """The attributes that determine activations, with the preprocessing in parts."""
     attributes = made.attributes
     known = {name: attributes[name] for name in DECISIVE if name in attributes}
     if str(known.get("encoder")).startswith("local-dir:"):

@@ -35,12 +35,10 @@ from vitproto.activations.image_digests import (
 )
 from vitproto.activations.sharding import shard_range
 from vitproto.core.files import whole_file
+from vitproto.core.hdf5_file import open_new
 
 FORMAT = "vitproto activations 1"
 """Root attribute `format` of every shard; its number grows when the layout changes."""
-
-LIBVER = ("v110", "v110")
-"""HDF5 1.10 has checksums on all metadata, so damaged chunk tables are noticed."""
 
 Attribute = str | int | float
 
@@ -203,7 +201,7 @@ def write_shard(
     assert "encoder" in attributes, "the attributes must name the encoder"
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
     with whole_file(path, shared=True) as partial:
-        with h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file:
+        with open_new(partial) as file:
             for name, value in sorted({**attributes, **place}.items()):
                 file.attrs[name] = value
             ids = [image_ids[i] for i in of_shard]

@@ -53,7 +53,7 @@ class Matches:
 
 @dataclasses.dataclass(frozen=True)
 class Says:
-    """What a value must be, in words, where the type alone says too little."""
+    """A description of valid values, where the type alone says too little."""
 
     text: str
 
@@ -106,7 +106,7 @@ def without_none(hint: Any) -> list[Any]:
 
 
 def describe(hint: Any) -> str:
-    """What a value of this type is, in words: `a whole number of at least 1`."""
+    """Describe the values of a type: `a whole number of at least 1`."""
     base, bounds = unpack(hint)
     if said := [bound.text for bound in bounds if isinstance(bound, Says)]:
         return said[0]

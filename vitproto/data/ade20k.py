@@ -29,7 +29,7 @@ def read_images(root: Path) -> pd.DataFrame:
 
     Images for training come first; validation images are in the split `test`. An
     image's class is its scene in `sceneCategories.txt`, if there is one. Hidden files
-    and files that are no images by their suffix are left out.
+    and files that are not images by their suffix are left out.
 
     Args:
         root: `ADEChallengeData2016`, or the folder that holds it.
@@ -97,7 +97,7 @@ def read_classes(root: Path) -> list[str]:
 
     Raises:
         ValueError: there is no `objectInfo*.txt` or more than one, its header lacks
-            the columns Idx and Name, a label is no whole number, appears twice or is
+            the columns Idx and Name, a label is not a whole number, appears twice or is
             left out, or a name is missing; with file and line.
     """
     path = find_object_info(find_root(root))

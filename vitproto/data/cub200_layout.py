@@ -83,8 +83,8 @@ def read_numbered(path: Path) -> dict[int, NumberedText]:
         The texts by id, in the order of the file.
 
     Raises:
-        ValueError: an id is no whole number, appears twice or has no text, with file,
-            line and value; or the file is missing, is empty or is not text.
+        ValueError: an id is not a whole number, appears twice or has no text, with
+            file, line and value; or the file is missing, is empty or is not text.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")

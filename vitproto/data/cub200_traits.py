@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 
 from vitproto.data.cub200_layout import (
     find_attributes,
@@ -14,27 +14,28 @@ from vitproto.data.cub200_layout import (
     is_whole_number,
     read_numbered,
 )
+from vitproto.data.label_rule import PRESENT, LabelRule
 from vitproto.data.trait_labels import TraitLabels
 
 COLUMNS = ("image id", "attribute id", "presence", "certainty")
-PROBABLY = 3
-"""The lowest certainty that counts; 4 is definitely, 2 guessing, 1 not visible."""
 
 
-def read_traits(root: Path) -> TraitLabels:
+def read_traits(root: Path, rule: LabelRule) -> TraitLabels:
     """Read which image of CUB-200-2011 shows which attribute.
 
-    An image shows an attribute if a line of `image_attribute_labels.txt` says that it
-    is present (1) and that the annotator was sure (certainty 3, probably, or 4,
-    definitely). Without the column of presence nearly all would count as shown:
-    annotators are as sure of absence. A pair without a line is not shown.
+    Each line of `image_attribute_labels.txt` says whether an image shows an attribute
+    (presence 0 or 1), and how certain the annotator was (1 to 4). Without the column of
+    presence nearly all would count as shown: annotators are as sure of absence. A pair
+    without a line is not shown.
 
     Only the first four columns are read, since some lines have extra columns before the
-    time. Lines that repeat a pair are accepted if they agree on the label.
+    time. Lines that repeat a pair are accepted if they agree on the label; the answer
+    of the last one is kept.
 
     Args:
         root: `CUB_200_2011`, or the folder that holds it, in the official layout
             or as image folders.
+        rule: what an answer counts as.
 
     Returns:
         Images in the order of `images.txt`, traits in the order of
@@ -49,11 +50,15 @@ def read_traits(root: Path) -> TraitLabels:
     image_ids = list(read_numbered(metadata / "images.txt"))
     labels_txt = metadata / "attributes" / "image_attribute_labels.txt"
     rows_R4 = read_label_columns(labels_txt)
-    labels_NT = tabulate_labels(labels_txt, rows_R4, image_ids, list(attributes))
+    ids = (image_ids, list(attributes))
+    answers_NT = tabulate_answers(labels_txt, rows_R4, *ids, rule)
+    labels_NT, known_NT = rule.apply(answers_NT)
     return TraitLabels(
         image_ids=[str(number) for number in image_ids],
         trait_names=[name for _, name in attributes.values()],
         labels_NT=labels_NT,
+        known_NT=known_NT,
+        answers_NT=answers_NT,
     )
 
 
@@ -87,12 +92,13 @@ def read_label_columns(path: Path) -> Int[np.ndarray, "r 4"]:
     return rows_R4.reshape(-1, 4)
 
 
-def tabulate_labels(
+def tabulate_answers(
     path: Path,
     rows_R4: Int[np.ndarray, "r 4"],
     image_ids: list[int],
     attribute_ids: list[int],
-) -> Bool[np.ndarray, "n t"]:
+    rule: LabelRule,
+) -> UInt8[np.ndarray, "n t"]:
     """Turn the lines of the label file into a table of images and attributes.
 
     Args:
@@ -100,6 +106,10 @@ def tabulate_labels(
         rows_R4: image id, attribute id, presence and certainty of each line.
         image_ids: the rows of the table.
         attribute_ids: the columns of the table.
+        rule: what an answer counts as; lines that repeat a pair must agree on that.
+
+    Returns:
+        The answers, as `label_rule` numbers them.
 
     Raises:
         ValueError: naming file, line and value; see `read_traits`.
@@ -112,11 +122,12 @@ def tabulate_labels(
     _check_column(path, rows_R4, 2, np.isin(present_R, [0, 1]), "0 or 1")
     _check_column(path, rows_R4, 3, np.isin(certainty_R, [1, 2, 3, 4]), "1 to 4")
 
-    shows_R = (present_R == 1) & (certainty_R >= PROBABLY)
+    answer_R = (certainty_R + PRESENT * present_R).astype(np.uint8)
     cell_R = i_image_R * len(attribute_ids) + i_attribute_R
-    _check_agreement(path, rows_R4, cell_R, shows_R)
-    labels_NT = np.zeros((len(image_ids), len(attribute_ids)), dtype=bool)
-    labels_NT.reshape(-1)[cell_R] = shows_R
+    shows_R, known_R = rule.apply(answer_R)
+    _check_agreement(path, rows_R4, cell_R, np.where(known_R, shows_R, -1))
+    answers_NT = np.zeros((len(image_ids), len(attribute_ids)), dtype=np.uint8)
+    answers_NT.reshape(-1)[cell_R] = answer_R
 
     lines_N = np.bincount(i_image_R, minlength=len(image_ids))
     unlabelled = [str(image_ids[i]) for i in np.flatnonzero(lines_N == 0)]
@@ -125,7 +136,7 @@ def tabulate_labels(
             f"{path} has no line for {len(unlabelled)} of the {len(image_ids)} images "
             f"of images.txt: {first_few(unlabelled)}"
         )
-    return labels_NT
+    return answers_NT
 
 
 def _find_places(
@@ -159,7 +170,7 @@ def _check_agreement(
     path: Path,
     rows_R4: Int[np.ndarray, "r 4"],
     cell_R: Int[np.ndarray, " r"],
-    shows_R: Bool[np.ndarray, " r"],
+    label_R: Int[np.ndarray, " r"],
 ) -> None:
     """Refuse two lines with different labels for the same pair."""
     n_rows = len(rows_R4)
@@ -167,7 +178,7 @@ def _check_agreement(
     # Backwards: for a repeated index NumPy keeps the last value, so here the first.
     first_row_M[cell_R[::-1]] = np.arange(n_rows)[::-1]
     first_row_R = first_row_M[cell_R]
-    differs_R = shows_R != shows_R[first_row_R]
+    differs_R = label_R != label_R[first_row_R]
     if differs_R.any():
         row = int(np.argmax(differs_R))
         earlier = _line_of_row(path, int(first_row_R[row]))

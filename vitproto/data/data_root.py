@@ -11,7 +11,7 @@ def check_root(root: Path, name: str) -> None:
         name: the name of the data set in the configuration.
 
     Raises:
-        ValueError: `root` is no folder; the message names the key to set.
+        ValueError: `root` is not a folder; the message names the key to set.
     """
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"

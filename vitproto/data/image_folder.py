@@ -17,7 +17,7 @@ def read_images(root: Path) -> pd.DataFrame:
 
     Images may lie in `root/class/image.jpg`, in folders within folders, or in `root`
     itself. Their class is the path of their folder, and empty for images in `root`.
-    Hidden files and files that are no images by their suffix are left out. Links are
+    Hidden files and files that are not images by their suffix are left out. Links are
     followed.
 
     All images are in the split `train`, unless the folders in `root` are exactly

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from vitproto.core.files import whole_file
 
@@ -17,8 +17,8 @@ class TraitLabels:
     N images × T traits.
 
     Raises:
-        ValueError: the numbers of ids, names and labels disagree, or an id or a name
-            appears twice.
+        ValueError: the numbers of ids, names and labels disagree, an id or a name
+            appears twice, or an unknown label is True.
     """
 
     image_ids: list[str]
@@ -27,6 +27,11 @@ class TraitLabels:
     """One per column of `labels_NT`."""
     labels_NT: Bool[np.ndarray, "n t"]
     """True where the image shows the trait."""
+    known_NT: Bool[np.ndarray, "n t"]
+    """False where nobody knows whether it does; its label is then False too."""
+    answers_NT: UInt8[np.ndarray, "n t"] | None = None
+    """The answers of annotators that the labels were made of, as numbers that
+    `label_rule` explains; None where a data set has no such answers."""
 
     def __post_init__(self) -> None:
         expected = (len(self.image_ids), len(self.trait_names))
@@ -35,19 +40,30 @@ class TraitLabels:
                 f"{expected[0]} image ids and {expected[1]} trait names do not fit "
                 f"labels of shape {self.labels_NT.shape}"
             )
+        for table in (self.known_NT, self.answers_NT):
+            if table is not None and table.shape != expected:
+                raise ValueError(
+                    f"labels of shape {expected} do not fit known labels or answers of "
+                    f"shape {table.shape}"
+                )
+        if (self.labels_NT & ~self.known_NT).any():
+            raise ValueError("an unknown label says that an image shows a trait")
         _check_unique("image id", self.image_ids)
         _check_unique("trait name", self.trait_names)
 
     def save(self, path: Path) -> None:
         """Write the labels; the same labels give the same bytes."""
-        # Not compressed: 3.7 MB for CUB-200, and the bytes do not depend on the
+        # Not compressed: 11 MB for CUB-200, and the bytes do not depend on the
         # version of zlib.
+        given = {} if self.answers_NT is None else {"answers_NT": self.answers_NT}
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 image_ids=np.array(self.image_ids, dtype=np.str_),
                 trait_names=np.array(self.trait_names, dtype=np.str_),
                 labels_NT=self.labels_NT,
+                known_NT=self.known_NT,
+                **given,
             )
 
     @classmethod
@@ -66,15 +82,19 @@ class TraitLabels:
             with np.load(path, allow_pickle=False) as arrays:
                 image_ids = arrays["image_ids"]
                 trait_names = arrays["trait_names"]
-                labels_NT = arrays["labels_NT"]
-            kinds = image_ids.dtype.kind + trait_names.dtype.kind + labels_NT.dtype.kind
-            dims = (image_ids.ndim, trait_names.ndim, labels_NT.ndim)
-            if kinds != "UUb" or dims != (1, 1, 2):
+                labels_NT, known_NT = arrays["labels_NT"], arrays["known_NT"]
+                answers_NT = arrays.get("answers_NT")
+            tables = [image_ids, trait_names, labels_NT, known_NT]
+            kinds = "".join(table.dtype.kind for table in tables)
+            if kinds != "UUbb" or [table.ndim for table in tables] != [1, 1, 2, 2]:
                 raise ValueError(
-                    "image_ids and trait_names must be lists of text and labels_NT a "
-                    "table of booleans"
+                    "image_ids and trait_names must be lists of text, labels_NT and "
+                    "known_NT tables of booleans"
                 )
-            return cls(image_ids.tolist(), trait_names.tolist(), labels_NT)
+            if answers_NT is not None and answers_NT.dtype != np.uint8:
+                raise ValueError("answers_NT must be a table of 8-bit numbers")
+            ids, names = image_ids.tolist(), trait_names.tolist()
+            return cls(ids, names, labels_NT, known_NT, answers_NT)
         except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
             raise ValueError(
                 f"{path} holds no trait labels ({error}): delete it and run "

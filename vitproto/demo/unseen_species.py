@@ -1,4 +1,4 @@
-"""Test the demo's encoder: how well do its patches find traits in unseen species?
+"""Test how well patches of the demo's encoder find traits in unseen species.
 
 N images, P patches, D width, K prototypes, T traits, X patches of training images.
 """

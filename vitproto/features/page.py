@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 
-import jinja2
-
 from vitproto.features.choice import Choice, Reason
 from vitproto.features.feature import Feature
 from vitproto.features.top_images import TopImages
+from vitproto.pages.templates import read_template
 from vitproto.pictures.image_sheet import format_score
 from vitproto.study.family import FittedFamily
 
 TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
+
+HEADING = "What do the prototypes respond to?"
 
 REASONS: Mapping[Reason, str] = {
     "in_range": "in both ranges",
@@ -66,20 +67,15 @@ def render_page(
     Returns:
         HTML that loads only the pictures in the same folder.
     """
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["score"] = format_score
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return read_template(TEMPLATE).render(
+        heading=HEADING,
+        dataset=place.dataset,
         place=place,
         features=features,
         widths=widths,
         reasons=REASONS,
         drives=describe_drive,
+        format_score=format_score,
         n_prototypes=len(top.lowest_K),
         n_alive=int(top.is_alive_K.sum()),
         in_range=describe_ranges(cfg, top, n_in_range),

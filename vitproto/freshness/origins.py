@@ -322,7 +322,7 @@ def _file_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
             continue
         changed = _IS_GONE if digest == GONE else _CHANGED
         changes.append(name + changed if name in then else _NOT_READ + name)
-    # Of an absent data set or encoder, the files that a job would read are not known.
+    # The files of an absent data set or encoder that a job would read are not known.
     absent = tuple(name.removeprefix(ANY) for name in now if name.startswith(ANY))
     gone = [name for name in then.keys() - now.keys() if not name.endswith(absent)]
     return changes + [name + _NO_LONGER_READ for name in sorted(gone)]

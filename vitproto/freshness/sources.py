@@ -146,11 +146,18 @@ def files_of_encoder(folder: Path) -> list[Path]:
     )
 
 
-def of_imported(name: str, file: Path) -> list[RawFiles]:
-    """The file of an imported method, if it is not here."""
-    if file.is_file():
-        return []
-    return [Absent(f"the autoencoder {name} (imported: {file})", file.name)]
+def of_imported(name: str, files: Mapping[str, Path]) -> list[RawFiles]:
+    """The files of an imported method that are not here.
+
+    Args:
+        name: the name of the method in the configuration.
+        files: its files, by the key that names each.
+    """
+    return [
+        Absent(f"the autoencoder {name} ({key}: {file})", file.name)
+        for key, file in files.items()
+        if not file.is_file()
+    ]
 
 
 def _absent(name: str, dataset: Dataset) -> Absent:

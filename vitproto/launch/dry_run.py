@@ -21,7 +21,7 @@ from vitproto.planning.costs.job import PlannedJob
 
 
 class DryRun(NamedTuple):
-    """What a run would do."""
+    """The jobs of a study, and which of them a run would start."""
 
     jobs: list[Job]
     """All jobs, each after those that it needs."""

@@ -200,7 +200,7 @@ def _pointer(log: Path, ending: Sequence[str]) -> str:
 def last_lines(log: Path, n: int = N_LINES) -> list[str]:
     """The last lines of a log; none if it is empty or missing."""
     text = ending(log)
-    # Of a progress bar, keep the last state.
+    # Keep the last state of a progress bar.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return lines[-n:] if text else []
 

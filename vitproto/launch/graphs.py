@@ -32,17 +32,30 @@ def rule_graph(jobs: Sequence[Job]) -> str:
 def job_graph(jobs: Sequence[Job]) -> str:
     """Draw which job needs which; the jobs for parts of a data set are a single node.
 
+    So are jobs of several rules for the same run or family, if they need the same jobs.
+
     Args:
         jobs: all jobs of a study, each after those that it needs.
     """
     n_parts = Counter(job.name for job in jobs)
-    ids = {name: f"job{i}" for i, name in enumerate(n_parts)}
+    needs: dict[str, set[str]] = {name: set() for name in n_parts}
+    for job in jobs:
+        needs[job.name] |= {jobs[need].name for need in job.needs}
+    nodes: dict[tuple, list[str]] = {}
+    for name in n_parts:
+        rule, *place = name.split()
+        key = (*place, frozenset(needs[name])) if place else (rule,)
+        nodes.setdefault((*key, n_parts[name]), []).append(name)
+    ids = {name: f"job{i}" for i, names in enumerate(nodes.values()) for name in names}
     lines = [*_HEAD]
-    for name, n in n_parts.items():
-        label = "<br>".join([*name.split(), *([f"{n} jobs"] if n > 1 else [])])
-        lines.append(f'    {ids[name]}["{label}"]')
-    arrows = [(jobs[need].name, job.name) for job in jobs for need in job.needs]
-    return _finish(lines, ((ids[start], ids[end]) for start, end in arrows))
+    for names in nodes.values():
+        rules = [name.split()[0] for name in names]
+        _, *place = names[0].split()
+        n = n_parts[names[0]]
+        label = "<br>".join([*rules, *place, *([f"{n} jobs"] if n > 1 else [])])
+        lines.append(f'    {ids[names[0]]}["{label}"]')
+    arrows = [(ids[start], ids[end]) for end in needs for start in needs[end]]
+    return _finish(lines, (arrow for arrow in arrows if arrow[0] != arrow[1]))
 
 
 def _finish(lines: list[str], arrows: Iterable[tuple[str, str]]) -> str:

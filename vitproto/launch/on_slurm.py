@@ -156,7 +156,7 @@ def refusals(jobs: Sequence[Any], workflow: Any, requests: Requests) -> list[str
 
 
 def _unknown_rules(workflow: Any) -> list[str]:
-    """Names in a profile's resources that are no rules, perhaps misspelt."""
+    """Names in a profile's resources that are not rules, perhaps misspelt."""
     # No study has all rules, but one profile serves all studies.
     files = (Path(workflow.basedir) / "workflow/rules").glob("*.smk")
     texts = [file.read_text(encoding="utf-8") for file in files]

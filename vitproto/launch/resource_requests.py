@@ -43,7 +43,7 @@ _KILLED = re.compile(
 
 
 class Lack(Enum):
-    """What a failed job had too little of."""
+    """The resource that a failed job ran out of."""
 
     TIME = "time"
     MEMORY = "memory"
@@ -51,7 +51,7 @@ class Lack(Enum):
 
 
 class Requests:
-    """What each job of a study asks for, given how its earlier tries failed."""
+    """The resources that each job asks for, given how its earlier tries failed."""
 
     def __init__(
         self, config: Mapping[str, Any], uses_gpu: Callable[[str, Any], bool]

@@ -28,6 +28,9 @@ from vitproto.launch.killed import log_signal
 READS = "reads"
 """The parameter of a rule that lists what its jobs read besides their inputs."""
 
+NEXT_LINE = " \\\n            "
+"""The separator of flags in a parameter: a command shows one flag a line."""
+
 
 def jobs_in(dag: Any, by_content: frozenset[str]) -> dict[Any, Job]:
     """The jobs of Snakemake's graph as ours, each after those that it needs.
@@ -86,10 +89,14 @@ def settings_of(rule: Any, params: Any) -> dict[str, Any]:
     """The parameters of a job that can change its results.
 
     Parameters whose functions take `threads` are left out: they say where and how a job
-    runs.
+    runs. Flags are joined to one line, since their layout changes no result.
     """
     settings = [name for name, item in rule.params.items() if not _is_how(item)]
-    return {name: params.get(name) for name in settings if name != READS}
+    values = {name: params.get(name) for name in settings if name != READS}
+    return {
+        name: value.replace(NEXT_LINE, " ") if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def parts_of(inputs: Any, is_made: Callable[[Path], bool]) -> dict[str, str]:

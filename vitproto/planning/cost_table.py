@@ -1,4 +1,4 @@
-"""What the jobs of a study took, from the records that Snakemake keeps of each."""
+"""Tabulate the cost of a study's jobs, from the records that Snakemake keeps."""
 
 import math
 from collections import Counter
@@ -63,7 +63,7 @@ def _read(record: Path) -> dict[str, float]:
         seconds, memory = float(row["s"]), float(row["max_rss"])
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
-            f"{record} is no record of a job ({error}): delete it, the table is "
+            f"{record} is not a record of a job ({error}): delete it, the table is "
             "made without it"
         ) from error
     log = record.with_suffix(".log")

@@ -16,7 +16,7 @@ class Need(NamedTuple):
     folder: Path
     n_bytes: Number
     cure: str
-    """What to change if its disk is too small."""
+    """The change to make if its disk is too small."""
 
     @classmethod
     def of(

@@ -1,4 +1,4 @@
-"""What a study will cost, worked out from its jobs and configuration.
+"""Estimate the cost of a study from its jobs and configuration.
 
 Bytes follow from shapes. Memory follows from what a stage holds at a time, on top of
 what its libraries take. Time is operations, bytes and scores divided by the rates in
@@ -32,7 +32,7 @@ COSTS: dict[str, Callable[[PlannedJob, StudySizes], Cost]] = {
 
 @dataclass(frozen=True)
 class StageCost:
-    """What the jobs of a stage take together."""
+    """The total cost of the jobs of a stage."""
 
     stage: str
     n_jobs: int
@@ -89,6 +89,6 @@ def add_up(name: str, costs: Iterable[StageCost]) -> StageCost:
 
 
 def written_by(jobs: Iterable[PlannedJob], config: Config) -> list[Written]:
-    """What each of some jobs writes."""
+    """The bytes that each of some jobs writes."""
     estimate = estimator(config)
     return [estimate(job).written for job in jobs]

@@ -1,4 +1,4 @@
-"""What a study will cost, as a table for a terminal."""
+"""Write the estimated cost of a study as a table for a terminal."""
 
 import textwrap
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def write_total(costs: Sequence[StageCost]) -> str:
 def write_submissions(count: Submissions) -> str:
     """Write what a cluster gets: `On SLURM that is 43 jobs, 27 of them …`."""
     if not count.n_jobs:
-        return "On SLURM that is no job."
+        return "That takes no SLURM job."
     jobs = "1 job" if count.n_jobs == 1 else f"{count.n_jobs:,} jobs"
     return (
         f"On SLURM that is {jobs}, {count.n_on_gpu:,} of them with a GPU; the longest "

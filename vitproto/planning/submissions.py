@@ -15,7 +15,7 @@ from vitproto.planning.costs.job import PlannedJob
 
 
 class Submissions(NamedTuple):
-    """What a cluster gets."""
+    """The numbers of jobs that a cluster gets."""
 
     n_jobs: int
     n_on_gpu: int

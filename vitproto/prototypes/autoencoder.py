@@ -85,7 +85,7 @@ class SparseAutoencoder:
 def keep_largest(latents_BS: Float[Tensor, "b s"], l0: int) -> None:
     """Set all but the `l0` largest latents of each activation to 0, in place.
 
-    Of equal latents those with the lowest index stay, on every device.
+    Among equal latents, those with the lowest index stay, on every device.
     """
     least_B1 = latents_BS.topk(l0, dim=1).values[:, -1:]
     latents_BS.masked_fill_(latents_BS < least_B1, 0)

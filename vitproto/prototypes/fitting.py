@@ -1,4 +1,4 @@
-"""What all stages that fit prototypes have in common."""
+"""Fit prototypes: the parts that all such stages share."""
 
 import logging
 from collections.abc import Callable
@@ -25,9 +25,9 @@ class FitJob:
     store: Path
     """The folder for the checkpoints; those that it holds are not made again."""
     checkpoints: Path
-    """The JSON file to write, which lists them."""
+    """The JSON file to write, with a list of the checkpoints."""
     runs: tuple[str, ...]
-    """What to fit, such as k128-seed0: 128 prototypes by seed 0."""
+    """The runs to fit, such as k128-seed0: 128 prototypes by seed 0."""
     family: FittedFamily
 
     def open_activations(self) -> Activations:

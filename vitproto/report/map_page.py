@@ -1,33 +1,36 @@
 """The page of a trait study, which opens offline: charts, tables and traits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
 
+from vitproto.data.image_list import read_splits
+from vitproto.data.trait_labels import TraitLabels
+from vitproto.pages.templates import inline, read_template
 from vitproto.report.saes.markdown import describe_saes, explain_sae_columns
 from vitproto.report.saes.table import tabulate_settings
 from vitproto.report.shared.markdown import Section
-from vitproto.report.shared.page import inline, read_template
+from vitproto.report.traits.answer import Place, Quoted, read_answer
+from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.encoder_table import describe_encoders, tabulate_encoders
 from vitproto.report.traits.features_links import FeaturesLink
-from vitproto.report.traits.group_table import describe_groups, tabulate_groups
+from vitproto.report.traits.group_table import describe_groups, read_group_csv
 from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
-from vitproto.report.traits.map_markdown import HEADING, show_maps
-from vitproto.report.traits.map_table import tabulate_configurations
+from vitproto.report.traits.map_markdown import HEADING, choose_methods, show_maps
+from vitproto.report.traits.map_table import read_map_csv
 from vitproto.report.traits.map_text import (
+    Images,
     count_images,
     describe_configuration,
     explain_map_columns,
     find_best,
-    write_best_map,
     write_chance_note,
 )
 from vitproto.report.traits.trait_table import tabulate_traits
-from vitproto.report.traits.winner_text import explain_winners, write_winner
-from vitproto.report.traits.winners import compare_methods
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 
@@ -39,6 +42,66 @@ class Charts(NamedTuple):
     layers: str
     encoders: str
     groups: str
+
+
+@dataclass(frozen=True)
+class ChartFiles:
+    """The files of the page's charts."""
+
+    map_chart: Path
+    """The SVG file of plot_map.py."""
+    layer_chart: Path
+    """The SVG file of compare_layers.py."""
+    encoder_chart: Path
+    """The SVG file of compare_encoders.py."""
+    group_chart: Path
+    """The SVG file of compare_groups.py."""
+
+    def read(self) -> Charts:
+        """Read the charts."""
+        files = (self.map_chart, self.layer_chart, self.encoder_chart, self.group_chart)
+        return Charts(*(file.read_text(encoding="utf-8") for file in files))
+
+
+class Results(NamedTuple):
+    """What a trait study found."""
+
+    ap: pd.DataFrame
+    """The rows of `read_ap`."""
+    table: pd.DataFrame
+    """The rows of `tabulate_configurations`."""
+    groups: pd.DataFrame
+    """The rows of `tabulate_groups`."""
+    answer: Quoted
+    """The answer."""
+    images: Images
+    """The images of the data set."""
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """The files of the page's tables."""
+
+    map_table: Path
+    """The CSV file of tabulate_map.py."""
+    group_table: Path
+    """The CSV file of compare_groups.py."""
+    answer: Path
+    """The Markdown file of tabulate_map.py with the answer."""
+
+    def read(self, files: ApFiles, expected: Expected) -> Results:
+        """Read what the study found.
+
+        Args:
+            files: the files with the AP of the study.
+            expected: what these must hold.
+        """
+        table, labels = read_map_csv(self.map_table), TraitLabels.load(files.traits)
+        return Results(
+            *(read_ap(files, expected), table, read_group_csv(self.group_table)),
+            read_answer(self.answer),
+            count_images(read_splits(files.splits), labels, table),
+        )
 
 
 class Autoencoders(NamedTuple):
@@ -53,8 +116,8 @@ class Autoencoders(NamedTuple):
 
 
 def render_map_page(
-    ap: pd.DataFrame,
-    splits: pd.DataFrame,
+    results: Results,
+    place: Place,
     charts: Charts,
     saes: Autoencoders | None,
     features: Sequence[FeaturesLink],
@@ -62,8 +125,8 @@ def render_map_page(
     """Write the page of a trait study.
 
     Args:
-        ap: the rows of `read_ap`.
-        splits: the splits of the same data set.
+        results: what the study found.
+        place: the encoder and layer that the answer is about.
         charts: the charts of the same AP.
         saes: the autoencoders of the study, if it has any.
         features: the pages of prototypes to link to.
@@ -71,21 +134,21 @@ def render_map_page(
     Returns:
         HTML that loads nothing.
     """
-    table = tabulate_configurations(ap)
+    ap, table, groups, answer, images = results
     best = find_best(table)
-    comparisons = compare_methods(ap)
+    methods = choose_methods(table, place)
+    shown = table[table["is_chosen"] & table["method"].isin(methods)]
+    shown = place.keep(shown)
     sections = {
         "layers": describe_layers(tabulate_layers(table)),
         "encoders": describe_encoders(tabulate_encoders(table)),
-        "groups": describe_groups(tabulate_groups(ap)),
+        "groups": describe_groups(groups),
     }
     template = read_template(TEMPLATE)
     return template.render(
         dataset=best["dataset"],
         heading=HEADING,
-        headline=write_best_map(table),
-        winners=[write_winner(comparison) for comparison in comparisons],
-        winners_note=explain_winners(comparisons),
+        answer=answer,
         chart=inline(charts.map, "map"),
         sections=[
             (section, inline(getattr(charts, name), name))
@@ -93,10 +156,12 @@ def render_map_page(
         ],
         saes=None if saes is None else _show_saes(saes),
         features=features,
-        table=show_maps(table),
-        above_chance=table["above_chance"].tolist(),
+        methods=methods,
+        table=show_maps(shown),
+        above_chance=shown["above_chance"].tolist(),
+        n_rows=len(table),
         chance_note=write_chance_note(table),
-        meanings=explain_map_columns(table, count_images(splits, table)),
+        meanings=explain_map_columns(table, images),
         best=describe_configuration(best),
         traits=tabulate_traits(ap, best).to_dict("records"),
     )

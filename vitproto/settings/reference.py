@@ -7,7 +7,12 @@ from typing import Any
 
 from vitproto.core.bounds import describe, is_list, unpack
 from vitproto.settings.field_help import field_help
-from vitproto.settings.schema import keys_of, may_be_left_out, sections_of
+from vitproto.settings.schema import (
+    keys_of,
+    may_be_left_out,
+    sections_of,
+    without_sections,
+)
 
 HEAD = """\
 # Settings
@@ -34,6 +39,8 @@ def _section(sections: list[type], path: str, text: str) -> list[str]:
         if below:
             inner += _section(below, place + suffix, text)
             value = f"[section](#{_anchor(place + suffix)})"
+            if suffix == ".NAME" and (others := _beside_section(hint)):
+                value = f"{' or '.join(map(describe, others))}, or a {value}"
         else:
             value = _cell(describe(hint))
         mark = r"\*" if may_be_left_out(hint) else ""
@@ -61,6 +68,11 @@ def _below(hint: Any) -> tuple[list[type], str]:
     if is_list(base):
         return sections_of(unpack(typing.get_args(base)[0])[0]), "[]"
     return [], ""
+
+
+def _beside_section(hint: Any) -> list[Any]:
+    """What may stand under a name instead of a section."""
+    return without_sections(unpack(typing.get_args(unpack(hint)[0])[1])[0])
 
 
 def _anchor(path: str) -> str:

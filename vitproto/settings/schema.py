@@ -49,7 +49,7 @@ def schema_of(hint: Any) -> Schema:
 def keys_of(section: type) -> dict[str, Any]:
     """The keys that a configuration may have for a dataclass, and their types.
 
-    A field with a default is no such key: the workflow sets it.
+    A field with a default is not such a key: the workflow sets it.
     """
     hints = typing.get_type_hints(section, include_extras=True)
     return {
@@ -70,8 +70,15 @@ def sections_of(hint: Any) -> list[type]:
     return [part for part in parts if dataclasses.is_dataclass(part)]
 
 
+def without_sections(hint: Any) -> list[Any]:
+    """The other types that may stand in the place of a section."""
+    parts = without_none(hint) if is_union(hint) else [hint]
+    return [part for part in parts if not dataclasses.is_dataclass(part)]
+
+
 def _of_base(base: Any) -> Schema:
-    if sections := sections_of(base):
+    sections = sections_of(base)
+    if sections and not without_sections(base):
         return _of_sections(sections)
     if is_union(base):
         parts = without_none(base)

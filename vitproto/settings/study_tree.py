@@ -4,7 +4,7 @@ What a method or stage is told is a dataclass beside its code, and stands here b
 name; all else stands here alone. `make settings` makes the schema and the reference
 from these types: the text under a field is its help.
 
-A field whose type allows None may be left out. A field with a default is no key of a
+A field whose type allows None may be left out. A field with a default is not a key of a
 configuration: the workflow sets it.
 """
 
@@ -14,6 +14,8 @@ from typing import Annotated, Literal, TypeVar
 
 from vitproto.activations.encoder import EncoderSettings
 from vitproto.core.bounds import (
+    AtLeast,
+    AtMost,
     Count,
     Index,
     Items,
@@ -22,6 +24,7 @@ from vitproto.core.bounds import (
     Positive,
     Says,
 )
+from vitproto.data.label_rule import LabelRule
 from vitproto.demo.write_birds import DemoBirds
 from vitproto.demo.write_corpus import DemoCorpus
 from vitproto.demo.write_scenes import DemoScenes
@@ -32,6 +35,7 @@ from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.segmentation.probes.training import ProbeSettings
 from vitproto.segmentation.suppression.class_latents import RankingSettings
 from vitproto.segmentation.suppression.edits import SuppressionSettings
+from vitproto.traits.trait_probes import TraitProbeSettings
 
 T = TypeVar("T")
 OneOrMore = T | Annotated[tuple[T, ...], Items(least=1, different=False)]
@@ -96,12 +100,13 @@ class Record:
     """How activations are stored. `float16` halves the files and is refused where a
     value would overflow."""
     compute_dtype: Literal["float32", "bfloat16"]
-    """What a GPU computes in. A CPU always computes in `float32`."""
+    """The type that a GPU computes in. A CPU always computes in `float32`."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """On which training images prototypes are selected for traits."""
+    """The training images on which prototypes are selected for traits, and the labels
+    that select them."""
 
     n_train: Annotated[
         tuple[
@@ -119,7 +124,46 @@ class Selection:
         Items(least=1, different=True),
         Says("a list of different seeds, such as [0, 1, 2]"),
     ]
-    """Seeds of the random subsets. A smaller subset is part of a larger one."""
+    """Seeds of the random subsets, and of the draw among prototypes of equal AP. A
+    smaller subset is part of a larger one."""
+    n_resamples: Annotated[int, AtLeast(100), AtMost(100_000)]
+    """Resamples of the test images, from which intervals are made."""
+    n_permutations: Annotated[int, AtLeast(20), AtMost(100_000)]
+    """Permutations of the labels that show what mAP selection reaches without any
+    relation of images to traits."""
+    labels: LabelRule
+    """What the answers of annotators count as."""
+    probes: TraitProbeSettings
+    """Supervised probes with the same labels, with which prototypes are compared."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How activations are scaled before an autoencoder takes them: it sees
+    z = (x - mean) / norm, and its reconstruction is scaled back."""
+
+    mean: Annotated[str, Says("the path of a file of torch.save")] | None
+    """A file of `torch.save` with a tensor: a value for each dimension. 0 if left
+    out."""
+    norm: Positive | None
+    """One number for all dimensions. 1 if left out."""
+
+
+@dataclass(frozen=True)
+class ImportedSae:
+    """The file of an autoencoder, and how it is read. A path alone will do if nothing
+    else is to be said."""
+
+    file: Annotated[str, Says("the path of a sae.pt file")]
+    """A `sae.pt` of the saev project, or a `.safetensors` checkpoint of another study
+    here."""
+    subtract_b_dec_before_encoding: bool | None
+    """Whether the encoder of a `sae.pt` takes x - `b_dec` instead of x. If left out,
+    the header of the file decides, by its schema and by the commit that it names."""
+    scaling: Scaling | None
+    """For a `sae.pt` that was trained on scaled activations, as most of those without
+    schema or of schema 1 were: the file does not say. If left out, activations are not
+    scaled."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +176,19 @@ class Methods:
     saes: Mapping[MethodName, SaeSettings]
     """A kind of sparse autoencoder; NAME becomes a method."""
     imported: Annotated[
-        Mapping[MethodName, Annotated[str, Says("the path of a sae.pt file")]],
+        Mapping[
+            MethodName,
+            Annotated[
+                Annotated[str, Says("the path of a sae.pt file")] | ImportedSae,
+                Says("the path of a sae.pt file, or a section that has it as file"),
+            ],
+        ],
         Says("one sae.pt per imported autoencoder, headed by its name, or {} for none"),
     ]
-    """The file of an autoencoder: a `sae.pt` of the
-    [saev](https://github.com/OSU-NLP-Group/saev) project, or a `.safetensors`
-    checkpoint of another study here; NAME becomes a method. `{}` for none."""
+    """The file of an autoencoder, or a section with its `file` and how it is read: a
+    `sae.pt` of the [saev](https://github.com/OSU-NLP-Group/saev) project, or a
+    `.safetensors` checkpoint of another study here; NAME becomes a method. `{}` for
+    none."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +196,11 @@ class RunRow:
     """A run, or one run per combination of the lists in the row."""
 
     encoder: OneOrMore[Name]
-    """Whose activations."""
+    """The encoder whose activations are used."""
     layer: OneOrMore[Index]
     """A block that the encoder records."""
     method: OneOrMore[Name]
-    """How prototypes are made."""
+    """The method that makes the prototypes."""
     n_prototypes: OneOrMore[Count] | None
     """Number of prototypes."""
     exp_factor: OneOrMore[Count] | None
@@ -172,7 +223,7 @@ class SuppressedSae:
     method: Name
     """A method of `methods.saes` or `methods.imported`."""
     run: RunName
-    """A run of it, as `make runs` lists it."""
+    """A run of this method, as `make runs` lists it."""
     classes: Annotated[
         Mapping[
             int,
@@ -190,10 +241,11 @@ class SuppressedSae:
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression(SuppressionSettings):
-    """What latents are set to, and what this is compared with."""
+    """The values that latents are set to, and the controls to compare with."""
 
     dose: float
-    """The one of `doses` that the table shows; the chart shows all."""
+    """The one of `doses` that tables of classes and pictures show. Autoencoders are
+    compared at equal edit length, which uses all doses."""
 
 
 @dataclass(frozen=True)
@@ -216,12 +268,11 @@ class Segmentation:
     that they rely on."""
 
     encoder: Name
-    """Whose patches the probes read."""
+    """The encoder whose patches the probes classify."""
     layer: Index
-    """The layer that they read."""
+    """The block that the probes read, counted from 0."""
     probes: ProbeSettings
-    """How probes are trained. The one with the highest mIoU on validation images
-    stays."""
+    """How probes are trained, and on which training images one of them is chosen."""
     ranking: RankingSettings
     """How the latents that detect a class are found."""
     n_gradient_images: Count
@@ -234,7 +285,7 @@ class Segmentation:
     ]
     """The autoencoders whose latents are suppressed."""
     suppression: Suppression
-    """What latents are set to, and what this is compared with."""
+    """The values that latents are set to, and the controls to compare with."""
     pictures: Pictures
     """Images that are shown with masks and predictions."""
 
@@ -244,13 +295,13 @@ class ShownRun:
     """A run whose prototypes are shown."""
 
     encoder: Name
-    """Its encoder."""
+    """The encoder of the run."""
     layer: Index
-    """Its layer."""
+    """The layer of the run."""
     method: Name
-    """Its method."""
+    """The method of the run."""
     run: RunName
-    """Its name, as `make runs` lists it."""
+    """The name of the run, as `make runs` lists it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,8 +329,8 @@ class Storage:
     checkpoints: Folder
     """Fitted prototypes."""
     weights: Folder
-    """What is fetched from the Hugging Face hub, in its client's form: a cache that you
-    have already will do."""
+    """Files from the Hugging Face hub, in its client's form: an existing cache will
+    do."""
     scores: Folder | None
     """With `selection`: scores of all images for all prototypes. Those of the chosen
     prototypes lie among the results, and tables need no others."""
@@ -371,9 +422,9 @@ class Study:
             "or exp_factor"
         ),
     ]
-    """What is compared. `make runs` lists all runs."""
+    """The runs to compare. `make runs` lists them all."""
     segmentation: Segmentation | None
-    """With a data set of layout `ade20k`: probes, and whose latents are suppressed."""
+    """With a data set of layout `ade20k`: the probes, and the latents to suppress."""
     features: Features
     """Prototypes that are shown with the images and patches that drive them."""
     storage: Storage

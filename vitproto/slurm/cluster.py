@@ -143,7 +143,7 @@ def refusals(requests: Sequence[Request], profiles: Path) -> list[str]:
 
 
 class _Refusal(NamedTuple):
-    """Why SLURM would not accept a job."""
+    """The reason why SLURM would not accept a job."""
 
     about: str
     """The key of the profile to change, or SLURM's message."""
@@ -253,7 +253,7 @@ def _ignored(request: Request, profiles: Path) -> _Refusal | None:
 
 
 def _refusal(request: Request, profiles: Path) -> _Refusal | None:
-    """Why SLURM would not accept a job, or never start it; None if it would."""
+    """The reason why SLURM would refuse or never start a job; None if it would run."""
     known = partitions()
     for name in _names(request.partition):
         if name not in known:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitproto.study.family import Family
+from vitproto.study.imported import imported_sae
 
 Config = Mapping[str, Any]
 
@@ -48,10 +49,21 @@ def of_scores(config: Config, family: Family, runs: Sequence[str]) -> str:
         "runs": list(runs),
         "kmeans": methods["kmeans"] if family.method.startswith("kmeans") else None,
         "sae": methods["saes"].get(family.method),
-        "imported": Path(methods["imported"].get(family.method, "")).name,
+        "imported": _name_of_imported(config, family.method),
         "held_out_every": config["held_out"]["every"] if is_trained else None,
     }
     return _digits(settings)
+
+
+def _name_of_imported(config: Config, method: str) -> str:
+    """The file of an imported method, and how it is read; empty for others."""
+    if method not in config["methods"]["imported"]:
+        return ""
+    sae = imported_sae(config, method)
+    mean = None if sae.mean is None else sae.mean.name
+    said = (sae.subtract_b_dec_before_encoding, mean, sae.norm)
+    is_said = any(part is not None for part in said)
+    return " ".join(map(str, (sae.file.name, *said))) if is_said else sae.file.name
 
 
 def _digits(settings: Mapping[str, Any]) -> str:

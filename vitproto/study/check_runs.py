@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vitproto.study.problems import METHODS, Config, Problem
-from vitproto.study.run_table import Family, StudyRun, expand_runs
+from vitproto.study.run_table import SEEDLESS, Family, StudyRun, expand_runs
 
 
 def check_runs(config: Config) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ def check_features(config: Config) -> Iterator[Problem]:
         elif row["run"] not in of_family:
             yield Problem(
                 (*path, "run"),
-                f"{row['run']!r} is no run of {row['encoder']} layer {row['layer']} "
+                f"{row['run']!r} is not a run of {row['encoder']} layer {row['layer']} "
                 f"{row['method']}: write {', '.join(of_family)}",
             )
         elif row in features["runs"][:i_row]:
@@ -59,7 +59,7 @@ def check_features(config: Config) -> Iterator[Problem]:
                 if prototype >= n_prototypes:
                     yield Problem(
                         ("features", "listed", i),
-                        f"{prototype} is no prototype of {row['method']} "
+                        f"{prototype} is not a prototype of {row['method']} "
                         f"{row['run']}: write numbers from 0 to {n_prototypes - 1}",
                     )
     for key in ("log_freq_range", "log_value_range"):
@@ -112,11 +112,11 @@ def _impossible_members(row: Mapping[str, Any], config: Config) -> Iterator[Prob
                 f"{run.encoder} records no layer {run.layer}: add it to "
                 f"encoders.{run.encoder}.layers, now {encoder['layers']}",
             )
-        elif run.method == "pca" and seed != 0:
+        elif run.method in SEEDLESS and seed != 0:
             yield Problem(
                 ("seed",),
-                f"{seed} is no seed of pca, which draws nothing: write 0, in a row of "
-                "its own",
+                f"{seed} is not a seed of {run.method}, which draws nothing: write 0, "
+                "in a row of its own",
             )
         elif run.method == "pca" and n_prototypes % 2:
             yield Problem(
@@ -139,8 +139,8 @@ def _impossible_members(row: Mapping[str, Any], config: Config) -> Iterator[Prob
         elif run.method in config["methods"]["imported"] and seed != 0:
             yield Problem(
                 ("seed",),
-                f"{seed} is no seed of {run.method}, which is imported: write 0, in a "
-                "row of its own",
+                f"{seed} is not a seed of {run.method}, which is imported: write 0, in "
+                "a row of its own",
             )
         elif run.method in config["methods"]["saes"]:
             yield from _impossible_sae(run, config["methods"]["saes"][run.method])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vitproto.study.imported import imported_sae
 from vitproto.study.problems import METHODS, Config, Problem
 
 SECTION_OF_LAYOUT = {"cub200": "selection", "ade20k": "segmentation"}
@@ -24,6 +25,15 @@ def check_sections(config: Config) -> Iterator[Problem]:
     yield from _check_saes(config["methods"]["saes"])
     yield from _check_imported(config["methods"])
     yield from _check_storage(config)
+    if "selection" in config:
+        yield from _check_labels(config["selection"]["labels"])
+
+
+def _check_labels(labels: Mapping[str, Any]) -> Iterator[Problem]:
+    """An answer is either present or unknown."""
+    for certainty in sorted({*labels["present"]} & {*labels["unknown"]}):
+        text = f"{certainty} stands in present too: write it in one of the two lists"
+        yield Problem(("selection", "labels", "unknown"), text)
 
 
 def _check_datasets(config: Config) -> Iterator[Problem]:
@@ -86,7 +96,7 @@ def _check_encoders(encoders: Mapping[str, Any]) -> Iterator[Problem]:
             if layer > last:
                 yield Problem(
                     ("encoders", name, "layers", i),
-                    f"{layer} is no layer of {name}: write one of 0 to {last}",
+                    f"{layer} is not a layer of {name}: write one of 0 to {last}",
                 )
     for name, encoder in encoders.items():
         if encoder["image_size"] % encoder["patch_size"]:
@@ -125,12 +135,23 @@ def _check_saes(saes: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in methods["imported"]:
+    for name, said in methods["imported"].items():
+        path = ("methods", "imported", name)
         if name in METHODS or name in methods["saes"]:
-            yield Problem(
-                ("methods", "imported", name),
-                f"{name} is the name of another method: choose another",
-            )
+            text = f"{name} is the name of another method: choose another"
+            yield Problem(path, text)
+        if isinstance(said, str):
+            continue
+        if said.get("scaling") == {}:
+            text = "is empty: write mean, norm or both, or leave scaling out"
+            yield Problem((*path, "scaling"), text)
+        if imported_sae({"methods": methods}, name).file.suffix == ".safetensors":
+            for key in said.keys() - {"file"}:
+                text = (
+                    f"is for a sae.pt, and {said['file']} is a checkpoint of a study "
+                    "here, which says how it is read: leave it out"
+                )
+                yield Problem((*path, key), text)
 
 
 def _check_storage(config: Config) -> Iterator[Problem]:

@@ -57,8 +57,8 @@ def _check_sae(
     if row["method"] not in methods:
         return Problem(
             ("method",),
-            f"{row['method']!r} is no autoencoder, so nothing can be suppressed: write "
-            f"{', '.join(methods)}",
+            f"{row['method']!r} is not an autoencoder, so nothing can be suppressed: "
+            f"write {', '.join(methods)}",
         )
     if row["layer"] > probe_layer:
         return Problem(
@@ -79,13 +79,13 @@ def _check_sae(
         if not isinstance(label, int) or label < 1:
             return Problem(
                 ("classes", label),
-                f"{label!r} is no label: write whole numbers from 1, as masks have",
+                f"{label!r} is not a label: write whole numbers from 1, as masks have",
             )
         for latent in latents:
             if latent >= runs[row["run"]].n_prototypes:
                 return Problem(
                     ("classes", label),
-                    f"{latent} is no latent of {row['run']}: write numbers from 0 to "
-                    f"{runs[row['run']].n_prototypes - 1}",
+                    f"{latent} is not a latent of {row['run']}: write numbers from 0 "
+                    f"to {runs[row['run']].n_prototypes - 1}",
                 )
     return None

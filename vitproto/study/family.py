@@ -35,22 +35,36 @@ class Family(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedFamily:
-    """The family whose prototypes a file lists."""
+    """The family of the prototypes that a file lists."""
 
     fit_dataset: str
     """The data set that the prototypes are fitted to."""
     encoder: str
     """The encoder that recorded the activations."""
     layer: int
-    """The block whose output they are, counted from 0."""
+    """The block that the activations come from, counted from 0."""
     method: str
-    """How the prototypes are made."""
+    """The method that makes the prototypes."""
 
 
 @dataclass(frozen=True)
 class ScoredFamily(FittedFamily):
-    """The family whose scores a file holds."""
+    """The family of the scores that a file holds."""
 
+    dataset: str
+    """The data set whose images are scored."""
+
+
+@dataclass(frozen=True)
+class SelectedFamily:
+    """The family of rows of `ap.csv`, which do not say what it was fitted to."""
+
+    encoder: str
+    """The encoder that recorded the activations."""
+    layer: int
+    """The block whose output they are, counted from 0."""
+    method: str
+    """How the prototypes are made."""
     dataset: str
     """The data set whose images are scored."""
 
@@ -58,8 +72,8 @@ class ScoredFamily(FittedFamily):
 def write_families(families: Mapping[Family, Sequence[Run]]) -> list[str]:
     """Write families and their runs as arguments: one for all with the same runs.
 
-    Such as `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`. Long lists
-    are split: Linux takes no argument above 128 kB.
+    An example is `clip/layer3/random,clip/layer7/random:k128-seed0,k512-seed0`. Long
+    lists are split: Linux takes no argument above 128 kB.
     """
     alike: dict[tuple[str, ...], list[str]] = {}
     for family, runs in families.items():
@@ -95,7 +109,10 @@ def _cut(items: Sequence[str]) -> list[Sequence[str]]:
 
 
 def check_family(
-    path: Path, found: Mapping[str, object], expected: FittedFamily, remedy: str
+    path: Path,
+    found: Mapping[str, object],
+    expected: FittedFamily | SelectedFamily,
+    remedy: str,
 ) -> None:
     """Refuse a file that holds the results of another family.
 

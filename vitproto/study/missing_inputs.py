@@ -1,8 +1,9 @@
-"""Data sets and weights that a study names and that are not there."""
+"""Data sets and weights that a study names and that are missing."""
 
 from collections.abc import Collection
 from pathlib import Path
 
+from vitproto.study.imported import imported_sae
 from vitproto.study.problems import Config
 
 
@@ -45,10 +46,15 @@ def missing_inputs(
                 "weights to the file, or to hub to fetch them"
             )
     for name in sorted(imported):
-        file = config["methods"]["imported"][name]
-        if not Path(file).is_file():
+        sae = imported_sae(config, name)
+        key = f"methods: imported: {name}"
+        if not sae.file.is_file():
             missing.append(
-                f"the autoencoder {name} is not at {file}: set methods: imported: "
-                f"{name} to its file"
+                f"the autoencoder {name} is not at {sae.file}: set {key} to its file"
+            )
+        if sae.mean is not None and not sae.mean.is_file():
+            missing.append(
+                f"the mean that {name} subtracts is not at {sae.mean}: set {key}: "
+                "scaling: mean to its file"
             )
     return missing

@@ -19,10 +19,10 @@ from vitproto.study.yaml_file import read_mapping
 from vitproto.study.yaml_lines import Lines
 
 FOLDER = Path("config/presets")
-"""In the project's folder."""
+"""The folder of presets, relative to that of the project."""
 
 OWN_KEYS = ("presets", "study")
-"""Keys that only a study says, and no preset."""
+"""Keys that a study may set, but a preset may not."""
 
 
 class Resolved(NamedTuple):
@@ -48,7 +48,7 @@ def resolve(
         typed: what `--config` says, which is merged into `config` already.
 
     Raises:
-        ValueError: `presets` is no list of presets that exist, or a preset cannot be
+        ValueError: `presets` is not a list of presets that exist, or a preset cannot be
             read or says what only a study says.
     """
     names = config.get("presets", [])
@@ -98,7 +98,7 @@ def _file_of(name: str, i: int, lines: Lines, folder: Path) -> Path:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}? There are" if close else "there are"
         raise ValueError(
-            f"{lines.place(('presets', i))}: {name!r} is no preset: "
+            f"{lines.place(('presets', i))}: {name!r} is not a preset: "
             f"{hint} {', '.join(known)}"
         )
     return known[name]

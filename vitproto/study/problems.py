@@ -20,11 +20,11 @@ KeyPath = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """What is wrong in a configuration, and what to write instead."""
+    """A mistake in a configuration, with its remedy."""
 
     path: KeyPath
     text: str
 
     def within(self, *outer: str | int) -> "Problem":
-        """The same problem, its path seen from further out."""
+        """The same problem, with more keys at the start of its path."""
         return Problem((*outer, *self.path), self.text)

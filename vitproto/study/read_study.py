@@ -12,7 +12,7 @@ from vitproto.study.problems import Config
 from vitproto.study.yaml_file import read_mapping
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
-"""In the project's folder."""
+"""The schema of configurations, relative to the folder of the project."""
 
 
 def read_study(file: Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def read_study(file: Path) -> dict[str, Any]:
         file: the study, such as config/config.yaml.
 
     Raises:
-        ValueError: the file is not there or is no YAML mapping, or the study cannot
+        ValueError: the file is missing or not a YAML mapping, or the study cannot
             run.
     """
     return resolve_and_check(read_mapping(file), [file], PROJECT).config

@@ -26,7 +26,7 @@ class Run:
     def name(self) -> str:
         """The name of this run in paths and files.
 
-        Such as `k128-seed0`, or `k512-lr0.001-sparsity0.0008-seed0`.
+        Examples are `k128-seed0` and `k512-lr0.001-sparsity0.0008-seed0`.
         """
         words = [f"k{self.n_prototypes}"]
         if self.learning_rate is not None:
@@ -54,7 +54,7 @@ class Run:
         )
 
     def __lt__(self, other: "Run") -> bool:
-        """By number of prototypes, learning rate, sparsity and seed."""
+        """Order runs by number of prototypes, learning rate, sparsity and seed."""
         return self._order < other._order
 
     @property

@@ -8,6 +8,9 @@ from typing import Any
 from vitproto.study.family import Family
 from vitproto.study.run import Run
 
+SEEDLESS = ("pca",)
+"""Methods that draw nothing, so that a second fit would be the same."""
+
 
 @dataclass(frozen=True)
 class StudyRun:

@@ -1,7 +1,7 @@
-"""Say in words what in a configuration does not fit the schema.
+"""Describe how a configuration violates the schema.
 
-The schema's keyword `expected` says what a value must be: it completes the sentence
-"… is not …".
+The schema's keyword `expected` describes valid values. It completes the sentence
+"VALUE is not EXPECTED".
 """
 
 import datetime
@@ -14,7 +14,7 @@ from vitproto.study.problems import Config, Problem
 
 
 def schema_problems(config: Config, validator: Draft202012Validator) -> list[Problem]:
-    """All that does not fit the schema, by the order of keys and of lists."""
+    """All violations of the schema, in the order of keys and of lists."""
     errors = sorted(validator.iter_errors(config), key=lambda e: _order(e.path))
     # jsonschema complains once for each key that a section lacks; once is enough.
     return list(dict.fromkeys(p for error in errors for p in _in_words(error)))
@@ -29,7 +29,7 @@ def _order(path: Iterable[str | int]) -> list[tuple[bool, int, str]]:
 
 
 def _in_words(error: ValidationError) -> Iterator[Problem]:
-    """What is wrong and what to write instead, for each part that an error covers."""
+    """Problems with their remedies, one for each part that an error covers."""
     path = tuple(error.absolute_path)
     schema = error.schema
     if error.validator == "additionalProperties":
@@ -39,19 +39,24 @@ def _in_words(error: ValidationError) -> Iterator[Problem]:
             hint = (
                 f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             )
-            yield Problem((*path, key), f"is no known key: {hint}")
+            yield Problem((*path, key), f"is not a known key: {hint}")
     elif error.validator == "required":
         missing = [key for key in schema["required"] if key not in error.instance]
         yield Problem(path, f"lacks {', '.join(missing)}")
     elif "propertyNames" in error.schema_path:
         yield Problem((*path, error.instance), f"is not {schema['expected']}")
-    elif of_items := [part for part in error.context or () if part.path]:
-        # A list where one value may stand, too: its items are to blame.
-        for part in sorted(of_items, key=lambda e: _order(e.path)):
+    elif inner := [part for part in error.context or () if _is_within(part)]:
+        # A list or a section where one value may stand, too: what is in it is to blame.
+        for part in sorted(inner, key=lambda e: _order(e.path)):
             yield from _in_words(part)
     else:
         text = f"{error.instance!r} is not {schema['expected']}"
         yield Problem(path, text + _yaml_hint(error.instance, schema.get("type")))
+
+
+def _is_within(error: ValidationError) -> bool:
+    """Whether a value is of the right kind, and something in it is wrong."""
+    return bool(error.path) or error.validator in ("additionalProperties", "required")
 
 
 def _yaml_hint(value: object, needed: str | None) -> str:

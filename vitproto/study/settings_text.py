@@ -39,7 +39,7 @@ def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def _short(file: Path) -> str:
-    """A path as seen from here, if it lies below."""
+    """Shorten a path in the current folder to a relative one."""
     absolute = file.absolute()
     is_below = absolute.is_relative_to(Path.cwd())
     return os.path.relpath(absolute) if is_below else str(file)

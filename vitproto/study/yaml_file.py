@@ -10,13 +10,13 @@ def read_mapping(file: Path) -> dict[str, Any]:
     """Read a YAML file that holds keys with values.
 
     Raises:
-        ValueError: it is not there, cannot be read, is not YAML, or holds no keys.
+        ValueError: it is missing, cannot be read, is not YAML, or holds no keys.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except FileNotFoundError:
         raise ValueError(
-            f"{file} is not there: name a study's file, such as config/demo.yaml"
+            f"{file} not found: name a study's file, such as config/demo.yaml"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read {file}: {error}") from None

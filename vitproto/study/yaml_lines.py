@@ -18,7 +18,7 @@ class Lines:
 
     by_path: Mapping[KeyPath, tuple[Path, int]]
     typed: Mapping[str, Any]
-    """What `--config` says, which wins over all files."""
+    """The values of `--config`, which win over all files."""
 
     @classmethod
     def of_files(

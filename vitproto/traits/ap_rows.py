@@ -40,5 +40,7 @@ def to_ap_rows(
         "seed": fitted.seed,
         "n_alive": n_alive,
     }
-    table = to_table(selections, images.trait_names, images.prevalence_T)
+    table = to_table(
+        selections, images.trait_names, images.prevalence_T, images.chance_T
+    )
     return pd.DataFrame({**run_columns, **table})

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from vitproto.activations.shards import LIBVER
-from vitproto.core.files import whole_file
-from vitproto.study.family import ScoredFamily
+from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.study.family import ScoredFamily, SelectedFamily
 from vitproto.study.run import Run
 from vitproto.traits.score_file import ScoreFile, open_score_file
 
@@ -58,10 +57,7 @@ def write_chosen(path: Path, scored: ScoreFile, code: str) -> Iterator[ChosenWri
         scored: the file of all scores; its root attributes are copied.
         code: fingerprint of the code that chose them, for the root attribute `code`.
     """
-    with (
-        whole_file(path) as partial,
-        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
-    ):
+    with whole_hdf5(path) as file:
         for name, value in sorted({**scored.attributes, "code": code}.items()):
             file.attrs[name] = value
         ids = scored.image_ids
@@ -73,12 +69,13 @@ class ChosenScores:
     """An open file of the scores of chosen prototypes; made by `open_chosen`.
 
     Attributes:
+        path: the path of the file.
         image_ids: one per row, in the order of the image list.
         runs: the runs of the family, sorted.
     """
 
-    def __init__(self, file: ScoreFile, family: ScoredFamily):
-        self.image_ids, self.runs = file.image_ids, file.runs
+    def __init__(self, file: ScoreFile, family: ScoredFamily | SelectedFamily):
+        self.path, self.image_ids, self.runs = file.path, file.image_ids, file.runs
         self._file, self._family = file, family
 
     def scores_of(self, rows: pd.DataFrame) -> Float32[np.ndarray, "n m"]:
@@ -88,8 +85,8 @@ class ChosenScores:
             rows: M rows of one run of this family.
 
         Returns:
-            A column for each row. If no prototype could be chosen, the column is 0:
-            the AP of constant scores is chance, as in the row.
+            A column for each row. If no prototype could be chosen, the column is 0;
+            the AP of such constant scores is the prevalence, that of the row chance.
 
         Raises:
             ValueError: the rows belong to several runs or to another family, or a
@@ -120,16 +117,11 @@ class ChosenScores:
     def _run_of(self, rows: pd.DataFrame) -> Run:
         """The single run of all rows."""
         place = ["dataset", "encoder", "layer", "method"]
-        columns = ["n_prototypes", "seed", "learning_rate", "sparsity"]
-        runs = rows[[*place, *columns]].drop_duplicates()
+        runs = rows[[*place, *_RUN]].drop_duplicates()
         if len(runs) != 1:
             raise ValueError(f"expected rows of one run, got those of {len(runs)}")
         row = runs.iloc[0]
-        settings = {
-            name: None if pd.isna(row[name]) else float(row[name])
-            for name in ("learning_rate", "sparsity")
-        }
-        run = Run(int(row["n_prototypes"]), int(row["seed"]), **settings)
+        run = _run_of_row(row)
         family = [getattr(self._family, name) for name in place]
         if row[place].tolist() != family or run not in self.runs:
             raise ValueError(
@@ -142,7 +134,7 @@ class ChosenScores:
 
 @contextmanager
 def open_chosen(
-    path: Path, family: ScoredFamily, runs: Collection[str]
+    path: Path, family: ScoredFamily | SelectedFamily, runs: Collection[str]
 ) -> Iterator[ChosenScores]:
     """Open the file that `write_chosen` wrote, and check it.
 
@@ -157,3 +149,36 @@ def open_chosen(
     """
     with open_score_file(path, family, runs, _REMEDY) as file:
         yield ChosenScores(file, family)
+
+
+@contextmanager
+def open_chosen_of(path: Path, rows: pd.DataFrame) -> Iterator[ChosenScores]:
+    """Open the file that belongs to the rows of an `ap.csv`, and check it.
+
+    Args:
+        path: the HDF5 file.
+        rows: all rows of the `ap.csv` in the same folder.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds another family or other
+            runs than the rows.
+    """
+    first = rows.iloc[0]
+    family = SelectedFamily(
+        first["encoder"], int(first["layer"]), first["method"], first["dataset"]
+    )
+    runs = rows[_RUN].drop_duplicates()
+    names = [_run_of_row(row).name for _, row in runs.iterrows()]
+    with open_chosen(path, family, names) as chosen:
+        yield chosen
+
+
+_RUN = ["n_prototypes", "seed", "learning_rate", "sparsity"]
+
+
+def _run_of_row(row: pd.Series) -> Run:
+    settings = {
+        name: None if pd.isna(row[name]) else float(row[name])
+        for name in ("learning_rate", "sparsity")
+    }
+    return Run(int(row["n_prototypes"]), int(row["seed"]), **settings)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
+from vitproto.traits.chance import prevalence_of
+
 CONSTANT_MAP_LIMIT = 0.5
 """Labels are refused if constant scores reach a higher mAP. It is near 0.1 for CUB-200,
 and above 0.8 if a loader reads every cell as present."""
@@ -15,16 +17,19 @@ N_WORST = 3
 
 def check_labels(
     labels_NT: Bool[np.ndarray, "n t"],
+    known_NT: Bool[np.ndarray, "n t"],
     trait_names: Sequence[str],
     splits: Sequence[str],
 ) -> None:
     """Check that labels can tell useful prototypes from useless ones.
 
     The AP of constant scores is the trait's prevalence, the share of images that show
-    it. If the mean prevalence is high, useless prototypes look good.
+    it among those where it is known. If the mean prevalence is high, useless prototypes
+    look good.
 
     Args:
         labels_NT: which image shows which trait.
+        known_NT: which of the labels are known.
         trait_names: one per column, for the message.
         splits: `train` or `test`, one per image.
 
@@ -40,27 +45,27 @@ def check_labels(
                 "are chosen on train and scored on test images, so correct the column "
                 "`split` of DATASET.splits.csv"
             )
-        _check_chance(labels_NT[in_split_N], trait_names, split)
+        prevalence_T = prevalence_of(labels_NT[in_split_N], known_NT[in_split_N])
+        _check_prevalence(prevalence_T, int(in_split_N.sum()), trait_names, split)
 
 
-def _check_chance(
-    labels_NT: np.ndarray, trait_names: Sequence[str], split: str
+def _check_prevalence(
+    prevalence_T: np.ndarray, n_images: int, trait_names: Sequence[str], split: str
 ) -> None:
-    prevalence_T = labels_NT.mean(axis=0)
     shown_T = prevalence_T > 0
     if not shown_T.any():
         raise ValueError(
-            f"none of the {len(labels_NT)} {split} images shows any of the "
+            f"none of the {n_images} {split} images shows any of the "
             f"{len(trait_names)} traits: look at the label files of the data set"
         )
-    chance = prevalence_T[shown_T].mean()
-    if chance > CONSTANT_MAP_LIMIT:
+    reached = prevalence_T[shown_T].mean()
+    if reached > CONSTANT_MAP_LIMIT:
         worst = np.argsort(-prevalence_T, kind="stable")[:N_WORST]
         named = ", ".join(f"{trait_names[t]} {prevalence_T[t]:.0%}" for t in worst)
         raise ValueError(
-            f"constant scores would reach an mAP of {chance:.2f} on the {split} labels "
-            f"(limit {CONSTANT_MAP_LIMIT}), so useless prototypes would look good. "
-            f"Most frequent traits: {named} of {len(labels_NT)} images. Probably the "
+            f"constant scores would reach an mAP of {reached:.2f} on the {split} "
+            f"labels (limit {CONSTANT_MAP_LIMIT}), so useless prototypes would look "
+            f"good. Most frequent traits: {named} of {n_images} images. Probably the "
             "label reader ignores the column that says whether a trait is present "
             "(`present` in CUB-200): check how the labels were read, and leave out "
             "traits that nearly every image shows"

@@ -12,7 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vitproto.study.family import ScoredFamily, check_family, check_runs
+from vitproto.study.family import (
+    ScoredFamily,
+    SelectedFamily,
+    check_family,
+    check_runs,
+)
 from vitproto.study.run import Run
 
 # h5py's error depends on which part of a file is damaged.
@@ -68,7 +73,10 @@ class ScoreFile:
 
 @contextmanager
 def open_score_file(
-    path: Path, family: ScoredFamily, runs: Collection[str], remedy: str
+    path: Path,
+    family: ScoredFamily | SelectedFamily,
+    runs: Collection[str],
+    remedy: str,
 ) -> Iterator[ScoreFile]:
     """Open a file of image scores, and check it.
 

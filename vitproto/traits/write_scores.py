@@ -8,9 +8,8 @@ from pathlib import Path
 
 import h5py
 
-from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
-from vitproto.core.files import whole_file
+from vitproto.core.hdf5_file import whole_hdf5
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.study.family import ScoredFamily
 
@@ -35,10 +34,7 @@ def create_scores(
     Yields:
         An empty table of N images × K prototypes for each run.
     """
-    with (
-        whole_file(path, shared=True) as partial,
-        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
-    ):
+    with whole_hdf5(path, shared=True) as file:
         file.attrs.update(asdict(family))
         file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
         file.attrs["code"] = code

@@ -26,6 +26,7 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
 from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
+from vitproto.study.imported import imported_sae
 from vitproto.study.missing_inputs import missing_inputs as missing_of_study
 from vitproto.study.read_study import resolve_and_check
 from vitproto.study import addresses
@@ -41,7 +42,7 @@ from vitproto.launch.planned_jobs import planned_job, uses_gpu, write_job_list
 from vitproto.launch.resource_requests import Requests
 from vitproto.study.run_table import Family, expand_runs, families
 from vitproto.launch.study_dag import decide_by_origins
-from vitproto.launch.workflow_jobs import note_origins
+from vitproto.launch.workflow_jobs import NEXT_LINE, note_origins
 
 os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
 
@@ -95,9 +96,11 @@ CHECKPOINTS = (
 )
 IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
 SPLITS = f"{DATA}.splits.csv".format(dataset=EVALUATED)
-FAMILY = STUDY + "/{encoder}/layer{layer}/{method}"
+LAYER = STUDY + "/{encoder}/layer{layer}"
+FAMILY = LAYER + "/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
-FAMILY_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}/{method}"
+LAYER_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}"
+FAMILY_LOGS = LAYER_LOGS + "/{method}"
 FEATURES = FAMILY + "/features/{run}"
 SUPPRESSION = FAMILY + "/suppression/{run}"
 
@@ -114,11 +117,12 @@ wildcard_constraints:
 
 
 def flags(settings):
-    """Settings as command-line flags, `--n_iters 20`, whatever their order."""
-    words = []
+    """Settings as command-line flags, `--n_iters 20`, one a line, sorted by name."""
+    lines = []
     for key, value in sorted(settings.items()):
-        words += [f"--{key}", *(value if isinstance(value, list) else [value])]
-    return shlex.join(map(str, words))
+        words = [f"--{key}", *(value if isinstance(value, list) else [value])]
+        lines.append(shlex.join(map(str, words)))
+    return NEXT_LINE.join(lines)
 
 
 # What a job reads ---------------------------------------------------------------
@@ -165,19 +169,19 @@ def image_sources(wildcards):
 
 
 def encoder_sources(wildcards):
-    """The files of an encoder that are not here."""
+    """The files of an encoder that are missing."""
     return sources.of_encoder(wildcards.encoder, config["encoders"][wildcards.encoder])
 
 
 def recording_sources(wildcards):
-    """The images of a shard, and what is not here of its encoder."""
+    """The images of a shard, and the missing files of its encoder."""
     return [*image_sources(wildcards), *encoder_sources(wildcards)]
 
 
 def imported_sources(wildcards):
-    """The file of an imported method, if it is not here."""
-    file = Path(config["methods"]["imported"][wildcards.method])
-    return sources.of_imported(wildcards.method, file)
+    """The files of an imported method that are missing."""
+    files = imported_sae(config, wildcards.method).files
+    return sources.of_imported(wildcards.method, files)
 
 
 def mask_sources(wildcards):
@@ -213,8 +217,17 @@ def imported_methods():
 
 def imported_file(wildcards):
     """The file of an imported method; nothing where it is missing."""
-    file = config["methods"]["imported"][wildcards.method]
-    return file if Path(file).is_file() else []
+    return if_there(imported_sae(config, wildcards.method).file)
+
+
+def imported_mean(wildcards):
+    """The file of the mean that an imported method subtracts, if it is there."""
+    return if_there(imported_sae(config, wildcards.method).mean)
+
+
+def if_there(file):
+    """A file; nothing where there is none."""
+    return [] if file is None or not file.is_file() else str(file)
 
 
 def shards(dataset, encoder):
@@ -267,12 +280,34 @@ def evaluated_data(wildcards):
     return DATA.format(dataset=EVALUATED) if is_drawn else []
 
 
+def every_layer(template):
+    """A path for each layer of an encoder that has families."""
+    places = dict.fromkeys((family.encoder, family.layer) for family in FAMILIES)
+    return [template.format(encoder=name, layer=layer) for name, layer in places]
+
+
+def in_layer(template):
+    """A function that gives a path for each family in a job's layer."""
+
+    def paths(wildcards):
+        place = (wildcards.encoder, int(wildcards.layer))
+        here = [family for family in FAMILIES if family[:2] == place]
+        return every_family(template, here)
+
+    return paths
+
+
+def first_of(values):
+    """The first of the values of a run table's row; the value if it is only one."""
+    return values[0] if isinstance(values, list) else values
+
+
 def every_family(template, among=FAMILIES):
     """A path for each family of the run table, or of some of them."""
     return [template.format(**family._asdict()) for family in among]
 
 
-# What a job is told -------------------------------------------------------------
+# Parameters of jobs -------------------------------------------------------------
 
 
 def runs_of_family(wildcards):
@@ -286,23 +321,39 @@ def fit_dataset(wildcards):
     return EVALUATED if wildcards.method == "randomtrain" else FITTED
 
 
+def label_flags(wildcards):
+    """What the answers of annotators count as."""
+    return flags(config["selection"]["labels"])
+
+
 def kmeans_score(wildcards):
-    """What a patch scores at a centre of k-means."""
+    """The score of a patch at a centre of k-means."""
     return {"kmeans": "dot", "kmeansdistance": "distance"}[wildcards.method]
 
 
 def sae_flags(wildcards):
-    """What a kind of sparse autoencoder is and how it learns."""
+    """The architecture and training of a kind of sparse autoencoder."""
     return flags(config["methods"]["saes"][wildcards.method])
 
 
+def reading_flags(wildcards):
+    """How the file of an imported method is read; None where the study does not say."""
+    sae = imported_sae(config, wildcards.method)
+    return flags(
+        {
+            "subtract_b_dec_before_encoding": sae.subtract_b_dec_before_encoding,
+            "scaling_norm": sae.norm,
+        }
+    )
+
+
 def drawing_flags(wildcards):
-    """How a data set is drawn."""
+    """The settings of a data set that the project draws."""
     return flags(config["datasets"][wildcards.dataset]["draw"])
 
 
 def encoder_flags(wildcards):
-    """What an encoder is; where its weights lie is another question."""
+    """The model, sizes and recorded layers of an encoder."""
     encoder = config["encoders"][wildcards.encoder]
     sizes = ("image_size", "patch_size", "width", "n_blocks")
     what = ("model", "pretrained", *sizes, "layers")
@@ -310,7 +361,7 @@ def encoder_flags(wildcards):
 
 
 def encoder_alone_flags(wildcards):
-    """What an encoder is, and in what a GPU computes it, but for what is recorded."""
+    """The model and sizes of an encoder, and the type that a GPU computes in."""
     encoder = config["encoders"][wildcards.encoder]
     what = ("model", "pretrained", "image_size", "patch_size", "width", "n_blocks")
     compute_dtype = config["record"]["compute_dtype"]
@@ -318,7 +369,7 @@ def encoder_alone_flags(wildcards):
 
 
 def fetching_flags(wildcards):
-    """What an encoder needs of the hub."""
+    """What an encoder needs from the hub: its weights, or its configuration only."""
     encoder = config["encoders"][wildcards.encoder]
     needs = "weights" if encoder["weights"] == "hub" else "config"
     return flags(
@@ -327,7 +378,7 @@ def fetching_flags(wildcards):
 
 
 def is_random(wildcards):
-    """Does a control encoder with random weights take the place of a trained one?"""
+    """Whether an encoder is a control with random weights."""
     return config["encoders"][wildcards.encoder]["weights"] == "random"
 
 
@@ -355,15 +406,19 @@ def weights(wildcards, threads):
 
 
 def hub_flags(wildcards, threads):
-    """What was fetched for an encoder, and to where; nothing if it needs no hub."""
+    """The folder for fetched files, and the list of an encoder's if it needs any."""
     fetched = fetched_files(wildcards)
-    if not fetched:
-        return ""
-    return flags({"fetched": fetched, "hub_cache": config["storage"]["weights"]})
+    listed = {"fetched": fetched} if fetched else {}
+    return flags({"hub_cache": config["storage"]["weights"], **listed})
+
+
+def mean_flag(wildcards, threads):
+    """The file of the mean that an imported method subtracts, or None."""
+    return flags({"scaling_mean": imported_sae(config, wildcards.method).mean})
 
 
 def encoder_title(wildcards, threads):
-    """What an encoder is, to a reader: `siglip: ViT-L-16-SigLIP-256 (webli)`."""
+    """An encoder in messages: `siglip: ViT-L-16-SigLIP-256 (webli)`."""
     encoder = config["encoders"][wildcards.encoder]
     return f"{wildcards.encoder}: {encoder['model']} ({encoder['pretrained']})"
 
@@ -379,18 +434,18 @@ def device(wildcards, threads):
 
 
 def training_flags(wildcards, threads):
-    """Device, how often a training's state is kept, and for whom it logs."""
+    """The device, the time between saved states, and whether TensorBoard logs."""
     keys = ("device", "save_every_s", "tensorboard")
     return flags({key: config["how"][key] for key in keys})
 
 
 def checkpoint_store(wildcards, threads):
-    """Where a family's checkpoints lie, which studies share."""
+    """The folder of a family's checkpoints, which studies share."""
     return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **wildcards)
 
 
 def centre_store(wildcards, threads):
-    """Where those of k-means lie, whatever they are to score."""
+    """The folder of the checkpoints of k-means, which fits centres for both scores."""
     found = {**wildcards, "method": "kmeans"}
     return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **found)
 
@@ -409,7 +464,7 @@ def jobs_due():
 
 
 def missing_inputs():
-    """Which data or weights are not where they should be?"""
+    """Sentences about missing data and weights, and the keys to set."""
     jobs = jobs_due()
     with_data = [job for job in jobs if "root" in job.params.keys()]
     # A job whose paths do not name a data set reads the evaluated one.
@@ -429,7 +484,7 @@ def missing_inputs():
 
 
 def missing_weights():
-    """Which files of the hub are gone that were fetched, so no job will fetch them?"""
+    """Sentences about fetched files that are gone and that no job will fetch again."""
     jobs = jobs_due()
     due = {job.wildcards.encoder for job in jobs if job.rule.name == "fetch_weights"}
     loading = {
@@ -448,7 +503,7 @@ def missing_weights():
 
 
 def small_disks():
-    """Which disks cannot hold what jobs will write?"""
+    """Sentences about disks that are too small for what jobs will write."""
     jobs = jobs_due()
     planned = written_by(map(planned_job, jobs), config)
     written = [
@@ -459,19 +514,19 @@ def small_disks():
 
 
 def refusals_of_slurm():
-    """Why would SLURM not take the jobs, if it is to run them?"""
+    """Sentences about jobs that SLURM would refuse; none if it does not run them."""
     if workflow.executor_plugin.name != "slurm":
         return []
     return on_slurm.refusals(jobs_due(), workflow, REQUESTS)
 
 
 def jobs_left_on_slurm():
-    """Which jobs of SLURM, left by an earlier run, make what this run is to make?"""
+    """Sentences about SLURM jobs of an earlier run that make the same results."""
     return on_slurm.jobs_left(jobs_due(), workflow, config["study"])
 
 
 def bytes_there(job):
-    """What a job will replace or leave alone, which needs no more space."""
+    """The size of the files that a job will replace or keep."""
     files = [Path(file) for file in job.output]
     # Named by run and digest. Those of another digest are few, and made anew.
     if "store" in job.params.keys():

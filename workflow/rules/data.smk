@@ -96,7 +96,7 @@ rule read_traits:
         drawn_data,
         splits=f"{DATA}.splits.csv",
     output:
-        traits=f"{DATA}.traits.npz",
+        traits=f"{STUDY}/{{dataset}}.traits.npz",
     log:
         f"{LOGS}/read_traits/{{dataset}}.log",
     benchmark:
@@ -104,6 +104,7 @@ rule read_traits:
     params:
         root=data_root,
         reads=trait_sources,
+        rule=label_flags,
     shell:
         r"""
         python scripts/read_traits.py \
@@ -111,5 +112,6 @@ rule read_traits:
             --root {params.root} \
             --splits {input.splits} \
             --traits {output.traits} \
+            {params.rule} \
             >{log} 2>&1
         """

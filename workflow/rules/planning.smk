@@ -25,7 +25,7 @@ localrules:
 rule tabulate_cost:
     """Tabulate what the jobs of the study took, those that other studies share too.
 
-    Records are no inputs: Snakemake would run a job again for a record that is gone.
+    Records are not inputs: Snakemake would run a job again for a record that is gone.
     """
     input:
         results=EVERY_RESULT,

@@ -173,8 +173,10 @@ rule import_sae:
     input:
         shards=evaluated_shards,
         file=imported_file,
+        mean=imported_mean,
     output:
-        f"{FAMILY}/checkpoints.json",
+        checkpoints=f"{FAMILY}/checkpoints.json",
+        check=f"{FAMILY}/import_check.csv",
     log:
         f"{FAMILY_LOGS}/import_sae.log",
     benchmark:
@@ -189,18 +191,23 @@ rule import_sae:
         fit_dataset=fit_dataset,
         store=checkpoint_store,
         reads=imported_sources,
+        reading=reading_flags,
+        mean=mean_flag,
     shell:
         r"""
         python scripts/import_sae.py \
-            --checkpoint {input.file:q} \
+            --file {input.file:q} \
             --shards {input.shards} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
             --store {params.store} \
-            --checkpoints {output} \
+            --checkpoints {output.checkpoints} \
+            --check {output.check} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
+            {params.reading} \
+            {params.mean} \
             >{log} 2>&1
         """
 
@@ -228,7 +235,13 @@ rule evaluate_saes:
     params:
         runs=runs_of_family,
         fit_dataset=fit_dataset,
-        held_out=flags(config["held_out"]),
+        held_out=flags(
+            {
+                "held_out_every": config["held_out"]["every"],
+                "n_correlated": config["held_out"]["n_correlated"],
+                "seed": config["held_out"]["seed"],
+            }
+        ),
         device=device,
     shell:
         r"""

@@ -38,7 +38,7 @@ rule tabulate_saes:
         f"{STUDY_LOGS}/tabulate_saes.tsv"
     params:
         n_correlated=config["held_out"]["n_correlated"],
-        runs=flags({"runs": SAE_RUNS}),
+        sae_families=flags({"sae_families": SAE_RUNS}),
     shell:
         r"""
         python scripts/tabulate_saes.py \
@@ -46,7 +46,7 @@ rule tabulate_saes:
             --n_correlated {params.n_correlated} \
             --table {output.table} \
             --csv {output.csv} \
-            {params.runs} \
+            {params.sae_families} \
             >{log} 2>&1
         """
 
@@ -63,14 +63,14 @@ rule plot_sae_training:
     benchmark:
         f"{STUDY_LOGS}/plot_sae_training.tsv"
     params:
-        runs=flags({"runs": TRAINED_RUNS}),
+        sae_families=flags({"sae_families": TRAINED_RUNS}),
     shell:
         r"""
         python scripts/plot_sae_training.py \
             --training {input.training} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.runs} \
+            {params.sae_families} \
             >{log} 2>&1
         """
 
@@ -87,14 +87,14 @@ rule plot_sae_front:
     benchmark:
         f"{STUDY_LOGS}/plot_sae_front.tsv"
     params:
-        runs=flags({"runs": SAE_RUNS}),
+        sae_families=flags({"sae_families": SAE_RUNS}),
     shell:
         r"""
         python scripts/plot_sae_front.py \
             --sae_metrics {input.metrics} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.runs} \
+            {params.sae_families} \
             >{log} 2>&1
         """
 
@@ -111,13 +111,13 @@ rule plot_sae_frequencies:
     benchmark:
         f"{STUDY_LOGS}/plot_sae_frequencies.tsv"
     params:
-        runs=flags({"runs": SAE_RUNS}),
+        sae_families=flags({"sae_families": SAE_RUNS}),
     shell:
         r"""
         python scripts/plot_sae_frequencies.py \
             --latents {input.latents} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.runs} \
+            {params.sae_families} \
             >{log} 2>&1
         """

@@ -1,10 +1,16 @@
 """From what suppression did to tables, charts and a page."""
 
+UNTRAINED = [
+    name
+    for name, cfg in config["methods"]["saes"].items()
+    if cfg["trains"] == "nothing"
+]
 EXPECTED_SAES = flags(
     {
-        "runs": suppressed_runs(),
+        "sae_families": suppressed_runs(),
         "probe_layer": SEGMENTED["layer"],
         "doses": SEGMENTED["suppression"]["doses"],
+        "controls": UNTRAINED,
     }
 )
 REPORT = [
@@ -46,12 +52,43 @@ rule tabulate_probes:
         """
 
 
+rule measure_suppression:
+    """Measure losses at equal edit length, from pixel counts of all autoencoders."""
+    input:
+        counts=every_suppression("counts.h5"),
+    output:
+        suppression=every_suppression("suppression.csv"),
+        summary=f"{STUDY}/suppression_table.csv",
+        comparison=f"{STUDY}/suppression_comparison.csv",
+    log:
+        f"{STUDY_LOGS}/measure_suppression.log",
+    benchmark:
+        f"{STUDY_LOGS}/measure_suppression.tsv"
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        controls=flags({"controls": UNTRAINED}),
+    shell:
+        r"""
+        python scripts/measure_suppression.py \
+            --counts {input.counts} \
+            --suppression {output.suppression} \
+            --summary {output.summary} \
+            --comparison {output.comparison} \
+            {params.controls} \
+            >{log} 2>&1
+        """
+
+
 rule plot_suppression:
     """Draw what a class and the others lose, dose by dose and class by class."""
     input:
         suppression=every_suppression("suppression.csv"),
         class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
+        summary=f"{STUDY}/suppression_table.csv",
+        comparison=f"{STUDY}/suppression_comparison.csv",
     output:
         dose_png=f"{STUDY}/dose_chart.png",
         dose_svg=f"{STUDY}/dose_chart.svg",
@@ -70,6 +107,8 @@ rule plot_suppression:
             --suppression {input.suppression} \
             --class_latents {input.class_latents} \
             --changes {input.changes} \
+            --summary {input.summary} \
+            --comparison {input.comparison} \
             --dose_png {output.dose_png} \
             --dose_svg {output.dose_svg} \
             --class_png {output.class_png} \
@@ -86,12 +125,13 @@ rule tabulate_suppression:
         suppression=every_suppression("suppression.csv"),
         class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
+        summary=f"{STUDY}/suppression_table.csv",
+        comparison=f"{STUDY}/suppression_comparison.csv",
         dose_chart=f"{STUDY}/dose_chart.png",
         class_chart=f"{STUDY}/class_chart.png",
         pictures=every_suppression("pictures"),
     output:
-        table=f"{STUDY}/suppression_table.md",
-        csv=f"{STUDY}/suppression_table.csv",
+        f"{STUDY}/suppression_table.md",
     log:
         f"{STUDY_LOGS}/tabulate_suppression.log",
     benchmark:
@@ -105,11 +145,12 @@ rule tabulate_suppression:
             --suppression {input.suppression} \
             --class_latents {input.class_latents} \
             --changes {input.changes} \
+            --summary {input.summary} \
+            --comparison {input.comparison} \
             --dose_chart {input.dose_chart} \
             --class_chart {input.class_chart} \
             --pictures {input.pictures} \
-            --table {output.table} \
-            --csv {output.csv} \
+            --table {output} \
             --dose={params.dose} \
             {params.expected} \
             >{log} 2>&1
@@ -124,6 +165,8 @@ rule write_suppression_page:
         suppression=every_suppression("suppression.csv"),
         class_latents=every_suppression("class_latents.csv"),
         changes=every_suppression("changes.csv"),
+        summary=f"{STUDY}/suppression_table.csv",
+        comparison=f"{STUDY}/suppression_comparison.csv",
         dose_chart=f"{STUDY}/dose_chart.svg",
         class_chart=f"{STUDY}/class_chart.svg",
         pictures=every_suppression("pictures"),
@@ -145,6 +188,8 @@ rule write_suppression_page:
             --suppression {input.suppression} \
             --class_latents {input.class_latents} \
             --changes {input.changes} \
+            --summary {input.summary} \
+            --comparison {input.comparison} \
             --dose_chart {input.dose_chart} \
             --class_chart {input.class_chart} \
             --pictures {input.pictures} \

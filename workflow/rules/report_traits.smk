@@ -1,13 +1,21 @@
 """From AP to tables, charts and pages."""
 
+MAP_TABLE = f"{STUDY}/map_table.csv"
 EVERY_AP = every_family(f"{FAMILY}/ap.csv")
 EXPECTED_AP = flags(
     {
         "study": config["study"],
         "dataset": EVALUATED,
-        "runs": write_families(FAMILIES),
+        "families": write_families(FAMILIES),
         "n_train": config["selection"]["n_train"],
         "selection_seeds": config["selection"]["seeds"],
+    }
+)
+# The answer is about the first encoder and layer of `runs`.
+PLACE_OF_ANSWER = flags(
+    {
+        "encoder": first_of(config["runs"][0]["encoder"]),
+        "layer": first_of(config["runs"][0]["layer"]),
     }
 )
 REPORT = [
@@ -31,28 +39,48 @@ localrules:
 
 
 rule tabulate_map:
-    """Tabulate mAP, its spread over traits and chance."""
+    """Tabulate mAP with intervals, beside chance, and say which method is better."""
     input:
         ap=EVERY_AP,
+        intervals=every_layer(f"{LAYER}/map_intervals.csv"),
+        pairs=every_layer(f"{LAYER}/method_pairs.csv"),
+        null=every_family(f"{FAMILY}/null.csv"),
+        ceiling=EVERY_CEILING,
+        ceiling_intervals=every_layer(f"{LAYER}/ceiling_intervals.csv"),
+        rules=every_layer(f"{LAYER}/label_rules.csv"),
         splits=SPLITS,
         traits=TRAITS,
     output:
         table=f"{STUDY}/map_table.md",
-        csv=f"{STUDY}/map_table.csv",
+        csv=MAP_TABLE,
+        comparisons=f"{STUDY}/comparison_table.csv",
+        answer=f"{STUDY}/answer.md",
     log:
         f"{STUDY_LOGS}/tabulate_map.log",
     benchmark:
         f"{STUDY_LOGS}/tabulate_map.tsv"
     params:
+        place=PLACE_OF_ANSWER,
+        rule=flags(config["selection"]["labels"]),
         expected=EXPECTED_AP,
     shell:
         r"""
         python scripts/tabulate_map.py \
             --ap {input.ap} \
+            --intervals {input.intervals} \
+            --pairs {input.pairs} \
+            --null {input.null} \
+            --ceiling {input.ceiling} \
+            --ceiling_intervals {input.ceiling_intervals} \
+            --rules {input.rules} \
             --splits {input.splits} \
             --traits {input.traits} \
             --table {output.table} \
             --csv {output.csv} \
+            --comparisons {output.comparisons} \
+            --answer {output.answer} \
+            {params.place} \
+            {params.rule} \
             {params.expected} \
             >{log} 2>&1
         """
@@ -61,9 +89,7 @@ rule tabulate_map:
 rule plot_map:
     """Draw mAP against the number of training images, beside chance."""
     input:
-        ap=EVERY_AP,
-        splits=SPLITS,
-        traits=TRAITS,
+        MAP_TABLE,
     output:
         png=f"{STUDY}/map_chart.png",
         svg=f"{STUDY}/map_chart.svg",
@@ -71,17 +97,12 @@ rule plot_map:
         f"{STUDY_LOGS}/plot_map.log",
     benchmark:
         f"{STUDY_LOGS}/plot_map.tsv"
-    params:
-        expected=EXPECTED_AP,
     shell:
         r"""
         python scripts/plot_map.py \
-            --ap {input.ap} \
-            --splits {input.splits} \
-            --traits {input.traits} \
+            --map_table {input} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.expected} \
             >{log} 2>&1
         """
 
@@ -89,9 +110,7 @@ rule plot_map:
 rule compare_layers:
     """Compare layers: mAP of each method in each."""
     input:
-        ap=EVERY_AP,
-        splits=SPLITS,
-        traits=TRAITS,
+        MAP_TABLE,
     output:
         table=f"{STUDY}/layer_table.md",
         csv=f"{STUDY}/layer_table.csv",
@@ -101,19 +120,14 @@ rule compare_layers:
         f"{STUDY_LOGS}/compare_layers.log",
     benchmark:
         f"{STUDY_LOGS}/compare_layers.tsv"
-    params:
-        expected=EXPECTED_AP,
     shell:
         r"""
         python scripts/compare_layers.py \
-            --ap {input.ap} \
-            --splits {input.splits} \
-            --traits {input.traits} \
+            --map_table {input} \
             --table {output.table} \
             --csv {output.csv} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.expected} \
             >{log} 2>&1
         """
 
@@ -121,9 +135,7 @@ rule compare_layers:
 rule compare_encoders:
     """Compare encoders, each in the layer that is best on training images."""
     input:
-        ap=EVERY_AP,
-        splits=SPLITS,
-        traits=TRAITS,
+        MAP_TABLE,
     output:
         table=f"{STUDY}/encoder_table.md",
         csv=f"{STUDY}/encoder_table.csv",
@@ -133,19 +145,14 @@ rule compare_encoders:
         f"{STUDY_LOGS}/compare_encoders.log",
     benchmark:
         f"{STUDY_LOGS}/compare_encoders.tsv"
-    params:
-        expected=EXPECTED_AP,
     shell:
         r"""
         python scripts/compare_encoders.py \
-            --ap {input.ap} \
-            --splits {input.splits} \
-            --traits {input.traits} \
+            --map_table {input} \
             --table {output.table} \
             --csv {output.csv} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.expected} \
             >{log} 2>&1
         """
 
@@ -153,9 +160,8 @@ rule compare_encoders:
 rule compare_groups:
     """Compare kinds of traits, and attributes: AP of each method."""
     input:
-        ap=EVERY_AP,
-        splits=SPLITS,
-        traits=TRAITS,
+        map_table=MAP_TABLE,
+        groups=every_layer(f"{LAYER}/group_intervals.csv"),
     output:
         table=f"{STUDY}/group_table.md",
         csv=f"{STUDY}/group_table.csv",
@@ -165,19 +171,15 @@ rule compare_groups:
         f"{STUDY_LOGS}/compare_groups.log",
     benchmark:
         f"{STUDY_LOGS}/compare_groups.tsv"
-    params:
-        expected=EXPECTED_AP,
     shell:
         r"""
         python scripts/compare_groups.py \
-            --ap {input.ap} \
-            --splits {input.splits} \
-            --traits {input.traits} \
+            --map_table {input.map_table} \
+            --groups {input.groups} \
             --table {output.table} \
             --csv {output.csv} \
             --png {output.png} \
             --svg {output.svg} \
-            {params.expected} \
             >{log} 2>&1
         """
 
@@ -188,10 +190,13 @@ rule write_map_page:
         ap=EVERY_AP,
         splits=SPLITS,
         traits=TRAITS,
+        map_table=MAP_TABLE,
+        answer=f"{STUDY}/answer.md",
         map_chart=f"{STUDY}/map_chart.svg",
         layer_chart=f"{STUDY}/layer_chart.svg",
         encoder_chart=f"{STUDY}/encoder_chart.svg",
         group_chart=f"{STUDY}/group_chart.svg",
+        group_table=f"{STUDY}/group_table.csv",
         sae_metrics=SAE_METRICS,
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
         features=EVERY_FEATURES,
@@ -203,7 +208,8 @@ rule write_map_page:
         f"{STUDY_LOGS}/write_map_page.tsv"
     params:
         n_correlated=config["held_out"]["n_correlated"],
-        sae_runs=flags({"sae_runs": SAE_RUNS}),
+        sae_families=flags({"sae_families": SAE_RUNS}),
+        place=PLACE_OF_ANSWER,
         expected=EXPECTED_AP,
     shell:
         r"""
@@ -211,6 +217,9 @@ rule write_map_page:
             --ap {input.ap} \
             --splits {input.splits} \
             --traits {input.traits} \
+            --map_table {input.map_table} \
+            --group_table {input.group_table} \
+            --answer {input.answer} \
             --map_chart {input.map_chart} \
             --layer_chart {input.layer_chart} \
             --encoder_chart {input.encoder_chart} \
@@ -220,7 +229,8 @@ rule write_map_page:
             --features {input.features} \
             --out {output} \
             --n_correlated {params.n_correlated} \
-            {params.sae_runs} \
+            {params.sae_families} \
+            {params.place} \
             {params.expected} \
             >{log} 2>&1
         """

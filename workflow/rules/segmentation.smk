@@ -118,7 +118,7 @@ rule train_probes:
 
 
 rule evaluate_probes:
-    """Measure the heads on every pixel of the validation images; keep the best."""
+    """Choose a head on held-out training images; measure all on validation images."""
     input:
         shards=segmented_shards,
         patch_labels=PATCH_LABELS,
@@ -249,7 +249,7 @@ rule find_class_latents:
 
 
 rule suppress_latents:
-    """Suppress each class's latents, and controls, and see what is still found."""
+    """Suppress each class's latents, and controls, and count what is still found."""
     input:
         encoder_files,
         evaluated_data,
@@ -262,7 +262,7 @@ rule suppress_latents:
         activity=f"{SUPPRESSION}/latent_activity.csv",
         directions=DIRECTIONS,
     output:
-        suppression=f"{SUPPRESSION}/suppression.csv",
+        counts=f"{SUPPRESSION}/counts.h5",
         changes=f"{SUPPRESSION}/changes.csv",
     log:
         f"{SUPPRESSION_LOGS}/suppress_latents.log",
@@ -304,7 +304,7 @@ rule suppress_latents:
             --class_latents {input.class_latents} \
             --activity {input.activity} \
             --directions {input.directions} \
-            --suppression {output.suppression} \
+            --counts {output.counts} \
             --changes {output.changes} \
             --dataset {params.dataset} \
             --fit_dataset {params.fit_dataset} \

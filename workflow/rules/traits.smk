@@ -5,7 +5,13 @@ SCORES = (
     + f"/{config['study']}/{{encoder}}/layer{{layer}}/{{method}}/{{address}}"
     "/scores.h5"
 )
-TRAITS = f"{DATA}.traits.npz".format(dataset=EVALUATED)
+# In the study's folder: its label rule made them.
+TRAITS = f"{STUDY}/{EVALUATED}.traits.npz"
+POOLED = (
+    config["storage"]["scores"]
+    + f"/{config['study']}/{{encoder}}/layer{{layer}}/pooled/{{address}}/pooled.h5"
+)
+EVERY_CEILING = every_layer(f"{LAYER}/ceiling.csv")
 
 
 def family_scores(wildcards):
@@ -13,6 +19,12 @@ def family_scores(wildcards):
     family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
     address = addresses.of_scores(config, family, runs_of_family(wildcards))
     return SCORES.format(**wildcards, address=address)
+
+
+def pooled_activations(wildcards):
+    """The pooled activations of a layer."""
+    address = addresses.of_activations(config, EVALUATED, wildcards.encoder)
+    return POOLED.format(**wildcards, address=address)
 
 
 rule score_images:
@@ -97,5 +109,171 @@ rule select_prototypes:
             --method {wildcards.method} \
             --runs {params.runs} \
             {params.selection} \
+            >{log} 2>&1
+        """
+
+
+rule pool_activations:
+    """Pool every image's activations: the maximum and the mean over patches."""
+    input:
+        evaluated_shards,
+    output:
+        POOLED,
+    log:
+        LAYER_LOGS + "/pool_activations-{address}.log",
+    benchmark:
+        LAYER_LOGS + "/pool_activations-{address}.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        dataset=EVALUATED,
+    shell:
+        r"""
+        python scripts/pool_activations.py \
+            --shards {input} \
+            --pooled {output} \
+            --dataset {params.dataset} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            >{log} 2>&1
+        """
+
+
+rule probe_traits:
+    """Fit supervised probes with the labels that choose prototypes: the ceiling."""
+    input:
+        pooled=pooled_activations,
+        splits=SPLITS,
+        traits=TRAITS,
+    output:
+        ceiling=f"{LAYER}/ceiling.csv",
+        ceiling_scores=f"{LAYER}/ceiling_scores.h5",
+    log:
+        f"{LAYER_LOGS}/probe_traits.log",
+    benchmark:
+        f"{LAYER_LOGS}/probe_traits.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        selection=flags(
+            {
+                "n_train": config["selection"]["n_train"],
+                "selection_seeds": config["selection"]["seeds"],
+            }
+        ),
+        probes=flags(config["selection"]["probes"]),
+        study=config["study"],
+        dataset=EVALUATED,
+    shell:
+        r"""
+        NUMBA_NUM_THREADS={threads} python scripts/probe_traits.py \
+            --pooled {input.pooled} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --ceiling {output.ceiling} \
+            --ceiling_scores {output.ceiling_scores} \
+            --study {params.study} \
+            --dataset {params.dataset} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            {params.probes} \
+            {params.selection} \
+            >{log} 2>&1
+        """
+
+
+rule permute_labels:
+    """Choose and test prototypes on permuted labels, which mean nothing."""
+    input:
+        scores=family_scores,
+        splits=SPLITS,
+        traits=TRAITS,
+    output:
+        f"{FAMILY}/null.csv",
+    log:
+        f"{FAMILY_LOGS}/permute_labels.log",
+    benchmark:
+        f"{FAMILY_LOGS}/permute_labels.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        selection=flags(
+            {
+                "n_train": config["selection"]["n_train"],
+                "selection_seeds": config["selection"]["seeds"],
+                "n_permutations": config["selection"]["n_permutations"],
+            }
+        ),
+        study=config["study"],
+        dataset=EVALUATED,
+        runs=runs_of_family,
+        fit_dataset=fit_dataset,
+    shell:
+        r"""
+        NUMBA_NUM_THREADS={threads} python scripts/permute_labels.py \
+            --scores {input.scores} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --null {output} \
+            --study {params.study} \
+            --dataset {params.dataset} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --layer {wildcards.layer} \
+            --method {wildcards.method} \
+            --runs {params.runs} \
+            {params.selection} \
+            >{log} 2>&1
+        """
+
+
+rule compare_methods:
+    """Compare the methods in a layer, with intervals over test images and seeds."""
+    input:
+        ap=in_layer(f"{FAMILY}/ap.csv"),
+        chosen=in_layer(f"{FAMILY}/chosen_scores.h5"),
+        ceiling=f"{LAYER}/ceiling.csv",
+        ceiling_scores=f"{LAYER}/ceiling_scores.h5",
+        splits=SPLITS,
+        traits=TRAITS,
+    output:
+        intervals=f"{LAYER}/map_intervals.csv",
+        pairs=f"{LAYER}/method_pairs.csv",
+        single=f"{LAYER}/trait_intervals.csv",
+        rules=f"{LAYER}/label_rules.csv",
+        groups=f"{LAYER}/group_intervals.csv",
+        ceiling_intervals=f"{LAYER}/ceiling_intervals.csv",
+    log:
+        f"{LAYER_LOGS}/compare_methods.log",
+    benchmark:
+        f"{LAYER_LOGS}/compare_methods.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        n_resamples=config["selection"]["n_resamples"],
+    shell:
+        r"""
+        NUMBA_NUM_THREADS={threads} python scripts/compare_methods.py \
+            --ap {input.ap} \
+            --chosen {input.chosen} \
+            --ceiling {input.ceiling} \
+            --ceiling_scores {input.ceiling_scores} \
+            --splits {input.splits} \
+            --traits {input.traits} \
+            --intervals {output.intervals} \
+            --pairs {output.pairs} \
+            --single {output.single} \
+            --rules {output.rules} \
+            --groups {output.groups} \
+            --ceiling_intervals {output.ceiling_intervals} \
+            --n_resamples {params.n_resamples} \
             >{log} 2>&1
         """

@@ -16,6 +16,7 @@ import pytest
 from recorded import TOY, write_shards, write_split_list
 
 from vitproto.core.project import PROJECT
+from vitproto.data.label_rule import LabelRule
 from vitproto.demo.write_birds import DemoBirds
 from vitproto.freshness.code.fingerprint import fingerprint, reached
 from vitproto.prototypes.fitting import FitJob
@@ -32,7 +33,7 @@ FITTERS = {"fit_random", "fit_gaussian", "fit_pca"}
 READERS = {
     *FITTERS,
     *("fit_kmeans", "fit_sae", "import_sae"),
-    *("evaluate_saes", "score_images", "show_features"),
+    *("evaluate_saes", "score_images", "show_features", "pool_activations"),
     *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
     *("find_class_directions", "suppress_latents", "show_suppression"),
 }
@@ -72,12 +73,20 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
 @pytest.mark.parametrize(
     ("file", "old", "new", "stale"),
     [
-        ("data/cub200_traits.py", "PROBABLY = 3", "PROBABLY = 2", {"read_traits"}),
+        (
+            "data/cub200_traits.py",
+            "PRESENT * present_R",
+            "9 * present_R",
+            {"read_traits"},
+        ),
         (
             "traits/average_precision.py",
             "count_T[t] + 1.0",
             "1.0 + count_T[t]",
-            {"select_prototypes", "train_demo_encoder"},
+            {
+                *("select_prototypes", "permute_labels", "probe_traits"),
+                "train_demo_encoder",
+            },
         ),
         ("traits/image_scores.py", "TILE = 1024", "TILE = 512", {"score_images"}),
         (
@@ -127,6 +136,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
                 *DRAWERS,
                 *("record_activations", "fit_kmeans", "fit_pca", "fit_sae"),
                 *("evaluate_saes", "score_images", "show_features"),
+                *("pool_activations", "permute_labels", "compare_methods"),
                 *("label_patches", "train_probes", "evaluate_probes"),
                 *("find_class_directions", "find_class_latents"),
                 "find_stale",  # no stage: it reads images to name those that changed
@@ -153,6 +163,12 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             {"record_activations", "write_settings", *EARLIER_LAYERS},
         ),
         ("report/map_page.html.jinja", "<h2>Trait", "<p><h2>Trait", {"write_map_page"}),
+        (
+            "pages/page_frame.html.jinja",
+            "<main>",
+            "<main >",
+            {"show_features", "write_map_page", "write_suppression_page"},
+        ),
         ("prototypes/pca.py", "n_patches < 2:", "n_patches < 2 :", set()),
         (
             "prototypes/checkpoint.py",
@@ -212,7 +228,7 @@ def test_the_words_of_errors_decide_nothing_but_where_others_raise_them():
                 code = ast.unparse(handler)
                 if re.search(rf"\b(str|repr)\({handler.name}\)|\.args\b", code):
                     found.add(file.name)
-    # Of torchvision, of torch, and of Slurm.
+    # Files of torchvision, torch and Slurm.
     others = {"torchvision_shim.py", "saev_format.py", "weights_file.py"}
     others |= {"cluster.py", "commands.py"}
     assert found == others
@@ -234,11 +250,11 @@ def test_code_counts_wherever_it_lies(project, place):
     module = module.removesuffix(".py").replace("/", ".")
     file = project / place
     file.parent.mkdir(exist_ok=True)
-    file.write_text("PROBABLY = 3\n")
-    loader = project / "vitproto/data/cub200_traits.py"
-    replace(loader, "PROBABLY = 3", f"from {module} import PROBABLY")
+    file.write_text("PRESENT = 8\n")
+    loader = project / "vitproto/data/label_rule.py"
+    replace(loader, "PRESENT = 8", f"from {module} import PRESENT")
     before = fingerprint("read_traits", project)
-    file.write_text("PROBABLY = 4\n")
+    file.write_text("PRESENT = 4\n")
     assert fingerprint("read_traits", project) != before
 
 
@@ -246,9 +262,9 @@ def test_code_counts_wherever_it_lies(project, place):
 def test_a_data_file_counts_whatever_it_is_called(project, name):
     file = project / "vitproto/data" / name
     file.write_text("3")
-    loader = project / "vitproto/data/cub200_traits.py"
-    reads = f'PROBABLY = int(Path(__file__).with_name("{name}").read_text())'
-    replace(loader, "PROBABLY = 3", reads)
+    loader = project / "vitproto/data/label_rule.py"
+    reads = f'PRESENT = int(Path(__file__).with_name("{name}").read_text())'
+    replace(loader, "PRESENT = 8", reads)
     before = fingerprint("read_traits", project)
     file.write_text("4")
     assert fingerprint("read_traits", project) != before
@@ -304,7 +320,10 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
     calls = {
         "draw_demo_birds": ((birds,), {"cfg": DemoBirds(2, 4, 64, 0), "n_workers": 1}),
         "list_cub200": ((birds, images, splits), {"dataset": "birds"}),
-        "read_traits": ((birds, splits, tmp_path / "t.npz"), {"dataset": "birds"}),
+        "read_traits": (
+            (birds, splits, tmp_path / "t.npz"),
+            {"dataset": "birds", "rule": LabelRule((3, 4), ())},
+        ),
         **fits,
         "fit_kmeans": (
             (shards, listed, tmp_path / "c", store, manifest),
@@ -325,11 +344,11 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
 
 def test_a_fingerprint_is_the_same_in_every_process(project):
     """Python orders sets of texts anew in each process."""
-    reader = project / "vitproto/data/cub200_traits.py"
+    reader = project / "vitproto/data/label_rule.py"
     for name in ("a.txt", "b.txt", "c.txt"):
         reader.with_name(name).write_text(name)
-    both = 'PROBABLY = len("a.txt" + "b.txt" + "c.txt")'
-    replace(reader, "PROBABLY = 3", both)
+    both = 'PRESENT = len("a.txt" + "b.txt" + "c.txt")'
+    replace(reader, "PRESENT = 8", both)
     code = (
         "import sys; from pathlib import Path;"
         "from vitproto.freshness.code.fingerprint import fingerprint;"

@@ -58,7 +58,7 @@ def slow_evaluation(x_MD, autoencoder, i_latent_C):
     ]
     return {
         "n_patches": len(x_MD),
-        "mse": ((z_MD - z_hat_MD) ** 2).mean(),
+        "mse": ((z_MD - z_hat_MD) ** 2).sum(1).mean(),
         "nmse": ((x_MD - x_hat_MD) ** 2).sum() / (around_MD**2).sum(),
         "explained_variance": explained_D,
         "l0": active_MS.sum(1).mean(),
@@ -156,8 +156,8 @@ def test_half_of_everything_is_worked_out_by_hand(tmp_path):
     cfg = HeldOut(every=2, n_correlated=9, seed=0)
     autoencoder = identity_autoencoder(3, scale=0.5, norm=10.0)
     (found,) = evaluate(opened(tmp_path, x_NPD), [autoencoder], cfg, CPU)
-    # Σ x² is 68 + 8 + 196 over 4 patches of 3 dimensions; z is a tenth of x.
-    assert found.mse == pytest.approx(272 / 4 / 12 / 100)
+    # Σ x² is 68 + 8 + 196 over 4 patches; z is a tenth of x.
+    assert found.mse == pytest.approx(272 / 4 / 4 / 100)
     # Σ (x - x̄)² is 4 + 4 + 0.
     assert found.nmse == pytest.approx(272 / 4 / 8)
     # The error's variance is a quarter of the patches', where they vary.

@@ -225,8 +225,8 @@ def test_equal_latents_of_a_batch_stay_active_from_the_first_on():
             cpu_gradients.Scratch(),
         )
     # What is left out: 1 of the first row, 1 and 1 of the second.
-    assert measured.mse_M == [3 / 8]
-    assert (measured.l0, measured.l1, measured.least) == (2.0, 3.5, 1.0)
+    assert measured.mse_M == [3 / 2]
+    assert (measured.l0, measured.l1) == (2.0, 3.5)
     assert measured.active_S.tolist() == [True, True, True, False]
 
 

@@ -9,15 +9,23 @@ import os
 import runpy
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
-from recorded import LAYER, TOY, write_shards
+from recorded import LAYER, TOY, with_threads, write_shards
 
+from vitproto.activations.stream import Activations
 from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import load
-from vitproto.prototypes.sae.saev_format import read_saev, write_saev
+from vitproto.prototypes.sae.import_check import check_import
+from vitproto.prototypes.sae.saev_format import (
+    NOT_SUBTRACTED,
+    Reading,
+    read_saev,
+    write_saev,
+)
 from vitproto.prototypes.scorer import DotProduct
 
 import_sae = runpy.run_path(str(PROJECT / "scripts/import_sae.py"))["import_sae"]
@@ -83,10 +91,13 @@ FORMS = {
         {**OLD, **FLAGS, "sparsity_coeff": 4e-4, "ghost_grads": False},
         {"subtract": True},
     ),
-    "1, relu": ({"schema": 1, "cfg": OLD, "cls": "Relu", **BY}, {}),
+    "1, relu": (
+        {"schema": 1, "cfg": OLD, "cls": "Relu", **BY, "commit": "5ecb4f1"},
+        {"subtract": True},
+    ),
     "1, topk": (
-        {"schema": 1, "cfg": {**OLD, "top_k": TOP_K}, "cls": "TopK", **BY},
-        {"activation": "TopK", "top_k": TOP_K},
+        {"schema": 1, "cfg": {**OLD, "top_k": TOP_K}, "cls": "TopK"},
+        {"activation": "TopK", "top_k": TOP_K, "subtract": True},
     ),
     "1, activation named": (
         {
@@ -132,6 +143,114 @@ def test_every_form_does_what_it_does_in_that_project(header, how, tmp_path, act
     torch.testing.assert_close(ours_BS, latents_BS.relu(), atol=1e-5, rtol=1e-5)
     ours_BD = sae.decode(latents_BS.float()).double()
     torch.testing.assert_close(ours_BD, decoded_BD, atol=1e-4, rtol=1e-5)
+
+
+OLD_STATE = {
+    "W_enc": torch.tensor([[1.0, 0.0, -1.0, 2.0], [0.0, 1.0, 1.0, -1.0]]),
+    "b_enc": torch.tensor([0.5, 0.0, 1.0, -1.0]),
+    "W_dec": torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 2.0]]),
+    "b_dec": torch.tensor([1.0, 2.0]),
+}
+X_BD = torch.tensor([[3.0, 1.0]])
+# x - b_dec = (2, -1), so x W_enc + b_enc is (2 + 0.5, -1, -2 - 1 + 1, 4 + 1 - 1):
+# the latents are (2.5, 0, 0, 4), and x̂ = 2.5 (1, 0) + 4 (0, 2) + b_dec = (3.5, 10).
+SUBTRACTED = ([[2.5, 0, 0, 4]], [[3.5, 10]])
+# Without it, (3 + 0.5, 1, -3 + 1 + 1, 6 - 1 - 1): the latents are (3.5, 1, 0, 4), and
+# x̂ = 3.5 (1, 0) + (0, 1) + 4 (0, 2) + b_dec = (4.5, 11).
+NOT_AT_ALL = ([[3.5, 1, 0, 4]], [[4.5, 11]])
+
+
+def old_file(path, **header):
+    """A file of schema 1's first form, as 5951e84 and later commits write it."""
+    cfg = {**OLD, **FLAGS, "d_vit": 2, "exp_factor": 2}
+    written = {"schema": 1, "cfg": cfg, "cls": "Relu", "lib": "0.1.0", **header}
+    return saev_file(path, written, OLD_STATE)
+
+
+def passed_through(path, reading):
+    sae = read_saev(path, reading)
+    latents_BS = sae(X_BD)
+    return latents_BS.tolist(), sae.decode(latents_BS).tolist()
+
+
+@pytest.mark.parametrize("commit", ["5951e84", "5ecb4f1", "4f87ac7", "unknown", None])
+def test_an_old_file_subtracts_b_dec_as_its_commit_did(commit, tmp_path, caplog):
+    header = {} if commit is None else {"commit": commit}
+    path = old_file(tmp_path / "sae.pt", **header)
+    with caplog.at_level("INFO"):
+        assert passed_through(path, Reading()) == SUBTRACTED
+    said = f"as its header says (schema 1, commit {commit or 'unknown'})"
+    assert f"b_dec is subtracted before encoding, {said}" in caplog.text
+    assert "many files of its age were trained on scaled activations" in caplog.text
+    other = Reading(subtract_b_dec_before_encoding=False)
+    assert passed_through(path, other) == NOT_AT_ALL
+
+
+def test_for_five_hours_old_files_did_not_subtract_b_dec(tmp_path, caplog):
+    # Abbreviated names of commits grow with a repository.
+    for commit in (*NOT_SUBTRACTED, "e7ca004f2", "65c5a2b" + 33 * "0"):
+        path = old_file(tmp_path / "sae.pt", commit=commit)
+        with caplog.at_level("INFO"):
+            assert passed_through(path, Reading()) == NOT_AT_ALL
+        said = f"as its header says (schema 1, commit {commit})"
+        assert f"b_dec is not subtracted before encoding, {said}" in caplog.text
+        caplog.clear()
+    other = Reading(subtract_b_dec_before_encoding=True)
+    assert passed_through(path, other) == SUBTRACTED
+    assert len(NOT_SUBTRACTED) == 12
+
+
+def test_a_file_of_any_schema_can_be_read_the_other_way(tmp_path, caplog):
+    """Later files of the Matryoshka objective subtract, and do not say so."""
+    cfg = {"d_model": 2, "d_sae": 4, **named("Relu")}
+    path = saev_file(tmp_path / "sae.pt", {"schema": 5, "cfg": cfg}, OLD_STATE)
+    assert passed_through(path, Reading()) == NOT_AT_ALL
+    with caplog.at_level("INFO"):
+        assert passed_through(path, Reading(True)) == SUBTRACTED
+    assert "b_dec is subtracted before encoding, as the study says" in caplog.text
+    assert "scaled activations" not in caplog.text
+
+
+def test_activations_are_scaled_for_a_file_as_they_were_in_its_training(tmp_path):
+    path, mean = old_file(tmp_path / "sae.pt"), tmp_path / "mean.pt"
+    torch.save(torch.tensor([1.0, -1.0]), mean)
+    # z = ((3 - 1) / 2, (1 + 1) / 2) = (1, 1), and without b_dec (0, -1), which gives
+    # (0.5, -1, -1 + 1, 1 - 1): the latents are (0.5, 0, 0, 0). ẑ = (0.5, 0) + b_dec =
+    # (1.5, 2), and x̂ = 2 ẑ + mean = (4, 3).
+    scaled = Reading(mean=mean, norm=2.0)
+    assert passed_through(path, scaled) == ([[0.5, 0, 0, 0]], [[4, 3]])
+    # Without norm, z = (2, 2) and without b_dec (1, 0): (1.5, 0, -1 + 1, 2 - 1).
+    # x̂ = 1.5 (1, 0) + (0, 2) + b_dec + mean = (3.5, 3).
+    assert passed_through(path, Reading(mean=mean)) == ([[1.5, 0, 0, 1]], [[3.5, 3]])
+    # Without mean, z = (1.5, 0.5) and without b_dec (0.5, -1.5):
+    # (1, -1.5, -0.5 - 1.5 + 1, 1 + 1.5 - 1). x̂ = 2 ((1, 0) + 1.5 (0, 2) + b_dec).
+    assert passed_through(path, Reading(norm=2.0)) == ([[1, 0, 0, 1.5]], [[4, 10]])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.zeros(3), r"the mean in .*mean.pt is \(3,\), but .*sae.pt takes .*h 2"),
+        ({"mean": torch.zeros(2)}, "the mean in .*mean.pt is dict, but"),
+        (torch.tensor([0.0, torch.nan]), "mean.pt has values that are NaN or infinite"),
+        (None, "there is no file .*mean.pt with the mean for .*sae.pt: write the path"),
+        (b"1 2", "the mean in .*mean.pt cannot be read: write the path of a tensor"),
+    ],
+)
+def test_a_mean_that_does_not_go_with_the_file_is_refused(content, message, tmp_path):
+    path, mean = old_file(tmp_path / "sae.pt"), tmp_path / "mean.pt"
+    if isinstance(content, bytes):
+        mean.write_bytes(content)
+    elif content is not None:
+        torch.save(content, mean)
+    with pytest.raises(ValueError, match=message):
+        read_saev(path, Reading(mean=mean))
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_norm_that_is_not_a_positive_number_is_refused(norm, tmp_path):
+    with pytest.raises(ValueError, match=f"norm is {norm}: write a number above 0"):
+        read_saev(old_file(tmp_path / "sae.pt"), Reading(norm=norm))
 
 
 def test_what_topk_keeps_although_it_is_negative_counts_nothing(tmp_path):
@@ -343,6 +462,7 @@ def family(tmp_path, acts_BD):
         "shards": write_shards(tmp_path, acts_BD.reshape(10, 5, WIDTH)),
         "store": tmp_path / "store",
         "checkpoints": tmp_path / "checkpoints.json",
+        "check": tmp_path / "import_check.csv",
         "family": TOY,
     }
 
@@ -367,6 +487,83 @@ def test_the_stage_stores_a_file_once_and_a_changed_file_anew(
     )
     assert changed.path != fitted.path
     assert checkpoint.read_settings(changed.path)["sha256"] != settings["sha256"]
+
+
+def test_a_file_that_is_read_otherwise_is_stored_anew(family, tmp_path, acts_BD):
+    path, mean = saev_file(tmp_path / "sae.pt", HEADER, weights()), tmp_path / "mean.pt"
+    readings = [{}, {"subtract_b_dec_before_encoding": True}, {"scaling_norm": 2.0}]
+    readings += [{"scaling_mean": mean}, {"scaling_mean": mean}]
+    stored = []
+    for i, reading in enumerate(readings):
+        torch.save(torch.full((WIDTH,), float(i)), mean)
+        import_sae(path, runs=RUNS, **family, **reading)
+        (fitted,) = checkpoint.read_manifest(family["checkpoints"], TOY, RUNS)
+        stored.append(load(fitted.path)(acts_BD).sum().item())
+    assert len({*stored}) == len([*family["store"].iterdir()]) == len(readings)
+
+
+def test_an_import_reports_error_and_sparsity_and_warns_of_a_wrong_reading(
+    tmp_path, caplog
+):
+    acts_NPD = torch.tensor([[[1.0, 0.0], [-1.0, 2.0]]])
+    family = {
+        "shards": write_shards(tmp_path, acts_NPD),
+        "store": tmp_path / "store",
+        "checkpoints": tmp_path / "checkpoints.json",
+        "check": tmp_path / "import_check.csv",
+        "runs": ("k4-seed0",),
+        "family": TOY,
+    }
+    both_DS = torch.tensor([[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0]])
+    state = {
+        "W_enc": both_DS,
+        "b_enc": torch.zeros(4),
+        "W_dec": 0.5 * both_DS.T,
+        "b_dec": torch.zeros(2),
+    }
+    cfg = {"d_model": 2, "d_sae": 4, **named("Relu")}
+    path = saev_file(tmp_path / "sae.pt", {"schema": 5, "cfg": cfg}, state)
+    with caplog.at_level("INFO"):
+        import_sae(path, **family)
+    # x̂ = x / 2, so the squared errors are 1/4 (1 + 5) = 1.5. The mean is (0, 1), and
+    # the squared distances from it 2 + 2. One latent is active, and then two.
+    (row,) = pd.read_csv(family["check"]).to_dict("records")
+    assert row == {
+        **{"encoder": "tiny", "layer": LAYER, "method": "toy", "file": "sae.pt"},
+        **{"n_images": 1, "n_patches": 2, "nmse": 1.5 / 4, "l0": 1.5},
+    }
+    assert f"{path}: NMSE 0.375 and L0 1.5 on 1 images" in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    # With x̂ = 0 they are 1 + 5.
+    saev_file(path, {"schema": 5, "cfg": cfg}, {**state, "W_dec": torch.zeros(4, 2)})
+    import_sae(path, **family)
+    (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "reconstructs badly: NMSE 1.500 is above 0.5." in warning.getMessage()
+    assert "under methods: imported: toy in docs/settings" in warning.getMessage()
+
+
+def test_the_report_of_an_import_depends_on_neither_shards_nor_threads(tmp_path):
+    draw = torch.Generator().manual_seed(5)
+    acts_NPD = torch.randn(150, 5, WIDTH, generator=draw)
+    sae = read_saev(saev_file(tmp_path / "sae.pt", HEADER, weights()))
+    checks = []
+    for n_shards, n_threads in ((1, 1), (4, 2), (7, 3)):
+        shards = write_shards(tmp_path, acts_NPD, n_shards)
+        acts = Activations.open(shards, LAYER)
+        checks.append(with_threads(n_threads, lambda: check_import(acts, sae)))  # noqa: B023
+    assert checks[0] == checks[1] == checks[2]
+    assert checks[0].n_images == 64
+    # The images are those at 0, 2, 4, 7, …: each 150 / 64 further, rounded down.
+    few_NPD = acts_NPD[[i * 150 // 64 for i in range(64)]]
+    few = Activations.open(write_shards(tmp_path, few_NPD), LAYER)
+    assert check_import(few, sae) == checks[0]
+
+
+def test_ours_says_itself_how_it_is_read(family, tmp_path):
+    path = tmp_path / "ours.safetensors"
+    checkpoint.save(path, OURS["TopK"], {})
+    with pytest.raises(ValueError, match="ours.safetensors says itself how it is rea"):
+        import_sae(path, runs=RUNS, **family, scaling_norm=2.0)
 
 
 def test_an_autoencoder_of_another_study_is_taken_as_it_is(family, tmp_path, acts_BD):

@@ -11,7 +11,6 @@ import pytest
 import torch
 from planted import (
     N_ACTIVE,
-    WIDTH,
     planted_activations,
     sae_settings,
     share_found,
@@ -22,7 +21,11 @@ from vitproto.activations.stream import Activations
 from vitproto.core.project import PROJECT
 from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.learner import Learner
-from vitproto.prototypes.sae.start import first_decoder, measure_scaling
+from vitproto.prototypes.sae.start import (
+    first_decoder,
+    measure_scaling,
+    sample_batches,
+)
 from vitproto.study.run import Run
 
 CPU = torch.device("cpu")
@@ -58,10 +61,11 @@ def train(acts, folder, settings, *runs, observe=lambda *_: None, save_every_s=1
 
 def everything(learner):
     """All that a learner knows, as bytes."""
-    return b"".join(tensor.numpy().tobytes() for tensor in learner.state().values())
+    tensors = (*learner.state().values(), torch.tensor(learner.threshold))
+    return b"".join(tensor.numpy().tobytes() for tensor in tensors)
 
 
-RELU = {"activation": "relu", "n_sparsity_warmup": 20}
+RELU = {"activation": "relu", "n_sparsity_warmup": 20, "n_aux": 0}
 SMALL = {"n_patches": 20_000, "n_lr_decay": 10, "n_until_dead": 4000}
 TOPK = Run(48, 0, 0.003, float(N_ACTIVE))
 
@@ -71,7 +75,7 @@ TOPK = Run(48, 0, 0.003, float(N_ACTIVE))
     [
         ({}, TOPK),
         ({"activation": "batchtopk"}, TOPK),
-        ({**RELU, "n_patches": 400_000}, Run(48, 0, 0.01, 0.1)),
+        ({**RELU, "n_patches": 400_000}, Run(48, 0, 0.01, 0.5)),
         ({"start": "data"}, TOPK),
         ({"prefixes": "fixed", "n_prefixes": 2}, Run(64, 0, 0.003, float(N_ACTIVE))),
     ],
@@ -134,14 +138,14 @@ def test_an_autoencoder_that_learns_nothing_is_as_it_was_initialised(planted, tm
     assert learner.weights.W_enc_SD.data_ptr() != learner.weights.W_dec_SD.data_ptr()
 
 
-def test_scaled_activations_have_mean_zero_and_norm_root_of_the_width(planted):
+def test_scaled_activations_have_mean_zero_and_norm_one(planted):
     acts, _ = planted
     settings = sae_settings(n_scaling=40_000)
     scaling = measure_scaling(acts, np.arange(acts.n_images), settings)
     x_MD = acts.sample_patches(40_000, seed=0)
     z_MD = (x_MD - scaling.mean_D) / scaling.norm
     assert z_MD.mean(0).abs().max() < 0.02
-    assert z_MD.norm(dim=1).mean() == pytest.approx(WIDTH**0.5, rel=1e-3)
+    assert z_MD.norm(dim=1).mean() == pytest.approx(1, rel=1e-3)
     assert scaling.centre_D.abs().max() == 0
     plain = sae_settings(scale_mean=False, scale_norm=False)
     scaling = measure_scaling(acts, np.arange(acts.n_images), plain)
@@ -159,10 +163,11 @@ def test_a_sweep_learns_what_each_run_learns_alone(planted, tmp_path):
         assert everything(alone) == everything(together[run.name])
 
 
-def test_neither_shards_nor_cores_change_a_bit(tmp_path):
+@pytest.mark.parametrize(("activation", "sparsity"), [("relu", 0.03), ("batchtopk", 3)])
+def test_neither_shards_nor_cores_change_a_bit(tmp_path, activation, sparsity):
     x_NPD, _ = planted_activations(n_images=300)
-    settings = sae_settings(**SMALL, activation="relu")
-    run = Run(48, 0, 0.003, 0.03)
+    settings = sae_settings(**SMALL, activation=activation, n_aux=0)
+    run = Run(48, 0, 0.003, float(sparsity))
     results = set()
     for n_shards, n_threads in ((1, 1), (3, 2), (2, 5)):
         folder = tmp_path / str(n_shards)
@@ -175,17 +180,62 @@ def test_neither_shards_nor_cores_change_a_bit(tmp_path):
     assert len(results) == 1
 
 
-def test_dead_latents_come_back_with_auxk(planted, tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"prefixes": "random", "n_prefixes": 4}])
+def test_after_few_steps_the_threshold_keeps_as_many_latents_as_asked(
+    planted, tmp_path, changes
+):
     acts, _ = planted
+    small = {**SMALL, "n_scaling": 20_000}
+    settings = sae_settings(activation="batchtopk", **small, **changes)
+    runs = [TOPK, Run(96, 1, 0.001, 5.0)]
+    learners = train(acts, tmp_path, settings, *runs)
+    sampled = sample_batches(acts, np.arange(acts.n_images), settings, "patches")
+    x_MD = torch.cat([x_BD.clone() for x_BD in sampled])
+    assert len(x_MD) > 19_000
+    for run in runs:
+        latents_MS = learners[run.name].finish()(x_MD)
+        n_active = int((latents_MS > 0).sum())
+        # But for rounding: the scaling is folded into the weights.
+        assert abs(n_active / len(x_MD) - run.sparsity) < 0.001
+    others = acts.sample_patches(20_000, seed=1)
+    for run in runs:
+        l0 = (learners[run.name].finish()(others) > 0).sum(1).float().mean()
+        assert l0 == pytest.approx(run.sparsity, rel=0.01)
+
+
+def test_a_threshold_is_the_one_that_sorting_gives(planted, tmp_path):
+    acts, _ = planted
+    settings = sae_settings(activation="batchtopk", **SMALL)
+    learner = train(acts, tmp_path, settings, TOPK)[TOPK.name]
+    sampled = sample_batches(acts, np.arange(acts.n_images), settings, "patches")
+    x_MD = torch.cat([x_BD.clone() for x_BD in sampled])
+    z_MD = (x_MD - learner.scaling.mean_D) / learner.scaling.norm
+    weights = learner.weights
+    pre_MS = (z_MD - weights.b_dec_D) @ weights.W_enc_SD.T + weights.b_enc_S
+    order = np.sort(pre_MS.numpy().ravel())[::-1]
+    last = order[int(TOPK.sparsity) * len(x_MD) - 1]
+    assert learner.threshold == pytest.approx(last, rel=1e-5)
+
+
+def test_where_fewer_latents_are_positive_all_of_them_stay_active(planted, tmp_path):
+    acts, _ = planted
+    settings = sae_settings(activation="batchtopk", trains="nothing")
+    run = Run(48, 0, 0.003, 47.0)
+    assert train(acts, tmp_path, settings, run)[run.name].threshold == 0
+
+
+def test_dead_latents_come_back_with_auxk(planted, tmp_path):
+    """24 latents cannot find 32 directions; AuxK revives some of 40 dead ones."""
+    acts, directions_JD = planted
     image_N = np.arange(acts.n_images)
     run = Run(64, 0, 0.003, 3.0)
 
-    def n_dead(n_aux):
-        settings = sae_settings(n_aux=n_aux, n_until_dead=5000, n_patches=200_000)
+    def found(n_aux):
+        settings = sae_settings(n_aux=n_aux, aux_weight=0.2, n_until_dead=5000)
         scaling = measure_scaling(acts, image_N, settings)
         rows_SD = first_decoder(acts, image_N, settings, scaling, 64, 0)
         learner = Learner.begin(run, settings, scaling, rows_SD)
-        learner.weights.b_enc_S[:40] = -4.0  # these begin dead
+        learner.weights.W_enc_SD[:40] *= 0.01  # others are always larger: dead
         seen = []
         sweep.train(
             {run.name: learner},
@@ -195,16 +245,21 @@ def test_dead_latents_come_back_with_auxk(planted, tmp_path):
             save_every_s=1e9,
             observe=lambda _run, _n, log: seen.append(log.n_dead),
         )
-        return seen[-1]
+        share = share_found(learner.weights.W_dec_SD.numpy(), directions_JD)
+        return max(seen), seen[-1], share
 
-    without, with_auxk = n_dead(0), n_dead(16)
-    assert without > 30
-    assert with_auxk < without / 2
+    without, with_auxk = found(0), found(16)
+    assert without[0] >= 40
+    assert without[1] >= 40
+    assert without[2] <= 24 / 32
+    assert with_auxk[1] < without[1]
+    assert with_auxk[2] > 0.9
 
 
 def test_a_log_shows_warm_up_and_decay_worked_out_by_hand():
     settings = sae_settings(
         activation="relu",
+        n_aux=0,
         n_patches=5120,
         n_lr_warmup=4,
         n_lr_decay=2,
@@ -237,7 +292,7 @@ def test_prefixes_end_where_they_should():
 def test_a_loss_that_is_not_finite_names_step_rate_and_last_state(planted, tmp_path):
     acts, _ = planted
     settings = sae_settings(
-        activation="relu", max_gradient_norm=1e30, n_lr_warmup=0, **SMALL
+        activation="relu", n_aux=0, max_gradient_norm=1e30, n_lr_warmup=0, **SMALL
     )
     run = Run(48, 0, 1e30, 0.01)
     with pytest.raises(ValueError, match="learning_rate") as caught:
@@ -339,7 +394,7 @@ def test_a_store_is_shared_and_what_was_made_otherwise_is_never_taken(tmp_path):
     x_NPD, _ = planted_activations(n_images=200)
     shards = write_shards(tmp_path, x_NPD)
     write_split_list(tmp_path, ["train"] * 200)
-    small = {"n_patches": 2048}
+    small = {"n_patches": 2048, "n_lr_warmup": 1, "n_lr_decay": 2}
     runs = ["k48-lr0.003-sparsity3-seed0"]
 
     def stored(out, names=runs, **changes):

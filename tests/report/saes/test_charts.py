@@ -340,11 +340,11 @@ def test_every_chart_has_the_same_bytes_again_and_carries_no_date(tmp_path):
         written = []
         for i in range(2):
             png, svg = tmp_path / f"{name}{i}.png", tmp_path / f"{name}{i}.svg"
-            stage(name)(*inputs, png, svg, runs=(f"tiny/layer3/topk:{run}",))
+            stage(name)(*inputs, png, svg, sae_families=(f"tiny/layer3/topk:{run}",))
             written.append(png.read_bytes() + svg.read_bytes())
         assert written[0] == written[1], name
         with pytest.raises(ValueError, match="lacks tiny/layer3/topk k9-seed0"):
-            stage(name)(*inputs, png, svg, runs=("tiny/layer3/topk:k9-seed0",))
+            stage(name)(*inputs, png, svg, sae_families=("tiny/layer3/topk:k9-seed0",))
         assert svg.read_text().count("<svg") == 1
         for trace in (b"atplotlib v", b"dc:date", b"Software"):
             assert trace not in written[0], name

@@ -106,7 +106,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
         "sparsity 4, has the lowest reconstruction error: NMSE 0.400 with 4.0 latents"
     ) in text
     assert "In 1 of 3 autoencoders, more than half of the latents are dead" in text
-    assert "error on 40 patches of images that no autoencoder was trained on" in text
+    assert "mean over 40 patches of images that no autoencoder was trained on" in text
     assert "of 16 latents drawn at random" in text
     assert "– if there are at most 10,000,000 patches" in text
 
@@ -139,7 +139,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_its_files(tmp_pat
     written = set()
     for i, order in enumerate((files, files[::-1])):
         table, csv = tmp_path / f"{i}.md", tmp_path / f"{i}.out"
-        stage(order, 16, table, csv, runs=RUNS)
+        stage(order, 16, table, csv, sae_families=RUNS)
         written.add((table.read_bytes(), csv.read_bytes()))
     ((_, csv),) = written
     lines = csv.decode().splitlines()
@@ -198,5 +198,5 @@ def test_the_autoencoders_of_the_run_table_must_be_there(tmp_path, groups, messa
     stage = runpy.run_path(str(PROJECT / "scripts/tabulate_saes.py"))["tabulate_saes"]
     path = write(tmp_path / "a.csv", *groups)
     with pytest.raises(ValueError, match=re.escape(message)):
-        stage((path,), 16, tmp_path / "t.md", tmp_path / "t.csv", runs=RUNS)
+        stage((path,), 16, tmp_path / "t.md", tmp_path / "t.csv", sae_families=RUNS)
     assert not (tmp_path / "t.md").exists()

@@ -1,39 +1,67 @@
 """The charts of suppression show the numbers that they were given."""
 
 import runpy
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from suppression_rows import EXPECTED, latent_row, plausible, row, write_sae
+from suppression_rows import (
+    EXPECTED,
+    around,
+    files_of,
+    latent_row,
+    mean_row,
+    plausible,
+    row,
+    write_sae,
+)
 
 from vitproto.core.project import PROJECT
-from vitproto.report.segmentation.suppression_chart import draw_classes, draw_doses
+from vitproto.report.segmentation.suppression_chart import draw_classes, draw_curves
 from vitproto.report.segmentation.suppression_rows import (
     EDITS,
-    SuppressionFiles,
+    is_judged,
     read_suppression,
 )
-from vitproto.report.segmentation.suppression_table import is_judged, summarise
 from vitproto.report.shared.drawing import GLYPHS
 
 plot_suppression = runpy.run_path(str(PROJECT / "scripts/plot_suppression.py"))[
     "plot_suppression"
 ]
 DOSE = -2.0
-TWO = replace(EXPECTED, runs=("tiny/layer10/topk,tiny/layer10/relu:k512-seed0",))
+TWO = replace(
+    EXPECTED, sae_families=("tiny/layer10/topk,tiny/layer10/relu:k512-seed0",)
+)
 
 
-def two_saes(folder):
+LENGTHS = [0.1, 0.2, 0.4]
+
+
+def curves(**place):
+    """Means over classes that grow with the length, by edit."""
+    return [
+        mean_row(
+            edit,
+            **{"length": length, "is_main": length == 0.2},
+            **around("loss", length * (i + 1) / 3),
+            **around("collateral", length * (i + 1) / 10),
+            **place,
+        )
+        for length in LENGTHS
+        for i, edit in enumerate(EDITS)
+    ]
+
+
+def two_saes(folder, means=None):
     one = write_sae(folder, "one", *plausible(0))
     two = write_sae(folder, "two", *plausible(1, strength=0.1), method="relu")
-    return SuppressionFiles(*zip(one, two, strict=True))
+    return files_of(one, two, means=means or [*curves(), *curves(method="relu")])
 
 
 @pytest.fixture
 def found(tmp_path):
-    return read_suppression(two_saes(tmp_path))
+    return read_suppression(two_saes(tmp_path), ("relu",))
 
 
 def texts(axis):
@@ -41,41 +69,44 @@ def texts(axis):
 
 
 def test_each_sae_has_a_column_with_loss_above_and_collateral_below(found):
-    summary = summarise(found)
-    figure = draw_doses(found, summary)
+    summary = found.summary
+    figure = draw_curves(found)
     above, below = figure.axes[:2], figure.axes[2:]
     titles = [axis.get_title(loc="left") for axis in above]
-    assert titles == ["relu k512-seed0\nlayer 10", "topk k512-seed0\nlayer 10"]
+    names = ["relu k512-seed0 [control]", "topk k512-seed0"]
+    assert titles == [f"{name}\nlayer 10" for name in names]
     for axes, name in ((above, "loss"), (below, "collateral")):
         for axis, sae in zip(axes, found.saes, strict=True):
             for container, edit in zip(axis.containers, EDITS, strict=True):
                 own = summary[(summary["sae"] == sae) & (summary["edit"] == edit)]
                 line = container.lines[0]
                 np.testing.assert_array_equal(line.get_ydata(), own[name])
-                # Doses from 0 to -4, next to one another and a little apart.
-                assert line.get_xdata(orig=False).round().tolist() == [0, 1, 2, 3]
+                # A little apart from each other.
+                np.testing.assert_allclose(
+                    line.get_xdata(orig=False), LENGTHS, atol=0.004
+                )
                 (whiskers,) = container.lines[2]
                 ends = np.array(whiskers.get_segments())[:, :, 1]
                 expected = own[[f"{name}_low", f"{name}_high"]]
                 np.testing.assert_allclose(ends, expected)
-    ticks = [label.get_text() for label in above[0].get_xticklabels()]
-    assert ticks == ["0\n(set to zero)", "−1", "−2", "−4"]
+    dotted = [line for line in above[0].lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in dotted] == [0.2]
     assert above[0].get_ylim() == below[0].get_ylim()
 
 
 def test_lines_are_told_apart_by_marker_and_name_and_only_the_latents_are_solid(found):
-    axis = draw_doses(found, summarise(found)).axes[0]
+    axis = draw_curves(found).axes[0]
     labels = texts(axis)
     assert [label[2:] for label in labels] == list(EDITS.values())
     assert len({label[0] for label in labels} & set(GLYPHS)) == len(EDITS)
     lines = [container.lines[0] for container in axis.containers]
     assert len({line.get_marker() for line in lines}) == len(EDITS)
     assert len({line.get_color() for line in lines}) == len(EDITS)
-    assert [line.get_linestyle() for line in lines] == ["-", *["--"] * 4]
+    assert [line.get_linestyle() for line in lines] == ["-", *["--"] * 5]
 
 
 def test_no_label_overlaps_another_or_leaves_the_chart(found):
-    figure = draw_doses(found, summarise(found))
+    figure = draw_curves(found)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     width, height = canvas.get_width_height()
@@ -111,14 +142,14 @@ def test_each_class_has_a_point_for_each_edit(found):
     assert names == [*EDITS.values(), "equal loss"]
 
 
-def test_a_missing_control_and_a_single_class_leave_gaps_not_errors(tmp_path):
+def test_a_missing_control_leaves_a_gap_not_an_error(tmp_path):
     rows = [
         row(1, "latents", DOSE, 0.3, latents="1"),
         row(1, "other_class", DOSE, note="no other class has active latents"),
     ]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, 1)])
-    found = read_suppression(SuppressionFiles(*[(file,) for file in files]))
-    axis = draw_doses(found, summarise(found)).axes[0]
+    found = read_suppression(files_of(files, means=[mean_row("latents")]), ())
+    axis = draw_curves(found).axes[0]
     assert texts(axis) == ["● its latents"]
     assert len(draw_classes(found, DOSE).axes) == 1
 
@@ -126,8 +157,9 @@ def test_a_missing_control_and_a_single_class_leave_gaps_not_errors(tmp_path):
 def test_where_no_class_was_judged_the_charts_say_so(tmp_path):
     rows = [row(1, "latents", DOSE, note="not in the validation images")]
     files = write_sae(tmp_path, "a", rows, [latent_row(1, 1)])
-    found = read_suppression(SuppressionFiles(*[(file,) for file in files]))
-    for figure in (draw_doses(found, summarise(found)), draw_classes(found, DOSE)):
+    none = mean_row("latents", n_classes=0)
+    found = read_suppression(files_of(files, means=[none]), ())
+    for figure in (draw_curves(found), draw_classes(found, DOSE)):
         (text,) = figure.texts
         assert text.get_text().startswith("No class could be judged")
 
@@ -135,7 +167,9 @@ def test_where_no_class_was_judged_the_charts_say_so(tmp_path):
 def test_the_stage_writes_the_same_bytes_whatever_the_order_of_saes(tmp_path):
     files = two_saes(tmp_path)
     written = set()
-    reverse = SuppressionFiles(*(pair[::-1] for pair in astuple(files)))
+    lists = ("suppression", "class_latents", "changes")
+    turned = {name: getattr(files, name)[::-1] for name in lists}
+    reverse = replace(files, **turned)
     for i, order in enumerate([files, reverse]):
         names = [f"{i}{what}" for what in ("d.png", "d.svg", "c.png", "c.svg")]
         out = [tmp_path / name for name in names]

@@ -10,9 +10,11 @@ from vitproto.report.shared.drawing import (
     MARKERS,
     category_styles,
     label_lines,
+    make_panels,
     name_with_marker,
     save_chart,
     spread,
+    write_around,
 )
 
 TABLE = pd.DataFrame({"x": [0, 1, 2], "y": [3, 1, 2]})
@@ -68,3 +70,17 @@ def test_labels_keep_their_order_and_their_distance(heights):
     gaps = np.diff([placed[i] for i in order])
     assert (gaps >= 0.065 - 1e-9).all()
     assert np.mean(placed) == pytest.approx(np.mean(heights))
+
+
+def test_long_names_of_axes_stay_within_a_narrow_figure():
+    figure, _ = make_panels(1, 1, (3.8, 3.2))
+    below = (
+        "layer: the block, counted from 0 (whiskers: 95 % interval over test images)"
+    )
+    write_around(figure, "birds: " + below, below + "\nLeft out: 2 panels", "mAP")
+    figure.draw_without_rendering()
+    for text in (figure._suptitle, figure._supxlabel):
+        extent = text.get_window_extent()
+        assert extent.x0 > 0
+        assert extent.x1 < figure.bbox.width
+    assert figure.get_supxlabel().endswith("\nLeft out: 2 panels")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ap_rows import ap_rows
+from statistics_rows import groups_of, statistics_of
 
 from vitproto.report.shared.markdown import write_section
 from vitproto.report.traits.encoder_chart import draw_encoders
@@ -27,7 +28,8 @@ def _run(ap, train_ap=0.75, **run):
 
 
 def _table(*runs):
-    return tabulate_configurations(pd.concat(runs, ignore_index=True))
+    ap = pd.concat(runs, ignore_index=True)
+    return tabulate_configurations(ap, statistics_of(ap))
 
 
 def _cells(section, caption):
@@ -56,10 +58,10 @@ def test_layers_are_compared_where_two_have_the_same_run():
     section = describe_layers(tabulate_layers(_table(*LAYERS)))
     assert _cells(section, "mAP by layer") == [
         ["Encoder", "Method", "Prototypes", "Layer 1", "Layer 3"],
-        ["tiny", "random", "8", "0.300 ± 0.071", "0.500 ± 0.071"],
+        ["tiny", "random", "8", "0.300 [0.290, 0.310]", "0.500 [0.490, 0.510]"],
     ]
     assert "chosen on 100 training images" in section.paragraphs[0]
-    assert "Constant scores reach 0.100" in section.paragraphs[0]
+    assert "A random ranking has 0.120" in section.paragraphs[0]
 
 
 def test_layers_show_the_setting_that_is_chosen_in_each():
@@ -107,7 +109,7 @@ def test_each_encoder_stands_with_the_layer_that_is_best_on_training_images():
     section = describe_encoders(tabulate_encoders(table))
     assert _cells(section, "mAP by encoder") == [
         ["Prototypes", "Method", "a, layer 3", "b, layer 5"],
-        ["8", "random", "0.200 ± 0.071", "0.400 ± 0.071"],
+        ["8", "random", "0.200 [0.190, 0.210]", "0.400 [0.390, 0.410]"],
     ]
 
 
@@ -160,49 +162,63 @@ GROUPS = (
 )
 
 
-def test_kinds_and_attributes_average_their_traits_where_most_methods_are():
-    groups = tabulate_groups(pd.concat(GROUPS, ignore_index=True))
+def _grouped(*runs, **planted):
+    ap = pd.concat(runs, ignore_index=True)
+    return tabulate_groups(groups_of(ap, **planted), _table(ap))
+
+
+def test_kinds_and_attributes_are_shown_where_most_methods_are():
+    groups = _grouped(*GROUPS)
     assert set(groups["encoder"]) == {"tiny"}
     assert set(groups["n_prototypes"]) == {8}
     section = describe_groups(groups)
     assert _cells(section, "Kinds of traits: tiny, layer 3, 8 prototypes") == [
         ["Kind", "Traits", "Chance", "kmeans", "random"],
-        ["colour", "2", "0.100", "0.400 (+0.300)", "0.300 (+0.200)"],
-        ["shape", "1", "0.100", "0.700 (+0.600)", "0.100 (+0.000)"],
+        ["colour", "2", "0.120", "0.400 [0.390, 0.410]", "0.300 [0.290, 0.310]"],
+        ["shape", "1", "0.120", "0.700 [0.690, 0.710]", "0.100 [0.090, 0.110]"],
     ]
     attributes = _cells(section, "Attributes: tiny, layer 3, 8 prototypes")
-    assert attributes[1][:3] == ["colour", "has_wing_color", "2"]
-    assert attributes[2][1:] == [
-        *("has_wing_shape", "1", "0.100", "0.700 (+0.600)", "0.100 (+0.000)")
-    ]
-    colour = groups.query("kind == 'colour' and group == '' and method == 'kmeans'")
-    # The mean of both colours is 0.1 apart between the seeds.
-    np.testing.assert_allclose(colour["ap_sd"], 0.1 / 2**0.5)
+    assert attributes[1][:3] == ["has_wing_color", "2", "0.120"]
+    of_shape = ["0.700 [0.690, 0.710]", "0.100 [0.090, 0.110]"]
+    assert attributes[2] == ["has_wing_shape", "1", "0.120", *of_shape]
+
+
+def test_the_text_says_where_there_are_no_intervals():
+    (text,) = describe_groups(_grouped(*GROUPS)).paragraphs
+    assert "95 % intervals over the test images" in text
+    assert "There are none" not in text
+    groups = _grouped(*GROUPS)
+    groups.loc[0, "ap_low"] = np.nan
+    (text,) = describe_groups(groups).paragraphs
+    assert "There are none for traits that fewer than 5 classes show." in text
+    section = describe_groups(_grouped(*GROUPS, reach=np.nan))
+    assert "There are no intervals: the classes of test images" in section.paragraphs[0]
+    kinds = _cells(section, "Kinds of traits: tiny, layer 3, 8 prototypes")
+    assert kinds[1] == ["colour", "2", "0.120", "0.400", "0.300"]
+
+
+def test_kinds_of_other_results_are_refused():
+    table = _table(*GROUPS)
+    groups = groups_of(pd.concat(GROUPS, ignore_index=True))
+    with pytest.raises(ValueError, match="do not add up to the mAP of .*random"):
+        tabulate_groups(groups.assign(ap=groups["ap"] * 0.99), table)
+    with pytest.raises(ValueError, match="do not add up to the mAP of .*kmeans"):
+        tabulate_groups(groups[groups["method"] != "kmeans"], table)
 
 
 def test_one_method_alone_is_shown_with_most_prototypes():
-    runs = [_by_group(0.5, 0.3, 0.7), _by_group(0.6, 0.3, 0.7, n_prototypes=16)]
-    groups = tabulate_groups(pd.concat(runs, ignore_index=True))
+    groups = _grouped(
+        _by_group(0.5, 0.3, 0.7), _by_group(0.6, 0.3, 0.7, n_prototypes=16)
+    )
     assert set(groups["n_prototypes"]) == {16}
 
 
-def test_traits_that_no_test_image_shows_count_nowhere():
-    runs = pd.concat([_by_group(0.5, 0.3, 0.7)], ignore_index=True)
-    never = runs["trait"] == TRAITS[1]
-    runs.loc[never, ["test_ap", "prevalence"]] = [np.nan, 0]
-    groups = tabulate_groups(runs)
-    colour = groups.query("kind == 'colour' and group == ''").iloc[0]
-    assert (colour["n_traits"], colour["ap"]) == (1, pytest.approx(0.5))
-    assert colour["chance"] == pytest.approx(0.1)
-
-
 def test_the_group_chart_shows_a_panel_for_each_kind_beside_its_chance():
-    groups = tabulate_groups(pd.concat(GROUPS, ignore_index=True))
-    figure = draw_groups(groups)
+    figure = draw_groups(_grouped(*GROUPS))
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["colour: 2 traits", "shape: 1 trait"]
     chance, dots, *_ = figure.axes[0].lines
-    assert list(chance.get_xdata()) == pytest.approx([0.1, 0.1])
+    assert list(chance.get_xdata()) == pytest.approx([0.12, 0.12])
     np.testing.assert_allclose(dots.get_xdata().astype(float), [0.4, 0.3])
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["kmeans", "random"]

@@ -8,7 +8,7 @@ from vitproto.report.shared.drawing import GREY, MARKERS, save_chart
 from vitproto.report.traits.map_chart import draw_chart, tick_labels
 
 
-def _table(methods=("random",), counts=(8, 64), n_train=(16, 64, 200), sd=0.02):
+def _table(methods=("random",), counts=(8, 64), n_train=(16, 64, 200), reach=0.02):
     rows = [
         {
             "dataset": "birds",
@@ -18,7 +18,7 @@ def _table(methods=("random",), counts=(8, 64), n_train=(16, 64, 200), sd=0.02):
             "n_prototypes": k,
             "n_train": n,
             "map": 0.1 + 0.001 * n + 0.002 * k,
-            "map_sd": sd,
+            "map_high": 0.1 + 0.001 * n + 0.002 * k + reach,
             "chance": 0.09,
             "is_chosen": True,
             "n_settings": 1,
@@ -55,7 +55,7 @@ def test_each_line_shows_its_numbers_and_chance_is_dashed():
     assert texts == ["chance", "8", "64", "prototypes"]
 
 
-def test_whiskers_reach_one_standard_deviation_up_and_down():
+def test_whiskers_reach_to_the_ends_of_the_interval():
     (axis,) = draw_chart(_table(counts=(8,))).axes
     (whiskers,) = axis.collections
     ends = [segment[:, 1].tolist() for segment in whiskers.get_segments()]
@@ -153,7 +153,7 @@ def test_five_panels_leave_no_empty_axes_to_be_seen():
 
 
 def test_a_single_run_without_spread_can_be_drawn(tmp_path):
-    table = _table(counts=(8,), n_train=(16,), sd=np.nan)
+    table = _table(counts=(8,), n_train=(16,), reach=np.nan)
     save_chart(draw_chart(table), tmp_path / "chart.svg")
     assert (tmp_path / "chart.svg").read_text().count("<svg") == 1
 

@@ -9,27 +9,48 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+from statistics_rows import CEILING, groups_of, statistics_of
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
 from vitproto.data.trait_labels import TraitLabels
+from vitproto.report.map_page import ChartFiles, ResultFiles
 from vitproto.report.shared.runs import runs_of
+from vitproto.report.traits.answer import Place, find_answer
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap, read_rows
 from vitproto.report.traits.chosen_settings import rank_settings
+from vitproto.report.traits.comparison_table import tabulate_comparisons
+from vitproto.report.traits.label_rules import RuleEffects
 from vitproto.report.traits.map_markdown import write_map_table
-from vitproto.report.traits.map_table import tabulate_configurations
+from vitproto.report.traits.map_table import (
+    COLUMNS,
+    read_map_csv,
+    tabulate_configurations,
+    write_map_csv,
+)
+from vitproto.report.traits.map_text import Images
+from vitproto.report.traits.statistics import StatisticsFiles
 from vitproto.report.traits.trait_table import tabulate_traits
 from vitproto.study.family import write_families
 
 SCRIPTS = PROJECT / "scripts"
+PLACE = Place("tiny", 3)
+RULE = (3, 4), ()
+"""Certainties that count as present, and as unknown."""
 HEADER = (
     "study,dataset,encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_alive,"
-    "selection_seed,n_train,trait,prototype,train_ap,test_ap,prevalence\n"
+    "selection_seed,n_train,trait,prototype,train_ap,test_ap,prevalence,chance\n"
 )
-PREVALENCE = {
+CHANCE = {
     "wing::blue": 0.5,
     "bill::all-purpose": 0.2,
     "eye::buff": 0.1,
+    "leg::x": "",
+}
+PREVALENCE = {
+    "wing::blue": 0.4,
+    "bill::all-purpose": 0.15,
+    "eye::buff": 0.05,
     "leg::x": 0,
 }
 # AP of wing, bill and eye on the test images, for each (seed, selection seed). None
@@ -48,15 +69,12 @@ BY_SEED = dict(zip([(0, 0), (1, 0), (2, 0)], TEST_AP.values(), strict=True))
 def _lines(test_ap, run="tiny,3,random,2", n_train=4, setting=",", n_alive=(2, 1, 2)):
     lines = []
     for (seed, selection), values in test_ap.items():
-        for (trait, prevalence), ap in zip(
-            PREVALENCE.items(), [*values, 0.0], strict=True
-        ):
+        for (trait, chance), ap in zip(CHANCE.items(), [*values, 0.0], strict=True):
             chosen = "," if ap is None else "1,0.75"
-            shown = prevalence if ap is None else ap
-            tested = shown if prevalence else ""
+            tested = chance if ap is None or not chance else ap
             lines.append(
                 f"small,birds,{run},{setting},{seed},{n_alive[seed]},{selection},{n_train},"
-                f"{trait},{chosen},{tested},{prevalence}\n"
+                f"{trait},{chosen},{tested},{PREVALENCE[trait]},{chance}\n"
             )
     return lines
 
@@ -67,8 +85,22 @@ def _write(path, lines):
 
 
 def _table(tmp_path, *args, **kwargs):
-    path = _write(tmp_path / "ap.csv", _lines(*args, **kwargs))
-    return tabulate_configurations(read_rows([path], None))
+    return _tabulate(tmp_path, _lines(*args, **kwargs))
+
+
+def _tabulate(tmp_path, lines, **planted):
+    ap = read_rows([_write(tmp_path / "ap.csv", lines)], None)
+    return tabulate_configurations(ap, statistics_of(ap, **planted))
+
+
+def _markdown(tmp_path, lines, **planted):
+    ap = read_rows([_write(tmp_path / "ap.csv", lines)], None)
+    statistics = statistics_of(ap, **planted)
+    table = tabulate_configurations(ap, statistics)
+    comparisons = tabulate_comparisons(statistics.pairs, "birds")
+    answer = find_answer(table, comparisons, PLACE)
+    effects, images = RuleEffects(*RULE, statistics.rules), Images(6, 10, 1.0)
+    return write_map_table(table, comparisons, effects, answer, PLACE, images)
 
 
 @pytest.fixture
@@ -81,7 +113,7 @@ def splits(tmp_path):
 
 def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
     row = _table(tmp_path, TEST_AP).iloc[0]
-    # Unselected traits count with their prevalence, eye 0.1 and bill 0.2:
+    # Unselected traits count with their chance level, eye 0.1 and bill 0.2:
     # .8 .6 .1 -> mean .5; .9 .6 .3 -> mean .6; 1. .2 .3 -> mean .5.
     assert row["map"] == pytest.approx((0.5 + 0.6 + 0.5) / 3)
     # Of three sorted values the 5th percentile lies a tenth of the way from the
@@ -89,6 +121,7 @@ def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
     assert row["p5"] == pytest.approx((0.15 + 0.33 + 0.21) / 3)
     assert row["p95"] == pytest.approx((0.78 + 0.87 + 0.93) / 3)
     assert row["chance"] == pytest.approx((0.5 + 0.2 + 0.1) / 3)
+    assert row["prevalence"] == pytest.approx((0.4 + 0.15 + 0.05) / 3)
     # Deviations -1/30, 2/30, -1/30; n - 1 = 2.
     assert row["map_sd"] == pytest.approx((6 / 900 / 2) ** 0.5)
     assert row["n_unselected"] == pytest.approx(2 / 3)
@@ -96,27 +129,50 @@ def test_three_traits_and_three_pairs_of_seeds_worked_out_by_hand(tmp_path):
     assert row["above_chance"]
 
 
+def test_optimism_is_how_much_the_choice_overrates_the_chosen(tmp_path):
+    row = _table(tmp_path, TEST_AP).iloc[0]
+    # 0.75 on training images; unselected traits have none.
+    expected = [0.75 - 0.7, 0.75 - 0.6, 0.75 - 0.65]
+    assert row["optimism"] == pytest.approx(np.mean(expected))
+
+
 def test_one_pair_of_seeds_has_no_spread(tmp_path):
     table = _table(tmp_path, {(0, 0): (0.8, 0.6, 0.1)})
     assert np.isnan(table["map_sd"][0])
-    text = write_map_table(table, {"train": 6, "test": 10}, [])
+    text = _markdown(tmp_path, _lines({(0, 0): (0.8, 0.6, 0.1)}), reach=np.nan)
     assert "| 0.500 |" in text
 
 
-def test_constant_scores_reach_chance_and_are_marked(tmp_path):
-    table = _table(tmp_path, {(0, 0): (0.5, 0.2, 0.1)})
-    assert table["map"][0] == pytest.approx(table["chance"][0])
+def test_no_more_than_permuted_labels_reach_is_marked(tmp_path):
+    lines = _lines({(0, 0): (0.5, 0.2, 0.1)})
+    table = _tabulate(tmp_path, lines, null_high=0.3)
     assert not table["above_chance"][0]
-    text = write_map_table(table, {"train": 6, "test": 10}, [])
-    assert "| 0.267 † |" in text
-    assert "No configuration is above chance: the best of 1 reaches mAP 0.267" in text
-    assert "1 of 1 rows is at or below chance (marked †)" in text
+    text = _markdown(tmp_path, lines, null_high=0.3)
+    assert "| 0.267 [0.257, 0.277] † |" in text
+    assert "the mAP of the matrix is not above 95 % of the permutations (†)" in text
 
 
-def test_a_rounding_error_above_chance_is_not_above_chance(tmp_path):
-    # Three times 0.1 is more than 0.3 in binary.
-    table = _table(tmp_path, {(0, 0): (0.5 + 1e-12, 0.2, 0.1)})
+def test_constant_scores_are_below_chance(tmp_path):
+    table = _table(tmp_path, {(0, 0): (0.4, 0.15, 0.05)})
+    assert table["map"][0] == pytest.approx(table["prevalence"][0])
     assert not table["above_chance"][0]
+
+
+def test_statistics_of_other_configurations_or_mAPs_are_refused(tmp_path):
+    lines = _lines(BY_SEED)
+    ap = read_rows([_write(tmp_path / "ap.csv", lines)], None)
+    more = _lines(BY_SEED, "tiny,3,gaussian,2")
+    both = read_rows([_write(tmp_path / "both.csv", lines + more)], None)
+    with pytest.raises(
+        ValueError, match="lacking: encoder tiny, layer 3, method gauss"
+    ):
+        tabulate_configurations(both, statistics_of(ap))
+    with pytest.raises(ValueError, match="1 configurations have AP, and 2 statistics"):
+        tabulate_configurations(ap, statistics_of(both))
+    moved = statistics_of(ap)
+    moved.intervals["map"] += 1e-3
+    with pytest.raises(ValueError, match="of another mAP than ap.csv for encoder tiny"):
+        tabulate_configurations(ap, moved)
 
 
 def test_rows_are_sorted_by_number_not_by_text(tmp_path):
@@ -127,9 +183,7 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
                 run = f"{encoder},{layer},{method},{k}"
                 lines += _lines({(0, 0): (0.8, 0.6, 0.1)}, run, n_train)
     lines.reverse()
-    table = tabulate_configurations(
-        read_rows([_write(tmp_path / "ap.csv", lines)], None)
-    )
+    table = _tabulate(tmp_path, lines)
     columns = ["encoder", "layer", "method", "n_prototypes", "n_train"]
     rows = list(table[columns].itertuples(index=False, name=None))
     assert rows == sorted(rows)
@@ -140,38 +194,37 @@ def test_rows_are_sorted_by_number_not_by_text(tmp_path):
     ]
 
 
-def test_the_markdown_table_is_aligned_and_says_what_it_means(tmp_path):
-    text = write_map_table(_table(tmp_path, TEST_AP), {"train": 6, "test": 10}, [])
-    rows = [line for line in text.splitlines() if line.startswith("|")]
+def test_the_markdown_tables_are_aligned_and_say_what_they_mean(tmp_path):
+    text = _markdown(tmp_path, _lines(TEST_AP))
+    matrix, rows = (
+        [line for line in block.splitlines() if line.startswith("|")]
+        for block in text.split("## mAP of random")
+    )
     assert len({len(row) for row in rows}) == 1
     assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
-        "Method",
-        "Encoder",
-        "Layer",
-        "Prototypes",
-        "Alive",
-        "Train",
-        "mAP",
-        "5%",
-        "95%",
-        "Chance",
-        "Traits",
-        "Seeds",
-        "Unselected",
+        *("Method", "Prototypes", "Train", "mAP", "5%", "95%", "Chance", "Permuted"),
+        *("Optimism", "Alive", "Seeds", "Unselected"),
     ]
     assert [cell.strip() for cell in rows[2].strip("|").split("|")] == [
-        *("random", "tiny", "3", "2", "1.5", "4", "0.533 ± 0.058", "0.230", "0.860"),
-        *("0.267", "3", "3", "0.7"),
+        *("random", "2", "4", "0.533 [0.523, 0.543]", "0.230", "0.860", "0.267"),
+        *("0.267", "0.100", "1.5", "3", "0.7"),
     ]
-    assert "reaches mAP 0.533, where chance is 0.267: 2 random prototypes in" in text
-    assert "All 1 rows are above chance." in text
+    assert matrix[2] == "| random | 0.533 [0.523, 0.543] |"
     assert "of 6 in the training split" in text
-    assert "on all 10 test images" in text
+    assert "on the 10 test images, mean" in text
+
+
+def test_the_csv_is_read_as_it_was_written(tmp_path):
+    table = _tabulate(tmp_path, _settings_lines())
+    write_map_csv(table, tmp_path / "map_table.csv")
+    read = read_map_csv(tmp_path / "map_table.csv")
+    pd.testing.assert_frame_equal(read, table, atol=1e-6, rtol=0, check_dtype=False)
 
 
 def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _lines(TEST_AP))], None)
-    traits = tabulate_traits(ap, tabulate_configurations(ap).iloc[0])
+    table = tabulate_configurations(ap, statistics_of(ap))
+    traits = tabulate_traits(ap, table.iloc[0])
     assert traits["trait"].tolist() == ["wing::blue", "bill::all-purpose", "eye::buff"]
     np.testing.assert_allclose(traits["test_ap"], [0.9, 1.4 / 3, 0.7 / 3])
     np.testing.assert_allclose(traits["chance"], [0.5, 0.2, 0.1])
@@ -195,9 +248,7 @@ def _settings_lines():
 
 
 def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
-    table = tabulate_configurations(
-        read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
-    )
+    table = _tabulate(tmp_path, _settings_lines())
     columns = ["method", "learning_rate", "sparsity", "is_chosen", "n_settings"]
     assert table[columns].fillna(-1).values.tolist() == [
         ["random", -1, -1, True, 1],
@@ -206,8 +257,8 @@ def test_the_setting_that_does_best_on_training_images_is_chosen(tmp_path):
     ]
 
 
-def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_path):
-    # On 4 images the second is better, on 8 both are equal.
+def test_each_number_of_training_images_chooses_its_own_setting(tmp_path):
+    # On 4 images the second is better; on 8 both are equal, and the first is taken.
     lines = []
     for setting, train_ap in [("0.001,8", 0.5), ("0.001,32", 0.7)]:
         run = ({(0, 0): (0.8, 0.6, 0.1)}, "tiny,3,topk,2")
@@ -215,34 +266,24 @@ def test_the_first_of_equally_good_settings_is_chosen_on_the_most_images(tmp_pat
         lines += [line.replace(",0.75,", f",{train_ap},") for line in few]
         lines += _lines(*run, 8, setting)
     ranked = rank_settings(read_rows([_write(tmp_path / "ap.csv", lines)], None))
-    assert ranked["is_chosen"].tolist() == [True, False]
-    np.testing.assert_allclose(ranked["train_map"], [0.75, 0.75])
+    chosen = ranked[ranked["is_chosen"]]
+    assert chosen[["n_train", "sparsity"]].values.tolist() == [[8, 8], [4, 32]]
+    np.testing.assert_allclose(chosen["train_map"], [0.75, 0.7])
 
 
-def test_settings_have_columns_and_the_chosen_one_a_mark(tmp_path, splits):
-    ap = _write(tmp_path / "ap.csv", _settings_lines())
-    files = _run_stages(tmp_path / "out", (ap,), splits)
-    text = files["map_table.md"].decode()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
-    assert rows[0][4:8] == ["Alive", "LR", "Sparsity", "Train"]
-    assert rows[2][:7] == ["random", "tiny", "3", "2", "2", "", ""]
-    assert rows[3][:7] == ["topk ‡", "tiny", "3", "2", "2", "3e-07", "8"]
-    assert rows[4][:7] == ["topk", "tiny", "3", "2", "2", "0.001", "32"]
-    assert "‡ marks the one that is compared" in text
+def test_only_the_chosen_setting_is_shown(tmp_path):
+    text = _markdown(tmp_path, _settings_lines())
     # 0.9 is reached by a setting that the training images did not choose.
-    best = "2 topk prototypes (learning rate 3e-07, sparsity 8) in layer 3 of tiny"
-    reached = "The best of 2 configurations reaches mAP 0.533, where chance is 0.267"
-    assert f"{reached}: {best}" in text
-    assert files["map_table.csv"].decode().splitlines()[2].endswith(",2,3e-07,8")
+    assert "| topk   | 0.533 [0.523, 0.543] *" in text
+    assert "0.900" not in text
+    assert "of several learning rates and sparsities of a method" in text
+    assert "## mAP of random and topk" in text
 
 
 def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
-    by_method = tabulate_configurations(ap).set_index("sparsity", drop=False)
+    table = tabulate_configurations(ap, statistics_of(ap))
+    by_method = table.set_index("sparsity", drop=False)
     assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
     assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
     random = by_method[by_method["sparsity"].isna()].iloc[0]
@@ -261,18 +302,51 @@ def _whole(folder, ap_files):
         families.setdefault(family, []).append(run)
     traits = sorted(rows["trait"].unique())
     labels_NT = np.zeros((1, len(traits)), np.bool_)
-    TraitLabels(["0"], traits, labels_NT).save(folder / "traits.npz")
+    TraitLabels(["0"], traits, labels_NT, np.ones_like(labels_NT)).save(
+        folder / "traits.npz"
+    )
     expected = Expected(
         study="small",
         dataset="birds",
-        runs=tuple(write_families(families)),
+        families=tuple(write_families(families)),
         n_train=tuple(sorted(rows["n_train"].unique().tolist())),
         selection_seeds=(0,),
     )
     return folder / "traits.npz", expected
 
 
-def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
+def _ceiling(ap):
+    """Probes that reach the same AP for each trait."""
+    subsets = ["encoder", "layer", "n_train", "selection_seed", "trait"]
+    rows = ap.drop_duplicates(subsets)[[*subsets, "study", "dataset", "prevalence"]]
+    shown = rows["prevalence"] > 0
+    tables = []
+    for pooling, value in CEILING.items():
+        same = {"pooling": pooling, "regularisation": 1.0}
+        same |= {"cv_ap": value, "train_ap": value}
+        tables.append(rows.assign(**same, test_ap=np.where(shown, value, np.nan)))
+    return pd.concat(tables)
+
+
+def _write_statistics(folder, ap):
+    planted = statistics_of(ap)
+    null = planted.null.rename(columns={"null": "map"}).drop(columns="null_high")
+    same = {"study": "small", "dataset": "birds", "selection_seed": 0}
+    permuted = [null.assign(**same, permutation=p) for p in range(20)]
+    tables = {
+        "intervals": planted.intervals,
+        "pairs": planted.pairs,
+        "null": pd.concat(permuted),
+        "ceiling": _ceiling(ap),
+        "ceilings": planted.ceilings,
+        "rules": planted.rules,
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return StatisticsFiles(*((folder / f"{name}.csv",) for name in tables))
+
+
+def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLACE):
     folder.mkdir(exist_ok=True)
     traits, expected = _whole(splits.parent, ap_files)
     read = ApFiles(tuple(ap_files), splits, traits)
@@ -281,23 +355,41 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=()):
     def files(name, *suffixes):
         return [folder / f"{name}{suffix}" for suffix in suffixes]
 
-    _stage("tabulate_map")(read, *files("map_table", ".md", ".csv"), **whole)
-    _stage("plot_map")(read, *files("map_chart", ".png", ".svg"), **whole)
+    map_table = folder / "map_table.csv"
+    _stage("tabulate_map")(
+        read,
+        _write_statistics(splits.parent, read_rows(ap_files, None)),
+        *files("map_table", ".md", ".csv"),
+        *(folder / "comparison_table.csv", folder / "answer.md"),
+        place=place,
+        **{"present": RULE[0], "unknown": RULE[1]},
+        **whole,
+    )
+    groups = splits.parent / "groups.csv"
+    groups_of(read_rows(ap_files, None)).to_csv(groups, index=False)
+    _stage("plot_map")(map_table, *files("map_chart", ".png", ".svg"))
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
         charts = files(f"{one}_chart", ".png", ".svg")
-        _stage(f"compare_{one}s")(read, *tables, *charts, **whole)
+        if one == "group":
+            _stage("compare_groups")(map_table, (groups,), *tables, *charts)
+        else:
+            _stage(f"compare_{one}s")(map_table, *tables, *charts)
     drawings = [
         folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
     ]
     sae_front = tuple(files("sae_front", ".svg") if sae_metrics else ())
     if sae_metrics:
         front = files("sae_front", ".png", ".svg")
-        _stage("plot_sae_front")(sae_metrics, *front, runs=SAE_RUNS)
+        _stage("plot_sae_front")(sae_metrics, *front, sae_families=SAE_RUNS)
     more = sae_metrics, sae_front, features
     page = folder / "index.html"
-    whole |= {"n_correlated": 9, "sae_runs": SAE_RUNS if sae_metrics else ()}
-    _stage("write_map_page")(read, *drawings, *more, page, **whole)
+    whole |= {"n_correlated": 9, "sae_families": SAE_RUNS if sae_metrics else ()}
+    whole["place"] = place
+    results = map_table, folder / "group_table.csv", folder / "answer.md"
+    _stage("write_map_page")(
+        read, ResultFiles(*results), ChartFiles(*drawings), *more, page, **whole
+    )
     written = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return {path.name: path.read_bytes() for path in written}
 
@@ -310,10 +402,14 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     other = _write(tmp_path / "gaussian.csv", _lines(gaussian, "tiny,3,gaussian,2"))
     first = _run_stages(tmp_path / "first", (random, other), splits)
     second = _run_stages(tmp_path / "second", (other, random), splits)
-    winner = "With 2 prototypes (tiny, layer 3, chosen on 4 images), random wins: "
-    assert winner in first["map_table.md"].decode()
-    assert winner in first["index.html"].decode()
+    winner = (
+        "With 2 prototypes (tiny, layer 3), chosen on 4 training images of birds, "
+        "random is better than gaussian: mAP 0.533 [0.523, 0.543] on the test images."
+    )
+    for name in ("answer.md", "map_table.md", "index.html"):
+        assert winner in first[name].decode()
     assert list(first) == [
+        *("answer.md", "comparison_table.csv"),
         *("encoder_chart.png", "encoder_chart.svg"),
         *("encoder_table.csv", "encoder_table.md"),
         *("group_chart.png", "group_chart.svg", "group_table.csv", "group_table.md"),
@@ -323,12 +419,15 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_their_files(
     ]
     for name in first:
         assert first[name] == second[name], name
-    assert first["map_table.csv"].decode() == (
-        "dataset,encoder,layer,method,n_prototypes,n_train,map,p5,p95,chance,n_traits,"
-        "n_seeds,n_alive,learning_rate,sparsity\n"
-        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,1.66666666667,,\n"
-        "birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,0.266667,3,3,1.66666666667,,\n"
+    header, gaussian_row, random_row = first["map_table.csv"].decode().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert gaussian_row == (
+        "birds,tiny,3,gaussian,2,4,0.266667,0.110000,0.470000,0.266667,3,3,"
+        "1.66666666667,,,0.256667,0.276667,0.246667,0.286667,0.200000,0.266667,"
+        "0.266667,0.483333,0.700000,0.690000,0.710000,0.000000,0.000000,20,0.000000,False,0.750000,True,1,"
+        "3,20"
     )
+    assert random_row.startswith("birds,tiny,3,random,2,4,0.533333,0.230000,0.860000,")
 
 
 def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
@@ -342,10 +441,19 @@ def test_rows_come_in_one_order_whatever_the_order_of_files_and_lines(tmp_path):
 def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(BY_SEED, n_train=7))
     traits, expected = _whole(tmp_path, (ap,))
-    out = tmp_path / "t.md", tmp_path / "t.csv"
+    out = (tmp_path / f"{i}" for i in range(4))
     files = ApFiles((ap,), splits, traits)
+    statistics = _write_statistics(tmp_path, read_rows([ap], None))
     with pytest.raises(ValueError, match=r"name 7 training images, but .* has 6"):
-        _stage("tabulate_map")(files, *out, expected=expected)
+        _stage("tabulate_map")(
+            files,
+            statistics,
+            *out,
+            place=PLACE,
+            present=(3, 4),
+            unknown=(),
+            expected=expected,
+        )
 
 
 class _Page(HTMLParser):
@@ -394,16 +502,16 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
     assert [
-        *("random", "tiny", "3", "2", "1.7", "4", "0.533 ± 0.058", "0.230", "0.860")
-    ] in [row[:9] for row in rows]
+        *("random", "2", "4", "0.533 [0.523, 0.543]", "0.230", "0.860", "0.267")
+    ] in [row[:7] for row in rows]
     assert ["wing::blue", "0.900", "0.500", "0.400"] in [row[:4] for row in rows]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
     assert [bill, "0.467", "0.200", "0.267"] in [row[:4] for row in rows]
-    assert ["other", "3", "0.267", "0.533 (+0.267)"] in rows
+    assert ["other", "3", "0.267", "0.533 [0.523, 0.543]"] in rows
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
         assert link.removeprefix("#") in page.ids, link
-    assert "reaches mAP 0.533, where chance is 0.267" in text
+    assert "random, the only method, reaches mAP 0.533 [0.523, 0.543] on" in text
     assert "autoencoder" not in text
     assert "Prototypes and their images" not in text
 
@@ -469,9 +577,12 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     _run_stages(tmp_path / "out", (ap,), splits)
     chart = tmp_path / "out/map_chart.svg"
     traits, expected = _whole(tmp_path, (ap,))
-    page = ApFiles((ap,), splits, traits), chart, chart, chart, chart
-    out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_runs": ()}
-    more["expected"] = expected
+    names = "map_table.csv", "group_table.csv", "answer.md"
+    results = [tmp_path / "out" / name for name in names]
+    page = ApFiles((ap,), splits, traits), ResultFiles(*results)
+    page = *page, ChartFiles(*[chart] * 4)
+    out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_families": ()}
+    more |= {"expected": expected, "place": PLACE}
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
         _stage("write_map_page")(*page, (ap,), (), (), out, **more)
     with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
@@ -486,22 +597,29 @@ def test_names_cannot_smuggle_markup_into_the_page(tmp_path, splits):
         for line in _lines(BY_SEED)
     ]
     ap = _write(tmp_path / "ap.csv", lines)
-    text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
+    files = _run_stages(tmp_path / "out", (ap,), splits, place=Place(evil, 3))
+    text = files["index.html"].decode()
     page = _read_page(text)
     assert "img" not in page.tags
     assert page.tags.count("script") == 1
-    assert ["random", evil] in [row[:2] for row in page.rows]
+    assert "2 prototypes (&lt;img src=x onerror=alert(1)&gt;, layer 3)" in text
 
 
 def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     traits, expected = _whole(tmp_path, (ap,))
+    _run_stages(tmp_path / "out", (ap,), splits)
+    names = "map_table.csv", "group_table.csv", "answer.md"
+    results = [tmp_path / "out" / name for name in names]
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
         _stage("write_map_page")(
-            *(ApFiles((ap,), splits, traits), ap, ap, ap, ap, (), (), ()),
+            ApFiles((ap,), splits, traits),
+            ResultFiles(*results),
+            *(ChartFiles(ap, ap, ap, ap), (), (), ()),
             tmp_path / "index.html",
             n_correlated=9,
-            sae_runs=(),
+            sae_families=(),
+            place=PLACE,
             expected=expected,
         )
 
@@ -518,11 +636,17 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
             "ap.csv lacks the columns trait: it has study,",
         ),
         (
-            "0.8,0.5",
-            "1.8,0.5",
-            "ap.csv, line 2: an AP or a prevalence is not between 0",
+            "0.8,0.4",
+            "1.8,0.4",
+            "ap.csv, line 2: an AP, a prevalence or a chance level is not between 0",
         ),
-        ("0.8,0.5", "0.8,-1", "ap.csv, line 2: an AP or a prevalence is not between 0"),
+        (
+            "0.8,0.4",
+            "0.8,-1",
+            "ap.csv, line 2: an AP, a prevalence or a chance level is not between 0",
+        ),
+        ("0.8,0.4,0.5", "0.8,0.4,0.3", "ap.csv, line 2: chance is below the prevalenc"),
+        ("0.8,0.4,0.5", "0.8,0.4,", "ap.csv, line 2: chance must be empty where no te"),
         (
             "0,2,0,4,wing",
             "0,3,0,4,wing",
@@ -531,7 +655,7 @@ GOOD = _lines({(0, 0): (0.8, 0.6, 0.1)})
         ("1,0.75,0.6", ",0.75,0.6", "ap.csv, line 3: prototype and train_ap go toge"),
         ("1,0.75,0.6", "1,,0.6", "ap.csv, line 3: prototype and train_ap go together"),
         ("1,0.75,0.6", ",,0.6", "ap.csv, line 3: without a prototype, test_ap must be"),
-        ("0.1,0.1", ",0.1", "ap.csv, line 4: test_ap must be empty where no test"),
+        ("0.1,0.05", ",0.05", "ap.csv, line 4: test_ap must be empty where no test"),
         ("1,0.75,0.8", "one,0.75,0.8", "ap.csv: "),
         ("tiny,3", "tiny,layer3", "ap.csv: "),
     ],
@@ -566,10 +690,17 @@ def test_an_empty_ap_file_is_refused(tmp_path):
         ),
         (
             [
-                line.replace("random", "pca").replace("0.8,0.5", "0.8,0.4")
+                line.replace("random", "pca").replace("0.8,0.4", "0.8,0.3")
                 for line in GOOD
             ],
-            "give the trait wing::blue different prevalences, 0.4 and 0.5",
+            "give the trait wing::blue different prevalences, 0.3 and 0.4",
+        ),
+        (
+            [
+                line.replace("random", "pca").replace("0.4,0.5", "0.4,0.6")
+                for line in GOOD
+            ],
+            "give the trait wing::blue different chance levels, 0.5 and 0.6",
         ),
         (
             [line.replace("random", "pca") for line in GOOD[:3]],
@@ -594,9 +725,8 @@ def test_files_that_contradict_each_other_are_refused(tmp_path, lines, expected)
 
 
 def test_traits_that_no_test_image_shows_are_never_scored(tmp_path):
-    path = _write(tmp_path / "ap.csv", GOOD[-1:])
     with pytest.raises(ValueError, match=r"no trait .* is shown by any test image"):
-        tabulate_configurations(read_rows([path], None))
+        _tabulate(tmp_path, GOOD[-1:])
 
 
 def _study(folder, n_train=(4, "all")):
@@ -612,7 +742,8 @@ def _study(folder, n_train=(4, "all")):
         paths.append(_write(folder / f"{method}.csv", lines))
     traits = folder / "traits.npz"
     names = list(PREVALENCE)
-    TraitLabels(["0"], names, np.zeros((1, len(names)), np.bool_)).save(traits)
+    labels_NT = np.zeros((1, len(names)), np.bool_)
+    TraitLabels(["0"], names, labels_NT, ~labels_NT).save(traits)
     families = ("tiny/layer3/random,tiny/layer3/pca:k2-seed0,k3-seed0",)
     return paths, traits, Expected("small", "birds", families, n_train, (0, 1))
 

@@ -8,6 +8,7 @@ from segmented import labelled
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
+from vitproto.segmentation.probes.held_out import split_training
 from vitproto.segmentation.probes.training import (
     Batch,
     Learners,
@@ -28,6 +29,7 @@ def probe_settings(**changes):
         "batch_size": 64,
         "n_mixed": 512,
         "n_scaling": 512,
+        "held_out_every": 4,
         "seed": 0,
     }
     return ProbeSettings(**{**settings, **changes})
@@ -54,7 +56,10 @@ def recorded(folder, x_NPD, n_shards=1):
 
 def reference(acts, labels, cfg, rate, decay):
     """The same training as one writes it with torch, on its own stream of batches."""
-    scale = measure_scale(acts, labels.i_train_N, cfg)
+    # Every fourth training image is held out.
+    learnt_N = [i for n, i in enumerate(labels.i_train_N, 1) if n % 4]
+    learnt_N = np.array(learnt_N)
+    scale = measure_scale(acts, learnt_N, cfg)
     linear = torch.nn.Linear(acts.width, labels.n_classes)
     torch.nn.init.zeros_(linear.weight)
     torch.nn.init.zeros_(linear.bias)
@@ -65,7 +70,7 @@ def reference(acts, labels, cfg, rate, decay):
         ],
         lr=rate,
     )
-    n_patches = len(labels.i_train_N) * acts.n_patches
+    n_patches = len(learnt_N) * acts.n_patches
     n_steps = cfg.n_epochs * n_patches // cfg.batch_size
     batches = RandomBatches(
         acts,
@@ -73,7 +78,7 @@ def reference(acts, labels, cfg, rate, decay):
         seed=cfg.seed,
         n_mixed=cfg.n_mixed,
         first_batch=0,
-        images=labels.i_train_N,
+        images=learnt_N,
     )
     losses, weights = [], []
     for _, (x_BD, place_B) in zip(range(n_steps), batches.with_places(), strict=False):
@@ -106,6 +111,30 @@ def test_probes_learn_what_autograd_and_torchs_adamw_teach_one_alone(tmp_path):
             expected_MC = linear((x_MD - scale.mean_D) / scale.norm)
         torch.testing.assert_close(one.probe(x_MD), expected_MC, atol=2e-4, rtol=1e-4)
         assert one.loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_what_held_out_images_show_changes_no_probe(tmp_path):
+    x_NPD, labels = planted()
+    held_out_H = split_training(labels, 4).held_out_H
+    assert held_out_H.tolist() == labels.i_train_N[3::4].tolist()
+    changed_NPD = x_NPD.copy()
+    changed_NPD[held_out_H] = 99
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = (
+        train_probes(recorded(tmp_path / name, x), labels, probe_settings(), CPU)
+        for name, x in (("a", x_NPD), ("b", changed_NPD))
+    )
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one.probe.weight_CD, other.probe.weight_CD)
+
+
+def test_too_few_training_images_to_hold_one_out_are_refused(tmp_path):
+    x_NPD, labels = planted(n_images=6)
+    with pytest.raises(ValueError, match="one training image of 5 is held out"):
+        train_probes(
+            recorded(tmp_path, x_NPD), labels, probe_settings(held_out_every=5), CPU
+        )
 
 
 def test_classes_that_are_directions_are_found(tmp_path):

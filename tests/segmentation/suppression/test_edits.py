@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from vitproto.segmentation.suppression.edits import (
     CONTROLS,
+    N_NEAREST,
     Activity,
     SuppressionSettings,
     class_edits,
 )
 
 S, D, C = 40, 24, 6
-CFG = SuppressionSettings(doses=(0.0, -2.0, 1.0), n_draws=3, n_resamples=10, seed=0)
+CFG = SuppressionSettings(doses=(0.0, -2.0, 1.0), n_draws=3, seed=0)
 LATENTS_OF = {1: [4, 7], 2: [8, 9, 10], 3: [7], 5: [20, 21], 6: [30]}
 
 
@@ -25,7 +26,8 @@ def activity(seed=0):
     rng = np.random.default_rng(seed)
     is_active_S = rng.random(S) < 0.8
     is_active_S[[4, 7, 8, 9, 10, 20, 21, 30]] = True
-    return Activity(is_active_S, np.where(is_active_S, rng.uniform(1, 9, S), 0.0))
+    n_active_S = np.where(is_active_S, rng.integers(1, 5000, S), 0)
+    return Activity(n_active_S, np.where(is_active_S, rng.uniform(1, 9, S), 0.0))
 
 
 def edits_of(label, latents_of=LATENTS_OF, autoencoder=None, cfg=CFG, **changes):
@@ -55,14 +57,15 @@ def test_one_patch_by_hand():
         1,
         {1: [0, 1]},
         sae,
-        Activity(np.ones(3, bool), np.array([3.0, 1.0, 1.0])),
+        Activity(np.ones(3, int), np.array([3.0, 1.0, 1.0])),
         torch.tensor([0.0, 3.0, 4.0]),
         1,
-        SuppressionSettings(doses=(0.0, -2.0), n_draws=1, n_resamples=1, seed=0),
+        SuppressionSettings(doses=(0.0, -2.0), n_draws=1, seed=0),
     )
     assert edits.kinds_K == (
         "latents",
         "random_latents",
+        "frequent_latents",
         "random_directions",
         "class_direction",
     )
@@ -72,6 +75,7 @@ def test_one_patch_by_hand():
     assert e_KOPD[0, :, 0].tolist() == [[-3, -4, 0], [-15, -8, 0]]
     # Only the third latent is left to draw: twice, and turned against it.
     assert e_KOPD[1, 0, 0].tolist() == pytest.approx([0, 0, -5])
+    assert e_KOPD[2, 0, 0].tolist() == pytest.approx([0, 0, -5])
     assert e_KOPD[-1, 0, 0].tolist() == pytest.approx([0, -3, -4])
 
 
@@ -135,7 +139,7 @@ def test_where_the_directions_of_a_control_cancel_the_first_one_is_taken():
     v_D = normal(0, D)
     W_dec_SD = torch.stack([normal(1, D), normal(2, D), v_D, -v_D])
     sae = random_autoencoder(4, D, W_dec_SD=W_dec_SD, norm=1.0)
-    of_ones = Activity(np.ones(4, bool), np.ones(4))
+    of_ones = Activity(np.ones(4, int), np.ones(4))
     edits = edits_of(1, {1: [0, 1]}, sae, activity=of_ones)
     length_OP, e_KOPD = built(edits, torch.zeros(5, 2))
     k = edits.draws_of("random_latents")
@@ -147,7 +151,7 @@ def test_where_the_directions_of_a_control_cancel_the_first_one_is_taken():
 def test_edits_that_cancel_have_no_length_and_nor_have_controls():
     W_dec_SD = torch.stack([normal(1, D), -normal(1, D), normal(2, D), normal(3, D)])
     sae = random_autoencoder(4, D, W_dec_SD=W_dec_SD, norm=1.0)
-    of_ones = Activity(np.ones(4, bool), np.ones(4))
+    of_ones = Activity(np.ones(4, int), np.ones(4))
     edits = edits_of(1, {1: [0, 1]}, sae, activity=of_ones)
     length_OP, coefficients_KOPJ = edits.sized(torch.full((3, 2), 0.25))
     assert (length_OP == 0).all()
@@ -180,6 +184,29 @@ def test_random_latents_are_active_ones_that_are_not_the_class_s_own(seed, label
             for latents in of_others
             if latents
         )
+
+
+def test_frequent_latents_are_active_about_as_often_as_those_of_the_class():
+    # Latent s is active s + 1 times, so the nearest in ratio are its neighbours.
+    n_latents = 200
+    sae = random_autoencoder(
+        n_latents, n_latents, W_dec_SD=torch.eye(n_latents), norm=1.0
+    )
+    counts = Activity(np.arange(1, n_latents + 1), np.ones(n_latents))
+    edits = class_edits(
+        *(1, {1: [30, 150]}, sae, counts, normal(1, n_latents), 1),
+        replace(CFG, n_draws=40),
+    )
+    drawn_KJ = edits.directions_KJD[edits.draws_of("frequent_latents")].argmax(dim=2)
+    for j, own in enumerate([30, 150]):
+        free = [s for s in range(n_latents) if s not in (30, 150)]
+        ratio = {s: abs(np.log((s + 1) / (own + 1))) for s in free}
+        nearest = sorted(free, key=ratio.get)[:N_NEAREST]
+        assert set(drawn_KJ[:, j].tolist()) <= set(nearest)
+        assert len(set(drawn_KJ[:, j].tolist())) > 15
+    # The plain random latents come from everywhere.
+    plain_KJ = edits.directions_KJD[edits.draws_of("random_latents")].argmax(dim=2)
+    assert plain_KJ.max() - plain_KJ.min() > 150
 
 
 def test_draws_of_a_class_stay_when_other_classes_are_absent():
@@ -236,7 +263,6 @@ def test_a_class_without_a_direction_has_no_ceiling(direction):
         ({"doses": (1.0, 1.0)}, "doses is .*: write a list of different numbers"),
         ({"doses": (float("inf"),)}, "write finite numbers"),
         ({"n_draws": 0}, "n_draws is 0: write a whole number of at least 1"),
-        ({"n_resamples": 0}, "n_resamples is 0"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, message):

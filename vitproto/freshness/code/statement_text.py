@@ -52,7 +52,7 @@ class Import(NamedTuple):
     """One name that an import statement binds."""
 
     name: str
-    """In the importing module; `*` for all names."""
+    """The name in the importing module; `*` for all names."""
     module: str
     """The module from which it comes, or which it is."""
     attribute: str
@@ -70,7 +70,7 @@ class Reference(NamedTuple):
     """A name that leads out of a statement, with its attributes."""
 
     name: str
-    """Such as `np.linalg.eigh`."""
+    """The name with its attributes: `np.linalg.eigh`."""
     imports: tuple[Import, ...]
     """The imports within the statement that bind it; none if it is a global name."""
     argument: str | None

@@ -1,4 +1,4 @@
-"""What fetching weights and recording activations costs."""
+"""The costs of fetching weights and of recording activations."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What drawing and listing images costs."""
+"""The costs of drawing and of listing images."""
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import (

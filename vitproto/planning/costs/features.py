@@ -1,4 +1,4 @@
-"""What pages of prototypes cost."""
+"""The costs of pages of prototypes."""
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import KERNELS, PICTURE, StudySizes

@@ -55,7 +55,7 @@ class Written(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one job takes."""
+    """The cost of one job."""
 
     seconds: Number
     memory: Number

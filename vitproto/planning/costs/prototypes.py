@@ -1,13 +1,14 @@
-"""What fitting prototypes and evaluating autoencoders costs."""
+"""The costs of fitting prototypes and of evaluating autoencoders."""
 
 import math
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import KERNELS, TORCH, StudySizes
+from vitproto.study.imported import N_CHECKED
 
 
 def fit_random(job: PlannedJob, study: StudySizes) -> Cost:
-    """Also the cost of other stages that only write prototypes down."""
+    """Also the cost of fit_gaussian, which only writes prototypes down, too."""
     width = study.width(job.family)
     n_bytes = [4 * width * k for k in study.ks(job.family)]
     written = Written(checkpoints=sum(n_bytes) * study.n_weights(job.family))
@@ -15,7 +16,19 @@ def fit_random(job: PlannedJob, study: StudySizes) -> Cost:
     return study.cost(0, sum(n_bytes), memory, written)
 
 
-fit_gaussian = import_sae = fit_random
+fit_gaussian = fit_random
+
+
+def import_sae(job: PlannedJob, study: StudySizes) -> Cost:
+    """Writes it down, and reconstructs some images."""
+    width, largest = study.width(job.family), max(study.ks(job.family))
+    n_patches = study.n_patches(job.family.encoder)
+    n_looked_at = N_CHECKED * n_patches
+    seconds = n_looked_at * 4 * width * largest / study.rates["cpu_flops"]
+    written = fit_random(job, study).written
+    memory = TORCH + 3 * 4 * 2 * width * largest
+    memory += n_looked_at * width * 4 + n_patches * (2 * 4 * largest + 4 * 8 * width)
+    return study.cost(seconds, n_looked_at * width * study.item, memory, written)
 
 
 def fit_kmeans(job: PlannedJob, study: StudySizes) -> Cost:

@@ -1,4 +1,4 @@
-"""What tables, charts, pages and lists cost: stages without a cost of their own."""
+"""The cost of tables, charts, pages and lists: stages without one of their own."""
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import (

@@ -1,4 +1,4 @@
-"""What masks, probes and the suppression of latents cost."""
+"""The costs of masks, probes and the suppression of latents."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,14 @@ from vitproto.planning.costs.sizes import (
     HEADER,
     KERNELS,
     NAME,
+    PANDAS,
     PICTURE,
     StudySizes,
 )
+from vitproto.segmentation.suppression.terms import EDITS
 
+N_KINDS = len(EDITS)
+"""Kinds of edits, of which all but the latents and the class's direction are drawn."""
 N_CLASSES, N_DRAWN_CLASSES = 150, 15
 """The classes of ADE20K, and of scenes that the project draws."""
 VALIDATION_SHARE = 0.09
@@ -20,10 +24,14 @@ CLASSES_SHOWN = 10
 """Classes that an image of ADE20K shows, roughly."""
 ACTIVE_SHARE = 0.02
 """The share of active latents where a penalty limits them, roughly."""
+BYTES_PER_EDIT = 20
+"""What is written of each edit of each image, measured on drawn scenes."""
+INFLUENCE_S = 1e-9
+"""Seconds for each class, image and edit to find the image's influence, measured."""
 MASK_S = 0.002
 """Seconds to read a mask and look up what its patches show, measured."""
 CPU_OPERATIONS_PER_LOGIT, GPU_OPERATIONS_PER_LOGIT = 2, 400
-"""What finding a pixel's class takes for each class, counted in operations of products:
+"""The cost of finding a pixel's class, per class, in operations of products:
 measured on a CPU, and what moving a logit through a GPU's memory takes."""
 
 
@@ -98,10 +106,8 @@ def find_class_latents(job: PlannedJob, study: StudySizes) -> Cost:
 
 
 def suppress_latents(job: PlannedJob, study: StudySizes) -> Cost:
-    cfg, n_classes = study.config["segmentation"]["suppression"], _n_classes(study)
-    n_test, n_patches = _n_test(study), _n_patches(study)
-    # The latents, the class's direction, and three controls that are drawn.
-    n_edits = n_classes * len(cfg["doses"]) * (2 + 3 * cfg["n_draws"])
+    n_classes, n_test, n_patches = _n_classes(study), _n_test(study), _n_patches(study)
+    n_edits = _n_edits(study)
     seconds = _pixel_seconds(study, n_edits)
     memory = _memory_of_labels(study)
     memory += 2 * 4 * study.width(job.family) * max(study.ks(job.family))
@@ -113,8 +119,21 @@ def suppress_latents(job: PlannedJob, study: StudySizes) -> Cost:
         seconds += n_edits * n_test * share * _encoding(study) / study.flops
         memory += _memory_of_encoder(study)
     n_read = n_test * n_patches * _encoder(study)["width"]
-    written = Written(results=400 * n_edits / cfg["n_draws"])
+    written = Written(results=BYTES_PER_EDIT * n_edits * n_test)
     return study.cost(seconds, n_read * study.item, memory, written)
+
+
+def measure_suppression(job: PlannedJob, study: StudySizes) -> Cost:
+    """One core; memory holds what each image adds to each effect, of all SAEs."""
+    segmentation, n_test = study.config["segmentation"], _n_test(study)
+    n_saes, n_edits = len(segmentation["saes"]), _n_edits(study)
+    n_doses, n_classes = len(segmentation["suppression"]["doses"]), _n_classes(study)
+    seconds = INFLUENCE_S * n_saes * n_edits * n_test * n_classes
+    kept = 2 * 4 * N_KINDS * n_doses * n_classes * n_test * n_saes
+    of_a_class = 4 * 8 * n_edits / n_classes * n_test
+    n_read = BYTES_PER_EDIT * n_edits * n_test * n_saes
+    written = Written(results=400 * N_KINDS * n_doses * n_classes * n_saes)
+    return study.cost(seconds, n_read, PANDAS + kept + 4 * of_a_class, written)
 
 
 def show_suppression(job: PlannedJob, study: StudySizes) -> Cost:
@@ -149,6 +168,13 @@ def _n_test(study: StudySizes) -> int:
     """Validation images."""
     draw = study.config["datasets"][study.config["dataset"]].get("draw", {})
     return draw.get("n_validation", round(VALIDATION_SHARE * study.n_images))
+
+
+def _n_edits(study: StudySizes) -> Number:
+    """Edits of all classes: the latents, the class's direction, and drawn controls."""
+    cfg = study.config["segmentation"]["suppression"]
+    n_kinds = 2 + (N_KINDS - 2) * cfg["n_draws"]
+    return _n_classes(study) * len(cfg["doses"]) * n_kinds
 
 
 def _n_probes(study: StudySizes) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitproto.planning.costs.job import Cost, Number, Written
 from vitproto.study.family import Family
+from vitproto.study.run import Run
 from vitproto.study.run_table import expand_runs, families
 
 Config = Mapping[str, Any]
@@ -70,6 +71,14 @@ class StudySizes:
     def ks(self, family: Family) -> list[int]:
         """The number of prototypes of each run of a family."""
         return [run.n_prototypes for run in self.families[family]]
+
+    def configurations(self, family: Family) -> list[Run]:
+        """One run of each number of prototypes and setting: the first seed's."""
+        first: dict[tuple, Run] = {}
+        for run in self.families[family]:
+            key = run.n_prototypes, run.learning_rate, run.sparsity
+            first.setdefault(key, run)
+        return list(first.values())
 
     def width(self, family: Family) -> int:
         return self.config["encoders"][family.encoder]["width"]

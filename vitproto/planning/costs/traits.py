@@ -1,15 +1,26 @@
-"""What scoring images and choosing prototypes costs."""
+"""The costs of scoring images, choosing prototypes, statistics and probes."""
 
 from vitproto.planning.costs.job import Cost, PlannedJob, Written
 from vitproto.planning.costs.sizes import (
     AP_ROW,
     AP_ROW_READ,
     HEADER,
+    KERNELS,
     N_TRAITS,
     NAME,
     TORCH,
+    TRAIN_SHARE,
     StudySizes,
 )
+
+RESAMPLED_S = 2.5e-10
+"""Seconds of one core for each image and resample of an AP, measured."""
+NULL_ROW, INTERVAL_ROW = 80, 110
+"""Bytes of a row of null.csv and of trait_intervals.csv, measured."""
+EIGEN = 10
+"""Operations of a decomposition of R × R, by R³ (about 9, Golub & Van Loan 8.3)."""
+CEILING_ROW = 122
+"""Bytes of a row of ceiling.csv, measured."""
 
 
 def score_images(job: PlannedJob, study: StudySizes) -> Cost:
@@ -41,3 +52,78 @@ def select_prototypes(job: PlannedJob, study: StudySizes) -> Cost:
     n_read = 4 * n_images * sum(ks)
     written = Written(results=AP_ROW * n_rows + chosen)
     return study.cost(seconds, n_read + chosen, memory, written)
+
+
+def permute_labels(job: PlannedJob, study: StudySizes) -> Cost:
+    n_permutations = study.config["selection"]["n_permutations"]
+    # Each permutation takes one fit seed and one selection seed of a configuration.
+    ks = [run.n_prototypes for run in study.configurations(job.family)]
+    sizes = set(study.subsets)
+    n_test = (1 - TRAIN_SHARE) * study.n_images
+    n_ranked = sum(sizes) * sum(ks) + len(sizes) * len(ks) * N_TRAITS * n_test
+    seconds = n_permutations * n_ranked / study.rates["ranked_scores"]
+    n_read = 4 * study.n_images * sum(study.ks(job.family))
+    # The scores and their copy as it is sorted, and 8 bytes for each that is.
+    memory = TORCH + (8 * N_TRAITS + (4 + 4 + 8) * study.n_images) * max(ks)
+    n_rows = n_permutations * len(ks) * len(sizes)
+    written = Written(results=NULL_ROW * n_rows)
+    return study.cost(seconds, n_read, memory, written)
+
+
+def compare_methods(job: PlannedJob, study: StudySizes) -> Cost:
+    place = (job.wildcards["encoder"], int(job.wildcards["layer"]))
+    here = [family for family in study.families if family[:2] == place]
+    n_resamples = study.config["selection"]["n_resamples"]
+    n_test = (1 - TRAIN_SHARE) * study.n_images
+    n_runs = sum(len(study.ks(family)) for family in here)
+    n_columns = n_runs * len(study.subsets) * N_TRAITS
+    seconds = n_columns * n_test * n_resamples * RESAMPLED_S / job.n_threads
+    # Of the settings of a method, only the best is compared.
+    n_rows = sum(len(set(study.ks(family))) for family in here)
+    n_rows *= len(set(study.subsets))
+    # The AP of each trait in each resample, of all rows; and the scores of a run.
+    n_scores = study.n_images * N_TRAITS * len(study.subsets)
+    memory = TORCH + 4 * n_rows * n_resamples * N_TRAITS + 2 * 4 * n_scores
+    written = Written(results=INTERVAL_ROW * n_rows * N_TRAITS)
+    return study.cost(seconds, 4 * n_scores * n_runs, memory, written)
+
+
+def pool_activations(job: PlannedJob, study: StudySizes) -> Cost:
+    encoder = job.wildcards["encoder"]
+    width = study.config["encoders"][encoder]["width"]
+    n_values = study.n_images * study.n_patches(encoder) * width
+    # A maximum, a conversion to float64 and a sum.
+    seconds = 3 * n_values / study.rates["cpu_flops"]
+    block = 16 * job.n_threads * study.n_patches(encoder) * width * 4
+    in_float64 = job.n_threads * 2 * study.n_patches(encoder) * width * 4
+    written = Written(scores=HEADER + study.n_images * (NAME + 2 * 4 * width))
+    n_bytes = n_values * study.item + sum(written)
+    return study.cost(seconds, n_bytes, TORCH + 3 * block + in_float64, written)
+
+
+def probe_traits(job: PlannedJob, study: StudySizes) -> Cost:
+    width = study.config["encoders"][job.wildcards["encoder"]]["width"]
+    cfg = study.config["selection"]["probes"]
+    n_grid, n_folds = len(cfg["regularisations"]), cfg["n_folds"]
+    n_images, subsets = study.n_images, study.subsets
+    n_test = (1 - TRAIN_SHARE) * n_images
+    n_operations, n_ranked = 0.0, 0.0
+    for n in subsets:
+        rank = min(n, width)
+        decomposition = 2 * n * width * rank + EIGEN * rank**3
+        n_operations += (n_folds + 1) * decomposition
+        n_operations += 2 * N_TRAITS * (n_grid * n * rank + n_test * width)
+        n_ranked += N_TRAITS * (n_grid * n + n + n_test)
+    n_operations, n_ranked = 2 * n_operations, 2 * n_ranked  # poolings
+    seconds = n_operations / study.rates["cpu_flops"]
+    seconds += n_ranked / study.rates["ranked_scores"]
+    n_read = n_images * (NAME + 2 * 4 * width)
+    scores = 2 * len(subsets) * 4 * n_test * N_TRAITS
+    n_rows = 2 * len(subsets) * N_TRAITS
+    written = Written(results=CEILING_ROW * n_rows + HEADER + n_test * NAME + scores)
+    # Per fold that is fitted at a time: the images, standardised, and eigenvectors.
+    n_largest = max(subsets)
+    fold = 4 * 8 * n_largest * width + 3 * 8 * min(n_largest, width) ** 2
+    held = 4 * n_grid * n_largest * N_TRAITS + scores / 2
+    memory = KERNELS + n_read + min(job.n_threads, n_folds) * fold + held
+    return study.cost(seconds, n_read + sum(written), memory, written)

@@ -23,7 +23,13 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from vitproto.prototypes.sae import kernels
-from vitproto.prototypes.sae.gradients import Measured, Objective, Weights
+from vitproto.prototypes.sae.buckets import find_bucket
+from vitproto.prototypes.sae.gradients import (
+    Measured,
+    Objective,
+    Weights,
+    residual_variance,
+)
 
 N_PARTS = 4
 """Parts into which small matrices are cut, for the cores to share."""
@@ -64,11 +70,11 @@ class _Term(NamedTuple):
     centred_BD: Float32[Tensor, "b d"]
     """The encoder's input, z - b_dec."""
     target_BD: Float32[Tensor, "b d"]
-    """What is reconstructed."""
+    """The target of the reconstruction."""
     ends_M: Int64[np.ndarray, " m"]
     scale: float
-    """What the error is multiplied by in its gradient: 2 / (M · B · D), or with AuxK
-    2 · aux_weight / (B · D)."""
+    """What the error is multiplied by in its gradient: 2 / (M · B), or with AuxK
+    2 · aux_weight / (B · V)."""
     l1_gradient: float
     """What the L1 norm adds to the gradient of each active latent."""
     g_MBD: Float32[Tensor, "m b d"]
@@ -109,7 +115,7 @@ def compute_gradients(
         centred_BD=_centre(z_BD, weights.b_dec_D, workers, scratch),
         target_BD=z_BD,
         ends_M=objective.ends_M,
-        scale=2 / (n_prefixes * z_BD.numel()),
+        scale=2 / (n_prefixes * len(z_BD)),
         l1_gradient=objective.l1_weight / len(z_BD),
         g_MBD=scratch.take("g", n_prefixes, *z_BD.shape),
         gradients=gradients,
@@ -120,9 +126,10 @@ def compute_gradients(
         measured = _relu(reconstruction)
     else:
         measured = _sparse(reconstruction, objective.l0, objective.over_batch)
-    aux_loss = _learn_from_residual(reconstruction, objective, is_dead_S)
     # By a worker, which has one thread: the order of sums depends on their number.
+    # Before AuxK, from which only dead latents learn.
     workers.submit(_write_decoder_bias, reconstruction).result()
+    aux_loss = _learn_from_residual(reconstruction, objective, is_dead_S)
     return measured._replace(aux_loss=aux_loss)
 
 
@@ -166,12 +173,11 @@ def _relu(term: _Term) -> Measured:
         squares_M = np.sum(squares_of_blocks, axis=0)
         list(term.workers.map(dense.learn, dense.tiles))
     return Measured(
-        mse_M=(squares_M / term.target_BD.numel()).tolist(),
+        mse_M=(squares_M / n_rows).tolist(),
         l0=n_active / n_rows,
         l1=sum(l1_of_tiles) / n_rows,
         aux_loss=0.0,
         active_S=torch.from_numpy(dense.largest_S > 0),
-        least=0.0,
     )
 
 
@@ -279,24 +285,23 @@ def _sparse(term: _Term, l0: int, over_batch: bool) -> Measured:
     if over_batch:
         active = _largest_of_batch(term, min(l0 * n_rows, n_rows * n_latents))
     else:
-        active = _largest_of_rows(term, min(l0, n_latents), 0.0)
+        active = _largest_of_rows(term, min(l0, n_latents))
     squares_M = _learn_from_active(term, active)
     is_entry_E = _is_entry(active)
     active_S = torch.zeros(n_latents, dtype=torch.bool)
     active_S[torch.from_numpy(active.latent_E[is_entry_E])] = True
     value_E = active.value_E[is_entry_E]
     return Measured(
-        mse_M=(squares_M / term.target_BD.numel()).tolist(),
+        mse_M=(squares_M / n_rows).tolist(),
         l0=len(value_E) / n_rows,
         l1=float(value_E.sum(dtype=np.float64)) / n_rows,
         aux_loss=0.0,
         active_S=active_S,
-        least=float(value_E.min(initial=np.inf)),
     )
 
 
-def _largest_of_rows(term: _Term, n_active: int, least: float) -> _Active:
-    """The `n_active` largest pre-activations of each row, if they exceed `least`."""
+def _largest_of_rows(term: _Term, n_active: int) -> _Active:
+    """The `n_active` largest pre-activations of each row, if they are positive."""
     weights, centred_BD = term.weights, term.centred_BD
     n_rows, n_latents = len(centred_BD), len(weights.b_enc_S)
     latent_E = np.empty(n_rows * n_active, np.int64)
@@ -309,7 +314,7 @@ def _largest_of_rows(term: _Term, n_active: int, least: float) -> _Active:
         torch.addmm(weights.b_enc_S, block_BD, weights.W_enc_SD.T, out=pre_BS)
         entries = slice(n_active * rows.start, n_active * (rows.start + len(block_BD)))
         kernels.select_largest(
-            *(pre_BS.numpy(), n_active, np.float32(least)),
+            *(pre_BS.numpy(), n_active, np.float32(0)),
             *(latent_E[entries], value_E[entries], n_B[rows]),
         )
 
@@ -376,26 +381,13 @@ def _encode_and_find_bound(
         kernels.histogram(bits_BS, shift, prefix, counts)
         return counts
 
-    upper = _bucket(sum(term.workers.map(encode, blocks)), n_active)
+    upper = find_bucket(sum(term.workers.map(encode, blocks)), n_active)
     if upper is None:
         return np.float32(0), 0
     bucket, n_left = upper
     counts = sum(term.workers.map(lambda rows: count(rows, 0, bucket), blocks))
-    lower, n_ties = _bucket(counts, n_left)
+    lower, n_ties = find_bucket(counts, n_left)
     return np.int32((bucket << 16) | lower).view(np.float32), n_ties
-
-
-def _bucket(counts: np.ndarray, n_wanted: int) -> tuple[int, int] | None:
-    """The bucket that holds the n-th largest value, and the value's rank in it.
-
-    None if there are fewer values.
-    """
-    from_top = np.cumsum(counts[::-1])
-    i = int(np.searchsorted(from_top, n_wanted))
-    if i == len(counts):
-        return None
-    n_above = int(from_top[i - 1]) if i else 0
-    return len(counts) - 1 - i, n_wanted - n_above
 
 
 def _is_entry(active: _Active) -> Bool[np.ndarray, " e"]:
@@ -460,30 +452,33 @@ def _learn_from_residual(
     n_aux = min(objective.n_aux, len(dead_A))
     if n_aux == 0 or objective.aux_weight == 0:
         return 0.0
+    residual_BD = _residual(term)
+    variance = term.workers.submit(residual_variance, residual_BD).result()
+    if variance == 0:
+        return 0.0
     dead = Weights(
         *(tensor[dead_A] for tensor in term.weights[:3]),
         torch.zeros_like(term.weights.b_dec_D),
     )
     aux = term._replace(
         weights=dead,
-        target_BD=_residual(term),
+        target_BD=residual_BD,
         ends_M=np.array([len(dead_A)]),
-        scale=2 * objective.aux_weight / term.target_BD.numel(),
+        scale=2 * objective.aux_weight / (len(residual_BD) * variance),
         l1_gradient=0.0,
-        g_MBD=term.scratch.take("aux g", 1, *term.target_BD.shape),
+        g_MBD=term.scratch.take("aux g", 1, *residual_BD.shape),
         gradients=Weights.like(dead),
     )
-    # Negative pre-activations count too, so that every dead latent can come back.
-    squares_M = _learn_from_active(aux, _largest_of_rows(aux, n_aux, -np.inf))
+    squares_M = _learn_from_active(aux, _largest_of_rows(aux, n_aux))
     for gradient, of_dead in zip(term.gradients[:3], aux.gradients[:3], strict=True):
         gradient[dead_A] += of_dead
-    return float(squares_M[0]) / term.target_BD.numel()
+    return float(squares_M[0]) / (len(residual_BD) * variance)
 
 
 def _residual(term: _Term) -> Float32[Tensor, "b d"]:
     """z - ẑ, from the gradient of the last prefix: `scale` times ẑ - z."""
     residual_BD = term.scratch.take("residual", *term.target_BD.shape)
-    to_residual = -len(term.ends_M) * term.target_BD.numel() / 2
+    to_residual = -len(term.ends_M) * len(residual_BD) / 2
 
     def negate(rows: slice) -> None:
         torch.mul(term.g_MBD[-1, rows], to_residual, out=residual_BD[rows])

@@ -59,8 +59,8 @@ class Evaluation:
     n_patches: int
     """N."""
     mse: float
-    """The mean of (z - ẑ)² over patches and dimensions: the reconstruction loss of
-    training, in its units."""
+    """|z - ẑ|², mean over patches: the reconstruction loss of training, in its
+    units."""
     nmse: float
     """Σ |x - x̂|² / Σ |x - x̄|², where x̄ is the mean of the held-out patches. A constant
     reaches 1, in any units (Gao et al. 2024, "Scaling and evaluating sparse
@@ -223,11 +223,11 @@ def _conclude(
     frequency_S = count_S / n_patches
     varies_D = variance_D > 0
     unexplained_D = _variance(error_D, square_D, n_patches)[varies_D]
-    mean_square = float(square_D.mean()) / n_patches
+    squared_error = float(square_D.sum()) / n_patches
     return Evaluation(
         n_patches=n_patches,
-        mse=mean_square / autoencoder.norm**2,
-        nmse=mean_square / float(variance_D.mean()),
+        mse=squared_error / autoencoder.norm**2,
+        nmse=squared_error / float(variance_D.sum()),
         explained_variance=float((1 - unexplained_D / variance_D[varies_D]).mean()),
         l0=int(count_S.sum()) / n_patches,
         l1=float(value_S.sum()) / n_patches,

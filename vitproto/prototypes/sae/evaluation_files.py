@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import h5py
 import pandas as pd
 
-from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
 from vitproto.core.csv_file import write_csv
-from vitproto.core.files import whole_file
+from vitproto.core.hdf5_file import whole_hdf5
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import FittedRun
@@ -30,7 +28,7 @@ def load_fitted(fit: FittedRun, acts: Activations, shard: Path) -> SparseAutoenc
         shard: a file of these, for messages.
 
     Raises:
-        ValueError: it is no sparse autoencoder, or it takes activations of another
+        ValueError: it is not a sparse autoencoder, or it takes activations of another
             encoder, layer or width.
     """
     check_fitted_to(fit.path, acts, shard)
@@ -90,10 +88,7 @@ def write_latents(
         cfg: how it was measured.
         made_of: attributes of the file that say what it was made of.
     """
-    with (
-        whole_file(path) as partial,
-        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
-    ):
+    with whole_hdf5(path) as file:
         n_patches = results[0].n_patches
         file.attrs.update({**_place(family), **asdict(cfg), "n_patches": n_patches})
         file.attrs.update(made_of)

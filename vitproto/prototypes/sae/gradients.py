@@ -7,17 +7,18 @@ latents.
 With z the scaled batch, f = activation((z - b_dec) · W_encᵀ + b_enc) the latents and
 ẑ_m = f[:, :end_m] · W_dec[:end_m] + b_dec the reconstruction from prefix m,
 
-    loss = mean over m of mean((ẑ_m - z)²) + l1_weight · mean over rows of Σ f
-           + aux_weight · mean((ê - (z - ẑ))²)
+    loss = mean over m and rows of |ẑ_m - z|² + l1_weight · mean over rows of Σ f
+           + aux_weight · mean over rows of |ê - (z - ẑ)|² / V
 
 where ê is the reconstruction of the residual z - ẑ from the dead latents with the
-largest pre-activations. The residual counts as a constant.
+largest positive pre-activations, and V the mean over rows of the squared distance of
+the residual from its mean. The residual counts as a constant, so does b_dec in ê.
 
 The gradients follow from the chain rule. Let g_m be the gradient of the loss with
 respect to what the latents of group m (between the ends of prefixes m - 1 and m) add to
 the reconstruction. They are part of prefix m and of all longer ones, so
 
-    g_m = Σ over m' ≥ m of 2 (ẑ_m' - z) / (M · B · D)
+    g_m = Σ over m' ≥ m of 2 (ẑ_m' - z) / (M · B)
 
 and for the latents s of group m, with h the gradient with respect to pre-activations:
 
@@ -51,7 +52,7 @@ class Weights(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What one step minimises."""
+    """The loss that one step minimises."""
 
     ends_M: Int64[np.ndarray, " m"]
     """The ends of the prefixes; the last one is S."""
@@ -71,7 +72,7 @@ class Measured(NamedTuple):
     """Losses and activity of one batch."""
 
     mse_M: list[float]
-    """The mean squared error of each prefix."""
+    """The squared error of each prefix, summed over dimensions, mean over rows."""
     l0: float
     """Active latents, mean over rows."""
     l1: float
@@ -80,8 +81,6 @@ class Measured(NamedTuple):
     """AuxK's loss without its weight; 0 if no latent is dead."""
     active_S: Bool[Tensor, " s"]
     """Whether any row activates a latent."""
-    least: float
-    """The smallest active latent; infinite if none is active."""
 
 
 @torch.no_grad()
@@ -96,7 +95,7 @@ def compute_gradients(
     W_enc_SD, b_enc_S, W_dec_SD, b_dec_D = weights
     n_rows, width = z_BD.shape
     ends = objective.ends_M.tolist()
-    scale = 2 / (len(ends) * n_rows * width)
+    scale = 2 / (len(ends) * n_rows)
     centred_BD = z_BD - b_dec_D
     pre_BS = torch.addmm(b_enc_S, centred_BD, W_enc_SD.T)
     latents_BS = activate(pre_BS, objective)
@@ -110,7 +109,7 @@ def compute_gradients(
             reconstruction_BD, latents_BS[:, group], W_dec_SD[group]
         )
         errors.append(reconstruction_BD - z_BD)
-        mse_M.append(errors[-1].square().mean().item())
+        mse_M.append(errors[-1].square().sum().item() / n_rows)
     residual_BD = -errors[-1]
 
     # Latents of a group are part of their own prefix and of all longer ones.
@@ -126,17 +125,16 @@ def compute_gradients(
     torch.mm(gradient_BS.T, centred_BD, out=gradients.W_enc_SD)
     torch.sum(gradient_BS, 0, out=gradients.b_enc_S)
 
+    gradients.b_dec_D.copy_(g_BD.sum(0) - gradients.b_enc_S @ W_enc_SD)
     aux_loss = _learn_from_residual(
         weights, centred_BD, pre_BS, residual_BD, objective, is_dead_S, gradients
     )
-    gradients.b_dec_D.copy_(g_BD.sum(0) - gradients.b_enc_S @ W_enc_SD)
     return Measured(
         mse_M=mse_M,
         l0=(active_BS.sum() / n_rows).item(),
         l1=(latents_BS.sum() / n_rows).item(),
         aux_loss=aux_loss,
         active_S=active_BS.any(0),
-        least=latents_BS.masked_fill(~active_BS, torch.inf).min().item(),
     )
 
 
@@ -173,15 +171,24 @@ def _learn_from_residual(
     n_aux = min(objective.n_aux, len(dead_A))
     if n_aux == 0 or objective.aux_weight == 0:
         return 0.0
-    pre_BA = pre_BS[:, dead_A]
-    order_BK = pre_BA.sort(dim=1, descending=True, stable=True).indices[:, :n_aux]
-    aux_BA = torch.zeros_like(pre_BA).scatter_(1, order_BK, pre_BA.gather(1, order_BK))
-    chosen_BA = torch.zeros_like(pre_BA, dtype=torch.bool).scatter_(1, order_BK, True)
+    variance = residual_variance(residual_BD)
+    if variance == 0:
+        return 0.0
+    latents_BA = pre_BS[:, dead_A].relu()
+    order_BK = latents_BA.sort(dim=1, descending=True, stable=True).indices[:, :n_aux]
+    aux_BA = torch.zeros_like(latents_BA)
+    aux_BA.scatter_(1, order_BK, latents_BA.gather(1, order_BK))
     W_dec_AD = weights.W_dec_SD[dead_A]
     error_BD = aux_BA @ W_dec_AD - residual_BD
-    g_BD = error_BD * (2 * objective.aux_weight / error_BD.numel())
-    gradient_BA = (g_BD @ W_dec_AD.T).masked_fill_(~chosen_BA, 0)
+    g_BD = error_BD * (2 * objective.aux_weight / (len(error_BD) * variance))
+    gradient_BA = (g_BD @ W_dec_AD.T).masked_fill_(aux_BA == 0, 0)
     gradients.W_dec_SD[dead_A] += aux_BA.T @ g_BD
     gradients.W_enc_SD[dead_A] += gradient_BA.T @ centred_BD
     gradients.b_enc_S[dead_A] += gradient_BA.sum(0)
-    return error_BD.square().mean().item()
+    return error_BD.square().sum().item() / (len(error_BD) * variance)
+
+
+def residual_variance(residual_BD: Float[Tensor, "b d"]) -> float:
+    """V of the formulas: the mean over rows of |residual - its mean|²."""
+    apart_BD = residual_BD - residual_BD.mean(0)
+    return apart_BD.square().sum().item() / len(residual_BD)

@@ -7,11 +7,15 @@ from vitproto.activations.stream import Activations
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.fitted_to import check_fitted_to
-from vitproto.prototypes.sae.saev_format import read_saev
+from vitproto.prototypes.sae.saev_format import (
+    AS_THE_HEADER_SAYS,
+    Reading,
+    read_saev,
+)
 
 
 def read_autoencoder(
-    path: Path, acts: Activations, shard: Path
+    path: Path, acts: Activations, shard: Path, reading: Reading = AS_THE_HEADER_SAYS
 ) -> tuple[SparseAutoencoder, dict[str, Any]]:
     """Read an autoencoder for these activations.
 
@@ -19,22 +23,29 @@ def read_autoencoder(
         path: a sae.pt of the saev project, or a .safetensors file of ours.
         acts: the activations that it will score.
         shard: a file of these, for messages.
+        reading: what a sae.pt does not say.
 
     Returns:
         The autoencoder, and `fitted_to` with what its file says that it was fitted to;
         empty for a sae.pt, which does not say.
 
     Raises:
-        ValueError: the file cannot be read, or it was fitted to other activations.
+        ValueError: the file cannot be read, or it was fitted to other activations, or
+            it is ours and needs no `reading`.
     """
     fitted_to = {}
     if path.suffix == ".safetensors":
+        if reading != AS_THE_HEADER_SAYS:
+            raise ValueError(
+                f"{path} says itself how it is read: leave out "
+                "subtract_b_dec_before_encoding and scaling, which are for a sae.pt"
+            )
         sae = checkpoint.load_as(path, SparseAutoencoder)
         check_fitted_to(path, acts, shard)
         made_by = checkpoint.read_settings(path)
         fitted_to = {key: made_by[key] for key in ("fitted_to",) if key in made_by}
     else:
-        sae = read_saev(path)
+        sae = read_saev(path, reading)
     if sae.width != acts.width:
         raise ValueError(
             f"{path} takes activations of width {sae.width}, but those in {shard} "

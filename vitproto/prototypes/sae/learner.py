@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -18,9 +17,6 @@ from vitproto.prototypes.sae import adam, cpu_gradients, gradients
 from vitproto.prototypes.sae.gradients import Objective, Weights
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.study.run import Run
-
-THRESHOLD_MOMENTUM = 0.99
-"""BatchTopK's threshold is a running mean over about the last hundred batches."""
 
 
 class Scaling(NamedTuple):
@@ -44,7 +40,8 @@ class StepLog(NamedTuple):
     """The weight of the L1 norm at this step, or the number of active latents set."""
     loss: float
     mse: float
-    """The mean squared error of all latents together, in units of z."""
+    """The squared error of all latents together, summed over dimensions, mean over the
+    batch, in units of z."""
     sparsity_loss: float
     aux_loss: float
     l0: float
@@ -68,7 +65,7 @@ class Learner:
     last_active_S: Int64[Tensor, " s"]
     """How many patches had been seen when each latent was last active."""
     threshold: float
-    """BatchTopK's threshold, NaN before the first step; 0 for other activations."""
+    """BatchTopK's threshold, which `calibrate_thresholds` sets; 0 for others."""
     step: int
     """Steps taken."""
 
@@ -99,7 +96,7 @@ class Learner:
             weights=weights,
             moments=adam.Moments.of(weights),
             last_active_S=torch.zeros(len(W_dec_SD), dtype=torch.int64),
-            threshold=math.nan if settings.activation == "batchtopk" else 0.0,
+            threshold=0.0,
             step=0,
         )
 
@@ -157,7 +154,7 @@ class Learner:
             shrink=min(1.0, settings.max_gradient_norm / max(norm, 1e-30)),
             workers=workers,
         )
-        self._note_active(measured)
+        self.last_active_S[measured.active_S] = n_seen + settings.batch_size
         self.step += 1
         l1_weight = objective.l1_weight
         return StepLog(
@@ -173,7 +170,7 @@ class Learner:
         )
 
     def objective(self) -> Objective:
-        """What the next step minimises: its prefixes, sparsity and AuxK."""
+        """The loss of the next step: its prefixes, sparsity and AuxK."""
         settings, run = self.settings, self.run
         n_latents = len(self.last_active_S)
         return Objective(
@@ -193,7 +190,7 @@ class Learner:
             **weights._asdict(),
             mean_D=self.scaling.mean_D.cpu(),
             norm=self.scaling.norm,
-            threshold=0.0 if math.isnan(self.threshold) else self.threshold,
+            threshold=self.threshold,
             l0=int(self.run.sparsity) if counts else None,
         )
 
@@ -203,7 +200,6 @@ class Learner:
         for name, moment in self.moments._asdict().items():
             named |= {f"{name}.{key}": v for key, v in moment._asdict().items()}
         named["last_active_S"] = self.last_active_S
-        named["threshold"] = torch.tensor(self.threshold, dtype=torch.float64)
         named["step"] = torch.tensor(self.step)
         return {name: tensor.cpu() for name, tensor in named.items()}
 
@@ -217,7 +213,6 @@ class Learner:
             for key, tensor in own._asdict().items():
                 tensor.copy_(state[f"{name}.{key}"])
         self.last_active_S.copy_(state["last_active_S"])
-        self.threshold = float(state["threshold"])
         self.step = int(state["step"])
 
     def to(self, device: torch.device) -> None:
@@ -230,13 +225,3 @@ class Learner:
         self.moments = adam.Moments(*map(moved, self.moments))
         self.last_active_S = self.last_active_S.to(device)
         self.scaling = self.scaling.to(device)
-
-    def _note_active(self, measured: gradients.Measured) -> None:
-        n_seen = (self.step + 1) * self.settings.batch_size
-        self.last_active_S[measured.active_S] = n_seen
-        if self.settings.activation == "batchtopk" and math.isfinite(measured.least):
-            # Only values above the threshold pass, so it lies just below the smallest.
-            least = float(np.nextafter(np.float32(measured.least), np.float32(0)))
-            if math.isnan(self.threshold):
-                self.threshold = least
-            self.threshold += (1 - THRESHOLD_MOMENTUM) * (least - self.threshold)

@@ -7,20 +7,27 @@ it: `W_enc` (D × S), `b_enc`, `W_dec` (S × D), `b_dec` and, for BatchTopK of l
 versions, the scalar `activation.threshold`. What the project's code does with them,
 from github.com/OSU-NLP-Group/saev (src/saev/nn/modeling.py unless said otherwise):
 
-- No `schema` (theonlyladybug/saev, which holds the same early history, saev/nn.py at
-  03067f9): the header is the configuration itself, with `d_vit` and `exp_factor`. The
-  activation is ReLU, and `b_dec` is subtracted before the encoder. We do the same,
-  because it was trained that way, although later versions (027f95a) do not.
+- No `schema` (saev/nn.py at 03067f9; written until 2025-04-28): the header is the
+  configuration itself, with `d_vit` and `exp_factor`. The activation is ReLU, and
+  `b_dec` is subtracted before the encoder.
 - Schema 1 has two forms. In the first `cls` names the activation, and `cfg` holds
-  `d_vit`, `exp_factor` and `top_k` (d991de3); in the other `cfg.activation` names it by
-  `cls` and `params` (00d07b7 reads both).
-- Schemas 2 to 5: the latter form (written as 2: 8603345, as 5: 4b43976 and 027f95a; 3
+  `d_vit`, `exp_factor` and `top_k`; `commit` is the short name of the commit at which
+  the file was written, or "unknown" (5951e84 of 2025-04-28 to 65c5a2b of 2025-07-31).
+  In the other `cfg.activation` names the activation by `cls` and `params`: no commit
+  writes it, but 8d38c23 and later ones read it.
+- Schemas 2 to 5: the latter form (written as 2 from 8d38c23, as 5 from 4b43976; 3
   and 4 as these two read them). `d_model` replaces `d_vit`, and `d_sae` replaces
   `exp_factor`; 5 nests the settings of losses in `params`, which we do not need.
+- Schema 1's first form was written by code that subtracts `b_dec` before the encoder,
+  but for the 12 commits of `NOT_SUBTRACTED`: e7ca004 stopped it on 2025-07-31 at 15:25
+  (UTC-4), and 8d38c23 of 20:19 writes schema 2. So we subtract it unless the header
+  names one of the 12, since that is how the file was trained; the project's later
+  versions load it and do not.
 - From schema 1's second form on nothing is subtracted before the encoder:
-  f = activation(x · W_enc + b_enc) and x̂ = f · W_dec + b_dec. Schema 1's first form was
-  written by code that subtracts `b_dec` (d991de3) and by later code that does not, and
-  its header does not tell which. Like the project's later versions, we do not subtract.
+  f = activation(x · W_enc + b_enc) and x̂ = f · W_dec + b_dec. But until 654befb
+  (2025-09-05) training with the Matryoshka objective subtracted `b_dec` all the same
+  (`matryoshka_forward`), and no header tells the objective. For these, and for files
+  written with changes that were not committed, `Reading` says otherwise.
 - BatchTopK keeps values above the threshold learned in training, or above 0 if that is
   not positive (nn/activations.py at 59e3791). Without a threshold in the file, schema 2
   keeps the `top_k` largest of each activation (8603345), and others the largest of a
@@ -31,13 +38,20 @@ from github.com/OSU-NLP-Group/saev (src/saev/nn/modeling.py unless said otherwis
 - Rows of `W_dec` have unit norm if `normalize_w_dec` was set in training, but loading
   does not enforce it.
 
-Files do not say how activations were scaled for the autoencoder. So we assume that a
-file takes activations as the encoder gives them, and fold our own scaling into the
-weights that we write. Latents and reconstructions stay the same; rows of `W_dec` get
-another norm, which is why we write `normalize_w_dec` as false.
+Files do not say how activations were scaled for the autoencoder. From 2024-11-19
+(9d4cae4) on, that project's `Dataset` gave z = (x - mean) / norm by default: `mean` is
+the mean of up to 2^19 random patches, a vector, and `norm` the mean length of x - mean,
+divided by √D, a number. Training read these until 2025-06-19 (91fb38f; on the branch of
+33f4c14 until 29d30b7 of 2025-07-23), and raw activations after; c6a4602 of 2025-07-17
+took scaling out of `Dataset`, too. (It also clamped x to ±100,000, which activations do
+not reach.) We assume raw activations, unless `Reading` gives the two values, and fold
+our own scaling into the weights that we write. Latents and reconstructions stay the
+same; rows of `W_dec` get another norm, so we write `normalize_w_dec` as false.
 """
 
 import json
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -53,18 +67,48 @@ from vitproto.prototypes.autoencoder import SparseAutoencoder
 NEWEST = 5
 """The schema that we write. We read this and all earlier ones, and headers without."""
 
+NOT_SUBTRACTED = frozenset(
+    {
+        *("e7ca004", "ab690dc", "fad9929", "795479b", "5056de4", "9f39cf8"),
+        *("6845bc2", "5fee417", "ea2c9f5", "8aecac1", "f5d892c", "65c5a2b"),
+    }
+)
+"""The commits that write schema 1 and do not subtract `b_dec` before the encoder."""
+
+_N_DIGITS = 7
+"""Those of a short commit in a header, at least."""
 _LONGEST_HEADER = 1 << 20
 _ACTIVATIONS = ("Relu", "TopK", "BatchTopK")
 _CONFIG = "SparseAutoencoderConfig"
 _THRESHOLD = "activation.threshold"
 
 
-def read_saev(path: Path) -> SparseAutoencoder:
+@dataclass(frozen=True)
+class Reading:
+    """What a `sae.pt` does not say, or says wrongly."""
+
+    subtract_b_dec_before_encoding: bool | None = None
+    """Whether the encoder takes x - `b_dec`; None: what its header implies."""
+    mean: Path | None = None
+    """A file of `torch.save` with the mean that was subtracted from activations; None:
+    0."""
+    norm: float | None = None
+    """The number by which they were divided then; None: 1."""
+
+
+AS_THE_HEADER_SAYS = Reading()
+
+
+def read_saev(path: Path, reading: Reading = AS_THE_HEADER_SAYS) -> SparseAutoencoder:
     """Read a `sae.pt`.
 
+    Args:
+        path: the file.
+        reading: what the file does not say.
+
     Raises:
-        ValueError: the file is missing, damaged, inconsistent or not a `sae.pt`, or we
-            cannot evaluate its activation.
+        ValueError: the file is missing, damaged, inconsistent or not a `sae.pt`, we
+            cannot evaluate its activation, or the mean does not go with it.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}: write the path of a sae.pt")
@@ -73,9 +117,15 @@ def read_saev(path: Path) -> SparseAutoencoder:
         weights = _load_weights(BytesIO(file.read()), path)
     _check_weights(weights, header, path)
     threshold, l0 = _kept(weights, header, path)
+    if reading.norm is not None and not 0 < reading.norm < math.inf:
+        raise ValueError(f"scaling: norm is {reading.norm}: write a number above 0")
     W_enc_SD = weights["W_enc"].T.contiguous()
     b_enc_S, b_dec_D = weights["b_enc"], weights["b_dec"]
-    if header.schema is not None:  # b_dec is not subtracted; ours is, so add it
+    is_subtracted = reading.subtract_b_dec_before_encoding
+    if is_subtracted is None:
+        is_subtracted = header.subtracts_b_dec
+    _log_reading(path, header, reading, is_subtracted)
+    if not is_subtracted:  # ours always subtracts it, so add it
         shift_S = W_enc_SD.double() @ b_dec_D.double()
         b_enc_S = (b_enc_S.double() + shift_S).float()
     return SparseAutoencoder(
@@ -83,8 +133,8 @@ def read_saev(path: Path) -> SparseAutoencoder:
         b_enc_S=b_enc_S,
         W_dec_SD=weights["W_dec"],
         b_dec_D=b_dec_D,
-        mean_D=torch.zeros(header.width),
-        norm=1.0,
+        mean_D=_read_mean(reading.mean, header.width, path),
+        norm=1.0 if reading.norm is None else reading.norm,
         threshold=threshold,
         l0=l0,
     )
@@ -144,6 +194,22 @@ class _Header:
     activation: str
     params: Mapping[str, Any]
     """The settings of the activation."""
+    is_named_by_cls: bool
+    """Whether it is of schema 1's first form."""
+    commit: str
+    """The commit at which the file was written; "unknown" if the header lacks it."""
+
+    @property
+    def subtracts_b_dec(self) -> bool:
+        """Whether the code at this commit subtracts `b_dec` before the encoder."""
+        if self.schema is None:
+            return True
+        return self.is_named_by_cls and self.commit[:_N_DIGITS] not in NOT_SUBTRACTED
+
+    def __str__(self) -> str:
+        if self.schema is None:
+            return "no schema"
+        return f"schema {self.schema}, commit {self.commit}"
 
 
 def _parse_header(line: bytes, path: Path) -> _Header:
@@ -163,9 +229,10 @@ def _parse_header(line: bytes, path: Path) -> _Header:
             f"1 to {NEWEST}, and headers without one"
         )
     cfg = header if schema is None else _section(header, "cfg", path)
+    is_named_by_cls = schema == 1 and header.get("cls", _CONFIG) != _CONFIG
     if schema is None:
         activation, params = "Relu", {}
-    elif schema == 1 and header.get("cls", _CONFIG) != _CONFIG:
+    elif is_named_by_cls:
         activation, params = header["cls"], cfg
     else:
         named = _section(cfg, "activation", path)
@@ -180,7 +247,52 @@ def _parse_header(line: bytes, path: Path) -> _Header:
         n_latents = _count(cfg, "d_sae", path)
     else:
         n_latents = width * _count(cfg, "exp_factor", path)
-    return _Header(schema, width, n_latents, activation, params)
+    return _Header(
+        *(schema, width, n_latents, activation, params, is_named_by_cls),
+        commit=str(header.get("commit", "unknown")),
+    )
+
+
+def _log_reading(
+    path: Path, header: _Header, reading: Reading, is_subtracted: bool
+) -> None:
+    is_said = reading.subtract_b_dec_before_encoding is not None
+    logging.info(
+        "%s: b_dec is %s before encoding, as %s",
+        path,
+        "subtracted" if is_subtracted else "not subtracted",
+        "the study says" if is_said else f"its header says ({header})",
+    )
+    is_scaled = reading.mean is not None or reading.norm is not None
+    if not is_scaled and (header.schema is None or header.is_named_by_cls):
+        logging.info(
+            "%s: many files of its age were trained on scaled activations; this one is "
+            "read for raw ones, since the study gives no scaling",
+            path,
+        )
+
+
+def _read_mean(file: Path | None, width: int, path: Path) -> Tensor:
+    """The mean in a file of `torch.save`; zeros without one."""
+    if file is None:
+        return torch.zeros(width)
+    remedy = "write the path of a tensor that torch.save wrote"
+    if not file.is_file():
+        raise ValueError(f"there is no file {file} with the mean for {path}: {remedy}")
+    try:
+        mean = torch.load(file, weights_only=True, map_location="cpu")
+    # The error depends on which of torch's layers meets what is wrong.
+    except Exception as error:
+        raise ValueError(f"the mean in {file} cannot be read: {remedy}") from error
+    if not isinstance(mean, Tensor) or tuple(mean.shape) != (width,):
+        found = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
+        raise ValueError(
+            f"the mean in {file} is {found}, but {path} takes activations of width "
+            f"{width}: write a tensor of shape {(width,)}"
+        )
+    if not mean.isfinite().all():
+        raise ValueError(f"the mean in {file} has values that are NaN or infinite")
+    return mean.float()
 
 
 def _section(within: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
@@ -213,7 +325,8 @@ def _load_weights(payload: BytesIO, path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) for value in state.values()
     ):
         raise ValueError(f"the weights in {path} are not a state dict of tensors")
-    return {name: tensor.float() for name, tensor in state.items()}
+    # A transposed tensor is saved as such, and a checkpoint cannot hold one.
+    return {name: tensor.float().contiguous() for name, tensor in state.items()}
 
 
 def _check_weights(weights: Mapping[str, Tensor], header: _Header, path: Path) -> None:

@@ -17,16 +17,17 @@ from vitproto.core.bounds import (
 
 @dataclass(frozen=True)
 class SaeSettings:
-    """What a kind of sparse autoencoder is, and how it learns.
+    """The architecture and training of a kind of sparse autoencoder.
 
     Number of latents, learning rate, sparsity and seed belong to its runs.
     """
 
     activation: Literal["relu", "topk", "batchtopk"]
-    """`relu` adds `sparsity` × the mean L1 norm of the latents to the loss. `topk`
-    keeps the `sparsity` largest latents of each patch (Gao et al. 2024). `batchtopk`
-    keeps the `sparsity` × `batch_size` largest of a batch, and learns a threshold that
-    does the same without a batch (Bussmann et al. 2024)."""
+    """The loss is the squared error summed over dimensions, mean over the batch. `relu`
+    adds `sparsity` × the mean L1 norm of the latents to it. `topk` keeps the `sparsity`
+    largest latents of each patch (Gao et al. 2024). `batchtopk` keeps the `sparsity` ×
+    `batch_size` largest of a batch (Bussmann et al. 2024); when training has ended, a
+    threshold is measured that keeps `sparsity` of each patch on average."""
     prefixes: Literal["none", "fixed", "random"]
     """Matryoshka: the first latents alone must reconstruct too. `fixed` halves their
     number again and again. `random` draws new prefixes at every step, uniformly on a
@@ -35,18 +36,19 @@ class SaeSettings:
     n_prefixes: Count
     """Number of prefixes, counting all latents as one; the loss is their mean."""
     trains: Literal["all", "encoder", "nothing"]
-    """What is trained. Two controls: `encoder` keeps the decoder as initialised,
-    `nothing` keeps both."""
+    """The parts that are trained. Two controls: `encoder` keeps the decoder as
+    initialised, `nothing` keeps both."""
     start: Literal["random", "data"]
     """Initial rows of the decoder: random directions, or those of random patches
     (`data`). The encoder starts as a copy of the decoder."""
     scale_mean: bool
     """Whether the mean activation is subtracted first."""
     scale_norm: bool
-    """Whether activations are divided by one number, so that their mean norm is the
-    square root of their width. Mean and norm are kept in the checkpoint."""
+    """Whether activations are divided by one number, so that their mean norm is 1.
+    Losses, gradients and their weights then do not depend on the width. Mean and norm
+    are kept in the checkpoint."""
     n_scaling: Count
-    """Patches on which mean and norm are measured."""
+    """Patches on which mean, norm and the threshold of `batchtopk` are measured."""
     n_patches: Count
     """Patches to train on. Each pass over the data comes in another order."""
     batch_size: Count
@@ -60,20 +62,38 @@ class SaeSettings:
     n_sparsity_warmup: Index
     """Steps over which the weight of the L1 norm rises to its value (`relu`)."""
     max_gradient_norm: Positive
-    """Longer gradients are scaled to this norm."""
+    """Longer gradients are scaled to this norm. A norm that most gradients exceed makes
+    steps of the same size early and late, which Adam alone does not: its running mean
+    of squares keeps the large gradients of the first steps for long."""
     n_until_dead: Count
     """Patches without activity after which a latent counts as dead."""
     n_aux: Index
     """AuxK: number of dead latents that learn to reconstruct what the others leave
-    (Gao et al. 2024); 0 leaves the dead alone."""
+    (Gao et al. 2024); 0 leaves the dead alone, as it must with `relu`."""
     aux_weight: NotNegative
-    """Weight of the loss of AuxK."""
+    """Weight of the loss of AuxK: the squared error with which dead latents reconstruct
+    the residual, relative to its variance."""
     stream_seed: Index
     """Decides the order of patches, which all runs share. The seed of a run decides
     where training starts."""
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        if self.activation == "relu" and self.n_aux > 0:
+            raise ValueError(
+                f"n_aux {self.n_aux} has no effect with relu: AuxK trains latents that "
+                "are positive but never among the largest, and a dead latent of relu "
+                "is never positive: set n_aux to 0"
+            )
+        n_rising = max(self.n_lr_warmup, self.n_sparsity_warmup)
+        if self.trains != "nothing" and n_rising + self.n_lr_decay > self.n_steps:
+            raise ValueError(
+                f"a warm-up of {n_rising} steps and a decay of {self.n_lr_decay} do "
+                f"not fit in {self.n_steps} steps (n_patches {self.n_patches} / "
+                f"batch_size {self.batch_size}), so the learning rate would not reach "
+                "its value: lower n_lr_warmup, n_sparsity_warmup or n_lr_decay, or "
+                "raise n_patches"
+            )
 
     @property
     def n_steps(self) -> int:

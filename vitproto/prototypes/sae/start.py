@@ -1,5 +1,7 @@
 """Where training starts: the scaling of activations and the initial decoder."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
@@ -16,9 +18,9 @@ from vitproto.prototypes.sae.settings import SaeSettings
 def measure_scaling(
     activations: Activations, image_N: Int64[np.ndarray, " n"], settings: SaeSettings
 ) -> Scaling:
-    """Measure the scaling that makes settings mean the same for every encoder.
+    """Measure the scaling with which the same settings suit every encoder.
 
-    Scaled activations have mean 0 (with `scale_mean`) and mean norm √D (with
+    Scaled activations have mean 0 (with `scale_mean`) and mean norm 1 (with
     `scale_norm`). It is measured on the first patches of a stream of batches.
 
     Raises:
@@ -32,11 +34,11 @@ def measure_scaling(
     norm = 1.0
     if settings.scale_norm:
         total, n = 0.0, 0
-        for x_BD in _sample(activations, image_N, settings, "norms"):
+        for x_BD in sample_batches(activations, image_N, settings, "norms"):
             around_BD = x_BD.numpy() - subtracted_D.numpy()
             squares_B = np.square(around_BD, dtype=np.float64).sum(axis=1)
             total, n = total + float(np.sqrt(squares_B).sum()), n + len(x_BD)
-        norm = total / n / np.sqrt(activations.width)
+        norm = total / n
     if not norm > 0:
         raise ValueError(
             f"all {settings.n_scaling} patches on which the scaling is measured are "
@@ -70,13 +72,26 @@ def _mean(
     activations: Activations, image_N: np.ndarray, settings: SaeSettings
 ) -> Tensor:
     total_D, n = np.zeros(activations.width), 0
-    for x_BD in _sample(activations, image_N, settings, "means"):
+    for x_BD in sample_batches(activations, image_N, settings, "means"):
         total_D += x_BD.numpy().sum(axis=0, dtype=np.float64)
         n += len(x_BD)
     return torch.from_numpy(total_D / n).float()
 
 
-def _sample(activations, image_N, settings, what):
+def sample_batches(
+    activations: Activations,
+    image_N: Int64[np.ndarray, " n"],
+    settings: SaeSettings,
+    what: str,
+) -> Iterator[Float32[Tensor, "b d"]]:
+    """The first `n_scaling` patches of a stream, rounded down to whole batches.
+
+    Args:
+        activations: the activations to learn from.
+        image_N: the images to learn from.
+        settings: the settings of the training.
+        what: what they are for, in the progress bar.
+    """
     batch_size = min(settings.batch_size, settings.n_scaling)
     batches = RandomBatches(
         activations,

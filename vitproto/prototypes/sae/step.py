@@ -6,6 +6,7 @@ Training takes the same step with faster code:
     gradients.py        loss and gradients without autograd, for GPUs
     cpu_gradients.py    the same for CPUs, with the loops of kernels.py
     adam.py             clipping and Adam, in torch for GPUs, by kernels.py for CPUs
+    calibration.py      after the last step: BatchTopK's threshold
 
 tests/prototypes/sae/test_step.py holds them equal to this file, for every kind of
 autoencoder. B rows of a batch, D width, S latents, A dead latents.
@@ -13,14 +14,13 @@ autoencoder. B rows of a batch, D width, S latents, A dead latents.
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitproto.prototypes.sae.adam import BETA_1, BETA_2, EPSILON
 from vitproto.prototypes.sae.gradients import Objective, Weights
-from vitproto.prototypes.sae.learner import THRESHOLD_MOMENTUM, Learner
+from vitproto.prototypes.sae.learner import Learner
 
 
 def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
@@ -70,16 +70,6 @@ def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
 
     learner.last_active_S[(latents_BS > 0).any(0)] = n_seen + settings.batch_size
     learner.step += 1
-
-    # BatchTopK needs a whole batch to choose its latents. Later, a threshold does it:
-    # a running mean of the smallest active latent, starting at the first batch's.
-    if objective.over_batch and (latents_BS > 0).any():
-        smallest = latents_BS[latents_BS > 0].min().item()
-        # Only what exceeds the threshold is active, so go just below the smallest.
-        smallest = float(np.nextafter(np.float32(smallest), np.float32(0)))
-        if math.isnan(learner.threshold):
-            learner.threshold = smallest
-        learner.threshold += (1 - THRESHOLD_MOMENTUM) * (smallest - learner.threshold)
     return loss.item()
 
 
@@ -89,16 +79,18 @@ def loss_and_latents(
     objective: Objective,
     is_dead_S: Bool[Tensor, " s"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s"]]:
-    """What a step minimises, and the latents of the batch.
+    """The loss that a step minimises, and the latents of the batch.
 
     The loss is the sum of
 
-    - the mean squared error of ẑ, averaged over prefixes: Matryoshka autoencoders
-      must reconstruct from their first latents alone, others have one prefix, all;
+    - the squared error of ẑ, summed over dimensions, mean over the batch and over
+      prefixes: Matryoshka autoencoders must reconstruct from their first latents alone,
+      others have one prefix, all;
     - with ReLU, the L1 norm of the latents times a weight; TopK and BatchTopK limit
       the number of active latents instead;
     - AuxK: how badly the dead latents with the largest pre-activations reconstruct the
-      residual, what the living leave of z.
+      residual, what the living leave of z: the squared error, divided by the variance
+      of the residual (Gao et al. 2024).
     """
     centred_BD = z_BD - weights.b_dec_D
     pre_BS = centred_BD @ weights.W_enc_SD.T + weights.b_enc_S
@@ -108,17 +100,21 @@ def loss_and_latents(
     for end in objective.ends_M.tolist():
         reconstruction_BD = latents_BS[:, :end] @ weights.W_dec_SD[:end]
         error_BD = reconstruction_BD + weights.b_dec_D - z_BD
-        loss = loss + error_BD.square().mean() / len(objective.ends_M)
+        loss = loss + error_BD.square().sum(1).mean() / len(objective.ends_M)
 
     dead_A = is_dead_S.nonzero()[:, 0]
     n_aux = min(objective.n_aux, len(dead_A))
     if n_aux > 0:
-        # The residual is a constant here, so the living do not learn from it. There is
-        # no ReLU: otherwise a latent that is never positive would never come back.
+        # Residual and b_dec are constants here: only dead latents learn from it.
         residual_BD = -error_BD.detach()
-        aux_BA = _keep_largest(pre_BS[:, dead_A], n_aux)
+        fixed_BD = z_BD - weights.b_dec_D.detach()
+        dead_BA = fixed_BD @ weights.W_enc_SD[dead_A].T + weights.b_enc_S[dead_A]
+        aux_BA = _keep_largest(dead_BA.relu(), n_aux)
         aux_error_BD = aux_BA @ weights.W_dec_SD[dead_A] - residual_BD
-        loss = loss + objective.aux_weight * aux_error_BD.square().mean()
+        variance = (residual_BD - residual_BD.mean(0)).square().sum(1).mean()
+        if variance > 0:
+            aux_loss = aux_error_BD.square().sum(1).mean() / variance
+            loss = loss + objective.aux_weight * aux_loss
     return loss, latents_BS
 
 

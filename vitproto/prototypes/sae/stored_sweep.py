@@ -28,7 +28,7 @@ class TrainingJob:
     save_every_s: float
     """Seconds between states."""
     device: str
-    """auto, cpu, cuda or cuda:1; auto uses a GPU if there is one."""
+    """The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one."""
 
 
 def train_missing(

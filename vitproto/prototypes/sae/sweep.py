@@ -22,6 +22,7 @@ from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
+from vitproto.prototypes.sae.calibration import calibrate_thresholds
 from vitproto.prototypes.sae.cpu_gradients import Scratch
 from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
@@ -216,6 +217,8 @@ def train(
                 *(activations, image_N, settings, states, device),
                 *(save_every_s, observe),
             )
+    if settings.activation == "batchtopk":
+        calibrate_thresholds(learners, activations, image_N, settings)
 
 
 def _train_together(

@@ -161,10 +161,10 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "autoencoders that the row averages. ± is the standard deviation over them."
         ),
         "MSE": (
-            f"mean squared error on {patches} patches of images that no autoencoder "
-            "was trained on, in the units of the autoencoder's input: activations "
-            "minus their mean, divided by their norm. Compare it only where these are "
-            "the same."
+            f"squared error, summed over dimensions, mean over {patches} patches of "
+            "images that no autoencoder was trained on, in the units of the "
+            "autoencoder's input: activations minus their mean, divided by their mean "
+            "norm. Compare it only where these are the same."
         ),
         "NMSE": (
             "the squared error as a share of the squared error of the patches' own "

@@ -18,6 +18,7 @@ HEADING = "Linear probes"
 SWEEP_COLUMNS = {
     "Rate": "<",
     "Decay": "<",
+    "Held-out mIoU": ">",
     "mIoU": ">",
     "Pixel accuracy": ">",
     "Loss": ">",
@@ -36,7 +37,10 @@ CLASS_COLUMNS = {
 MEANINGS = {
     "Rate, Decay": (
         "the learning rate and the weight decay of AdamW; ‡ marks the chosen probe, "
-        "the one with the highest mIoU."
+        "the one with the highest held-out mIoU."
+    ),
+    "Held-out mIoU": (
+        "the mean IoU over patches of training images that no probe learnt from."
     ),
     "mIoU": (
         "the mean IoU over the classes that the validation images show, each with the "
@@ -47,8 +51,8 @@ MEANINGS = {
     "Images, Pixels": "the number of validation images and pixels that show the class.",
     "IoU": (
         "the pixels that show the class and are predicted as it, as a share of the "
-        "labelled pixels that do either, over all validation images together and at "
-        "full resolution."
+        "labelled pixels that do either, over all validation images together, as the "
+        "encoder sees them: resized to its input, and cropped where it crops."
     ),
     "Accuracy": "the share of the pixels of the class that are predicted as it.",
 }
@@ -82,7 +86,7 @@ def describe_probes(probes: pd.DataFrame, classes: pd.DataFrame) -> Section:
 
 
 def write_best_probe(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """Name the best probe, and say how well it segments."""
+    """Name the chosen probe, and say how well it segments."""
     best = probes.loc[probes["is_best"]].iloc[0]
     n_shown = int(is_shown(classes).sum())
     if not n_shown:
@@ -93,7 +97,7 @@ def write_best_probe(probes: pd.DataFrame, classes: pd.DataFrame) -> str:
     )
     begin = f"The only probe, with {settings}, reaches"
     if len(probes) > 1:
-        begin = f"Of {len(probes)} probes the best has {settings}:"
+        begin = f"Of {len(probes)} probes, the chosen one, with {settings}, reaches"
     return (
         f"{begin} mIoU {write_number(best['miou'])} over {_count(n_shown)} and pixel "
         f"accuracy {write_number(best['pixel_accuracy'])}."
@@ -104,13 +108,13 @@ def write_choice_note(probes: pd.DataFrame) -> str:
     """Say what the choice of the probe used, and whether the sweep was wide enough."""
     if len(probes) == 1:
         return (
-            "There was no other probe to choose from. Neither the latents of a class "
-            "nor the settings of suppression are chosen on the validation images."
+            "There was no other probe to choose from. Validation images choose "
+            "nothing: neither the latents of a class nor the settings of suppression."
         )
     text = (
-        "It was chosen by its mIoU on the validation images, and its numbers here are "
-        "on the same images, so they are slightly optimistic. Neither the latents of a "
-        "class nor the settings of suppression are chosen on them."
+        "It was chosen by its mIoU over the patches of held-out training images. "
+        "Validation images choose nothing: neither the probe nor the latents of a "
+        "class nor the settings of suppression."
     )
     edges = []
     best = probes.loc[probes["is_best"]].iloc[0]
@@ -146,6 +150,7 @@ def show_sweep(probes: pd.DataFrame) -> TextTable:
         [
             write_plain(row["learning_rate"]) + (" ‡" if row["is_best"] else ""),
             write_plain(row["weight_decay"]),
+            write_number(row["held_out_miou"]),
             write_number(row["miou"]),
             write_number(row["pixel_accuracy"]),
             write_number(row["loss"]),

@@ -10,6 +10,7 @@ PROBE_COLUMNS = {
     "learning_rate": "float64",
     "weight_decay": "float64",
     "loss": "float64",
+    "held_out_miou": "float64",
     "miou": "float64",
     "pixel_accuracy": "float64",
     "is_best": "bool",
@@ -28,7 +29,7 @@ CLASS_COLUMNS = {
 """Columns of `baseline.csv` that are read, and their types."""
 
 AGREEMENT = 1e-4
-"""Largest difference between the mIoU of the best probe and the mean over its classes:
+"""Largest difference between the chosen probe's mIoU and the mean over its classes:
 both files hold rounded numbers."""
 
 
@@ -41,7 +42,9 @@ def read_probes(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: the file is damaged, or does not mark exactly one probe as the best.
     """
-    probes = read_typed(path, PROBE_COLUMNS, ["loss", "miou", "pixel_accuracy"])
+    probes = read_typed(
+        path, PROBE_COLUMNS, ["loss", "held_out_miou", "miou", "pixel_accuracy"]
+    )
     if probes["is_best"].sum() != 1:
         raise ValueError(
             f"{path} marks {probes['is_best'].sum()} of {len(probes)} probes as the "

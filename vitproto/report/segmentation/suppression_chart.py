@@ -1,4 +1,4 @@
-"""The charts of suppression: loss against dose, and class by class."""
+"""The charts of suppression: loss against edit length, and class by class."""
 
 import textwrap
 
@@ -8,9 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vitproto.report.segmentation.suppression_rows import CEILING, EDITS, Suppression
-from vitproto.report.segmentation.suppression_table import is_judged
-from vitproto.report.segmentation.suppression_text import describe_dose
+from vitproto.core.confidence import LEVEL
+from vitproto.report.segmentation.suppression_explanations import describe_dose
+from vitproto.report.segmentation.suppression_rows import (
+    AT_LENGTH,
+    CEILING,
+    EDITS,
+    OWN,
+    Suppression,
+    is_judged,
+)
 from vitproto.report.shared.drawing import (
     GREY,
     TEXT_POINTS,
@@ -20,8 +27,6 @@ from vitproto.report.shared.drawing import (
     name_with_marker,
     tidy,
 )
-from vitproto.report.shared.resampling import LEVEL
-from vitproto.report.shared.wording import write_plain
 
 PANEL_INCHES = (4.6, 2.7)
 SCATTER_INCHES = (3.6, 3.4)
@@ -30,24 +35,26 @@ RESPONSES = {
     "loss": "lost by the class",
     "collateral": "lost by the others",
 }
-"""The rows of the chart of doses: measures, and who loses the IoU."""
-CEILING_STYLE = {"color": "#332288", "marker": "v"}
-"""Darker than the fifth of the usual colours, to be legible as a label."""
+"""The rows of the chart of curves: measures, and who loses the IoU."""
+CEILING_STYLE = {"color": "#332288", "marker": "P"}
+"""Darker than the sixth of the usual colours, to be legible as a label."""
 NOBODY = "No class could be judged, so there is nothing to draw."
 
 
-def draw_doses(suppression: Suppression, summary: pd.DataFrame) -> Figure:
-    """Draw what the class and the others lose, against the dose of each edit.
+def draw_curves(suppression: Suppression) -> Figure:
+    """Draw what the class and the others lose, against the length of each edit.
 
     There is a column of panels for each SAE, with the mean loss of the class above and
-    the collateral below, on the same scale. Each edit is a line, named at its end.
-    Whiskers are intervals over classes; lines are shifted a little, to keep them apart.
+    the collateral below, on the same scales. Each edit is a line, named at its end,
+    over the same classes everywhere. Whiskers are intervals over classes, images and
+    draws; lines are shifted a little, to keep them apart. A dotted line shows where
+    SAEs are compared.
 
     Args:
         suppression: the results of `read_suppression`.
-        summary: the rows of `summarise`.
     """
-    summary = summary[summary["n_classes"] > 0]
+    summary = suppression.summary
+    summary = summary[(summary["at"] == AT_LENGTH) & (summary["n_classes"] > 0)]
     if summary.empty:
         return draw_nothing(NOBODY)
     n_saes = len(suppression.saes)
@@ -57,23 +64,24 @@ def draw_doses(suppression: Suppression, summary: pd.DataFrame) -> Figure:
     )
     axes = figure.subplots(2, n_saes, sharex=True, sharey=True, squeeze=False)
     styles = category_styles(list(EDITS)) | {CEILING: CEILING_STYLE}
-    place = {dose: i for i, dose in enumerate(suppression.doses)}
-    _set_limits(axes[0, 0], summary, len(place))
+    _set_limits(axes[0, 0], summary)
     for column, sae in zip(axes.T, suppression.saes, strict=True):
         own = summary[summary["sae"] == sae]
         column[0].set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
         for axis, (name, who) in zip(column, RESPONSES.items(), strict=True):
-            _draw_lines(axis, own, name, place, styles)
-            axis.set_xticks(list(place.values()), [_name_dose(dose) for dose in place])
+            _draw_lines(axis, own, name, summary["length"].max(), styles)
             axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+            for length in own.loc[own["is_main"], "length"].unique():
+                axis.axvline(length, color=GREY, linewidth=0.8, linestyle=":")
             tidy(axis, "y")
             axis.tick_params(labelleft=True)
-            axis.set_ylabel(f"mean IoU {who}", fontsize=TEXT_POINTS)
-    title = "Loss of a class and of the others, by edit and dose"
+            axis.set_ylabel(f"mean share of IoU {who}", fontsize=TEXT_POINTS)
+    title = "Loss of a class and of the others, by edit and length"
     figure.suptitle(title, fontsize=TEXT_POINTS + 2)
     below = (
-        "dose: what the class's latents are set to, in multiples of their largest "
-        f"observed value (whiskers: {LEVEL} % intervals over classes)"
+        "length of the edit, as a share of that of the activations (dotted: where "
+        f"SAEs are compared; whiskers: {LEVEL} % intervals over classes, images and "
+        "draws)"
     )
     figure.supxlabel(textwrap.fill(below, 34 * n_saes + 40), fontsize=TEXT_POINTS + 1)
     return figure
@@ -83,7 +91,7 @@ def draw_classes(suppression: Suppression, dose: float) -> Figure:
     """Draw what each class loses against what the others lose.
 
     There is a panel for each SAE, and in it a point for each class and edit. Right of
-    the dashed line, the class loses more than the mean of the others.
+    the dashed line, the class loses more than the others do on average.
 
     Args:
         suppression: the results of `read_suppression`.
@@ -121,10 +129,12 @@ def draw_classes(suppression: Suppression, dose: float) -> Figure:
         axis.tick_params(labelleft=True)
         axis.set_title(_in_lines(sae), fontsize=TEXT_POINTS, loc="left")
     figure.suptitle(
-        f"Class by class, latents {describe_dose(dose)}", fontsize=TEXT_POINTS + 2
+        f"Class by class, latents {describe_dose(dose)} (edits of SAEs differ in "
+        "length: compare edits within a panel)",
+        fontsize=TEXT_POINTS + 2,
     )
-    figure.supxlabel("IoU lost by the class", fontsize=TEXT_POINTS + 1)
-    figure.supylabel("mean IoU lost by the others", fontsize=TEXT_POINTS + 1)
+    figure.supxlabel("share of IoU lost by the class", fontsize=TEXT_POINTS + 1)
+    figure.supylabel("mean share of IoU lost by the others", fontsize=TEXT_POINTS + 1)
     handles = [Line2D([], [], **_point(styles, edit)) for edit in EDITS]
     equal = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
     figure.legend(
@@ -141,25 +151,26 @@ def _draw_lines(
     axis: Axes,
     summary: pd.DataFrame,
     name: str,
-    place: dict[float, int],
+    longest: float,
     styles: dict[str, dict],
 ) -> None:
-    """Draw a line for each edit over the doses, with whiskers and its name."""
+    """Draw a line for each edit over lengths, with whiskers and its name."""
     labels = []
-    apart = np.linspace(-0.12, 0.12, len(EDITS))
+    apart = np.linspace(-0.008, 0.008, len(EDITS)) * longest
     for shift, (edit, called) in zip(apart, EDITS.items(), strict=True):
         line = summary[summary["edit"] == edit]
         if line.empty:
             continue
         below = (line[name] - line[f"{name}_low"]).fillna(0).clip(lower=0)
         above = (line[f"{name}_high"] - line[name]).fillna(0).clip(lower=0)
+        is_own = edit == OWN
         axis.errorbar(
-            line["dose"].map(place) + shift,
+            line["length"] + shift,
             line[name],
             yerr=[below, above],
             markersize=4.5,
-            linewidth=1.8 if edit == "latents" else 1.1,
-            linestyle="-" if edit == "latents" else "--",
+            linewidth=1.8 if is_own else 1.1,
+            linestyle="-" if is_own else "--",
             elinewidth=0.9,
             capsize=2,
             **styles[edit],
@@ -174,10 +185,10 @@ def _in_lines(sae: str) -> str:
     return sae.replace(", ", "\n", 1)
 
 
-def _set_limits(axis: Axes, summary: pd.DataFrame, n_doses: int) -> None:
+def _set_limits(axis: Axes, summary: pd.DataFrame) -> None:
     names = [f"{name}{end}" for name in RESPONSES for end in ("", "_low", "_high")]
     axis.set_ylim(*_range(summary[names]))
-    axis.set_xlim(-0.4, n_doses - 0.6)
+    axis.set_xlim(0, 1.04 * summary["length"].max())
 
 
 def _range(values: pd.DataFrame) -> tuple[float, float]:
@@ -186,10 +197,6 @@ def _range(values: pd.DataFrame) -> tuple[float, float]:
     high = max(0.0, float(np.nanmax(values.to_numpy())))
     margin = 0.06 * (high - low) or 0.01
     return low - margin, high + margin
-
-
-def _name_dose(dose: float) -> str:
-    return "0\n(set to zero)" if dose == 0 else write_plain(dose)
 
 
 def _point(styles: dict[str, dict], edit: str) -> dict:

@@ -5,35 +5,66 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from vitproto.report.segmentation.class_names import short_name
-from vitproto.report.segmentation.suppression_links import PictureLink
-from vitproto.report.segmentation.suppression_rows import EDITS, OWN, Suppression
-from vitproto.report.segmentation.suppression_text import (
-    HEADING,
+from vitproto.report.segmentation.suppression_answers import HEADING, write_answers
+from vitproto.report.segmentation.suppression_explanations import (
     describe_dose,
+    explain_controls,
     explain_intervals,
     explain_suppression_columns,
-    write_answers,
     write_unjudged,
+)
+from vitproto.report.segmentation.suppression_links import PictureLink
+from vitproto.report.segmentation.suppression_rows import (
+    AT_HALF,
+    AT_LENGTH,
+    EDITS,
+    OWN,
+    Suppression,
 )
 from vitproto.report.shared.markdown import TextTable, list_meanings, write_markdown
 from vitproto.report.shared.wording import (
     NOTHING,
     write_number,
+    write_plain,
     write_share,
     write_with_interval,
 )
 
+COMPARISON_COLUMNS = {
+    "SAE": "<",
+    "Compared": "<",
+    "Classes": ">",
+    "Out of reach": ">",
+    "Gone": ">",
+    "Lead": "<",
+    "p": ">",
+    "More, less specific": "<",
+}
+
 SUMMARY_COLUMNS = {
     "SAE": "<",
     "Edit": "<",
+    "Length": ">",
     "Classes": ">",
-    "Edit norm": ">",
+    "Out of reach": ">",
+    "Gone": ">",
     "Loss": "<",
     "Collateral": "<",
     "Specificity": "<",
     "Margin": "<",
+    "p": ">",
     "Win rate": "<",
-    "Clearly more, less": "<",
+    "Above, below 0": "<",
+}
+
+HALF_COLUMNS = {
+    "SAE": "<",
+    "Edit": "<",
+    "Classes": ">",
+    "Out of reach": ">",
+    "Length": ">",
+    "Collateral": "<",
+    "Margin": "<",
 }
 
 CLASS_COLUMNS = {
@@ -52,7 +83,7 @@ CLASS_COLUMNS = {
     "Note": "<",
 }
 
-MARGIN_OVER = "random_latents"
+MARGIN_OVER = "frequent_latents"
 """The control whose margin is in the table of classes."""
 
 LEAST_SHARE = 0.005
@@ -63,7 +94,6 @@ N_CHANGES = 3
 
 def write_suppression_table(
     suppression: Suppression,
-    summary: pd.DataFrame,
     dose: float,
     charts: Mapping[str, str],
     pictures: Sequence[PictureLink],
@@ -72,8 +102,7 @@ def write_suppression_table(
 
     Args:
         suppression: the results of `read_suppression`.
-        summary: the rows of `summarise`.
-        dose: the dose that the tables show.
+        dose: the dose that tables of classes show.
         charts: the address of each chart, by what it shows.
         pictures: the pictures to link to.
     """
@@ -81,16 +110,21 @@ def write_suppression_table(
     for sae, place in suppression.places.items():
         links = [_link(picture) for picture in pictures if picture.place == place]
         by_class += [
-            f"## Class by class: {sae}",
+            f"## Class by class: {sae}, latents {describe_dose(dose)}",
             show_classes(suppression, sae, dose),
             *([f"Pictures: {', '.join(links)}."] if links else []),
         ]
     links = [f"[{name}]({href})" for name, href in charts.items()]
     return write_markdown(
         f"# {HEADING}",
-        *write_answers(suppression, summary, dose),
-        f"## Summary: latents {describe_dose(dose)}",
-        show_summary(summary, dose),
+        *write_answers(suppression),
+        f"## {COMPARISON_HEADING}",
+        show_comparison(suppression.comparison),
+        f"## {SUMMARY_HEADING}",
+        show_summary(suppression),
+        f"## {HALF_HEADING}",
+        show_half(suppression),
+        explain_controls(),
         explain_intervals(),
         [write_unjudged(suppression, sae, dose) for sae in suppression.saes],
         *([f"Charts: {', '.join(links)}."] if links else []),
@@ -100,12 +134,57 @@ def write_suppression_table(
     )
 
 
-def show_summary(summary: pd.DataFrame, dose: float) -> TextTable:
-    """Format the summary at one dose, with a row for each SAE and edit."""
-    at_dose = summary[summary["dose"] == dose]
+COMPARISON_HEADING = "Trained and untrained SAEs"
+SUMMARY_HEADING = "All edits, at equal length"
+HALF_HEADING = "All edits, where the class has lost half of its IoU"
+
+
+def show_comparison(comparison: pd.DataFrame) -> TextTable:
+    """Format the comparison with untrained SAEs, with a row for each SAE and point.
+
+    The chosen length is marked.
+    """
+    rows = []
+    for _, row in comparison.iterrows():
+        compared = "at half loss"
+        if row["at"] == AT_LENGTH:
+            compared = f"at length {write_plain(row['length'])}"
+            compared += " (chosen)" if row["is_main"] else ""
+        cells = [row["sae"], compared, str(row["n_classes"]), str(row["n_unreached"])]
+        if not row["n_controls"]:
+            rows.append(
+                [*cells[:2], *[NOTHING] * 3, "no untrained SAE", *[NOTHING] * 2]
+            )
+            continue
+        rows.append(
+            [
+                *(*cells, str(row["n_gone"]), _with_interval(row, "lead")),
+                _write_p(row["p"]),
+                f"{row['n_more']}, {row['n_less']}",
+            ]
+        )
+    return TextTable(COMPARISON_COLUMNS, rows)
+
+
+def show_summary(suppression: Suppression) -> TextTable:
+    """Format the summary at equal length, with a row for each SAE and edit."""
+    rows = suppression.at(AT_LENGTH)
     return TextTable(
-        SUMMARY_COLUMNS, [_format_summary(row) for _, row in at_dose.iterrows()]
+        SUMMARY_COLUMNS, [_format_summary(row) for _, row in rows.iterrows()]
     )
+
+
+def show_half(suppression: Suppression) -> TextTable:
+    """Format the summary where half of the IoU is lost."""
+    rows = [
+        [
+            *(row["sae"], EDITS[row["edit"]], str(row["n_classes"])),
+            *(str(row["n_unreached"]), write_number(row["length"])),
+            *(_with_interval(row, name) for name in ("collateral", "margin")),
+        ]
+        for _, row in suppression.at(AT_HALF).iterrows()
+    ]
+    return TextTable(HALF_COLUMNS, rows)
 
 
 def show_classes(suppression: Suppression, sae: str, dose: float) -> TextTable:
@@ -188,21 +267,22 @@ def describe_changes(
 
 def _format_summary(row: pd.Series) -> list[str]:
     cells = [
-        row["sae"],
-        EDITS[row["edit"]],
-        str(row["n_classes"]),
-        write_number(row["edit_norm"]),
+        *(row["sae"], EDITS[row["edit"]], write_plain(row["length"])),
+        *(str(row[name]) for name in ("n_classes", "n_unreached", "n_gone")),
         *(_with_interval(row, name) for name in ("loss", "collateral", "specificity")),
     ]
     if row["edit"] == OWN or not row["n_compared"]:
-        return [*cells, NOTHING, NOTHING, NOTHING]
+        return [*cells, *[NOTHING] * 4]
     n = row["n_compared"]
     return [
-        *cells,
-        _with_interval(row, "margin"),
+        *(*cells, _with_interval(row, "margin"), _write_p(row["margin_p"])),
         f"{write_share(row['win_rate'])} % of {n}",
         f"{row['n_above']}, {row['n_below']}",
     ]
+
+
+def _write_p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else write_number(p)
 
 
 def _with_interval(row: pd.Series, name: str) -> str:

@@ -6,21 +6,28 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from vitproto.pages.templates import inline, read_template
 from vitproto.report.segmentation.probe_markdown import MEANINGS, describe_probes
-from vitproto.report.segmentation.suppression_links import PictureLink
-from vitproto.report.segmentation.suppression_markdown import show_classes, show_summary
-from vitproto.report.segmentation.suppression_rows import Suppression
-from vitproto.report.segmentation.suppression_table import summarise
-from vitproto.report.segmentation.suppression_text import (
-    HEADING,
+from vitproto.report.segmentation.suppression_answers import HEADING, write_answers
+from vitproto.report.segmentation.suppression_explanations import (
     describe_dose,
+    explain_controls,
     explain_intervals,
     explain_suppression_columns,
-    write_answers,
     write_unjudged,
 )
+from vitproto.report.segmentation.suppression_links import PictureLink
+from vitproto.report.segmentation.suppression_markdown import (
+    COMPARISON_HEADING,
+    HALF_HEADING,
+    SUMMARY_HEADING,
+    show_classes,
+    show_comparison,
+    show_half,
+    show_summary,
+)
+from vitproto.report.segmentation.suppression_rows import Suppression
 from vitproto.report.shared.markdown import TextTable
-from vitproto.report.shared.page import inline, read_template
 
 TEMPLATE = Path(__file__).with_name("suppression_page.html.jinja")
 
@@ -37,7 +44,7 @@ class Probes(NamedTuple):
 class Charts(NamedTuple):
     """The charts of the page, as SVG documents."""
 
-    doses: str
+    curves: str
     classes: str
 
 
@@ -60,7 +67,7 @@ def render_suppression_page(
     Args:
         dataset: the name of the data set in the configuration.
         suppression: the results of `read_suppression`.
-        dose: the dose that the tables show.
+        dose: the dose that tables of classes show.
         probes: the probes of the same data set.
         charts: the charts of the same results.
         pictures: the pictures to show.
@@ -68,7 +75,6 @@ def render_suppression_page(
     Returns:
         HTML that loads nothing but the pictures beside it.
     """
-    summary = summarise(suppression)
     saes = [
         _ShownSae(
             sae,
@@ -80,12 +86,16 @@ def render_suppression_page(
     return read_template(TEMPLATE).render(
         dataset=dataset,
         heading=HEADING,
-        headline=write_answers(suppression, summary, dose),
+        headline=write_answers(suppression),
         main_dose=describe_dose(dose),
-        doses=inline(charts.doses, "doses"),
+        curves=inline(charts.curves, "curves"),
         classes=inline(charts.classes, "classes"),
-        summary=show_summary(summary, dose),
-        intervals=explain_intervals(),
+        tables={
+            COMPARISON_HEADING: show_comparison(suppression.comparison),
+            SUMMARY_HEADING: show_summary(suppression),
+            HALF_HEADING: show_half(suppression),
+        },
+        notes=[explain_controls(), explain_intervals()],
         unjudged=[write_unjudged(suppression, sae, dose) for sae in suppression.saes],
         saes=saes,
         meanings=explain_suppression_columns(dose),

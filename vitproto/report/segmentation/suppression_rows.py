@@ -1,20 +1,21 @@
 """Effects of suppression on each class, read from the files of one or more SAEs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from vitproto.report.shared.runs import check_expected, check_no_repeats
 from vitproto.report.shared.typed_csv import read_typed, refuse
+from vitproto.segmentation.suppression.terms import LEAST_IOU, Place
 from vitproto.study.family import Family, describe_difference
 from vitproto.study.run import Run
 
 EDITS = {
     "latents": "its latents",
     "random_latents": "random latents",
+    "frequent_latents": "random latents, as often active",
     "random_directions": "random directions",
     "other_class": "latents of another class",
     "class_direction": "class direction (ceiling)",
@@ -22,7 +23,7 @@ EDITS = {
 """Edits of the patches, and their names for readers, in the order of tables."""
 
 OWN = "latents"
-CONTROLS = ("random_latents", "random_directions", "other_class")
+CONTROLS = ("random_latents", "frequent_latents", "random_directions", "other_class")
 """Edits of the same length that should affect the class less."""
 CEILING = "class_direction"
 """The probe's own direction of the class, which lowers its evidence most steeply."""
@@ -96,23 +97,45 @@ CHANGE_COLUMNS = {
 }
 """Columns of `changes.csv` that are read."""
 
+_MEANS = [
+    f"{name}{end}"
+    for name in ("loss", "collateral", "specificity", "margin")
+    for end in ("", "_low", "_high")
+]
+SUMMARY_COLUMNS = {
+    **PLACE,
+    "edit": "str",
+    "at": "str",
+    "is_main": "bool",
+    "length": "float64",
+    **dict.fromkeys(("n_classes", "n_unjudged", "n_unreached"), "int64"),
+    **dict.fromkeys(("n_half", "n_gone"), "int64"),
+    **dict.fromkeys((*_MEANS, "margin_p"), "float64"),
+    "n_compared": "Int64",
+    "win_rate": "float64",
+    "n_above": "Int64",
+    "n_below": "Int64",
+}
+"""Columns of `suppression_table.csv` that are read."""
+
+COMPARISON_COLUMNS = {
+    **PLACE,
+    "at": "str",
+    "is_main": "bool",
+    "length": "float64",
+    **dict.fromkeys(("n_controls", "n_classes", "n_unreached", "n_gone"), "int64"),
+    **dict.fromkeys(("lead", "lead_low", "lead_high", "p"), "float64"),
+    **dict.fromkeys(("n_more", "n_less"), "int64"),
+}
+"""Columns of `suppression_comparison.csv` that are read."""
+
+CONTROL_BADGE = "[control]"
+"""Stands behind the name of each SAE that nothing trained."""
+
+AT_LENGTH, AT_HALF = "length", "half"
+"""Values of the column `at`: read at a length, or where half of the IoU is lost."""
+
 REMEDY = "run the stage that wrote it again"
-
-
-class Place(NamedTuple):
-    """An SAE and the layer that the probe reads. Places sort in the order of tables."""
-
-    encoder: str
-    probe_layer: int
-    layer: int
-    method: str
-    run: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.method} {self.run} in layer {self.layer} of {self.encoder}, read "
-            f"by a probe of layer {self.probe_layer}"
-        )
 
 
 @dataclass(frozen=True)
@@ -120,23 +143,29 @@ class SuppressionFiles:
     """The files with the effects of suppression."""
 
     suppression: tuple[Path, ...]
-    """CSV files of suppress_latents.py, one for each SAE."""
+    """CSV files of measure_suppression.py by class, one for each SAE."""
     class_latents: tuple[Path, ...]
     """CSV files of their latents by class, in the same order."""
     changes: tuple[Path, ...]
     """CSV files of what classes change to, in the same order."""
+    summary: Path
+    """The CSV file of measure_suppression.py with means over classes."""
+    comparison: Path
+    """Its CSV file that compares trained and untrained SAEs."""
 
 
 @dataclass(frozen=True)
 class ExpectedSaes:
     """What the files of a segmentation study must hold, no more and no less."""
 
-    runs: tuple[str, ...]
-    """Runs of the SAEs, such as clip/layer3/topk:k64-sparsity8-seed0."""
+    sae_families: tuple[str, ...]
+    """Families of the SAEs with their runs: clip/layer3/topk:k64-sparsity8-seed0."""
     probe_layer: int
     """Block that the probe reads, counted from 0."""
     doses: tuple[float, ...]
     """Values that latents are set to, in multiples of their largest value."""
+    controls: tuple[str, ...]
+    """Methods whose SAEs nothing has trained."""
 
 
 @dataclass(frozen=True)
@@ -148,17 +177,26 @@ class Suppression:
         rows: rows of `suppression.csv`, sorted by SAE, label, edit and dose.
         latents: rows of `class_latents.csv`, those of a class by rank.
         changes: rows of `changes.csv`, the largest share first.
+        summary: rows of `suppression_table.csv`, by SAE, point and edit.
+        comparison: rows of `suppression_comparison.csv`, by point and SAE.
     """
 
     places: dict[str, Place]
     rows: pd.DataFrame
     latents: pd.DataFrame
     changes: pd.DataFrame
+    summary: pd.DataFrame
+    comparison: pd.DataFrame
 
     @property
     def saes(self) -> list[str]:
         """Names of the SAEs, in the order of tables."""
         return list(self.places)
+
+    def at(self, point: str) -> pd.DataFrame:
+        """The summary where SAEs are compared: at equal `length`, or at `half` loss."""
+        is_there = (self.summary["at"] == point) & self.summary["is_main"]
+        return self.summary[is_there]
 
     @property
     def doses(self) -> list[float]:
@@ -180,14 +218,18 @@ def read_complete(
     Raises:
         ValueError: see `read_suppression`, `check_complete` and `check_dose`.
     """
-    suppression = read_suppression(files)
+    suppression = read_suppression(files, expected.controls)
     check_complete(suppression, expected)
     check_dose(suppression, dose)
     return suppression
 
 
-def read_suppression(files: SuppressionFiles) -> Suppression:
+def read_suppression(files: SuppressionFiles, controls: Sequence[str]) -> Suppression:
     """Read the effects of suppression for each SAE.
+
+    Args:
+        files: the files to read.
+        controls: methods whose SAEs nothing has trained; their names get a badge.
 
     Raises:
         ValueError: the lists differ in length or order, an SAE is there twice, a file
@@ -205,22 +247,25 @@ def read_suppression(files: SuppressionFiles) -> Suppression:
     saes = sorted((_read_sae(*paths) for paths in triples), key=lambda sae: sae[0])
     places = [place for place, *_ in saes]
     check_no_repeats(map(str, places), "the files of suppression")
-    names = name_saes(places)
+    names = dict(zip(places, name_saes(places, controls), strict=True))
     suppression = Suppression(
-        dict(zip(names, places, strict=True)),
-        *(_join(names, [sae[i] for sae in saes]) for i in (1, 2, 3)),
+        {name: place for place, name in names.items()},
+        *(_join(list(names.values()), [sae[i] for sae in saes]) for i in (1, 2, 3)),
+        _read_summary(files.summary, names),
+        _read_of_saes(files.comparison, COMPARISON_COLUMNS, names),
     )
     _check_names(suppression)
     return suppression
 
 
-def name_saes(places: Sequence[Place]) -> list[str]:
-    """Name each SAE as briefly as tells it from the others."""
+def name_saes(places: Sequence[Place], controls: Sequence[str]) -> list[str]:
+    """Name each SAE as briefly as tells it from the others, controls with a badge."""
     n_encoders = len({place.encoder for place in places})
     n_probed = len({place.probe_layer for place in places})
     names = []
     for place in places:
-        words = [f"{place.method} {place.run}", f"layer {place.layer}"]
+        badge = f" {CONTROL_BADGE}" if place.method in controls else ""
+        words = [f"{place.method} {place.run}{badge}", f"layer {place.layer}"]
         if n_encoders > 1:
             words.append(place.encoder)
         if n_probed > 1 or place.probe_layer != place.layer:
@@ -258,7 +303,7 @@ def check_complete(suppression: Suppression, expected: ExpectedSaes) -> None:
         (Family(place.encoder, place.layer, place.method), Run.parse(place.run))
         for place in suppression.places.values()
     ]
-    check_expected(saes, expected.runs, "the table of suppression")
+    check_expected(saes, expected.sae_families, "the table of suppression")
     for sae, place in suppression.places.items():
         if place.probe_layer != expected.probe_layer:
             raise ValueError(
@@ -278,6 +323,16 @@ def check_complete(suppression: Suppression, expected: ExpectedSaes) -> None:
             if measured != wanted:
                 difference = describe_difference(wanted - measured, measured - wanted)
                 raise ValueError(f"label {label} of {sae} {difference}: {REMEDY}")
+
+
+def is_judged(rows: pd.DataFrame) -> pd.Series:
+    """Find the rows that show how much an edit affects the class.
+
+    Left out are rows without a measure; classes that have next to nothing to lose; and
+    edits without length, whose latents are never active.
+    """
+    can_change = (rows["iou_before"] >= LEAST_IOU) & (rows["edit_norm"] > 0)
+    return rows["specificity"].notna() & can_change
 
 
 def sort_doses(doses: pd.Series) -> list[float]:
@@ -332,6 +387,36 @@ def _read_changes(path: Path) -> pd.DataFrame:
     return changes.sort_values(
         ["label", "dose", "share", "to_label"], ascending=[True, True, False, True]
     )
+
+
+def _read_summary(path: Path, names: Mapping[Place, str]) -> pd.DataFrame:
+    rows = _read_of_saes(path, SUMMARY_COLUMNS, names)
+    order = pd.DataFrame(
+        {
+            "sae": rows["sae"].map(list(names.values()).index),
+            "at": rows["at"],
+            "length": rows["length"].where(rows["at"] == "length", 0),
+            "edit": rows["edit"].map(list(EDITS).index),
+        }
+    ).sort_values(["sae", "at", "length", "edit"], ascending=[True, False, True, True])
+    return rows.loc[order.index].reset_index(drop=True)
+
+
+def _read_of_saes(
+    path: Path, columns: Mapping[str, str], names: Mapping[Place, str]
+) -> pd.DataFrame:
+    """Read a table of several SAEs, with the name of each in the first column."""
+    counted = [name for name, kind in columns.items() if kind in ("float64", "Int64")]
+    rows = read_typed(path, columns, counted)
+    places = [Place(*values) for values in rows[list(PLACE)].to_numpy().tolist()]
+    others = [str(place) for place in dict.fromkeys(places) if place not in names]
+    if others:
+        raise ValueError(
+            f"{path} is about {others[0]}, but no file of its classes was named: "
+            f"{REMEDY}"
+        )
+    rows.insert(0, "sae", pd.Series([names[place] for place in places], dtype="str"))
+    return rows
 
 
 def _find_place(path: Path, rows: pd.DataFrame) -> Place:

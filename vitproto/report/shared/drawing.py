@@ -1,5 +1,6 @@
-"""What all charts share: colours, whiskers, labels at the ends of lines, files."""
+"""Parts of all charts: colours, whiskers, labels at the ends of lines, files."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vitproto.core.confidence import LEVEL
 from vitproto.core.files import whole_file
 
 MARKERS = "osD^vPX*<>"
@@ -15,12 +17,15 @@ GLYPHS = "●■◆▲▼✚✖★◀▶"
 """The markers as characters, in the same order."""
 
 TEXT_POINTS = 8
+POINTS_PER_INCH = 72
+LETTER = 0.52
+"""The mean width of a letter, in points per point of its size."""
 GREY = "0.35"
 
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#b8860b", "#332288"]
 """Distinct on white paper, with any kind of colour vision."""
 
-WHISKERS = "whiskers: standard deviation over the seeds"
+WHISKERS = f"whiskers: {LEVEL} % interval over test images and seeds"
 """What `draw_means` draws around a mean."""
 
 
@@ -70,9 +75,18 @@ def make_panels(
 
 
 def write_around(figure: Figure, title: str, below: str, left: str) -> None:
-    """Write the title, and the names of the axes that all panels share."""
-    figure.suptitle(title, fontsize=TEXT_POINTS + 2)
-    figure.supxlabel(below, fontsize=TEXT_POINTS + 1)
+    """Write the title, and the names of the axes that all panels share.
+
+    Long ones are broken into lines, as the figure would cut them off.
+    """
+    width = figure.get_figwidth()
+    for write, text, points in (
+        (figure.suptitle, title, TEXT_POINTS + 2),
+        (figure.supxlabel, below, TEXT_POINTS + 1),
+    ):
+        n_letters = int(width * POINTS_PER_INCH / (LETTER * points))
+        lines = [textwrap.fill(line, n_letters) for line in text.split("\n")]
+        write("\n".join(lines), fontsize=points)
     figure.supylabel(left, fontsize=TEXT_POINTS + 1)
 
 
@@ -97,21 +111,21 @@ def tidy(axis: Axes, grid: str) -> None:
 
 
 def draw_means(
-    axis: Axes, x: pd.Series, mean: pd.Series, sd: pd.Series, style: dict
+    axis: Axes, x: pd.Series, mean: pd.Series, reach: pd.Series, style: dict
 ) -> None:
-    """Draw a line through means, with whiskers of one standard deviation.
+    """Draw a line through means, with whiskers to both sides.
 
     Args:
         axis: the panel.
         x: the place of each mean.
         mean: the means.
-        sd: their standard deviations; NaN for none.
+        reach: the length of a whisker; NaN for none.
         style: colour, marker and dashes.
     """
     axis.errorbar(
         x,
         mean,
-        yerr=sd.fillna(0),
+        yerr=reach.fillna(0),
         markersize=4.5,
         linewidth=1.3,
         elinewidth=0.9,

@@ -1,4 +1,4 @@
-"""Numbers, intervals and lists of names as readers see them, the same in all tables.
+"""Numbers, intervals and lists of names as readers see them, the same in all reports.
 
 Numbers have a true minus, and none is minus zero.
 """
@@ -6,15 +6,27 @@ Numbers have a true minus, and none is minus zero.
 import math
 from collections.abc import Sequence
 
+DECIMALS = 3
+"""Decimals of measures in sentences. An interval that begins with 0.000 does not
+exclude 0."""
+
 NOTHING = "–"
 """The text of a cell without a number."""
 
 
-def write_number(value: float, n_decimals: int = 3) -> str:
+def write_number(value: float, n_decimals: int = DECIMALS) -> str:
     """`0.125`, `−0.125`, never `−0.000`; a dash for NaN."""
     if math.isnan(value):
         return NOTHING
     return f"{round(value, n_decimals) + 0.0:.{n_decimals}f}".replace("-", "−")
+
+
+def write_measure(value: float) -> str:
+    """As `write_number`, but never `0.000` for a number that is not 0: `0.0004`."""
+    shown = write_number(value)
+    if value == 0 or float(shown.replace("−", "-").replace(NOTHING, "1")) != 0:
+        return shown
+    return f"{value:.1g}".replace("-", "−")
 
 
 def write_share(share: float) -> str:
@@ -27,18 +39,6 @@ def write_plain(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.12g}".replace("-", "−")
 
 
-def write_interval(low: float, high: float, unit: str) -> str:
-    """`0.100 to 0.200`, or `unknown, for there is only one trait`.
-
-    Args:
-        low, high: the ends; infinite or NaN if there was nothing to resample.
-        unit: what was resampled, in the singular, such as `trait`.
-    """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"unknown, for there is only one {unit}"
-    return f"{write_number(low)} to {write_number(high)}"
-
-
 def write_with_interval(value: float, low: float, high: float) -> str:
     """`0.150 (0.100 to 0.200)`; the value alone if the interval is unknown."""
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -46,7 +46,24 @@ def write_with_interval(value: float, low: float, high: float) -> str:
     return f"{write_number(value)} ({write_number(low)} to {write_number(high)})"
 
 
+def write_bracketed(value: float, low: float, high: float) -> str:
+    """`0.150 [0.100, 0.200]`, for cells; the value alone if there is no interval."""
+    if math.isnan(low):
+        return write_number(value)
+    return f"{write_number(value)} [{write_number(low)}, {write_number(high)}]"
+
+
+def write_p(p: float) -> str:
+    """A p-value in a sentence: `p = 0.012`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {write_number(p)}"
+
+
 def join_names(names: Sequence[str]) -> str:
     """`a`, `a and b`, or `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def with_capital(text: str) -> str:
+    """Begin a sentence; unlike `capitalize`, keep all other letters."""
+    return text[0].upper() + text[1:]

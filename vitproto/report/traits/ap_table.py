@@ -42,10 +42,13 @@ COLUMNS = {
     "train_ap": "float64",
     "test_ap": "float64",
     "prevalence": "float64",
+    "chance": "float64",
 }
 """Columns of an AP file, and their types."""
 
-MAY_BE_EMPTY = ["learning_rate", "sparsity", "prototype", "train_ap", "test_ap"]
+MAY_BE_EMPTY = [
+    *("learning_rate", "sparsity", "prototype", "train_ap", "test_ap", "chance")
+]
 
 REMEDY = "select prototypes again"
 
@@ -70,8 +73,8 @@ class Expected:
     """Name of the study in the configuration."""
     dataset: str
     """Data set with the traits."""
-    runs: tuple[str, ...]
-    """Runs of each family, such as clip/layer3/random,clip/layer7/random:k8-seed0."""
+    families: tuple[str, ...]
+    """Families with their runs: clip/layer3/random,clip/layer7/random:k8-seed0."""
     n_train: tuple[int | Literal["all"], ...]
     """Numbers of training images to choose prototypes on, such as 16 256 all."""
     selection_seeds: tuple[int, ...]
@@ -102,7 +105,7 @@ def read_ap(files: ApFiles, expected: Expected) -> pd.DataFrame:
             or a trait is missing or unexpected; or see `read_rows`.
     """
     ap = read_rows(files.ap, expected)
-    check_expected(runs_of(ap), expected.runs, "the table of AP")
+    check_expected(runs_of(ap), expected.families, "the table of AP")
     _check_subsets(ap, files.splits, expected)
     traits = set(ap["trait"])
     wanted = set(TraitLabels.load(files.traits).trait_names)
@@ -130,7 +133,8 @@ def read_rows(paths: Sequence[Path], expected: Expected | None) -> pd.DataFrame:
     Raises:
         ValueError: a column is missing, a value is not a number or not a share, a run
             is in two files or lacks traits or sizes of the others, or the files hold
-            more than one data set or give a trait different prevalences.
+            more than one data set, or give a trait different prevalences or levels of
+            chance.
     """
     ap = read_together(
         paths,
@@ -199,11 +203,11 @@ def _check_subsets(ap: pd.DataFrame, splits: Path, expected: Expected) -> None:
 
 
 def _check_values(path: Path, ap: pd.DataFrame) -> None:
-    shares = ap[["train_ap", "test_ap", "prevalence"]]
+    shares = ap[["train_ap", "test_ap", "prevalence", "chance"]]
     selected = ap["prototype"].notna()
-    not_chance = (ap["test_ap"] - ap["prevalence"]).abs() > 1e-6
+    not_chance = (ap["test_ap"] - ap["chance"]).abs() > 1e-6
     mistakes = {
-        "an AP or a prevalence is not between 0 and 1": (
+        "an AP, a prevalence or a chance level is not between 0 and 1": (
             (shares < 0) | (shares > 1)
         ).any(axis=1),
         "prototype and train_ap go together, one is empty": (
@@ -212,7 +216,11 @@ def _check_values(path: Path, ap: pd.DataFrame) -> None:
         "test_ap must be empty where no test image shows the trait, and only there": (
             ap["test_ap"].isna() != (ap["prevalence"] == 0)
         ),
-        "without a prototype, test_ap must be the prevalence": ~selected & not_chance,
+        "chance must be empty where no test image shows the trait, and only there": (
+            ap["chance"].isna() != (ap["prevalence"] == 0)
+        ),
+        "chance is below the prevalence": ap["chance"] < ap["prevalence"] - 1e-6,
+        "without a prototype, test_ap must be chance": ~selected & not_chance,
         "n_alive is not between 0 and n_prototypes": (
             ~ap["n_alive"].between(0, ap["n_prototypes"])
         ),
@@ -222,23 +230,25 @@ def _check_values(path: Path, ap: pd.DataFrame) -> None:
 
 def _check_traits(ap: pd.DataFrame) -> None:
     """Refuse runs that were tested on other traits or other images."""
-    n_prevalences = ap.groupby("trait")["prevalence"].nunique()
-    if (n_prevalences > 1).any():
-        trait = n_prevalences.idxmax()
-        values = sorted(ap.loc[ap["trait"] == trait, "prevalence"].unique())
-        raise ValueError(
-            f"the AP files give the trait {trait} different prevalences, "
-            f"{' and '.join(map(str, values[:2]))}: they were tested on different "
-            "images or labels"
-        )
+    traits = ap.groupby("trait")
+    for column, name in (("prevalence", "prevalences"), ("chance", "chance levels")):
+        n_values = traits[column].nunique()
+        if (n_values > 1).any():
+            trait = n_values.idxmax()
+            values = sorted(ap.loc[ap["trait"] == trait, column].unique())
+            raise ValueError(
+                f"the AP files give the trait {trait} different {name}, "
+                f"{' and '.join(map(str, values[:2]))}: they were tested on different "
+                "images or labels"
+            )
     n_traits = ap.groupby([*CONFIGURATION, *PAIR], dropna=False)["trait"].size()
-    lacking = n_traits < len(n_prevalences)
+    lacking = n_traits < len(traits)
     if lacking.any():
         key = n_traits.index.to_frame(index=False)[lacking.to_numpy()].iloc[0]
         own = ap.loc[matches(ap, key, list(key.index)), "trait"]
-        trait = min(set(n_prevalences.index) - set(own))
+        trait = min(set(ap["trait"]) - set(own))
         raise ValueError(
-            f"a run has {len(own)} of the {len(n_prevalences)} traits of the others: "
+            f"a run has {len(own)} of the {len(traits)} traits of the others: "
             f"{_first(lacking)}: it lacks {trait}: {REMEDY}"
         )
 

@@ -23,8 +23,8 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
     """Draw mAP by method and encoder.
 
     There is a panel for each number of prototypes, with the same axes; a row for each
-    method, and in it a dot for each encoder. Whiskers are the standard deviation over
-    the seeds; the dashed line is chance.
+    method, and in it a dot for each encoder. Whiskers are intervals over test images
+    and seeds; the dashed line is chance.
 
     Args:
         encoders: the rows of `tabulate_encoders`.
@@ -41,7 +41,7 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + LEGEND_INCHES, height)
     chance = encoders["chance"].iloc[0]
-    highest = (encoders["map"] + encoders["map_sd"].fillna(0)).max()
+    highest = encoders["map_high"].fillna(encoders["map"]).max()
     axes[0].set_xlim(0, 1.05 * max(highest, chance))
     axes[0].set_yticks(range(len(methods)), methods)
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
@@ -56,7 +56,7 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
                 axis.errorbar(
                     own["map"],
                     own["method"].map(methods.index) + heights[name],
-                    xerr=own["map_sd"].fillna(0),
+                    xerr=(own["map_high"] - own["map"]).fillna(0),
                     linestyle="none",
                     markersize=4.5,
                     elinewidth=0.9,
@@ -81,7 +81,7 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
     dataset = encoders["dataset"].iloc[0]
     title = f"{dataset}: mAP by encoder, chosen on {n_train:,} images"
     below = "mAP on the test images"
-    if encoders["map_sd"].notna().any():
+    if encoders["map_high"].notna().any():
         below += f" ({WHISKERS})"
     write_around(figure, title, below, "")
     return figure

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vitproto.report.shared.markdown import Section, widen
-from vitproto.report.traits.map_table import COMPARED, keep_compared
+from vitproto.report.traits.map_table import COLUMNS, keep_compared
 from vitproto.report.traits.map_text import explain_maps, format_map
 
 LINE = ["n_prototypes", "method"]
@@ -44,7 +44,7 @@ def tabulate_encoders(table: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["layer"] == rows["encoder"].map(choose_layers(table))]
     n_encoders = rows.groupby(LINE)["encoder"].transform("nunique")
     shown = rows[n_encoders > 1].sort_values([*LINE, "encoder"], ignore_index=True)
-    return shown[COMPARED]
+    return shown[list(COLUMNS)]
 
 
 def name_encoder(row: pd.Series) -> str:

@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vitproto.core.confidence import LEVEL
 from vitproto.report.shared.drawing import (
     COLORS,
     GREY,
     TEXT_POINTS,
-    WHISKERS,
     make_panels,
     tidy,
     write_around,
@@ -20,7 +20,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
 
     There is a row of panels for each place and a panel for each kind, all with the
     same axes. Each method is a dot at the end of a line from chance, which is dashed.
-    Whiskers are the standard deviation over the seeds.
+    Whiskers are intervals over test images and seeds, where there are some.
 
     Args:
         groups: the rows of `tabulate_groups`.
@@ -30,7 +30,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
     panels = list(kinds.groupby([*PLACE, "kind"]))
     inches = (2.3, 0.8 + 0.2 * len(methods))
     figure, axes = make_panels(len(panels), kinds["kind"].nunique(), inches)
-    highest = (kinds["ap"] + kinds["ap_sd"].fillna(0)).max()
+    highest = kinds["ap_high"].fillna(kinds["ap"]).max()
     axes[0].set_xlim(0, 1.08 * max(highest, kinds["chance"].max()))
     axes[0].set_yticks(range(len(methods)), methods)
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
@@ -43,7 +43,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         axis.errorbar(
             rows["ap"],
             heights,
-            xerr=rows["ap_sd"].fillna(0),
+            xerr=(rows["ap_high"] - rows["ap"]).fillna(0),
             color=COLORS[0],
             marker="o",
             linestyle="none",
@@ -64,7 +64,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         title += f" ({first['encoder']}, layer {first['layer']}, "
         title += f"{first['n_prototypes']} prototypes)"
     below = "mean AP on the test images (dashed: chance"
-    if kinds["ap_sd"].notna().any():
-        below += f"; {WHISKERS}"
+    if kinds["ap_low"].notna().any():
+        below += f"; whiskers: {LEVEL} % interval over test images and seeds"
     write_around(figure, title, f"{below})", "")
     return figure

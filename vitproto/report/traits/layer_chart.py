@@ -26,8 +26,8 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
     """Draw mAP against the layer.
 
     There is a panel for each encoder and number of prototypes, all with the same axes,
-    and a line for each method, named at its end. Whiskers are the standard deviation
-    over the seeds; the dashed line is chance.
+    and a line for each method, named at its end. Whiskers are intervals over test
+    images and seeds; the dashed line is chance.
 
     Args:
         layers: the rows of `tabulate_layers`.
@@ -44,7 +44,7 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
     margin = 0.06 * (numbers[-1] - numbers[0])
     axes[0].set_xticks(numbers)
     axes[0].set_xlim(numbers[0] - margin, numbers[-1] + margin)
-    highest = (layers["map"] + layers["map_sd"].fillna(0)).max()
+    highest = layers["map_high"].fillna(layers["map"]).max()
     axes[0].set_ylim(0, 1.08 * max(highest, chance))
     styles = category_styles(sorted(layers["method"].unique()))
     for axis, ((encoder, n_prototypes), rows) in zip(axes, panels, strict=True):
@@ -52,7 +52,9 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
         labels = [(chance, "chance", GREY)]
         for method, line in rows.groupby("method"):
             style = styles[method]
-            draw_means(axis, line["layer"], line["map"], line["map_sd"], style)
+            draw_means(
+                axis, line["layer"], line["map"], line["map_high"] - line["map"], style
+            )
             label = name_with_marker(method, style)
             labels.append((line["map"].iloc[-1], label, style["color"]))
         label_lines(axis, labels, "")
@@ -63,7 +65,7 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
     n_train = layers["n_train"].iloc[0]
     title = f"{layers['dataset'].iloc[0]}: mAP by layer, chosen on {n_train:,} images"
     below = "layer: the block, counted from 0"
-    if layers["map_sd"].notna().any():
+    if layers["map_high"].notna().any():
         below += f" ({WHISKERS})"
     write_around(figure, title, below, "mAP on the test images")
     return figure

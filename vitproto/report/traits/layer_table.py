@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vitproto.report.shared.markdown import Section, widen
-from vitproto.report.traits.map_table import COMPARED, keep_compared
+from vitproto.report.traits.map_table import COLUMNS, keep_compared
 from vitproto.report.traits.map_text import explain_maps, format_map
 
 LINE = ["encoder", "method", "n_prototypes"]
@@ -24,7 +24,7 @@ def tabulate_layers(table: pd.DataFrame) -> pd.DataFrame:
     rows = keep_compared(table)
     n_layers = rows.groupby(LINE)["layer"].transform("nunique")
     shown = rows[n_layers > 1].sort_values([*LINE, "layer"], ignore_index=True)
-    return shown[COMPARED]
+    return shown[list(COLUMNS)]
 
 
 def describe_layers(layers: pd.DataFrame) -> Section:

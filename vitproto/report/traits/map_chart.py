@@ -54,7 +54,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     methods, all with the same axes. Each method is a line, with its own colour and
     marker, named at its end. If no two methods can be compared, there is a panel for
     each encoder, layer and method, with a line for each number of prototypes, which
-    differ in lightness and marker. Whiskers are the standard deviation over the seeds;
+    differ in lightness and marker. Whiskers are intervals over test images and seeds;
     the dashed line is chance. Of several settings of a method, only the one chosen on
     training images is drawn.
 
@@ -79,7 +79,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
         axis.set_title(_title(place), fontsize=TEXT_POINTS, loc="left")
     title = f"{dataset}: mAP against the number of training images"
     below = "training images that prototypes are chosen on"
-    if table["map_sd"].notna().any():
+    if table["map_high"].notna().any():
         below += f" ({WHISKERS})"
     if n_settings > 1:
         below += (
@@ -135,7 +135,7 @@ def _set_limits(axis: Axes, table: pd.DataFrame) -> None:
     axis.set_xticks(n_train, tick_labels(n_train))
     axis.set_xticks([], minor=True)
     axis.set_xlim(n_train[0] / 1.4, n_train[-1] * 1.4)
-    highest = (table["map"] + table["map_sd"].fillna(0)).max()
+    highest = table["map_high"].fillna(table["map"]).max()
     axis.set_ylim(0, 1.08 * max(highest, table["chance"].max()))
 
 
@@ -143,7 +143,9 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, form: _Form) -> None:
     axis.axhline(rows["chance"].iloc[0], color=GREY, linestyle="--", linewidth=1)
     for name, line in rows.groupby(form.line):
         style = form.styles[name]
-        draw_means(axis, line["n_train"], line["map"], line["map_sd"], style)
+        draw_means(
+            axis, line["n_train"], line["map"], line["map_high"] - line["map"], style
+        )
     tidy(axis, "y")
     axis.tick_params(labelleft=True)
 

@@ -1,31 +1,53 @@
 """The mAP table in words: its headline and what its columns mean."""
 
+from typing import NamedTuple
+
 import pandas as pd
 
-from vitproto.report.shared.runs import SETTING, name_setting
+from vitproto.core.confidence import LEVEL, MIN_GROUPS
+from vitproto.data.trait_labels import TraitLabels
+from vitproto.report.shared.runs import name_setting
+from vitproto.report.shared.wording import (
+    join_names,
+    write_bracketed,
+    write_number,
+    write_share,
+)
+from vitproto.report.traits.statistics import NULL_PERCENTILE
+from vitproto.study.run_table import SEEDLESS
 
 
-def count_images(splits: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
+class Images(NamedTuple):
+    """The images of a study."""
+
+    n_train: int
+    n_test: int
+    known_share: float
+    """The share of their labels that are known."""
+
+
+def count_images(
+    splits: pd.DataFrame, labels: TraitLabels, table: pd.DataFrame
+) -> Images:
     """Count the images of each split.
 
     Args:
         splits: the splits of the data set that the table is about.
+        labels: its labels.
         table: the rows of `tabulate_configurations`.
 
     Raises:
         ValueError: a row was chosen on more training images than the split has, so
             the table is of another data set.
     """
-    n_images = {
-        split: int((splits["split"] == split).sum()) for split in ("train", "test")
-    }
+    n_train, n_test = (int((splits["split"] == s).sum()) for s in ("train", "test"))
     most = int(table["n_train"].max())
-    if most > n_images["train"]:
+    if most > n_train:
         raise ValueError(
             f"the AP files name {most} training images, but the list of splits has "
-            f"{n_images['train']}: give the splits of the same data set"
+            f"{n_train}: give the splits of the same data set"
         )
-    return n_images
+    return Images(n_train, n_test, float(labels.known_NT.mean()))
 
 
 def find_best(table: pd.DataFrame) -> pd.Series:
@@ -34,13 +56,6 @@ def find_best(table: pd.DataFrame) -> pd.Series:
     Only settings that were chosen on training images count.
     """
     return table.loc[table.loc[table["is_chosen"], "map"].idxmax()]
-
-
-def format_map(row: pd.Series) -> str:
-    """An mAP as tables show it: `0.474 ± 0.004`, with † if it is not above chance."""
-    spread = "" if pd.isna(row["map_sd"]) else f" ± {row['map_sd']:.3f}"
-    low = "" if row["above_chance"] else " †"
-    return f"{row['map']:.3f}{spread}{low}"
 
 
 def describe_configuration(row: pd.Series) -> str:
@@ -53,28 +68,28 @@ def describe_configuration(row: pd.Series) -> str:
     )
 
 
-def write_best_map(table: pd.DataFrame) -> str:
-    """Name the best configuration, and say whether it is above chance."""
-    best = find_best(table)
-    n_compared = int(table["is_chosen"].sum())
-    reached = f"mAP {best['map']:.3f}, where chance is {best['chance']:.3f}"
-    if best["above_chance"]:
-        begin = f"The best of {n_compared} configurations reaches {reached}"
-    else:
-        begin = f"No configuration is above chance: the best of {n_compared} reaches "
-        begin += reached
-    return f"{begin}: {describe_configuration(best)}."
+def format_map(row: pd.Series) -> str:
+    """`0.485 [0.470, 0.500]`, with † if it is not above permuted labels.
+
+    There are no brackets where there is no interval.
+    """
+    text = write_bracketed(row["map"], row["map_low"], row["map_high"])
+    return text if row["above_chance"] else f"{text} †"
 
 
 def write_chance_note(table: pd.DataFrame) -> str:
-    """Count the rows that are no better than constant scores."""
+    """Count the rows that are no better than selection on permuted labels."""
     n_low = int((~table["above_chance"]).sum())
     if n_low == 0:
-        return f"All {len(table)} rows are above chance."
-    verb = "is" if n_low == 1 else "are"
+        return (
+            f"The mAP of all {len(table)} rows is above {NULL_PERCENTILE} % of the "
+            "permutations of the labels."
+        )
+    have = "has" if n_low == 1 else "have"
     return (
-        f"{n_low} of {len(table)} rows {verb} at or below chance (marked †): constant "
-        "scores would do as well or better."
+        f"{n_low} of {len(table)} rows {have} an mAP (marked †) that is not above "
+        f"{NULL_PERCENTILE} % of the permutations of the labels: scores without "
+        "meaning would do as well."
     )
 
 
@@ -87,60 +102,102 @@ def explain_maps(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     return (
         f"mAP on the test images of {first['dataset']}, of prototypes chosen on "
-        f"{first['n_train']:,} training images. Constant scores reach "
-        f"{first['chance']:.3f}. ± is the standard deviation over the seeds; † marks "
-        "values at or below chance."
+        f"{first['n_train']:,} training images. {explain_interval(rows)} A random "
+        f"ranking has {write_number(first['chance'])}; † marks values that are not "
+        f"above {NULL_PERCENTILE} % of the permutations of the labels."
     )
 
 
-def explain_map_columns(
-    table: pd.DataFrame, n_images: dict[str, int]
-) -> dict[str, str]:
+def explain_interval(rows: pd.DataFrame) -> str:
+    """Say what the brackets behind an mAP hold, or why there are none."""
+    n_groups = int(rows["n_groups"].iloc[0])
+    if rows["map_low"].isna().all():
+        return (
+            f"There are no intervals: {n_groups} classes of test images are too few "
+            f"(at least {MIN_GROUPS})."
+        )
+    text = (
+        f"Brackets are {LEVEL} % intervals over the test images, drawn by class "
+        f"({n_groups}), and over fit and selection seeds."
+    )
+    once = list_single_fits(rows)
+    if not once:
+        return text
+    have = "have a single fit, and their intervals leave"
+    if len(once) == 1:
+        have = "has a single fit, and its intervals leave"
+    return f"{text} {join_names(once)} {have} out what another would change."
+
+
+def list_single_fits(rows: pd.DataFrame) -> list[str]:
+    """The methods that were fitted with one seed only, though another fit may differ.
+
+    Args:
+        rows: rows of the mAP table.
+    """
+    drawn = rows[~rows["method"].isin(SEEDLESS)]
+    n_fits = drawn.groupby("method")["n_fits"].max()
+    return sorted(n_fits.index[n_fits == 1])
+
+
+def explain_map_columns(table: pd.DataFrame, images: Images) -> dict[str, str]:
     """Explain the columns of the mAP table.
 
     Args:
         table: the rows of `tabulate_configurations`.
-        n_images: the number of images in the splits `train` and `test`.
+        images: the images of the study.
 
     Returns:
         The meaning of each column, by name, in the order of the table.
     """
     n_traits = int(table["n_traits"].iloc[0])
-    meanings = {}
-    if (table["n_settings"] > 1).any():
-        meanings["Method"] = (
-            "if a method has several settings, ‡ marks the one that is compared with "
-            "other methods and drawn: the one whose prototypes have the highest AP on "
-            "all the training images that they were chosen on. Test images play no "
-            "part."
+    known = ""
+    if images.known_share < 1:
+        known = (
+            f" whose label is known ({write_share(1 - images.known_share)} % of the "
+            "labels of all images are not)"
         )
-    meanings["Alive"] = (
-        "prototypes that do not score all training images alike, mean over the fit "
-        "seeds. The others, such as latents that are never active, find nothing."
-    )
-    if table[SETTING].notna().any(axis=None):
-        meanings["LR, Sparsity"] = (
-            "for trained methods, the learning rate, and the weight of the L1 norm or "
-            "the number of latents that may be active at a time."
-        )
-    return meanings | {
+    meanings = {
         "Train": (
-            f"images that prototypes are chosen on, of {n_images['train']} in the "
+            f"images that prototypes are chosen on, of {images.n_train} in the "
             "training split. For each trait, the prototype with the highest average "
-            "precision (AP) on them is chosen."
+            "precision (AP) on them is chosen, at random among equals."
         ),
         "mAP": (
-            f"AP of the chosen prototype on all {n_images['test']} test images, mean "
-            "over the traits. ± is the standard deviation over the seeds."
+            f"AP of the chosen prototype on the {images.n_test} test images{known}, "
+            f"mean over the {n_traits} traits that one of them shows, then over the "
+            "seeds. "
+            f"{explain_interval(table)}"
         ),
         "5%, 95%": "percentiles of that AP over the traits, mean over the seeds.",
         "Chance": (
-            "the mAP of constant scores, which is the mean share of test images that "
-            "show a trait."
+            "the mAP of a random ranking of the test images without ties, mean over "
+            "all such rankings. It exceeds the mean share of test images that show a "
+            f"trait ({write_number(table['prevalence'].iloc[0])}), which constant "
+            "scores reach."
         ),
-        "Traits": (
-            f"traits that at least one test image shows: only these {n_traits} are "
-            "scored."
+        "Permuted": (
+            f"the {NULL_PERCENTILE}th percentile of the mAP over "
+            f"{table['n_permutations'].iloc[0]} permutations of the labels, among "
+            "training images and among test images, with prototypes chosen anew. "
+            "† marks an mAP that is not above it. Images are permuted one by one, so "
+            "scores that only recognise a class are above it too."
+        ),
+        "Optimism": (
+            "AP on the training images that chose the prototypes, less AP on the test "
+            "images: how much the choice overrates them."
+        ),
+    }
+    if table["ceiling"].notna().any():
+        meanings["Ceiling, Share"] = (
+            "mAP of a linear probe of the pooled activations of the same layer, "
+            "trained on the same images, with the same kind of interval; and the share "
+            "of the way from chance to it."
+        )
+    meanings |= {
+        "Alive": (
+            "prototypes that do not score all training images alike, mean over the fit "
+            "seeds. The others, such as latents that are never active, find nothing."
         ),
         "Seeds": (
             "pairs of a fit seed (which prototypes) and a selection seed (which "
@@ -153,3 +210,10 @@ def explain_map_columns(
             "chance level."
         ),
     }
+    if (table["n_settings"] > 1).any():
+        meanings["Settings"] = (
+            "of several learning rates and sparsities of a method, the one whose "
+            "prototypes have the highest AP on the training images that chose them, at "
+            "each number of these. Test images play no part."
+        )
+    return meanings

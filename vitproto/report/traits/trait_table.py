@@ -14,9 +14,9 @@ def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
 
     Returns:
         A row for each trait that a test image shows, the highest AP first: `trait`;
-        `test_ap`, mean over the pairs of seeds; `chance`, the prevalence on the test
-        images; `n_unselected`, the pairs in which no prototype could be chosen;
-        `n_seeds`, the number of pairs.
+        `test_ap`, mean over the pairs of seeds; `chance`, the expected AP of a
+        random ranking of the test images; `n_unselected`, the pairs in which no
+        prototype could be chosen; `n_seeds`, the number of pairs.
     """
     rows = ap[ap["test_ap"].notna() & matches(ap, configuration, CONFIGURATION)]
     traits = (
@@ -24,7 +24,7 @@ def tabulate_traits(ap: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
         .groupby("trait")
         .agg(
             test_ap=("test_ap", "mean"),
-            chance=("prevalence", "first"),
+            chance=("chance", "first"),
             n_unselected=("unselected", "sum"),
             n_seeds=("test_ap", "size"),
         )

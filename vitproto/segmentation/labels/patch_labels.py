@@ -18,9 +18,8 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt16
 
-from vitproto.activations.shards import LIBVER
 from vitproto.activations.stream import Activations
-from vitproto.core.files import whole_file
+from vitproto.core.hdf5_file import whole_hdf5
 from vitproto.data.image_list import check_same_images, read_image_list
 
 FORMAT = "vitproto patch labels 1"
@@ -227,10 +226,7 @@ def write_patch_labels(
         "fletcher32": True,
         "track_times": False,
     }
-    with (
-        whole_file(path) as partial,
-        h5py.File(partial, "w", libver=LIBVER, locking="best-effort") as file,
-    ):
+    with whole_hdf5(path) as file:
         for name, value in sorted({**attributes, **ours}.items()):
             file.attrs[name] = value
         for name in ("image_ids", "classes"):

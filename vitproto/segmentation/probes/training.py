@@ -20,6 +20,7 @@ from torch import Tensor
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
 from vitproto.core.bounds import (
+    AtLeast,
     Count,
     Index,
     Items,
@@ -30,6 +31,7 @@ from vitproto.core.bounds import (
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.segmentation.probes.held_out import split_training
 from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -58,6 +60,9 @@ class ProbeSettings:
     n_scaling: Count
     """Training patches on which mean and norm of activations are measured, so that
     learning rates mean the same for every encoder. All are in memory at once."""
+    held_out_every: Annotated[int, AtLeast(2)]
+    """Every N-th training image is held out: no probe learns from it, and the probe
+    that labels the patches of these images best is the one that is used."""
     seed: Index
     """Decides the order of patches. Probes start from zero."""
 
@@ -193,7 +198,8 @@ def train_probes(
 
     Args:
         activations: of the images that `labels` list, in the same order.
-        labels: the labels of the training patches; unlabelled patches are skipped.
+        labels: the labels of the training patches; unlabelled patches are skipped, and
+            so are held-out images.
         cfg: the probes to train.
         device: where to train.
 
@@ -205,7 +211,9 @@ def train_probes(
         ValueError: there is no probe to train or no labelled patch, or a loss is not
             finite.
     """
-    _check(labels, cfg)
+    learnt_N = split_training(labels, cfg.held_out_every).learnt_N
+    if not labels.labels_NP[learnt_N].any():
+        raise _nothing_labelled()
     pairs = list(product(cfg.learning_rates, cfg.weight_decays))
     rate_G, decay_G = torch.tensor(pairs, dtype=torch.float64).T
     n_at_once = 1 if device.type == "cpu" else len(pairs)
@@ -215,8 +223,8 @@ def train_probes(
             rate_G.split(n_at_once), decay_G.split(n_at_once), strict=True
         )
     ]
-    scale = measure_scale(activations, labels.i_train_N, cfg)
-    loss_G = _train(learners, activations, labels, cfg, scale, pairs, device)
+    scale = measure_scale(activations, learnt_N, cfg)
+    loss_G = _train(learners, activations, labels, learnt_N, cfg, scale, pairs, device)
     weight_GCD = torch.cat([each.weight_GCD.cpu() for each in learners])
     bias_GC = torch.cat([each.bias_GC.cpu() for each in learners])
     return [
@@ -228,7 +236,7 @@ def train_probes(
 
 
 def measure_scale(
-    activations: Activations, i_train_N: Int64[np.ndarray, " n"], cfg: ProbeSettings
+    activations: Activations, learnt_N: Int64[np.ndarray, " n"], cfg: ProbeSettings
 ) -> Scale:
     """Measure the scaling to mean 0 and mean norm √D, on `n_scaling` patches.
 
@@ -241,7 +249,7 @@ def measure_scale(
         seed=cfg.seed,
         n_mixed=cfg.n_mixed,
         first_batch=0,
-        images=i_train_N,
+        images=learnt_N,
     )
     x_ND = next(iter(batches)).numpy()
     mean_D = x_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -262,13 +270,14 @@ def _train(
     learners: list[Learners],
     activations: Activations,
     labels: PatchLabels,
+    learnt_N: Int64[np.ndarray, " n"],
     cfg: ProbeSettings,
     scale: Scale,
     pairs: list[tuple[float, float]],
     device: torch.device,
 ) -> list[float]:
     """Train to the end; returns the mean loss of each probe in the last epoch."""
-    n_patches = len(labels.i_train_N) * activations.n_patches
+    n_patches = len(learnt_N) * activations.n_patches
     n_steps = max(1, cfg.n_epochs * n_patches // cfg.batch_size)
     n_last = -(-n_patches // cfg.batch_size)
     batches = RandomBatches(
@@ -277,7 +286,7 @@ def _train(
         seed=cfg.seed,
         n_mixed=cfg.n_mixed,
         first_batch=0,
-        images=labels.i_train_N,
+        images=learnt_N,
     )
     label_M = labels.labels_NP.reshape(-1)
     on_device = scale.to(device)
@@ -320,11 +329,6 @@ def _select(x_BD: Tensor, label_B: np.ndarray, scale: Scale) -> Batch:
     return Batch(
         z_LD.sub_(scale.mean_D).div_(scale.norm), class_L.to(scale.mean_D.device)
     )
-
-
-def _check(labels: PatchLabels, cfg: ProbeSettings) -> None:
-    if not labels.labels_NP[labels.is_train_N].any():
-        raise _nothing_labelled()
 
 
 def _nothing_labelled() -> ValueError:

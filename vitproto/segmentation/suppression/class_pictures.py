@@ -19,8 +19,8 @@ from vitproto.segmentation.suppression.before_after import (
     find_images,
 )
 from vitproto.segmentation.suppression.inputs import Suppressible
-from vitproto.segmentation.suppression.latent_tables import ChosenClass
 from vitproto.segmentation.suppression.pictures import Row, draw_rows, window_heat
+from vitproto.segmentation.suppression.terms import ChosenClass
 
 
 @dataclass(frozen=True)

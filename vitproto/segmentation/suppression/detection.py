@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt16
 
-from vitproto.traits.average_precision import DIGIT_BITS, descending
+from vitproto.traits.radix_sort import DIGIT_BITS, descending
 
 LATENTS_PER_TASK = 16
 """Latents that a thread takes at once. Some latents are a thousand times as frequent as

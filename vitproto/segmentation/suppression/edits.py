@@ -14,33 +14,34 @@ with v_j = norm · W_dec,j. So the autoencoder's error stays in x′. Let a = |e
 length of a patch's edit. Each control edits the patch by a vector of the same length in
 another direction:
 
-    random_latents, random_directions, other_class: a · s / |s|
+    random_latents, frequent_latents, random_directions, other_class: a · s / |s|
         with s = Σ_j (f′_j - f_j) · w_j
     class_direction: -a · u
 
-where w_j are the decoder's rows of other latents, or Gaussian directions of length 1,
-and u is the direction in which the class's logit rises most over the mean of all. If s
-is 0 and a is not, the control's edit is a · w_1 / |w_1|.
+where w_j are the decoder's rows of other latents, or Gaussian directions of length 1.
+`frequent_latents` draws each w_j among the latents that are active about as often as
+latent j. u is the direction in which the class's logit rises most over the mean of all.
+If s is 0 and a is not, the control's edit is a · w_1 / |w_1|.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from vitproto.core.bounds import Count, Index, Items, check_bounds
 from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.segmentation.suppression.terms import EDITS, Edit
 
-Edit = Literal[
-    "latents", "random_latents", "random_directions", "other_class", "class_direction"
-]
-EDITS: tuple[Edit, ...] = get_args(Edit)
-"""All edits, in the order of the tables."""
 CONTROLS = EDITS[1:]
+
+N_NEAREST = 50
+"""The latents whose frequency is nearest to that of a latent of the class, among which
+`frequent_latents` draws."""
 
 _CANCELS = 1e-12
 """Parts cancel if their sum is shorter than this share of them: it is rounding error.
@@ -56,10 +57,8 @@ class SuppressionSettings:
     training images; 0 sets it to zero."""
     n_draws: Count
     """Draws of each random control; fewer where there is less to draw from."""
-    n_resamples: Count
-    """Resamples of the test images for the intervals."""
     seed: Index
-    """Decides the draws of controls and the resamples."""
+    """Decides the draws of controls."""
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -71,10 +70,15 @@ class SuppressionSettings:
 class Activity:
     """The activity of an autoencoder's latents on the training images."""
 
-    is_active_S: Bool[np.ndarray, " s"]
-    """Whether any patch activates a latent."""
+    n_active_S: Int64[np.ndarray, " s"]
+    """The number of patches that activate a latent."""
     largest_S: Float64[np.ndarray, " s"]
     """The largest value of a latent on any patch."""
+
+    @property
+    def is_active_S(self) -> Bool[np.ndarray, " s"]:
+        """Whether any patch activates a latent."""
+        return self.n_active_S > 0
 
 
 class Sized(NamedTuple):
@@ -170,6 +174,10 @@ def class_edits(
             # If there are fewer than J, some occur more than once.
             rows_JD = _rows(autoencoder, np.resize(drawn, n_own).tolist())
             kinds.append(("random_latents", rows_JD))
+        for draw in range(cfg.n_draws):
+            rng = _rng(cfg, label, "frequent_latents", draw)
+            drawn_J = _draw_as_frequent(own_J, np.array(free), activity, rng)
+            kinds.append(("frequent_latents", _rows(autoencoder, drawn_J)))
 
     for draw in range(cfg.n_draws):
         rng = _rng(cfg, label, "random_directions", draw)
@@ -217,6 +225,26 @@ def _free_latents(
     is_free_S = activity.is_active_S & (autoencoder.W_dec_SD != 0).any(1).numpy()
     is_free_S[own_J] = False
     return np.flatnonzero(is_free_S).tolist()
+
+
+def _draw_as_frequent(
+    own_J: Sequence[int],
+    free_F: Int64[np.ndarray, " f"],
+    activity: Activity,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Draw, for each latent of the class, another that is active about as often.
+
+    Frequencies are compared by ratio. No latent is drawn twice while others are left.
+    """
+    log_S = np.log(np.maximum(activity.n_active_S, 1))
+    drawn_J: list[int] = []
+    for latent in own_J:
+        order_F = np.abs(log_S[free_F] - log_S[latent]).argsort(kind="stable")
+        nearest = free_F[order_F[:N_NEAREST]]
+        unused = nearest[~np.isin(nearest, drawn_J)]
+        drawn_J.append(int(rng.choice(unused if len(unused) else nearest)))
+    return drawn_J
 
 
 def _rows(autoencoder: SparseAutoencoder, latents_J: list[int]) -> Tensor:

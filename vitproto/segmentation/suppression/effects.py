@@ -1,311 +1,267 @@
-"""The effects of suppression on each class and on the others: two tables.
+"""The effects of edits on a class and on the others, with what each image adds.
 
-R resamples, M test images, C classes, K kinds of edits, O doses.
+M test images, C classes, K kinds of edits, O doses; E edits: kind · O + dose.
 
-Intervals are bootstrap intervals: the middle 95 % of resamples of the test images,
-drawn with replacement. All classes and edits share the resamples, so comparisons are
-made on the same images. Row 0 of every array over R is the test images themselves.
+The *loss* of a class is the share of its IoU that an edit takes: with IoU b before and
+a after,
+
+    (b - a) / max(a, b)
+
+which is 1 if the class is gone, 0 if nothing changes, and -1 at most if it gains: a
+gain is relative to the IoU after, so that no class with little IoU outweighs the rest.
+*Collateral* is the mean loss of the other classes, *specificity* is loss - collateral.
+Only classes with an IoU of at least `LEAST_IOU` before are counted: the others have
+next to nothing to lose. So an edit that harms all classes alike has, on average over
+classes, a specificity of 0, and one that wipes out everything has it in every class.
+
+The *influence* of an image on a number is its derivative by the image's weight. The
+sum of their squares estimates the variance from drawing the images (the infinitesimal
+jackknife, Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, §6).
 """
 
-from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Integer
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from vitproto.segmentation.probes.metrics import Counts
-from vitproto.segmentation.suppression.edits import EDITS, Edit, SuppressionSettings
-from vitproto.segmentation.suppression.latent_tables import ChosenClass
-from vitproto.segmentation.suppression.suppress import Before, ClassCounts
-
-Row = dict[str, str | int | float | None]
-
-ABSENT = "not in the validation images"
-NO_LATENTS = "no latents are chosen"
-DEAD = "its latents are never active"
-UNPREDICTED = "the probe never predicts it"
-ONE_IMAGE = "shown by one image: no interval"
-UNSAMPLED = "no resample shows it with another class: no interval"
-NO_PATCH = "no validation patch shows it most"
-NO_OTHER_PATCH = "no validation patch shows another class most"
-ALONE = "no other class in the validation images"
-NO_CONTROL = {
-    "random_latents": "no other latent is active",
-    "other_class": "no other class has active latents",
-    "class_direction": "no direction of the class is known",
-}
-"""Why a class lacks a control."""
-
-SHARE = 0.95
-"""Confidence level."""
-
-MEASURES = (
-    *("edit_norm", "iou_before", "iou_after", "accuracy_before", "accuracy_after"),
-    *("others_iou_before", "others_iou_after"),
-    *("others_accuracy_before", "others_accuracy_after"),
-    *("changed_class", "changed_others"),
-    *("loss", "loss_low", "loss_high"),
-    *("collateral", "collateral_low", "collateral_high"),
-    *("specificity", "specificity_low", "specificity_high"),
-    *("margin", "margin_low", "margin_high"),
-)
-
-CHANGE_COLUMNS = (
-    *("label", "class_name", "dose", "to_label", "to_class_name"),
-    *("share", "n_patches"),
-)
+from vitproto.segmentation.suppression.counts_file import EditedClass, SuppressionCounts
+from vitproto.segmentation.suppression.intervals import effective_number
+from vitproto.segmentation.suppression.terms import LEAST_IOU
 
 
-class _Scores(NamedTuple):
-    """Scores of a class, and means over the other classes shown; over resamples."""
+@dataclass(frozen=True)
+class EditEffects:
+    """What an edit does, with one or more draws.
 
-    iou: np.ndarray
-    accuracy: np.ndarray
-    others_iou: np.ndarray
-    others_accuracy: np.ndarray
-
-
-def resample(
-    n_images: int, cfg: SuppressionSettings
-) -> Float64[np.ndarray, "resamples m"]:
-    """Draw resamples: how often each image occurs in each. Row 0 is all ones.
-
-    Sums of counts with these weights are sums of integers below 2^53, which are exact
-    in float64: the order of additions in a matrix product does not change a bit.
+    Attributes:
+        loss_NO, collateral_NO: of each draw; NaN where undefined.
+        loss_OM, collateral_OM: the influence of each image on their means over draws.
+        iou_O, accuracy_O, others_iou_O, others_accuracy_O: scores of the class, and
+            means over the other classes that the masks show; means over draws.
+        changed_O, others_changed_O: the share of the class's patches, and of other
+            labelled patches, whose predicted class changes; means over draws.
     """
-    rng = np.random.default_rng([cfg.seed, n_images])
-    drawn_RM = rng.integers(n_images, size=(cfg.n_resamples, n_images))
-    counts = [np.bincount(drawn_M, minlength=n_images) for drawn_M in drawn_RM]
-    return np.stack([np.ones(n_images), *counts])
+
+    loss_NO: Float64[np.ndarray, "n o"]
+    collateral_NO: Float64[np.ndarray, "n o"]
+    loss_OM: Float32[np.ndarray, "o m"]
+    collateral_OM: Float32[np.ndarray, "o m"]
+    iou_O: Float64[np.ndarray, " o"]
+    accuracy_O: Float64[np.ndarray, " o"]
+    others_iou_O: Float64[np.ndarray, " o"]
+    others_accuracy_O: Float64[np.ndarray, " o"]
+    changed_O: Float64[np.ndarray, " o"]
+    others_changed_O: Float64[np.ndarray, " o"]
 
 
-def class_rows(
-    chosen: ChosenClass,
-    before: Before,
-    counts: ClassCounts | None,
-    weights_RM: Float64[np.ndarray, "resamples m"],
-    doses: Sequence[float],
-) -> list[Row]:
-    """The rows of one class in `suppression.csv`: one for each edit and dose.
+@dataclass(frozen=True)
+class ClassEffects:
+    """What all edits for one class do.
 
-    - loss: IoU of the class before the edit - after it.
-    - collateral: mean IoU of the other classes that the masks show, before - after.
-    - specificity: loss - collateral.
-    - margin: specificity of the class's latents - that of the row's control.
+    Attributes:
+        length_O: mean length of the edits, as a share of the mean length of the
+            activations.
+        iou_before, accuracy_before, others_iou_before, others_accuracy_before: scores
+            of the class, and means over the other classes that the masks show.
+        edits: by name, in the order of tables; controls that the class lacks are not
+            there.
+        n_images: images that show the class.
+        n_effective: their effective number, weighted by their pixels of the class.
+        n_others: other classes that can lose.
+        is_predicted: whether the probe predicts the class anywhere.
+        is_alone: whether the masks show no other class.
+    """
 
-    Values of a control are means over its draws. A class that was not measured has a
-    row of the edit `latents` for each dose, with a note.
+    length_O: Float64[np.ndarray, " o"]
+    iou_before: float
+    accuracy_before: float
+    others_iou_before: float
+    others_accuracy_before: float
+    edits: dict[str, EditEffects]
+    n_images: int
+    n_effective: float
+    n_others: int
+    is_predicted: bool
+    is_alone: bool
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the edits show how much the class relies on its latents.
+
+        They do not if it or all others have nothing to lose, or if its latents are
+        never active, so that edits have no length.
+        """
+        is_edited = bool((self.length_O > 0).any())
+        return self.iou_before >= LEAST_IOU and self.n_others > 0 and is_edited
+
+
+def can_lose(counts: SuppressionCounts) -> Bool[np.ndarray, " c"]:
+    """Find the classes that have something to lose; those not shown have not."""
+    return np.nan_to_num(_before(counts).iou_C) >= LEAST_IOU
+
+
+def measure_class(counts: SuppressionCounts, edited: EditedClass) -> ClassEffects:
+    """Measure what the edits for a class do.
 
     Args:
-        chosen: the class.
-        before: the test images before any edit.
-        counts: the counts of the class; None if it was not measured.
-        weights_RM: from `resample`.
-        doses: the doses of the counts.
+        counts: of the autoencoder.
+        edited: a class of it with one or more kinds of edits.
     """
-    n_images = int((before.true_MC[:, chosen.label - 1] > 0).sum())
-    notes = _class_notes(chosen, before, counts, n_images)
-    if counts is None:
-        return [_row(chosen, "latents", dose, 0, n_images, {}, notes) for dose in doses]
-    if n_images == 1:
-        weights_RM = weights_RM[:1]
-    true_RC = _sums(weights_RM, before.true_MC)
-    score = partial(_scores, chosen.label - 1, weights_RM, true_RC)
-    unedited = score(before.predicted_MC, before.hit_MC)
-    rows = []
-    for o, dose in enumerate(doses):
-        own_R = None
-        for edit in EDITS:
-            kinds = counts.edits.draws_of(edit)
-            if not kinds:
-                row_notes = [*notes, NO_CONTROL[edit]]
-                rows.append(_row(chosen, edit, dose, 0, n_images, {}, row_notes))
-                continue
-            draws = [
-                score(counts.predicted_KOMC[k, o], counts.hit_KOMC[k, o]) for k in kinds
-            ]
-            after = _Scores(
-                *(np.mean(x_KR, axis=0) for x_KR in zip(*draws, strict=True))
-            )
-            effects = _effects(unedited, draws)
-            if own_R is None:
-                own_R = effects["specificity"]
-            else:
-                effects["margin"] = own_R - effects["specificity"]
-            values = {
-                "edit_norm": counts.mean_length_O[o] / before.mean_length,
-                "changed_class": _share(
-                    counts.n_changed_KO[kinds, o], counts.n_patches
-                ),
-                "changed_others": _share(
-                    counts.n_others_changed_KO[kinds, o], counts.n_others
-                ),
-                **_values(unedited, after, effects),
-            }
-            is_unsampled = np.isnan(values["specificity_low"])
-            is_explained = ONE_IMAGE in notes or ALONE in notes
-            row_notes = (
-                [*notes, UNSAMPLED] if is_unsampled and not is_explained else notes
-            )
-            rows.append(
-                _row(chosen, edit, dose, len(kinds), n_images, values, row_notes)
-            )
-    order = {edit: i for i, edit in enumerate(EDITS)}
-    return sorted(rows, key=lambda row: order[row["edit"]])  # doses stay in order
+    c, before = edited.chosen.label - 1, _before(counts)
+    n_classes = len(before.true_C)
+    changed = _Changed(counts, edited, before)
+    after = changed.after
+    is_other_C = can_lose(counts)
+    is_other_C[c] = False
+    n_others = int(is_other_C.sum())
+    is_shown_C = before.true_C > 0
+    is_shown_C[c] = False
+    shape = (len(edited.kinds_K), len(edited.length_OM))
 
+    def by_kind(values_E: np.ndarray) -> np.ndarray:
+        return values_E.reshape(*shape, *values_E.shape[1:])
 
-def change_rows(
-    chosen: ChosenClass,
-    counts: ClassCounts,
-    doses: Sequence[float],
-    class_names: Sequence[str],
-) -> list[Row]:
-    """The rows of one class in `changes.csv`: the classes that its patches change to.
-
-    There is a row for each dose and each class that any of its patches changes to when
-    its latents are suppressed. `n_patches` is the number of such patches, `share` their
-    share of all that change.
-    """
-    return [
-        {
-            "label": chosen.label,
-            "class_name": chosen.name,
-            "dose": dose,
-            "to_label": int(to) + 1,
-            "to_class_name": class_names[to],
-            "share": int(n_C[to]) / int(n_C.sum()),
-            "n_patches": int(n_C[to]),
-        }
-        for dose, n_C in zip(doses, counts.n_to_OC, strict=True)
-        for to in np.flatnonzero(n_C)
+    loss_EC = relative_loss(before.iou_C, after.iou_C)
+    loss_KO = by_kind(loss_EC[:, c])
+    collateral_KO = by_kind(_means(loss_EC, is_other_C))
+    loss_KOM = by_kind(changed.influence(np.eye(n_classes)[c]))
+    collateral_KOM = by_kind(changed.influence(is_other_C / max(n_others, 1)))
+    scores_KO = [
+        by_kind(part_E)
+        for part_E in (
+            *(after.iou_C[:, c], after.accuracy_C[:, c]),
+            *(_means(part, is_shown_C) for part in (after.iou_C, after.accuracy_C)),
+            _share(edited.n_changed_KO.ravel(), edited.n_patches),
+            _share(edited.n_others_changed_KO.ravel(), edited.n_others),
+        )
     ]
-
-
-def interval(values_R: Float64[np.ndarray, " resamples"]) -> tuple[float, float]:
-    """The middle 95 % of values over resamples; NaN if there are no values.
-
-    Resamples that do not show the class, or show no other class, have no value (NaN)
-    and are left out.
-    """
-    known_R = values_R[~np.isnan(values_R)]
-    if not len(known_R):
-        return np.nan, np.nan
-    low, high = np.quantile(known_R, [(1 - SHARE) / 2, (1 + SHARE) / 2])
-    return float(low), float(high)
-
-
-def _class_notes(
-    chosen: ChosenClass, before: Before, counts: ClassCounts | None, n_images: int
-) -> list[str]:
-    """Notes on a class that hold for all its rows."""
-    notes = list(chosen.notes)
-    if not chosen.latents and not notes:
-        notes.append(NO_LATENTS)
-    if n_images == 0:
-        notes.append(ABSENT)
-    if counts is None:
-        return notes
-    if dead := counts.edits.dead:
-        names = ", ".join(map(str, dead))
-        is_all = len(dead) == len(chosen.latents)
-        notes.append(DEAD if is_all else f"never active of its latents: {names}")
-    applies = {
-        UNPREDICTED: not before.predicted_MC[:, chosen.label - 1].any(),
-        ONE_IMAGE: n_images == 1,
-        NO_PATCH: counts.n_patches == 0,
-        NO_OTHER_PATCH: counts.n_others == 0,
-        ALONE: before.true_MC.any(axis=0).sum() == 1,
-    }
-    return [*notes, *(note for note, does in applies.items() if does)]
-
-
-def _effects(unedited: _Scores, draws: Sequence[_Scores]) -> dict[str, np.ndarray]:
-    """The effects over resamples, as means over draws.
-
-    Means of differences, not differences of means: they are exactly 0 if no draw
-    changes anything.
-    """
-    loss_R = np.mean([unedited.iou - after.iou for after in draws], axis=0)
-    collateral_R = np.mean(
-        [unedited.others_iou - after.others_iou for after in draws], axis=0
+    edits = {}
+    for edit in dict.fromkeys(edited.kinds_K):
+        k = edited.draws_of(edit)
+        edits[edit] = EditEffects(
+            *(loss_KO[k], collateral_KO[k]),
+            *(
+                part_KOM[k].mean(axis=0).astype(np.float32)
+                for part_KOM in (loss_KOM, collateral_KOM)
+            ),
+            *(part_KO[k].mean(axis=0) for part_KO in scores_KO),
+        )
+    scores = (before.iou_C, before.accuracy_C)
+    return ClassEffects(
+        edited.length_OM.mean(axis=1) / counts.length_M.mean(),
+        *(float(part_C[c]) for part_C in scores),
+        *(float(_means(part_C[None], is_shown_C)[0]) for part_C in scores),
+        edits,
+        n_images=int((counts.true_MC[:, c] > 0).sum()),
+        n_effective=effective_number(counts.true_MC[:, c]),
+        n_others=n_others,
+        is_predicted=bool(before.predicted_C[c] > 0),
+        is_alone=not is_shown_C.any(),
     )
-    return {
-        "loss": loss_R,
-        "collateral": collateral_R,
-        "specificity": loss_R - collateral_R,
-    }
 
 
-def _values(
-    unedited: _Scores, after: _Scores, effects: dict[str, np.ndarray]
-) -> dict[str, float]:
-    """The scores on the test images themselves, and the effects with intervals."""
-    values = {}
-    for when, scores in (("before", unedited), ("after", after)):
-        for name, score_R in scores._asdict().items():
-            values[f"{name}_{when}"] = score_R[0]
-    for name, effect_R in effects.items():
-        low, high = interval(effect_R[1:])
-        values |= {name: effect_R[0], f"{name}_low": low, f"{name}_high": high}
-    return values
+def relative_loss(
+    before: Float64[np.ndarray, "*#s"], after: Float64[np.ndarray, "*#s"]
+) -> Float64[np.ndarray, "*s"]:
+    """(before - after) / the larger of both, from -1 to 1; NaN if both are 0."""
+    larger = np.maximum(before, after)
+    return np.divide(
+        before - after, larger, out=np.full(larger.shape, np.nan), where=larger > 0
+    )
 
 
-def _scores(
-    c: int,
-    weights_RM: np.ndarray,
-    true_RC: np.ndarray,
-    predicted_MC: Integer[np.ndarray, "m c"],
-    hit_MC: Integer[np.ndarray, "m c"],
-) -> _Scores:
-    """IoU and accuracy of class c, and their means over the other classes shown."""
-    sums = (_sums(weights_RM, counts_MC) for counts_MC in (predicted_MC, hit_MC))
-    counts = Counts(true_RC, *sums)
-    iou_RC, accuracy_RC = counts.iou_C, counts.accuracy_C
-    others = (_mean_shown(np.delete(part, c, axis=1)) for part in (iou_RC, accuracy_RC))
-    return _Scores(iou_RC[:, c], accuracy_RC[:, c], *others)
+def _before(counts: SuppressionCounts) -> Counts:
+    parts = (counts.true_MC, counts.predicted_MC, counts.hit_MC)
+    return Counts(*(part.sum(axis=0) for part in parts))
 
 
-def _sums(weights_RM: np.ndarray, counts_MC: np.ndarray) -> np.ndarray:
-    return (weights_RM @ counts_MC.astype(np.float64)).astype(np.int64)
+class _Changed:
+    """Counts after each edit: sums over images, and the influence of each image."""
+
+    def __init__(self, counts: SuppressionCounts, edited: EditedClass, before: Counts):
+        """`before` are the sums before any edit."""
+        self._counts, self._edited, self._before = counts, edited, before
+        n_edits, n_classes = len(edited.start_E) - 1, len(before.true_C)
+        self._edit_X = np.repeat(np.arange(n_edits), np.diff(edited.start_E))
+        cell_X = self._edit_X * n_classes + edited.class_X
+
+        def total(change_X: Int64[np.ndarray, " x"]) -> Int64[np.ndarray, "e c"]:
+            # Sums of integers below 2^53, exact in float64.
+            sum_Y = np.bincount(cell_X, change_X, n_edits * n_classes)
+            return sum_Y.astype(np.int64).reshape(n_edits, n_classes)
+
+        self.after = Counts(
+            before.true_C[None],
+            before.predicted_C + total(edited.predicted_X),
+            before.hit_C + total(edited.hit_X),
+        )
+
+    def influence(
+        self, weight_C: Float64[np.ndarray, " c"]
+    ) -> Float64[np.ndarray, "e m"]:
+        """The influence of each image on a weighted sum of losses.
+
+        By the chain rule: of IoU = hit / union, an image with h hits and union u has
+        the influence (h - IoU · u) / union.
+        """
+        is_used_C = weight_C > 0
+        index_C = np.cumsum(is_used_C) - 1
+        before_C, after_EC = self._before.iou_C[is_used_C], self.after.iou_C
+        after_EC = after_EC[:, is_used_C]
+        by_before_EC, by_after_EC = _slopes(before_C, after_EC)
+        union_C, union_EC = (
+            (part.true_C + part.predicted_C - part.hit_C)[..., is_used_C]
+            for part in (self._before, self.after)
+        )
+        by_before_EC *= weight_C[is_used_C] / np.maximum(union_C, 1)
+        by_after_EC *= weight_C[is_used_C] / np.maximum(union_EC, 1)
+
+        counts, edited = self._counts, self._edited
+        hit_MC = counts.hit_MC[:, is_used_C].astype(np.float64)
+        union_MC = counts.true_MC + counts.predicted_MC - counts.hit_MC
+        union_MC = union_MC[:, is_used_C].astype(np.float64)
+        by_union_EC = by_before_EC * before_C + by_after_EC * after_EC
+        # No matrix product: its last bits depend on the number of cores.
+        influence_EM = np.einsum("ec,mc->em", by_before_EC + by_after_EC, hit_MC)
+        influence_EM -= np.einsum("ec,mc->em", by_union_EC, union_MC)
+
+        kept_X = is_used_C[edited.class_X]
+        edit_X, image_X = self._edit_X[kept_X], edited.image_X[kept_X]
+        class_X = index_C[edited.class_X[kept_X]]
+        hit_X = edited.hit_X[kept_X]
+        union_X = edited.predicted_X[kept_X] - hit_X
+        change_X = by_after_EC[edit_X, class_X] * (
+            hit_X - after_EC[edit_X, class_X] * union_X
+        )
+        n_images = len(hit_MC)
+        influence_EM += np.bincount(
+            edit_X * n_images + image_X, change_X, influence_EM.size
+        ).reshape(influence_EM.shape)
+        return influence_EM
 
 
-def _mean_shown(values_RC: np.ndarray) -> np.ndarray:
-    """The mean over classes that have a value; NaN if none has."""
-    is_shown_RC = ~np.isnan(values_RC)
-    sum_R = np.where(is_shown_RC, values_RC, 0).sum(axis=1)
-    n_R = is_shown_RC.sum(axis=1)
-    return np.divide(sum_R, n_R, where=n_R > 0, out=np.full(len(n_R), np.nan))
+def _slopes(
+    before_C: Float64[np.ndarray, " c"], after_EC: Float64[np.ndarray, "e c"]
+) -> tuple[Float64[np.ndarray, "e c"], Float64[np.ndarray, "e c"]]:
+    """The derivatives of `relative_loss` by the IoU before and by the one after."""
+    before_EC = np.broadcast_to(before_C, after_EC.shape)
+    is_loss_EC = after_EC <= before_EC
+    larger_EC = np.where(is_loss_EC, before_EC, after_EC)
+    larger_EC = np.where(larger_EC > 0, larger_EC, np.inf)
+    by_before_EC = np.where(is_loss_EC, after_EC / larger_EC**2, 1 / larger_EC)
+    by_after_EC = np.where(is_loss_EC, -1 / larger_EC, -before_EC / larger_EC**2)
+    return by_before_EC, by_after_EC
 
 
-def _share(n_K: np.ndarray, n_all: int) -> float:
-    """The mean share over draws."""
-    return float(np.mean(n_K)) / n_all if n_all else np.nan
+def _means(
+    value_EC: Float64[np.ndarray, "e c"], is_meant_C: Bool[np.ndarray, " c"]
+) -> Float64[np.ndarray, " e"]:
+    """Means over some classes; NaN if there are none."""
+    if not is_meant_C.any():
+        return np.full(len(value_EC), np.nan)
+    return value_EC[:, is_meant_C].mean(axis=1)
 
 
-def _row(
-    chosen: ChosenClass,
-    edit: Edit,
-    dose: float,
-    n_draws: int,
-    n_images: int,
-    values: dict[str, float],
-    notes: Sequence[str],
-) -> Row:
-    """A row with all columns; unknown values are None, and a note says why."""
-    measured = {name: _known(values.get(name, np.nan)) for name in MEASURES}
-    return {
-        "label": chosen.label,
-        "class_name": chosen.name,
-        "edit": edit,
-        "dose": dose,
-        "n_draws": n_draws,
-        "latents": " ".join(map(str, chosen.latents)) if edit == "latents" else "",
-        "n_images": n_images,
-        **measured,
-        "note": "; ".join(notes),
-    }
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _share(n_E: Int64[np.ndarray, " e"], n_all: int) -> Float64[np.ndarray, " e"]:
+    return n_E / n_all if n_all else np.full(len(n_E), np.nan)

@@ -1,7 +1,6 @@
 """Read the tables that suppression needs: chosen latents and their activity."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +8,10 @@ import pandas as pd
 
 from vitproto.segmentation.suppression.edits import Activity
 from vitproto.segmentation.suppression.sparse_latents import SparseLatents
+from vitproto.segmentation.suppression.terms import ChosenClass
 
 _CLASS_COLUMNS = ["label", "class_name", "latent", "is_chosen", "note"]
 _ACTIVITY_COLUMNS = ["latent", "n_active", "largest"]
-
-
-@dataclass(frozen=True)
-class ChosenClass:
-    """A class and the latents to suppress."""
-
-    label: int
-    name: str
-    latents: tuple[int, ...]
-    """Each once, best first; may be empty."""
-    notes: tuple[str, ...]
-    """Why there are no latents."""
 
 
 def to_activity(latents: SparseLatents) -> pd.DataFrame:
@@ -92,7 +80,7 @@ def read_activity(path: Path, n_latents: int) -> Activity:
             "name the run that it was made from"
         )
     return Activity(
-        is_active_S=table["n_active"].astype(np.int64).to_numpy() > 0,
+        n_active_S=table["n_active"].astype(np.int64).to_numpy(),
         largest_S=table["largest"].astype(np.float64).to_numpy(),
     )
 

@@ -1,4 +1,4 @@
-"""Templates of pages, and drawings to put into them."""
+"""Read templates of pages, and prepare drawings for them."""
 
 import re
 from pathlib import Path

@@ -1,0 +1,399 @@
+"""Train autoencoders on planted directions; write docs/sae_recovery.md.
+
+Activations are sparse sums of known directions, so one can count how many of them an
+autoencoder finds. Ours are compared with those of dictionary_learning (Marks,
+Karvonen and Mueller 2024) on the same patches in the same order. `make bench` leaves
+this out, since it times nothing. It takes about half an hour on 2 cores:
+
+    pip install dictionary-learning
+    python benchmarks/sae_recovery.py
+"""
+
+import argparse
+import datetime
+import importlib
+import importlib.metadata
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import yaml
+
+from vitproto.activations.random_batches import RandomBatches
+from vitproto.activations.shards import LayerShape, write_shard
+from vitproto.activations.stream import Activations
+from vitproto.core.files import write_text
+from vitproto.core.project import PROJECT
+from vitproto.prototypes.sae import sweep
+from vitproto.prototypes.sae.learner import Learner
+from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.prototypes.sae.start import first_decoder, measure_scaling
+from vitproto.report.shared.markdown import TextTable, write_markdown
+from vitproto.study.run import Run
+
+OUT = PROJECT / "docs" / "sae_recovery.md"
+PRESET = PROJECT / "config" / "presets" / "methods" / "small-saes.yaml"
+"""Whose settings are measured."""
+
+LAYER = 0
+N_PATCHES = 64
+"""Patches of an image; here they are independent."""
+N_TEST = 20_000
+FOUND = 0.95
+"""A direction is found if a row of the decoder has a larger cosine with it."""
+LEARNING_RATES = (1e-3, 3e-3, 6e-3)
+L1_WEIGHTS = (0.1, 0.2, 0.4)
+SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
+"""Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
+KINDS = ("relu", "topk", "batchtopk", "matryoshka")
+PEERS = {
+    "relu": ("standard", "StandardTrainer"),
+    "topk": ("top_k", "TopKTrainer"),
+    "batchtopk": ("batch_top_k", "BatchTopKTrainer"),
+    "matryoshka": ("matryoshka_batch_top_k", "MatryoshkaBatchTopKTrainer"),
+}
+"""Modules and classes of dictionary_learning.trainers."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Activations of known directions, and the autoencoder that looks for them."""
+
+    name: str
+    width: int
+    n_directions: int
+    n_latents: int
+    l0: int
+    """Directions in a patch, on average, and latents that may be active."""
+    rarity: float = 0.0
+    """The i-th direction has a frequency of 1 / i to this power."""
+    n_images: int = 4800
+
+    @property
+    def directions_JD(self) -> np.ndarray:
+        """The directions, of length 1."""
+        rng = np.random.default_rng([self.width, self.n_directions])
+        rows_JD = rng.standard_normal((self.n_directions, self.width))
+        return rows_JD / np.linalg.norm(rows_JD, axis=1, keepdims=True)
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """Patches: sums of directions with strengths about 1, a mean and some noise."""
+        rng = np.random.default_rng([seed, 1])
+        frequency_J = (1.0 + np.arange(self.n_directions)) ** -self.rarity
+        frequency_J *= self.l0 / frequency_J.sum()
+        is_on = rng.random((n, self.n_directions)) < frequency_J.clip(max=0.5)
+        strength = np.abs(rng.normal(1, 0.3, is_on.shape)) * is_on
+        mean_D = np.random.default_rng(self.width).normal(0, 0.3, self.width)
+        noise = 0.05 * rng.standard_normal((n, self.width))
+        return (strength @ self.directions_JD + mean_D + noise).astype(np.float32)
+
+
+CASES = [
+    Planted("twice as many latents", 64, 256, 512, 4),
+    Planted("as many latents, rare directions", 64, 256, 256, 4, rarity=0.7),
+]
+
+CHANGES: dict[str, dict[str, object]] = {
+    "as in the preset": {},
+    "start: random": {"start": "random"},
+    "max_gradient_norm: 1": {"max_gradient_norm": 1.0},
+    "both": {"start": "random", "max_gradient_norm": 1.0},
+    "n_aux: 0": {"n_aux": 0},
+    "aux_weight: 1/32": {"aux_weight": 1 / 32},
+}
+"""Settings that differ from the preset, to see what each brings."""
+
+
+class Found(NamedTuple):
+    """How an autoencoder does on new patches."""
+
+    cosine: float
+    """The largest cosine of each direction with a row of the decoder, mean."""
+    share: float
+    """The share of the directions that is found."""
+    nmse: float
+    l0: float
+    n_dead: int
+    """Latents that no new patch activates."""
+
+
+Reconstruct = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""From patches to reconstructions and latents."""
+
+
+def measure(planted: Planted, W_dec_SD: np.ndarray, run: Reconstruct) -> Found:
+    """Measure an autoencoder on `N_TEST` new patches."""
+    x_BD = planted.draw(N_TEST, seed=2)
+    with torch.no_grad():
+        x_hat_BD, latents_BS = (part.numpy() for part in run(torch.from_numpy(x_BD)))
+    rows_SD = W_dec_SD / np.linalg.norm(W_dec_SD, axis=1, keepdims=True).clip(1e-12)
+    cosine_J = (planted.directions_JD @ rows_SD.T).max(axis=1)
+    around_BD = x_BD - x_BD.mean(axis=0)
+    return Found(
+        float(cosine_J.mean()),
+        float((cosine_J > FOUND).mean()),
+        float(np.square(x_BD - x_hat_BD).sum() / np.square(around_BD).sum()),
+        float((latents_BS > 0).sum(axis=1).mean()),
+        int((latents_BS <= 0).all(axis=0).sum()),
+    )
+
+
+def read_settings(kind: str, **changes: object) -> SaeSettings:
+    """The preset's settings of a kind, with fixed prefixes as the peer has them."""
+    preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    settings = preset["methods"]["saes"][kind]
+    if kind == "matryoshka":
+        settings["prefixes"] = "fixed"
+    return SaeSettings(**{**settings, **changes})
+
+
+def train_ours(
+    planted: Planted, acts: Activations, runs: Iterable[Run], settings: SaeSettings
+) -> list[Found]:
+    """Train our autoencoders, as a study does."""
+    image_N = np.arange(acts.n_images)
+    scaling = measure_scaling(acts, image_N, settings)
+    learners = {}
+    for run in runs:
+        shape = run.n_prototypes, run.seed
+        rows_SD = first_decoder(acts, image_N, settings, scaling, *shape)
+        learners[run.name] = Learner.begin(run, settings, scaling, rows_SD)
+    with tempfile.TemporaryDirectory() as folder:
+        sweep.train(
+            learners,
+            *(acts, image_N, settings),
+            states=sweep.States(Path(folder)),
+            device=torch.device("cpu"),
+            save_every_s=1e9,
+            observe=lambda *_: None,
+        )
+    found = []
+    for learner in learners.values():
+        trained = learner.finish()
+
+        def run_one(x_BD: torch.Tensor, trained=trained):
+            latents_BS = trained(x_BD)
+            return trained.decode(latents_BS), latents_BS
+
+        found.append(measure(planted, trained.W_dec_SD.numpy(), run_one))
+    return found
+
+
+def train_peer(
+    planted: Planted, batches: list[np.ndarray], kind: str, run: Run, scale: float
+) -> Found:
+    """Train the peer's autoencoder, on activations whose norm is `scale`."""
+    settings = read_settings(kind)
+    module, name = PEERS[kind]
+    trainers = importlib.import_module(f"dictionary_learning.trainers.{module}")
+    n = len(batches)
+    options = {
+        "steps": n,
+        "activation_dim": planted.width,
+        "dict_size": run.n_prototypes,
+        "layer": LAYER,
+        "lm_name": "",
+        "lr": run.learning_rate,
+        "warmup_steps": settings.n_lr_warmup,
+        "decay_start": n - settings.n_lr_decay,
+        "seed": run.seed,
+        "device": "cpu",
+    }
+    if kind == "relu":
+        options["l1_penalty"] = run.sparsity * scale
+        options["sparsity_warmup_steps"] = settings.n_sparsity_warmup
+    else:
+        options["k"] = int(run.sparsity)
+        options["threshold_start_step"] = n // 3
+    if kind == "matryoshka":
+        options["group_fractions"] = [1 / 8, 1 / 8, 1 / 4, 1 / 2]
+    trainer = getattr(trainers, name)(**options)
+    trainer.dead_feature_threshold = settings.n_until_dead
+    squares = [np.square(x_BD).sum(axis=1).mean() for x_BD in batches[:20]]
+    norm = np.float32(np.sqrt(np.mean(squares)) / scale)
+    for step, x_BD in enumerate(batches):
+        trainer.update(step, torch.from_numpy(x_BD / norm))
+    trained = trainer.ae
+
+    def run_one(x_BD: torch.Tensor):
+        latents_BS = trained.encode(x_BD / norm)
+        return trained.decode(latents_BS) * norm, latents_BS
+
+    decoder = getattr(trained, "decoder", None)
+    rows_SD = trained.W_dec if decoder is None else decoder.weight.T
+    return measure(planted, rows_SD.detach().numpy(), run_one)
+
+
+def record(planted: Planted, path: Path) -> Activations:
+    """Write the patches to train on."""
+    with write_shard(
+        path,
+        [f"image{i}" for i in range(planted.n_images)],
+        {LAYER: LayerShape(N_PATCHES, planted.width, has_cls=False)},
+        "float32",
+        {"encoder": "planted"},
+        i_shard=0,
+        n_shards=1,
+    ) as shard:
+        for i in range(0, planted.n_images, 100):
+            x_MD = planted.draw(100 * N_PATCHES, seed=1000 + i)
+            x_NPD = torch.from_numpy(x_MD).view(100, N_PATCHES, planted.width)
+            shard.write(i, LAYER, x_NPD, None)
+    return Activations.open([path], LAYER)
+
+
+def list_runs(planted: Planted, kind: str, seeds: Iterable[int]) -> list[Run]:
+    """The runs of a kind: several learning rates, or with ReLU several weights."""
+    if kind == "relu":
+        settings = [(LEARNING_RATES[1], weight) for weight in L1_WEIGHTS]
+    else:
+        settings = [(rate, planted.l0) for rate in LEARNING_RATES]
+    return [
+        Run(planted.n_latents, seed, *setting) for seed in seeds for setting in settings
+    ]
+
+
+def mean_by_setting(runs: list[Run], found: list[Found]) -> dict[tuple, Found]:
+    """The mean over seeds, by learning rate and sparsity."""
+    settings: dict[tuple, list[Found]] = {}
+    for run, one in zip(runs, found, strict=True):
+        settings.setdefault((run.learning_rate, run.sparsity), []).append(one)
+    return {key: Found(*np.mean(several, axis=0)) for key, several in settings.items()}
+
+
+def write_row(
+    names: list[str], planted: Planted, kind: str, settings: dict[tuple, Found]
+) -> list[str]:
+    """The setting that finds directions best, and how it does."""
+    (rate, sparsity), best = max(settings.items(), key=lambda item: item[1].cosine)
+    numbers = [f"{best.cosine:.3f}", f"{best.share:.3f}", f"{best.nmse:.3f}"]
+    weight = f", L1 {sparsity:g}" if kind == "relu" else ""
+    return [
+        *names,
+        *numbers,
+        f"{best.l0:.2f}",
+        f"{best.n_dead:.0f}",
+        f"{rate:g}{weight}",
+    ]
+
+
+def measure_case(planted: Planted, seeds: range) -> tuple[list, list]:
+    """The rows of all kinds, ours and the peer's; and those of other settings."""
+    rows, changed = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        acts = record(planted, Path(folder) / "planted.h5")
+        for kind in KINDS:
+            runs = list_runs(planted, kind, seeds)
+            settings = read_settings(kind)
+            ours = train_ours(planted, acts, runs, settings)
+            names = [planted.name, kind]
+            means = mean_by_setting(runs, ours)
+            rows.append(write_row([*names, "vitproto"], planted, kind, means))
+            print(*rows[-1], flush=True)
+            batches = [
+                x_BD.numpy().copy()
+                for _, x_BD in zip(
+                    range(settings.n_steps), stream(acts, settings), strict=False
+                )
+            ]
+            for norm, scale in SCALES.items():
+                theirs = [
+                    train_peer(planted, batches, kind, run, scale(planted.width))
+                    for run in runs
+                ]
+                means = mean_by_setting(runs, theirs)
+                peer = f"dictionary_learning, norm {norm}"
+                rows.append(write_row([*names, peer], planted, kind, means))
+                print(*rows[-1], flush=True)
+        runs = list_runs(planted, "batchtopk", seeds)
+        for name, changes in CHANGES.items():
+            found = train_ours(
+                planted, acts, runs, read_settings("batchtopk", **changes)
+            )
+            means = mean_by_setting(runs, found)
+            changed.append(write_row([planted.name, name], planted, "batchtopk", means))
+            print(*changed[-1], flush=True)
+    return rows, changed
+
+
+def stream(acts: Activations, settings: SaeSettings) -> RandomBatches:
+    """The batches of our training, for the peer."""
+    return RandomBatches(
+        acts,
+        batch_size=settings.batch_size,
+        seed=settings.stream_seed,
+        n_mixed=settings.n_mixed,
+        first_batch=0,
+    )
+
+
+def write_page(n_seeds: int) -> str:
+    """Run everything, and write the page."""
+    rows, changed = [], []
+    for planted in CASES:
+        of_kinds, of_changes = measure_case(planted, range(n_seeds))
+        rows += of_kinds
+        changed += of_changes
+    columns = {
+        "Mean cosine": ">",
+        f"Found (> {FOUND:g})": ">",
+        "NMSE": ">",
+        "L0": ">",
+        "Dead": ">",
+        "Learning rate": "<",
+    }
+    version = importlib.metadata.version("dictionary-learning")
+    settings = read_settings("batchtopk")
+    cases = [
+        [
+            *(planted.name, str(planted.width), str(planted.n_directions)),
+            *(str(planted.n_latents), str(planted.l0)),
+        ]
+        for planted in CASES
+    ]
+    return write_markdown(
+        "# Do autoencoders find planted directions?",
+        f"Written by `python benchmarks/sae_recovery.py --n_seeds {n_seeds}` on "
+        f"{datetime.date.today().isoformat()}, with torch {torch.__version__} and "
+        f"dictionary_learning {version}. Patches are sparse sums of known directions; "
+        f"training sees {settings.n_patches:,} of them, in batches of "
+        f"{settings.batch_size:,}. Ours have the settings of "
+        f"`config/presets/methods/{PRESET.name}`. The peer has the same batches, "
+        "numbers of latents, learning rates, warm-up, decay and time until a latent "
+        "counts as dead, and its own defaults else. Its gradients are limited to a "
+        "norm of 1, which acts or not depending on the norm of the activations, so "
+        "both usual norms are shown.",
+        TextTable(
+            {
+                "Planted": "<",
+                "Width": ">",
+                "Directions": ">",
+                "Latents": ">",
+                "Directions in a patch": ">",
+            },
+            cases,
+        ),
+        f"Measured on {N_TEST:,} new patches: the largest cosine of each direction "
+        "with a row of the decoder, the share of directions for which it exceeds "
+        f"{FOUND:g}, the error relative to that of a constant, the active latents of a "
+        "patch, and latents that no patch activates. TopK and BatchTopK are asked for "
+        "as many active latents as a patch has directions. Each line shows the "
+        "learning rate (for ReLU: the weight of the L1 norm) with the largest mean "
+        f"cosine, of {len(LEARNING_RATES)}; lines are means over {n_seeds} seeds.",
+        "## Kinds",
+        TextTable({"Planted": "<", "Kind": "<", "By": "<"} | columns, rows),
+        "## What the settings bring",
+        "BatchTopK with other settings than the preset's.",
+        TextTable({"Planted": "<", "Settings": "<"} | columns, changed),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n_seeds", type=int, default=1, help="seeds of each run")
+    write_text(write_page(parser.parse_args().n_seeds), OUT)
+    print(f"wrote {OUT}")

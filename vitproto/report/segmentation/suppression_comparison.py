@@ -1,0 +1,278 @@
+"""Are the latents of trained SAEs more specific to their class than untrained ones?
+
+Paragraphs that compare each trained SAE with its untrained control: at the edit length
+chosen for it, at other lengths, and where classes have lost half of their IoU.
+"""
+
+import math
+
+import pandas as pd
+
+from vitproto.core.confidence import LEVEL
+from vitproto.report.segmentation.suppression_phrases import (
+    NEARLY_ALL,
+    count_classes,
+    find_verdict,
+    write_length,
+    write_with_level,
+)
+from vitproto.report.segmentation.suppression_rows import (
+    AT_HALF,
+    AT_LENGTH,
+    OWN,
+    Suppression,
+)
+from vitproto.report.shared.wording import (
+    join_names,
+    with_capital,
+    write_measure,
+    write_p,
+    write_plain,
+)
+from vitproto.segmentation.suppression.terms import LEAST_CLASSES
+
+
+def write_comparison(suppression: Suppression) -> str:
+    """Compare trained SAEs with untrained ones, at the length chosen for it."""
+    rows = _main_rows(suppression.comparison, AT_LENGTH)
+    known = rows[(rows["n_controls"] > 0) & (rows["n_classes"] > 0)]
+    if known.empty:
+        return (
+            "No conclusion about training: no trained SAE has an untrained one of the "
+            "same layer and number of latents to compare it with, in any class."
+        )
+    control = _name_control(known)
+    verbs = {
+        1: f"are more specific to their class than those of {control}",
+        -1: f"are less specific to their class than those of {control}",
+        0: f"cannot be told apart from those of {control}",
+    }
+    clauses = [
+        f"the latents of {join_names(names)} {verbs[verdict]}"
+        for verdict, names in _by_verdict(known, "lead").items()
+    ]
+    text = f"At equal edit length, {'; '.join(clauses)}." if clauses else ""
+    sentences = [
+        text,
+        _write_too_few(known),
+        "Each SAE is a single fit, and one probe reads it: this is about these SAEs, "
+        "not about their kinds, and no interval shows what another seed of the SAE or "
+        "of the probe would change.",
+        "The lead is the difference in specificity, paired by class"
+        + _write_family(known),
+        _write_lengths(suppression, known),
+        _write_left_out(known, "an edit of this length is out of reach"),
+        _write_gone(known),
+    ]
+    for missing, why in (
+        (
+            rows["n_controls"] == 0,
+            "no untrained SAE of the same layer and number of latents",
+        ),
+        (
+            (rows["n_controls"] > 0) & (rows["n_classes"] == 0),
+            "no class that could be compared with an untrained SAE at this length",
+        ),
+    ):
+        if lacking := rows.loc[missing, "sae"].tolist():
+            have = "has" if len(lacking) == 1 else "have"
+            sentences.append(
+                f"{join_names(lacking)} {have} {why}, so nothing shows what training "
+                "adds there."
+            )
+    return " ".join(filter(None, sentences))
+
+
+def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
+    """Say at which lengths trained SAEs are ahead of untrained ones; may be empty."""
+    rows = comparison[(comparison["at"] == AT_LENGTH) & (comparison["n_classes"] > 0)]
+    texts = []
+    for sae, of_sae in rows.groupby("sae", sort=False):
+        if len(of_sae) < 2:
+            continue
+        of_sae = of_sae.sort_values("length")
+        low, high = of_sae["lead_low"], of_sae["lead_high"]
+        control = _name_control(of_sae)
+        found = {
+            f"is ahead of {control}": low > 0,
+            f"is behind {control}": high < 0,
+            f"cannot be told apart from {control}": (low <= 0) & (high >= 0),
+            "has too few classes for an interval": low.isna(),
+        }
+        clauses = [
+            f"{words} {_name_runs(of_sae['length'], is_there)}"
+            for words, is_there in found.items()
+            if is_there.any()
+        ]
+        ends = [
+            write_measure(end) for end in (of_sae["lead"].min(), of_sae["lead"].max())
+        ]
+        texts.append(
+            f"{sae} {join_names(clauses)} (read at {len(of_sae)} lengths; leads "
+            f"between {' and '.join(ends)})"
+        )
+    if not texts:
+        return []
+    return [
+        f"Length by length, with {LEVEL} % intervals that are not corrected for the "
+        f"number of comparisons, {'; '.join(texts)}."
+    ]
+
+
+def _name_runs(lengths: pd.Series, is_there: pd.Series) -> str:
+    """Name some of the lengths that were read: `from 0.1 to 0.4 and at 1.2`."""
+    numbers, there = lengths.tolist(), is_there.tolist()
+    runs: list[list[float]] = []
+    for i, length in enumerate(numbers):
+        if there[i]:
+            if i == 0 or not there[i - 1]:
+                runs.append([])
+            runs[-1].append(length)
+    return join_names(
+        [
+            f"from {write_plain(run[0])} to {write_plain(run[-1])}"
+            if len(run) > 1
+            else f"at {write_plain(run[0])}"
+            for run in runs
+        ]
+    )
+
+
+def write_comparison_at_half(comparison: pd.DataFrame) -> list[str]:
+    """Compare collateral where classes have lost half of their IoU; may be empty."""
+    rows = _main_rows(comparison, AT_HALF)
+    known = rows[(rows["n_controls"] > 0) & (rows["n_classes"] > 0)]
+    if known.empty:
+        return []
+    control = _name_control(known)
+    wordings = {
+        1: f"the others lose less with the latents of {{}} than with those of "
+        f"{control}",
+        -1: f"the others lose more with the latents of {{}} than with those of "
+        f"{control}",
+        0: f"what the others lose with the latents of {{}} cannot be told apart from "
+        f"what they lose with those of {control}",
+    }
+    clauses = [
+        wordings[verdict].format(join_names(names))
+        for verdict, names in _by_verdict(known, "difference").items()
+    ]
+    begin = "Where the class has lost half of its IoU, "
+    sentences = [
+        f"{begin}{'; '.join(clauses)}." if clauses else "",
+        _write_too_few(known, "" if clauses else begin),
+        "The difference is the mean loss of the others with the control minus that "
+        "with the trained SAE, paired by class" + _write_family(known),
+        _write_left_out(known, "half is never lost with one of the SAEs"),
+    ]
+    return [" ".join(filter(None, sentences))]
+
+
+def _main_rows(comparison: pd.DataFrame, at: str) -> pd.DataFrame:
+    return comparison[(comparison["at"] == at) & comparison["is_main"]]
+
+
+def _name_control(rows: pd.DataFrame) -> str:
+    if (rows["n_controls"] == 1).all():
+        return "the untrained control"
+    return "the untrained controls (their mean)"
+
+
+def _by_verdict(rows: pd.DataFrame, called: str) -> dict[int, list[str]]:
+    """Name SAEs with their leads by verdict: 1 more, -1 less, 0 not told apart."""
+    found: dict[int, list[str]] = {}
+    for verdict in (1, -1, 0):
+        named = [
+            f"{row['sae']} ({called} {write_with_level(row, 'lead')}, "
+            f"{write_p(row['p'])}, {count_classes(row['n_classes'])})"
+            for _, row in rows.iterrows()
+            if not math.isnan(row["p"])
+            and find_verdict(row["lead"], row["p"]) == verdict
+        ]
+        if named:
+            found[verdict] = named
+    return found
+
+
+def _write_family(rows: pd.DataFrame) -> str:
+    n = int(rows["p"].notna().sum())
+    return (
+        f"; p-values are corrected for these {n} comparisons (Holm)." * (n > 1) or "."
+    )
+
+
+def _write_too_few(rows: pd.DataFrame, begin: str = "") -> str:
+    """Name the SAEs that are compared in too few classes for a verdict."""
+    few = [
+        f"{row['sae']} ({write_measure(row['lead'])} over "
+        f"{count_classes(row['n_classes'])})"
+        for _, row in rows.iterrows()
+        if math.isnan(row["p"])
+    ]
+    if not few:
+        return ""
+    text = f"{begin}there is no verdict on {join_names(few)}"
+    return f"{with_capital(text)}: fewer than {LEAST_CLASSES} classes have no interval."
+
+
+def _write_lengths(suppression: Suppression, known: pd.DataFrame) -> str:
+    """Name the lengths, and count the classes that are half gone there."""
+    own = suppression.at(AT_LENGTH)
+    own = own[(own["edit"] == OWN) & (own["n_classes"] > 0)]
+    layer = ["encoder", "probe_layer", "layer"]
+    sentences = []
+    for place, _ in known.groupby(layer):
+        here = own[(own[layer] == list(place)).all(axis=1)]
+        if here.empty:
+            continue
+        counts = [
+            f"{row['n_half']} of {count_classes(row['n_classes'])} with {row['sae']}"
+            for _, row in here.iterrows()
+        ]
+        where = f"layer {place[2]}"
+        if known["encoder"].nunique() > 1:
+            where += f" of {place[0]}"
+        sentences.append(
+            f"In {where} the edits are {write_length(here['length'].iloc[0])}, a "
+            "length chosen on the same images. There at least half of the IoU is lost "
+            f"by {join_names(counts)}."
+        )
+        is_half = 2 * here["n_half"] >= here["n_classes"] + here["n_unreached"]
+        if 2 * is_half.sum() < len(here):
+            sentences.append(
+                "So with most of these SAEs fewer than half of the classes have lost "
+                f"half of their IoU there{_write_longest(suppression, here)}."
+            )
+    return " ".join(sentences)
+
+
+def _write_longest(suppression: Suppression, own: pd.DataFrame) -> str:
+    """Say if the latents' edits are read at no greater length."""
+    curves = suppression.summary
+    curves = curves[(curves["at"] == AT_LENGTH) & curves["sae"].isin(own["sae"])]
+    shortest = curves.groupby("sae")["length"].max().min()
+    is_longest = shortest == own["length"].iloc[0] and not own["n_unreached"].any()
+    return ", the longest edits that all classes reach" if is_longest else ""
+
+
+def _write_left_out(rows: pd.DataFrame, why: str) -> str:
+    named = [
+        f"{count_classes(row['n_unreached'])} of {row['sae']}"
+        for _, row in rows.iterrows()
+        if row["n_unreached"]
+    ]
+    return f"Left out because {why}: {', '.join(named)}." if named else ""
+
+
+def _write_gone(rows: pd.DataFrame) -> str:
+    named = [
+        f"{count_classes(row['n_gone'])} of {row['sae']}"
+        for _, row in rows.iterrows()
+        if row["n_gone"]
+    ]
+    if not named:
+        return ""
+    return (
+        f"Saturated, with at least {NEARLY_ALL} of the IoU lost with the SAE and with "
+        f"its control: {', '.join(named)}."
+    )

@@ -1,0 +1,153 @@
+"""Read the file of pixel counts: all that the statistics of suppression are made from.
+
+M test images, C classes of the data set, K kinds of edits of a class, O doses. E edits:
+kind · O + dose. X entries: an edit, an image and a class whose counts the edit changes.
+
+Counts are kept for each image, so intervals and new statistics need no encoder and no
+GPU. An edit changes few classes of an image, so changes alone are stored: about 6 bytes
+for each, compressed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from vitproto.segmentation.suppression.terms import ChosenClass, Place
+
+FORMAT = "vitproto suppression counts 1"
+"""Root attribute `format` of the file; its number grows when the layout changes."""
+
+
+@dataclass(frozen=True)
+class EditedClass:
+    """What edits for one class do, as it is read.
+
+    Attributes:
+        chosen: the class, its latents, and why it has none.
+        kinds_K: the edit of each kind; empty if the class was not measured.
+        dead: latents of the class that are never active.
+        length_OM: mean length of the edits over the patches of each image.
+        n_changed_KO, n_others_changed_KO, n_patches, n_others: see `ClassCounts`.
+        start_E: where the entries of each edit begin; one more than edits.
+        image_X, class_X: image and class, from 0, of each entry.
+        predicted_X, hit_X: the changes of predicted and of correct pixels.
+    """
+
+    chosen: ChosenClass
+    kinds_K: tuple[str, ...]
+    dead: tuple[int, ...]
+    length_OM: Float64[np.ndarray, "o m"]
+    n_changed_KO: Int64[np.ndarray, "k o"]
+    n_others_changed_KO: Int64[np.ndarray, "k o"]
+    n_patches: int
+    n_others: int
+    start_E: Int64[np.ndarray, " e1"]
+    image_X: Int64[np.ndarray, " x"]
+    class_X: Int64[np.ndarray, " x"]
+    predicted_X: Int64[np.ndarray, " x"]
+    hit_X: Int64[np.ndarray, " x"]
+
+    def draws_of(self, edit: str) -> list[int]:
+        """The indices of the kinds that are draws of an edit."""
+        return [k for k, kind in enumerate(self.kinds_K) if kind == edit]
+
+
+@dataclass(frozen=True)
+class SuppressionCounts:
+    """The counts of an autoencoder; `read_class` reads those of one class.
+
+    Attributes:
+        path: the file.
+        place: the autoencoder.
+        doses_O: in the order of the file.
+        class_names: of the labels 1 to C.
+        labels: the classes in the file, ascending.
+        image_ids: of the test images.
+        true_MC, predicted_MC, hit_MC, length_M: before any edit, see `Before`.
+    """
+
+    path: Path
+    place: Place
+    doses_O: tuple[float, ...]
+    class_names: tuple[str, ...]
+    labels: tuple[int, ...]
+    image_ids: tuple[str, ...]
+    true_MC: Int64[np.ndarray, "m c"]
+    predicted_MC: Int64[np.ndarray, "m c"]
+    hit_MC: Int64[np.ndarray, "m c"]
+    length_M: Float64[np.ndarray, " m"]
+
+    def read_class(self, label: int) -> EditedClass:
+        """Read what the edits for a class do.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        try:
+            with h5py.File(self.path, locking="best-effort") as file:
+                group = file[f"classes/{label}"]
+                chosen = ChosenClass(
+                    label,
+                    self.class_names[label - 1],
+                    tuple(group.attrs["latents"].tolist()),
+                    tuple(group.attrs["notes"]),
+                )
+                return EditedClass(
+                    chosen,
+                    tuple(group.attrs["kinds_K"]),
+                    tuple(group.attrs["dead"].tolist()),
+                    group["length_OM"][:],
+                    *(group[name][:] for name in ("n_changed_KO", "n_others_KO")),
+                    *(int(group.attrs[name]) for name in ("n_patches", "n_others")),
+                    *(
+                        group[name][:].astype(np.int64)
+                        for name in (
+                            *("start_E", "image_X", "class_X"),
+                            *("predicted_X", "hit_X"),
+                        )
+                    ),
+                )
+        except (OSError, KeyError, RuntimeError) as error:
+            raise _damaged(self.path, error) from error
+
+
+def read_counts(path: Path) -> SuppressionCounts:
+    """Open a file of counts, and read what was before any edit.
+
+    Raises:
+        ValueError: the file is missing, damaged, or of another format.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: run suppress_latents")
+    try:
+        with h5py.File(path, locking="best-effort") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise ValueError(
+                    f"its format is {file.attrs.get('format')!r}, expected {FORMAT!r}"
+                )
+            return SuppressionCounts(
+                path,
+                Place(
+                    *(str(file.attrs["encoder"]), int(file.attrs["probe_layer"])),
+                    *(int(file.attrs["layer"]), str(file.attrs["method"])),
+                    str(file.attrs["run"]),
+                ),
+                tuple(np.atleast_1d(file.attrs["doses"]).tolist()),
+                tuple(file["class_names"].asstr()[:].tolist()),
+                tuple(sorted(map(int, file["classes"]))),
+                tuple(file["image_ids"].asstr()[:].tolist()),
+                *(file[f"before/{name}"][:] for name in ("true_MC", "predicted_MC")),
+                *(file[f"before/{name}"][:] for name in ("hit_MC", "length_M")),
+            )
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged or holds no counts ({error}): delete it and run "
+        "suppress_latents again"
+    )

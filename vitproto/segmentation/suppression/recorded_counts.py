@@ -1,0 +1,159 @@
+"""Write what suppression does as files, one class after the other.
+
+M test images, C classes, K kinds of edits of a class, O doses.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from jaxtyping import Integer
+
+from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.segmentation.suppression.changes import CHANGE_COLUMNS, change_rows
+from vitproto.segmentation.suppression.counts_file import FORMAT
+from vitproto.segmentation.suppression.edits import SuppressionSettings
+from vitproto.segmentation.suppression.suppress import Before, ClassCounts
+from vitproto.segmentation.suppression.terms import ChosenClass
+
+_KEPT = {
+    "compression": "gzip",
+    "shuffle": True,
+    "fletcher32": True,
+    "track_times": False,
+}
+"""With checksums on all values, so that reading notices damage."""
+
+
+def record_counts(
+    path: Path,
+    results: Iterable[tuple[Before, ChosenClass, ClassCounts | None]],
+    labels: PatchLabels,
+    place: Mapping[str, str | int],
+    attributes: Mapping[str, Any],
+    cfg: SuppressionSettings,
+) -> tuple[pd.DataFrame, int]:
+    """Write the pixel counts of one class after the other, as `suppress` yields them.
+
+    Args:
+        path: the HDF5 file to write.
+        results: what was before, the class, and its counts, if there are any.
+        labels: of the images.
+        place: names the autoencoder, in the file and in each row.
+        attributes: what else the file says of its making.
+        cfg: how latents were suppressed.
+
+    Returns:
+        The table of `changes.csv`, and the number of classes with counts.
+    """
+    rows = []
+    with CountsFile(path, {**place, **attributes}) as file:
+        for i, (before, chosen, counts) in enumerate(results):
+            if i == 0:
+                tested = [labels.image_ids[m] for m in labels.i_test_M]
+                file.write_before(before, tested, labels.classes)
+            file.write_class(chosen, before, counts)
+            rows += change_rows(chosen, counts, cfg.doses, labels.classes)
+    columns = [*place, *CHANGE_COLUMNS]
+    table = pd.DataFrame([{**place, **row} for row in rows], columns=columns)
+    return table, file.n_measured
+
+
+class CountsFile(AbstractContextManager):
+    """Writes counts, one class after the other; the file appears when it is whole."""
+
+    def __init__(self, path: Path, attributes: Mapping[str, Any]):
+        """`attributes` say what made the counts: place, doses, settings, code."""
+        self._whole = whole_hdf5(path)
+        self._attributes = attributes
+        self._n_measured = 0
+
+    def __enter__(self) -> "CountsFile":
+        self._file = self._whole.__enter__()
+        for name, value in sorted({**self._attributes, "format": FORMAT}.items()):
+            self._file.attrs[name] = value
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._whole.__exit__(kind, error, trace)
+
+    @property
+    def n_measured(self) -> int:
+        """Classes with counts that were written."""
+        return self._n_measured
+
+    def write_before(
+        self, before: Before, image_ids: Sequence[str], class_names: Sequence[str]
+    ) -> None:
+        """Write the counts of unedited test images."""
+        text = h5py.string_dtype()
+        for name, values in (("image_ids", image_ids), ("class_names", class_names)):
+            self._file.create_dataset(name, data=list(values), dtype=text)
+        for name in ("true_MC", "predicted_MC", "hit_MC", "length_M"):
+            self._file.create_dataset(f"before/{name}", data=getattr(before, name))
+
+    def write_class(
+        self, chosen: ChosenClass, before: Before, counts: ClassCounts | None
+    ) -> None:
+        """Write what the edits for a class change; None if it was not measured."""
+        n_doses, n_images = len(self._attributes["doses"]), len(before.true_MC)
+        group = self._file.create_group(f"classes/{chosen.label}")
+        group.attrs["latents"] = np.array(chosen.latents, np.int64)
+        text = h5py.string_dtype()
+        group.attrs.create("notes", list(chosen.notes), dtype=text)
+        kinds = () if counts is None else counts.edits.kinds_K
+        group.attrs.create("kinds_K", list(kinds), dtype=text)
+        dead = () if counts is None else counts.edits.dead
+        group.attrs["dead"] = np.array(dead, np.int64)
+        group.attrs["n_patches"] = 0 if counts is None else counts.n_patches
+        group.attrs["n_others"] = 0 if counts is None else counts.n_others
+        nothing = np.zeros((0, n_doses, n_images, 0), np.int32)
+        parts = {
+            "length_OM": np.zeros((n_doses, n_images)),
+            "n_changed_KO": np.zeros((0, n_doses), np.int64),
+            "n_others_KO": np.zeros((0, n_doses), np.int64),
+            **_changes(nothing, nothing),
+        }
+        if counts is not None:
+            self._n_measured += 1
+            parts = {
+                "length_OM": counts.length_OM,
+                "n_changed_KO": counts.n_changed_KO,
+                "n_others_KO": counts.n_others_changed_KO,
+                **_changes(
+                    counts.predicted_KOMC - before.predicted_MC.astype(np.int32),
+                    counts.hit_KOMC - before.hit_MC.astype(np.int32),
+                ),
+            }
+        for name, values in parts.items():
+            kept = _KEPT if values.size else {"track_times": False}
+            group.create_dataset(name, data=values, **kept)
+
+
+def _changes(
+    predicted_KOMC: Integer[np.ndarray, "k o m c"],
+    hit_KOMC: Integer[np.ndarray, "k o m c"],
+) -> dict[str, np.ndarray]:
+    """The changes that are not 0, as lists of entries sorted by edit and image."""
+    n_edits = predicted_KOMC.shape[0] * predicted_KOMC.shape[1]
+    is_changed = (predicted_KOMC != 0) | (hit_KOMC != 0)
+    kind_X, dose_X, image_X, class_X = np.nonzero(is_changed)
+    edit_X = kind_X * predicted_KOMC.shape[1] + dose_X
+    return {
+        "start_E": np.searchsorted(edit_X, np.arange(n_edits + 1)),
+        "image_X": image_X.astype(np.uint32),
+        "class_X": class_X.astype(np.uint16),
+        "predicted_X": predicted_KOMC[is_changed],
+        "hit_X": hit_KOMC[is_changed],
+    }

@@ -1,0 +1,123 @@
+"""Files of the scores that supervised probes give to test images.
+
+An HDF5 file with `image_ids` (of the test images), `trait_names` and a table
+`{pooling}/n{n_train}-seed{selection_seed}/scores_MT` (float32) for each pooling and
+subset. M test images, T traits.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float32
+
+from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.traits.pooled_file import PooledLayer
+from vitproto.traits.trait_probes import TraitProbes
+
+# h5py's error depends on which part of a file is damaged.
+_DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
+_REMEDY = "delete it and run probe_traits again"
+
+
+@contextmanager
+def create_ceiling_scores(
+    path: Path,
+    layer: PooledLayer,
+    image_ids: Sequence[str],
+    trait_names: Sequence[str],
+    code: str,
+) -> Iterator[h5py.File]:
+    """Create a file for `add_scores`, which appears whole or not at all.
+
+    Args:
+        path: the HDF5 file.
+        layer: whose pooled activations the probes read.
+        image_ids: the test images.
+        trait_names: the traits.
+        code: the fingerprint of the stage.
+    """
+    with whole_hdf5(path) as file:
+        file.attrs.update({**asdict(layer), "code": code})
+        names = {"image_ids": image_ids, "trait_names": trait_names}
+        for name, values in names.items():
+            file.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+        yield file
+
+
+def add_scores(file: h5py.File, pooling: str, probes: Sequence[TraitProbes]) -> None:
+    """Write the scores of a pooling's probes."""
+    for fitted in probes:
+        place = _place(pooling, fitted.n_train, fitted.selection_seed)
+        file.create_dataset(place, data=fitted.scores_MT)
+
+
+class CeilingScores:
+    """An open file of the scores of probes; made by `open_ceiling_scores`.
+
+    Attributes:
+        path: the file.
+        image_ids: the test images, one per row, in the order of the image list.
+        trait_names: one per column.
+    """
+
+    def __init__(self, path: Path, file: h5py.File):
+        self.path, self._file = path, file
+        self.image_ids: list[str] = file["image_ids"].asstr()[()].tolist()
+        self.trait_names: list[str] = file["trait_names"].asstr()[()].tolist()
+
+    def read(
+        self, pooling: str, n_train: int, selection_seed: int
+    ) -> Float32[np.ndarray, "m t"]:
+        """The scores of test images by the probes of a subset; 0 without a probe.
+
+        Raises:
+            ValueError: there are none, or the file is damaged.
+        """
+        place = _place(pooling, n_train, selection_seed)
+        try:
+            scores_MT = self._file[place][()]
+        except _DAMAGES as error:
+            raise ValueError(
+                f"{self.path} has no readable {place} ({error}): {_REMEDY}"
+            ) from error
+        expected = (len(self.image_ids), len(self.trait_names))
+        if scores_MT.shape != expected or scores_MT.dtype != np.float32:
+            raise ValueError(
+                f"{self.path} is damaged: {place} is {scores_MT.dtype} of shape "
+                f"{scores_MT.shape}, expected float32 of shape {expected}: {_REMEDY}"
+            )
+        return scores_MT
+
+
+@contextmanager
+def open_ceiling_scores(path: Path, layer: PooledLayer) -> Iterator[CeilingScores]:
+    """Open the file of scores that `probe_traits` wrote.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds another layer.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except _DAMAGES as error:
+        raise _damage(path, error) from error
+    with file:
+        try:
+            found = {name: file.attrs[name] for name in asdict(layer)}
+            scores = CeilingScores(path, file)
+        except _DAMAGES as error:
+            raise _damage(path, error) from error
+        if found != asdict(layer):
+            raise ValueError(f"{path} holds {found}, expected {layer}: {_REMEDY}")
+        yield scores
+
+
+def _damage(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is damaged or no file of scores ({error}): {_REMEDY}")
+
+
+def _place(pooling: str, n_train: int, selection_seed: int) -> str:
+    return f"{pooling}/n{n_train}-seed{selection_seed}/scores_MT"
