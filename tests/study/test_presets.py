@@ -127,17 +127,17 @@ def test_a_problem_in_a_preset_names_the_preset_and_its_line(tmp_path):
     for file in (PROJECT / "config/presets").rglob("*.yaml"):
         copy = tmp_path / file.relative_to(PROJECT)
         copy.parent.mkdir(exist_ok=True)
-        copy.write_text(file.read_text().replace("n_aux: 16", "n_aux: -1"))
+        copy.write_text(file.read_text().replace("n_mixed: 76800", "n_mixed: -1"))
     study = PROJECT / "config/demo.yaml"
     with pytest.raises(ValueError, match=".") as caught:
         resolve_and_check(yaml.safe_load(study.read_text()), [study], tmp_path)
     saes = tmp_path / "config/presets/methods/small-saes.yaml"
-    line = 1 + saes.read_text().splitlines().index("      n_aux: -1")
+    line = 1 + saes.read_text().splitlines().index("      n_mixed: -1")
     problems = str(caught.value).splitlines()
     assert len(problems) == 6  # kinds of autoencoders, all of the same line
     for problem in problems:
         assert problem.startswith(f"{saes}:{line}: methods.saes.")
-        assert problem.endswith(".n_aux: -1 is not a whole number of at least 0")
+        assert problem.endswith(".n_mixed: -1 is not a whole number of at least 1")
 
 
 def test_every_preset_is_named_by_a_study_that_comes_with_the_project():

@@ -126,8 +126,8 @@ EDITS = {
     "SAE objective": (
         replace(
             "vitproto/prototypes/sae/cpu_gradients.py",
-            "scale=2 / (n_prefixes * z_BD.numel())",
-            "scale=1 / (n_prefixes * z_BD.numel())",
+            "scale=2 / (n_prefixes * len(z_BD))",
+            "scale=1 / (n_prefixes * len(z_BD))",
         ),
         [*remade("fit_sae"), "evaluate_saes", *SAE_REPORT],
     ),

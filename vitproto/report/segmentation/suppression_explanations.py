@@ -1,4 +1,4 @@
-"""What must a reader of the tables of suppression know?
+"""What a reader of the tables of suppression must know.
 
 What doses, columns, controls and intervals mean, and which classes are left out.
 """

@@ -1,4 +1,4 @@
-"""Do the latents of an SAE matter more to their class than other edits?
+"""Whether the latents of an SAE matter more to their class than other edits.
 
 A sentence on all SAEs, and a paragraph on each: latents beside controls, edits of the
 same length, and beside the ceiling.
