@@ -1,4 +1,4 @@
-"""Are the latents of trained SAEs more specific to their class than untrained ones?
+"""Whether latents of trained SAEs are more specific to their class than untrained ones.
 
 Paragraphs that compare each trained SAE with its untrained control: at the edit length
 chosen for it, at other lengths, and where classes have lost half of their IoU.

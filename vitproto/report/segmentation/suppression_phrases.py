@@ -1,4 +1,4 @@
-"""How do sentences on suppression put classes, edit lengths, intervals and verdicts?"""
+"""How sentences on suppression put classes, edit lengths, intervals and verdicts."""
 
 import math
 
