@@ -7,7 +7,13 @@ import pandas as pd
 from vitproto.report.traits.ap_table import CONFIGURATION, PAIR
 from vitproto.report.traits.chosen_settings import keep_chosen
 from vitproto.report.traits.interval_table import AT
-from vitproto.report.traits.statistics import CEILINGS, GROUPS, RULES, Statistics
+from vitproto.report.traits.statistics import (
+    CEILINGS,
+    GROUPS,
+    RULES,
+    TRAIT_INTERVALS,
+    Statistics,
+)
 from vitproto.report.traits.trait_groups import find_group, find_kind
 
 CEILING = {"max": 0.7, "mean": 0.6}
@@ -83,6 +89,15 @@ def statistics_of(
         *(intervals, pairs, null, pd.DataFrame(ceilings, columns=list(CEILINGS))),
         pd.DataFrame(columns=list(RULES)),
     )
+
+
+def trait_intervals_of(ap: pd.DataFrame, reach=0.01) -> pd.DataFrame:
+    """The rows of `trait_intervals.csv`, with intervals of ± reach."""
+    rows = ap[ap["test_ap"].notna()].groupby([*CONFIGURATION, "trait"], dropna=False)
+    table = rows.agg(ap=("test_ap", "mean")).reset_index()
+    return table.assign(n_groups=20, low=table["ap"] - reach, high=table["ap"] + reach)[
+        list(TRAIT_INTERVALS)
+    ]
 
 
 def groups_of(ap: pd.DataFrame, reach=0.01, n_groups=20) -> pd.DataFrame:

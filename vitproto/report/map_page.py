@@ -8,12 +8,14 @@ from typing import NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
+from vitproto.core.confidence import LEVEL, MIN_SHOWN_GROUPS
 from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.pages.templates import inline, read_template
 from vitproto.report.saes.markdown import describe_saes, explain_sae_columns
 from vitproto.report.saes.table import tabulate_settings
 from vitproto.report.shared.markdown import Section
+from vitproto.report.shared.wording import write_bracketed
 from vitproto.report.traits.answer import Place, Quoted, read_answer
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.encoder_table import describe_encoders, tabulate_encoders
@@ -30,7 +32,7 @@ from vitproto.report.traits.map_text import (
     find_best,
     write_chance_note,
 )
-from vitproto.report.traits.trait_table import tabulate_traits
+from vitproto.report.traits.trait_table import read_trait_intervals, tabulate_traits
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
 
@@ -72,6 +74,8 @@ class Results(NamedTuple):
     """The rows of `tabulate_configurations`."""
     groups: pd.DataFrame
     """The rows of `tabulate_groups`."""
+    trait_intervals: pd.DataFrame
+    """The rows of `read_trait_intervals`."""
     answer: Quoted
     """The answer."""
     images: Images
@@ -86,6 +90,8 @@ class ResultFiles:
     """The CSV file of tabulate_map.py."""
     group_table: Path
     """The CSV file of compare_groups.py."""
+    trait_intervals: tuple[Path, ...]
+    """The trait_intervals.csv of each layer, in any order."""
     answer: Path
     """The Markdown file of tabulate_map.py with the answer."""
 
@@ -99,6 +105,7 @@ class ResultFiles:
         table, labels = read_map_csv(self.map_table), TraitLabels.load(files.traits)
         return Results(
             *(read_ap(files, expected), table, read_group_csv(self.group_table)),
+            read_trait_intervals(self.trait_intervals),
             read_answer(self.answer),
             count_images(read_splits(files.splits), labels, table),
         )
@@ -134,7 +141,7 @@ def render_map_page(
     Returns:
         HTML that loads nothing.
     """
-    ap, table, groups, answer, images = results
+    ap, table, groups, trait_intervals, answer, images = results
     best = find_best(table)
     methods = choose_methods(table, place)
     shown = table[table["is_chosen"] & table["method"].isin(methods)]
@@ -163,8 +170,18 @@ def render_map_page(
         chance_note=write_chance_note(table),
         meanings=explain_map_columns(table, images),
         best=describe_configuration(best),
-        traits=tabulate_traits(ap, best).to_dict("records"),
+        traits=_show_traits(tabulate_traits(ap, trait_intervals, best)),
+        level=LEVEL,
+        min_shown_groups=MIN_SHOWN_GROUPS,
     )
+
+
+def _show_traits(traits: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows of `tabulate_traits`, with the AP and its interval in words as `ap`."""
+    return [
+        row | {"ap": write_bracketed(row["test_ap"], row["low"], row["high"])}
+        for row in traits.to_dict("records")
+    ]
 
 
 class _ShownSaes(NamedTuple):

@@ -197,6 +197,7 @@ rule write_map_page:
         encoder_chart=f"{STUDY}/encoder_chart.svg",
         group_chart=f"{STUDY}/group_chart.svg",
         group_table=f"{STUDY}/group_table.csv",
+        trait_intervals=every_layer(f"{LAYER}/trait_intervals.csv"),
         sae_metrics=SAE_METRICS,
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
         features=EVERY_FEATURES,
@@ -219,6 +220,7 @@ rule write_map_page:
             --traits {input.traits} \
             --map_table {input.map_table} \
             --group_table {input.group_table} \
+            --trait_intervals {input.trait_intervals} \
             --answer {input.answer} \
             --map_chart {input.map_chart} \
             --layer_chart {input.layer_chart} \

@@ -13,7 +13,7 @@ def answers(folder, compared=(), means=(), others=()):
 
 
 def test_a_lead_over_the_untrained_control_is_told_first(tmp_path):
-    first, second, *_ = answers(
+    first, second, half, *_ = answers(
         tmp_path,
         [compared_row(0.1), compared_row(0.07, "half", n_classes=11)],
         [
@@ -25,15 +25,18 @@ def test_a_lead_over_the_untrained_control_is_told_first(tmp_path):
     assert first == (
         f"At equal edit length, the latents of {SAE} (lead 0.100, 95 % interval 0.050 "
         "to 0.150, p = 0.010, 12 classes) are more specific to their class than those "
-        "of the untrained control. Each SAE is a single fit, and one probe reads it: "
-        "this is about these SAEs, not about their kinds, and no interval shows what "
-        "another seed of the SAE or of the probe would change. The lead is the "
-        "difference in specificity, paired by class. In layer 10 the edits are 0.25 "
-        "times as long as the activations, a length chosen on the same images. There "
+        "of the untrained control. The lead is the difference in specificity, paired "
+        "by class."
+    )
+    assert second == (
+        "Each SAE is a single fit, and one probe reads it: this is about these SAEs, "
+        "not about their kinds, and no interval shows what another seed of the SAE or "
+        "of the probe would change. In layer 10 the edits are 0.25 times as long as "
+        "the activations, a length chosen on the same images. There "
         f"at least half of the IoU is lost by 7 of 12 classes with {SAE} and 2 of 11 "
         "classes with untrained k512-seed0 [control], layer 10."
     )
-    assert second == (
+    assert half == (
         f"Where the class has lost half of its IoU, the others lose less with {LATENTS}"
         " (difference 0.070, 95 % interval 0.020 to 0.120, p = 0.010, 11 classes) than "
         "with those of the untrained control. The difference is the mean loss of the "
@@ -43,24 +46,24 @@ def test_a_lead_over_the_untrained_control_is_told_first(tmp_path):
 
 def test_where_most_saes_have_not_lost_half_that_is_said(tmp_path):
     few = [mean_row("latents", n_half=5), mean_row("latents", at="half")]
-    first, *_ = answers(tmp_path, [compared_row()], few)
-    assert first.endswith(
+    _, second, *_ = answers(tmp_path, [compared_row()], few)
+    assert second.endswith(
         f"by 5 of 12 classes with {SAE}. So with most of these SAEs fewer than half of "
         "the classes have lost half of their IoU there, the longest edits that all "
         "classes reach."
     )
     longer = mean_row("latents", is_main=False, length=0.5)
-    first, *_ = answers(tmp_path, [compared_row()], [*few, longer])
-    assert first.endswith(
+    _, second, *_ = answers(tmp_path, [compared_row()], [*few, longer])
+    assert second.endswith(
         "fewer than half of the classes have lost half of their IoU there."
     )
     left_out = mean_row("latents", n_half=5, n_unreached=3)
-    first, *_ = answers(tmp_path, [compared_row()], [left_out])
-    assert first.endswith("half of their IoU there.")
+    _, second, *_ = answers(tmp_path, [compared_row()], [left_out])
+    assert second.endswith("half of their IoU there.")
     # Six of twelve are half, but six of fifteen are not.
     left_out = mean_row("latents", n_half=6, n_unreached=3)
-    first, *_ = answers(tmp_path, [compared_row()], [left_out])
-    assert "fewer than half of the classes" in first
+    _, second, *_ = answers(tmp_path, [compared_row()], [left_out])
+    assert "fewer than half of the classes" in second
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_where_most_saes_have_not_lost_half_that_is_said(tmp_path):
 )
 def test_at_half_loss_the_others_lose_less_more_or_neither(tmp_path, lead, p, words):
     compared = [compared_row(), compared_row(lead, "half", p, half=0.01)]
-    _, text, *_ = answers(tmp_path, compared)
+    _, _, text, *_ = answers(tmp_path, compared)
     assert words.format(LATENTS) in text
     others = {"lose less", "lose more", "cannot be told apart"}
     (said,) = (other for other in others if other in text)
@@ -115,7 +118,7 @@ def test_the_lengths_at_which_an_sae_is_ahead_behind_or_neither_are_named(tmp_pa
         *at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.01, 0.6: 0.06, 1: -0.1, 2: -0.2}),
         *at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.2}, **relu),
     ]
-    _, text, *_ = answers(tmp_path, rows[::-1], others=("relu", "untrained"))
+    _, _, text, *_ = answers(tmp_path, rows[::-1], others=("relu", "untrained"))
     assert text == (
         "Length by length, with 95 % intervals that are not corrected for the number "
         "of comparisons, relu k512-seed0, layer 10 is ahead of the untrained controls "
@@ -134,10 +137,10 @@ def test_a_small_lead_is_not_written_as_0(tmp_path):
 def test_few_classes_have_no_verdict_on_training(tmp_path):
     few = {"n_classes": 9, **dict.fromkeys(("lead_low", "lead_high", "p"), "")}
     compared = [compared_row(**few), compared_row(-0.1, "half", **few)]
-    first, half, *_ = answers(tmp_path, compared)
+    first, _, half, *_ = answers(tmp_path, compared)
     assert first.startswith(
         f"There is no verdict on {SAE} (0.100 over 9 classes): fewer than 10 classes "
-        "have no interval. Each SAE is a single fit"
+        "have no interval. The lead is the difference in specificity"
     )
     assert half.startswith(
         "Where the class has lost half of its IoU, there is no verdict on "
@@ -172,16 +175,16 @@ def test_several_saes_are_told_with_what_is_left_out_saturated_or_not_compared(
         compared_row(0.01, p=0.8, n_gone=1, **relu),
         compared_row(n_controls=0, n_classes=0, lead="", p="", method="pca"),
     ]
-    first, *_ = answers(tmp_path, compared, others=("relu", "pca", "untrained"))
+    first, second, *_ = answers(tmp_path, compared, others=("relu", "pca", "untrained"))
     assert f"{SAE} (lead 0.100" in first
     assert "; the latents of relu k512-seed0, layer 10 (lead 0.010" in first
     assert "p-values are corrected for these 2 comparisons (Holm)." in first
-    assert (
+    assert "(Holm). pca k512-seed0, layer 10 has no untrained SAE" in first
+    assert second.endswith(
         "Left out because an edit of this length is out of reach: 2 classes of "
         f"{SAE}. Saturated, with at least 95 % of the IoU lost with the SAE and with "
-        "its control: 1 class of relu k512-seed0, layer 10. pca k512-seed0, layer 10 "
-        "has no untrained SAE"
-    ) in first
+        "its control: 1 class of relu k512-seed0, layer 10."
+    )
 
 
 def test_without_an_untrained_sae_nothing_is_said_about_training(tmp_path):

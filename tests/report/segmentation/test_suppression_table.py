@@ -125,7 +125,7 @@ def test_where_everything_is_missing_nothing_is_made_up(tmp_path):
     assert "2 of 2 classes could not be judged" in text
     assert "nan" not in text.lower()
     (cells,) = show_summary(found).rows
-    assert cells == [SAE, "its latents", "0.25", "0", "0", "0", *["–"] * 7]
+    assert cells == [SAE, "its latents", "0.25", *["–"] * 7, "0", "0", "0"]
 
 
 # Files ----------------------------------------------------------------------------

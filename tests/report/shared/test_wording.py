@@ -2,7 +2,12 @@
 
 import pytest
 
-from vitproto.report.shared.wording import write_measure
+from vitproto.report.shared.wording import write_count, write_measure
+
+
+def test_one_is_not_written_as_several():
+    counts = [write_count(n, "prototype") for n in (0, 1, 2048)]
+    assert counts == ["0 prototypes", "1 prototype", "2,048 prototypes"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from statistics_rows import CEILING, groups_of, statistics_of
+from statistics_rows import CEILING, groups_of, statistics_of, trait_intervals_of
 
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
@@ -224,12 +224,20 @@ def test_the_csv_is_read_as_it_was_written(tmp_path):
 def test_traits_are_listed_best_first_with_what_could_not_be_selected(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _lines(TEST_AP))], None)
     table = tabulate_configurations(ap, statistics_of(ap))
-    traits = tabulate_traits(ap, table.iloc[0])
+    intervals = trait_intervals_of(ap)
+    bill = intervals["trait"] == "bill::all-purpose"
+    intervals.loc[bill, ["low", "high"]] = np.nan  # too few classes show it
+    traits = tabulate_traits(ap, intervals, table.iloc[0])
     assert traits["trait"].tolist() == ["wing::blue", "bill::all-purpose", "eye::buff"]
     np.testing.assert_allclose(traits["test_ap"], [0.9, 1.4 / 3, 0.7 / 3])
     np.testing.assert_allclose(traits["chance"], [0.5, 0.2, 0.1])
     assert traits["n_unselected"].tolist() == [0, 1, 1]
     assert traits["n_seeds"].tolist() == [3, 3, 3]
+    np.testing.assert_allclose(traits["low"], [0.89, np.nan, 0.7 / 3 - 0.01])
+    np.testing.assert_allclose(traits["high"], [0.91, np.nan, 0.7 / 3 + 0.01])
+    lacking = intervals[intervals["trait"] != "eye::buff"]
+    with pytest.raises(ValueError, match="intervals are of 2 traits .* AP of 3"):
+        tabulate_traits(ap, lacking, table.iloc[0])
 
 
 # Two settings of an SAE, and beside them what one has that was not trained. AP on the
@@ -284,10 +292,11 @@ def test_traits_of_a_run_with_settings_are_its_own(tmp_path):
     ap = read_rows([_write(tmp_path / "ap.csv", _settings_lines())], None)
     table = tabulate_configurations(ap, statistics_of(ap))
     by_method = table.set_index("sparsity", drop=False)
-    assert tabulate_traits(ap, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
-    assert tabulate_traits(ap, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
+    intervals = trait_intervals_of(ap)
+    assert tabulate_traits(ap, intervals, by_method.loc[32]).iloc[0]["test_ap"] == 0.9
+    assert tabulate_traits(ap, intervals, by_method.loc[8]).iloc[0]["test_ap"] == 0.8
     random = by_method[by_method["sparsity"].isna()].iloc[0]
-    assert tabulate_traits(ap, random)["n_seeds"].tolist() == [1, 1, 1]
+    assert tabulate_traits(ap, intervals, random)["n_seeds"].tolist() == [1, 1, 1]
 
 
 def _stage(name):
@@ -367,6 +376,8 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     )
     groups = splits.parent / "groups.csv"
     groups_of(read_rows(ap_files, None)).to_csv(groups, index=False)
+    single = splits.parent / "trait_intervals.csv"
+    trait_intervals_of(read_rows(ap_files, None)).to_csv(single, index=False)
     _stage("plot_map")(map_table, *files("map_chart", ".png", ".svg"))
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
@@ -386,7 +397,8 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     page = folder / "index.html"
     whole |= {"n_correlated": 9, "sae_families": SAE_RUNS if sae_metrics else ()}
     whole["place"] = place
-    results = map_table, folder / "group_table.csv", folder / "answer.md"
+    results = [folder / name for name in ("map_table.csv", "group_table.csv")]
+    results += [(single,), folder / "answer.md"]
     _stage("write_map_page")(
         read, ResultFiles(*results), ChartFiles(*drawings), *more, page, **whole
     )
@@ -504,9 +516,11 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     assert [
         *("random", "2", "4", "0.533 [0.523, 0.543]", "0.230", "0.860", "0.267")
     ] in [row[:7] for row in rows]
-    assert ["wing::blue", "0.900", "0.500", "0.400"] in [row[:4] for row in rows]
+    assert ["wing::blue", "0.900 [0.890, 0.910]", "0.500", "0.400"] in [
+        row[:4] for row in rows
+    ]
     bill = "bill::all-purpose (no prototype could be chosen in 1 of 3)"
-    assert [bill, "0.467", "0.200", "0.267"] in [row[:4] for row in rows]
+    assert [bill, "0.467 [0.457, 0.477]", "0.200", "0.267"] in [row[:4] for row in rows]
     assert ["other", "3", "0.267", "0.533 [0.523, 0.543]"] in rows
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
@@ -577,8 +591,9 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     _run_stages(tmp_path / "out", (ap,), splits)
     chart = tmp_path / "out/map_chart.svg"
     traits, expected = _whole(tmp_path, (ap,))
-    names = "map_table.csv", "group_table.csv", "answer.md"
-    results = [tmp_path / "out" / name for name in names]
+    tables = [tmp_path / "out" / f"{name}_table.csv" for name in ("map", "group")]
+    single = (tmp_path / "trait_intervals.csv",)
+    results = [*tables, single, tmp_path / "out/answer.md"]
     page = ApFiles((ap,), splits, traits), ResultFiles(*results)
     page = *page, ChartFiles(*[chart] * 4)
     out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_families": ()}
@@ -609,8 +624,9 @@ def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     traits, expected = _whole(tmp_path, (ap,))
     _run_stages(tmp_path / "out", (ap,), splits)
-    names = "map_table.csv", "group_table.csv", "answer.md"
-    results = [tmp_path / "out" / name for name in names]
+    tables = [tmp_path / "out" / f"{name}_table.csv" for name in ("map", "group")]
+    single = (tmp_path / "trait_intervals.csv",)
+    results = [*tables, single, tmp_path / "out/answer.md"]
     with pytest.raises(ValueError, match="the chart of map is not an SVG document"):
         _stage("write_map_page")(
             ApFiles((ap,), splits, traits),

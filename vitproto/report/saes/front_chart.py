@@ -17,6 +17,7 @@ from vitproto.report.shared.drawing import (
     write_around,
 )
 from vitproto.report.shared.plain_log import write_plainly
+from vitproto.report.shared.wording import write_count
 
 PANEL = ["encoder", "layer", "n_prototypes"]
 """Columns that differ between panels: within one, comparison is fair."""
@@ -52,7 +53,7 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     for axis, (key, rows) in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, styles)
         encoder, layer, n_prototypes = key
-        title = f"{n_prototypes} latents\n{encoder}, layer {layer}"
+        title = f"{write_count(n_prototypes, 'latent')}\n{encoder}, layer {layer}"
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     handles, labels = _legend(styles)
     figure.legend(

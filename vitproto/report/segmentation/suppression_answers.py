@@ -16,11 +16,12 @@ def write_answers(suppression: Suppression) -> list[str]:
 
     Returns:
         Paragraphs that compare trained SAEs with untrained ones at equal edit length,
-        at other lengths, and where classes have lost half of their IoU; one that
-        compares latents with other edits of the same length, and one for each SAE.
+        say what that holds for, and compare them at other lengths and where classes
+        have lost half of their IoU; one that compares latents with other edits of the
+        same length, and one for each SAE.
     """
     return [
-        write_comparison(suppression),
+        *write_comparison(suppression),
         *write_other_lengths(suppression.comparison),
         *write_comparison_at_half(suppression.comparison),
         write_answer(suppression),

@@ -32,15 +32,19 @@ from vitproto.report.shared.wording import (
 from vitproto.segmentation.suppression.terms import LEAST_CLASSES
 
 
-def write_comparison(suppression: Suppression) -> str:
-    """Compare trained SAEs with untrained ones, at the length chosen for it."""
+def write_comparison(suppression: Suppression) -> list[str]:
+    """Compare trained SAEs with untrained ones, at the length chosen for it.
+
+    Returns:
+        The comparison, and a paragraph on what it holds for, if there is one.
+    """
     rows = _main_rows(suppression.comparison, AT_LENGTH)
     known = rows[(rows["n_controls"] > 0) & (rows["n_classes"] > 0)]
     if known.empty:
-        return (
+        return [
             "No conclusion about training: no trained SAE has an untrained one of the "
             "same layer and number of latents to compare it with, in any class."
-        )
+        ]
     control = _name_control(known)
     verbs = {
         1: f"are more specific to their class than those of {control}",
@@ -52,18 +56,27 @@ def write_comparison(suppression: Suppression) -> str:
         for verdict, names in _by_verdict(known, "lead").items()
     ]
     text = f"At equal edit length, {'; '.join(clauses)}." if clauses else ""
-    sentences = [
+    first = [
         text,
         _write_too_few(known),
+        "The lead is the difference in specificity, paired by class"
+        + _write_family(known),
+        *_write_lacking(rows),
+    ]
+    second = [
         "Each SAE is a single fit, and one probe reads it: this is about these SAEs, "
         "not about their kinds, and no interval shows what another seed of the SAE or "
         "of the probe would change.",
-        "The lead is the difference in specificity, paired by class"
-        + _write_family(known),
         _write_lengths(suppression, known),
         _write_left_out(known, "an edit of this length is out of reach"),
         _write_gone(known),
     ]
+    return [" ".join(filter(None, sentences)) for sentences in (first, second)]
+
+
+def _write_lacking(rows: pd.DataFrame) -> list[str]:
+    """Name the SAEs that no untrained one is compared with."""
+    sentences = []
     for missing, why in (
         (
             rows["n_controls"] == 0,
@@ -80,7 +93,7 @@ def write_comparison(suppression: Suppression) -> str:
                 f"{join_names(lacking)} {have} {why}, so nothing shows what training "
                 "adds there."
             )
-    return " ".join(filter(None, sentences))
+    return sentences
 
 
 def write_other_lengths(comparison: pd.DataFrame) -> list[str]:

@@ -45,16 +45,16 @@ SUMMARY_COLUMNS = {
     "SAE": "<",
     "Edit": "<",
     "Length": ">",
-    "Classes": ">",
-    "Out of reach": ">",
-    "Gone": ">",
-    "Loss": "<",
-    "Collateral": "<",
     "Specificity": "<",
     "Margin": "<",
     "p": ">",
     "Win rate": "<",
     "Above, below 0": "<",
+    "Loss": "<",
+    "Collateral": "<",
+    "Classes": ">",
+    "Out of reach": ">",
+    "Gone": ">",
 }
 
 HALF_COLUMNS = {
@@ -266,18 +266,18 @@ def describe_changes(
 
 
 def _format_summary(row: pd.Series) -> list[str]:
-    cells = [
-        *(row["sae"], EDITS[row["edit"]], write_plain(row["length"])),
-        *(str(row[name]) for name in ("n_classes", "n_unreached", "n_gone")),
-        *(_with_interval(row, name) for name in ("loss", "collateral", "specificity")),
-    ]
-    if row["edit"] == OWN or not row["n_compared"]:
-        return [*cells, *[NOTHING] * 4]
-    n = row["n_compared"]
+    margin = [NOTHING] * 4
+    if row["edit"] != OWN and row["n_compared"]:
+        margin = [
+            *(_with_interval(row, "margin"), _write_p(row["margin_p"])),
+            f"{write_share(row['win_rate'])} % of {row['n_compared']}",
+            f"{row['n_above']}, {row['n_below']}",
+        ]
     return [
-        *(*cells, _with_interval(row, "margin"), _write_p(row["margin_p"])),
-        f"{write_share(row['win_rate'])} % of {n}",
-        f"{row['n_above']}, {row['n_below']}",
+        *(row["sae"], EDITS[row["edit"]], write_plain(row["length"])),
+        *(_with_interval(row, "specificity"), *margin),
+        *(_with_interval(row, name) for name in ("loss", "collateral")),
+        *(str(row[name]) for name in ("n_classes", "n_unreached", "n_gone")),
     ]
 
 

@@ -6,6 +6,8 @@ Numbers have a true minus, and none is minus zero.
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 DECIMALS = 3
 """Decimals of measures in sentences. An interval that begins with 0.000 does not
 exclude 0."""
@@ -51,6 +53,11 @@ def write_bracketed(value: float, low: float, high: float) -> str:
     if math.isnan(low):
         return write_number(value)
     return f"{write_number(value)} [{write_number(low)}, {write_number(high)}]"
+
+
+def write_count(n: int | np.integer, noun: str) -> str:
+    """`1 prototype`, `2,048 prototypes`; nouns whose plural only adds an s."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def write_p(p: float) -> str:

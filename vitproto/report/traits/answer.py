@@ -16,6 +16,7 @@ from vitproto.report.shared.markdown import TextTable, write_markdown
 from vitproto.report.shared.wording import (
     join_names,
     write_bracketed,
+    write_count,
     write_number,
 )
 from vitproto.report.traits.comparison_table import compare_with_best
@@ -150,7 +151,7 @@ def _map_of(row: pd.Series) -> str:
 def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -> str:
     best = rank(largest).iloc[0]
     begin = (
-        f"With {best['n_prototypes']:,} prototypes ({place}), chosen on "
+        f"With {write_count(best['n_prototypes'], 'prototype')} ({place}), chosen on "
         f"{best['n_train']:,} training images of {best['dataset']},"
     )
     reached = f"mAP {_map_of(best)} on the test images"
@@ -222,7 +223,8 @@ def _write_null(rows: pd.DataFrame) -> str:
         )
     if n_low == 0:
         return (
-            f"{begin}; all {n} mAPs are above {NULL_PERCENTILE} % of the permutations."
+            f"{begin}; all {n} mAPs are above {NULL_PERCENTILE} % of the permutations, "
+            "as those of scores that only recognise a class can be."
         )
     be = "is" if n_low == 1 else "are"
     return (
@@ -267,7 +269,7 @@ def _write_matrix(rows: pd.DataFrame, compared: pd.DataFrame) -> TextTable:
     best = rows.sort_values(["n_prototypes", "map"]).groupby("method").last()
     order = best.sort_values(["n_prototypes", "map"], ascending=False).index
     order = order[:MAX_METHODS]
-    heads = {"Method": "<"} | {f"{n} prototypes": "<" for n in counts}
+    heads = {"Method": "<"} | {write_count(n, "prototype"): "<" for n in counts}
     body = [[name, *(cells[name].get(n, "") for n in counts)] for name in order]
     return TextTable(heads, body)
 

@@ -14,6 +14,7 @@ from vitproto.report.shared.drawing import (
     tidy,
     write_around,
 )
+from vitproto.report.shared.wording import write_count
 from vitproto.report.traits.encoder_table import name_encoder
 
 LEGEND_INCHES = 2.2
@@ -68,7 +69,7 @@ def draw_encoders(encoders: pd.DataFrame) -> Figure:
         for boundary in np.arange(0.5, len(methods) - 1):
             axis.axhline(boundary, color="0.9", linewidth=0.6)
         axis.tick_params(axis="y", length=0)
-        title = f"{n_prototypes} prototypes"
+        title = write_count(n_prototypes, "prototype")
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     figure.legend(
         [*dots, line],

@@ -12,6 +12,7 @@ from vitproto.report.shared.drawing import (
     tidy,
     write_around,
 )
+from vitproto.report.shared.wording import write_count
 from vitproto.report.traits.ap_table import PLACE
 
 
@@ -53,16 +54,16 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         )
         tidy(axis, "x")
         axis.tick_params(axis="y", length=0)
-        plural = "" if first["n_traits"] == 1 else "s"
-        title = f"{kind}: {first['n_traits']} trait{plural}"
+        title = f"{kind}: {write_count(first['n_traits'], 'trait')}"
         if len(panels) > kinds["kind"].nunique():
-            title = f"{encoder}, layer {layer}\n{n_prototypes} prototypes, {title}"
+            count = write_count(n_prototypes, "prototype")
+            title = f"{encoder}, layer {layer}\n{count}, {title}"
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     first = kinds.iloc[0]
     title = f"{first['dataset']}: AP by kind of trait"
     if len(panels) == kinds["kind"].nunique():
-        title += f" ({first['encoder']}, layer {first['layer']}, "
-        title += f"{first['n_prototypes']} prototypes)"
+        count = write_count(first["n_prototypes"], "prototype")
+        title += f" ({first['encoder']}, layer {first['layer']}, {count})"
     below = "mean AP on the test images (dashed: chance"
     if kinds["ap_low"].notna().any():
         below += f"; whiskers: {LEVEL} % interval over test images and seeds"

@@ -8,7 +8,7 @@ import pandas as pd
 from vitproto.core.confidence import LEVEL, MIN_GROUPS, MIN_SHOWN_GROUPS
 from vitproto.report.shared.markdown import Section, TextTable, widen
 from vitproto.report.shared.typed_csv import describe_row, read_together, read_typed
-from vitproto.report.shared.wording import write_bracketed, write_number
+from vitproto.report.shared.wording import write_bracketed, write_count, write_number
 from vitproto.report.traits.ap_table import CONFIGURATION, PLACE
 from vitproto.report.traits.map_table import keep_compared
 from vitproto.report.traits.statistics import GROUPS
@@ -106,7 +106,8 @@ def _keep_places(rows: pd.DataFrame) -> pd.DataFrame:
 
 def name_place(row: pd.Series) -> str:
     """Name the place where methods are compared."""
-    return f"{row['encoder']}, layer {row['layer']}, {row['n_prototypes']} prototypes"
+    n_prototypes = write_count(row["n_prototypes"], "prototype")
+    return f"{row['encoder']}, layer {row['layer']}, {n_prototypes}"
 
 
 def describe_groups(groups: pd.DataFrame) -> Section:

@@ -18,6 +18,7 @@ from vitproto.report.shared.drawing import (
     tidy,
     write_around,
 )
+from vitproto.report.shared.wording import write_count
 
 PANEL_INCHES = (3.8, 3.2)
 
@@ -60,7 +61,9 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
         label_lines(axis, labels, "")
         tidy(axis, "y")
         axis.tick_params(labelleft=True)
-        title = f"{n_prototypes} prototypes\n{textwrap.fill(encoder, 44)}"
+        title = (
+            write_count(n_prototypes, "prototype") + f"\n{textwrap.fill(encoder, 44)}"
+        )
         axis.set_title(title, fontsize=TEXT_POINTS, loc="left")
     n_train = layers["n_train"].iloc[0]
     title = f"{layers['dataset'].iloc[0]}: mAP by layer, chosen on {n_train:,} images"

@@ -24,6 +24,7 @@ from vitproto.report.shared.drawing import (
     write_around,
 )
 from vitproto.report.shared.runs import FAMILY
+from vitproto.report.shared.wording import write_count
 from vitproto.report.traits.ap_table import PLACE
 
 PANEL_INCHES = (3.6, 2.75)
@@ -87,8 +88,8 @@ def draw_chart(table: pd.DataFrame) -> Figure:
             "training images is drawn."
         )
     if n_left_out > 0:
-        s = "" if n_left_out == 1 else "s"
-        below += f"\nLeft out: {n_left_out} panel{s} with a single method."
+        left_out = write_count(n_left_out, "panel")
+        below += f"\nLeft out: {left_out} with a single method."
     write_around(figure, title, below, "mAP on the test images")
     # The distance between labels depends on the finished layout.
     figure.draw_without_rendering()
@@ -169,7 +170,7 @@ def tick_labels(n_train: list[int]) -> list[str]:
 
 
 def _title(key: dict[str, Any]) -> str:
-    first = key.get("method") or f"{key['n_prototypes']} prototypes"
+    first = key.get("method") or write_count(key["n_prototypes"], "prototype")
     # Names of encoders have no blanks to break at.
     place = textwrap.fill(f"{key['encoder']}, layer {key['layer']}", 32)
     return f"{first}\n{place}"

@@ -7,6 +7,7 @@ from vitproto.report.shared.markdown import TextTable, list_meanings, write_mark
 from vitproto.report.shared.wording import (
     NOTHING,
     write_bracketed,
+    write_count,
     write_number,
     write_with_interval,
 )
@@ -142,9 +143,9 @@ def show_differences(
         ]
         for method, row in compare_with_best(own, best, others).iterrows()
     ]
+    n_prototypes = write_count(first["n_prototypes"], "prototype")
     caption = (
-        f"## Lead of {best}, with {first['n_prototypes']:,} prototypes chosen on "
-        f"{first['n_train']:,} images"
+        f"## Lead of {best}, with {n_prototypes} chosen on {first['n_train']:,} images"
     )
     return caption, TextTable(columns, cells)
 

@@ -10,6 +10,7 @@ from vitproto.report.shared.runs import name_setting
 from vitproto.report.shared.wording import (
     join_names,
     write_bracketed,
+    write_count,
     write_number,
     write_share,
 )
@@ -62,7 +63,7 @@ def describe_configuration(row: pd.Series) -> str:
     """Name a configuration in words."""
     setting = name_setting(row)
     return (
-        f"{row['n_prototypes']} {row['method']} prototypes"
+        f"{write_count(row['n_prototypes'], row['method'] + ' prototype')}"
         f"{f' ({setting})' if setting else ''} in layer {row['layer']} of "
         f"{row['encoder']}, chosen on {row['n_train']} training images"
     )

@@ -90,6 +90,16 @@ GROUPS = {
 }
 """Columns of `group_intervals.csv`."""
 
+TRAIT_INTERVALS = {
+    **_CONFIGURATION,
+    "trait": "str",
+    "n_groups": "int64",
+    "ap": "float64",
+    "low": "float64",
+    "high": "float64",
+}
+"""Columns of `trait_intervals.csv`."""
+
 CEILINGS = {
     "encoder": "str",
     "layer": "int64",
