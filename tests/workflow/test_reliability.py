@@ -31,6 +31,7 @@ STEPS = 2
 
 RARELY = {
     *("code: label loader", "setting: rounds of k-means", "data: a corrected split"),
+    *("data: another image", "weights: trained further"),
 }
 """Edits that only `make reliability` tries, to save time: others are like them."""
 
@@ -110,6 +111,7 @@ def test_an_edit_reruns_what_it_makes_stale_and_ends_as_from_scratch(
     check_end(workdir, expected)
 
 
+@pytest.mark.reliability
 def test_a_checkpoint_of_ones_own_counts_until_it_is_taken_back(workdir, done):
     """Both before and after, the folder of the encoder is read."""
     before = (workdir / "micro.yaml").read_text()
@@ -160,6 +162,7 @@ def test_a_text_that_is_gone_from_data_that_are_here_is_no_missing_data(workdir)
     assert "train_test_split.txt" in found.said.rsplit("last lines", 1)[1]
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("seed", range(SEED, SEED + N_DRAWN))
 def test_edits_and_failures_in_any_order_end_as_from_scratch(
     seed, workdir, from_scratch
