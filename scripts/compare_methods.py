@@ -19,7 +19,7 @@ def compare_methods(
     traits: Path,
     intervals: Path,
     pairs: Path,
-    single: Path,
+    trait_intervals: Path,
     rules: Path,
     groups: Path,
     ceiling_intervals: Path,
@@ -38,8 +38,8 @@ def compare_methods(
         intervals: The CSV file to write: a row per configuration and n_train.
         pairs: The CSV file to write: a row per pair of methods, number of prototypes
             and n_train.
-        single: The CSV file to write: a row per method, number of prototypes, n_train
-            and trait.
+        trait_intervals: The CSV file to write: a row per method, number of prototypes,
+            n_train and trait.
         rules: The CSV file to write: the mAP of each method by other label rules.
         groups: The CSV file to write: the AP of each method for kinds of traits and for
             attributes.
@@ -50,7 +50,7 @@ def compare_methods(
     tables = compare_in_layer(read_rows(ap, None), chosen, images)
     write_csv(intervals, tables.intervals)
     write_csv(pairs, tables.pairs)
-    write_csv(single, tables.traits)
+    write_csv(trait_intervals, tables.traits)
     write_csv(rules, tables.rules)
     write_csv(groups, tables.groups)
     supervised = tabulate_ceiling_intervals(ceiling, ceiling_scores, images)

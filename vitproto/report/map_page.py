@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from vitproto.core.confidence import LEVEL, MIN_SHOWN_GROUPS
+from vitproto.core.confidence import LEVEL, MIN_GROUPS, MIN_SHOWN_GROUPS
 from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.pages.templates import inline, read_template
@@ -173,6 +173,7 @@ def render_map_page(
         traits=_show_traits(tabulate_traits(ap, trait_intervals, best)),
         level=LEVEL,
         min_shown_groups=MIN_SHOWN_GROUPS,
+        min_groups=MIN_GROUPS,
     )
 
 

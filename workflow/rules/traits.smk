@@ -245,7 +245,7 @@ rule compare_methods:
     output:
         intervals=f"{LAYER}/map_intervals.csv",
         pairs=f"{LAYER}/method_pairs.csv",
-        single=f"{LAYER}/trait_intervals.csv",
+        trait_intervals=f"{LAYER}/trait_intervals.csv",
         rules=f"{LAYER}/label_rules.csv",
         groups=f"{LAYER}/group_intervals.csv",
         ceiling_intervals=f"{LAYER}/ceiling_intervals.csv",
@@ -270,7 +270,7 @@ rule compare_methods:
             --traits {input.traits} \
             --intervals {output.intervals} \
             --pairs {output.pairs} \
-            --single {output.single} \
+            --trait_intervals {output.trait_intervals} \
             --rules {output.rules} \
             --groups {output.groups} \
             --ceiling_intervals {output.ceiling_intervals} \

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.special import stdtrit
 
 from vitproto.core.confidence import (
@@ -124,7 +124,7 @@ def tabulate_pair(
 
     `fit_variance` is the `mean_fit_variance` of all methods that are compared there.
 
-    A trait that fewer than `MIN_SHOWN_GROUPS` groups of test images show is not tested.
+    Traits are tested where `_are_told` says so.
     """
     a, b = rows
     ap_T = a.ap_FST.mean(axis=(0, 1)) - b.ap_FST.mean(axis=(0, 1))
@@ -132,7 +132,7 @@ def tabulate_pair(
     of_traits = trait_part(ap_T, a.ap_RT - b.ap_RT, traits.attribute_T)
     ends = _two_intervals(a.value - b.value, parts, of_traits, n_groups)
     spread = trait_spread(a, b, traits.n_shown_groups_T)
-    enough_T = traits.n_shown_groups_T >= MIN_SHOWN_GROUPS
+    enough_T = _are_told(traits, n_groups)
     p_T = holm(np.where(enough_T, spread.p_T, np.nan))
     won_T = (p_T < SIGNIFICANT) & (ap_T > 0)
     lost_T = (p_T < SIGNIFICANT) & (ap_T < 0)
@@ -151,15 +151,15 @@ def tabulate_pair(
 
 
 def tabulate_traits_of_row(
-    configuration: pd.Series, row: Resampled, traits: Traits
+    configuration: pd.Series, row: Resampled, n_groups: int, traits: Traits
 ) -> pd.DataFrame:
     """The AP of each trait with its interval, which is cut at 0 and 1.
 
-    A trait that fewer than `MIN_SHOWN_GROUPS` groups of test images show has none.
+    There are none where `_are_told` says so.
     """
     spread = trait_spread(row, None, traits.n_shown_groups_T)
     reach_T = stdtrit(spread.df_T, 0.5 + LEVEL / 200) * np.sqrt(spread.variance_T)
-    reach_T[traits.n_shown_groups_T < MIN_SHOWN_GROUPS] = np.nan
+    reach_T[~_are_told(traits, n_groups)] = np.nan
     return pd.DataFrame(
         {
             **{column: configuration[column] for column in CONFIGURATION},
@@ -170,6 +170,11 @@ def tabulate_traits_of_row(
             "high": np.clip(spread.value_T + reach_T, 0, 1),
         }
     )
+
+
+def _are_told(traits: Traits, n_groups: int) -> Bool[np.ndarray, " t"]:
+    """Whether enough groups of test images show each trait, of enough groups in all."""
+    return (traits.n_shown_groups_T >= MIN_SHOWN_GROUPS) & (n_groups >= MIN_GROUPS)
 
 
 def _two_intervals(

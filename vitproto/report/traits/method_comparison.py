@@ -116,7 +116,11 @@ def compare_in_layer(
                     of_method = _Chosen(configuration, row, measured_row.spread)
                     at = tuple(configuration[AT])
                     compared.setdefault(at, {})[method] = of_method
-                    singles.append(tabulate_traits_of_row(configuration, row, traits))
+                    singles.append(
+                        tabulate_traits_of_row(
+                            configuration, row, images.n_groups, traits
+                        )
+                    )
                     if n_train == largest:
                         of_method.groups.extend(
                             measure_groups(of_groups, groups, chance_RT[:, columns_T])
