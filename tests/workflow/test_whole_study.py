@@ -68,7 +68,7 @@ def test_the_table_has_every_configuration_beside_chance(finished):
     assert table[["map_low", "map_high", "map_low_traits"]].isna().all(axis=None)
     layer = "results/tiny/tiny-vit/layer3"
     single = pd.read_csv(finished / layer / "trait_intervals.csv")
-    assert single["n_groups"].max() == 6
+    assert single["n_groups"].max() == 5  # enough for a trait among more species
     assert single["low"].isna().all()
     pairs = pd.read_csv(finished / layer / "method_pairs.csv")
     assert (pairs[["n_won", "n_tied", "n_lost"]] == 0).all(axis=None)
