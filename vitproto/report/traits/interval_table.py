@@ -124,7 +124,7 @@ def tabulate_pair(
 
     `fit_variance` is the `mean_fit_variance` of all methods that are compared there.
 
-    Traits are tested where `_are_told` says so.
+    A trait that too few groups of test images show is not tested.
     """
     a, b = rows
     ap_T = a.ap_FST.mean(axis=(0, 1)) - b.ap_FST.mean(axis=(0, 1))
@@ -132,7 +132,7 @@ def tabulate_pair(
     of_traits = trait_part(ap_T, a.ap_RT - b.ap_RT, traits.attribute_T)
     ends = _two_intervals(a.value - b.value, parts, of_traits, n_groups)
     spread = trait_spread(a, b, traits.n_shown_groups_T)
-    enough_T = _are_told(traits, n_groups)
+    enough_T = _have_enough_groups(traits, n_groups)
     p_T = holm(np.where(enough_T, spread.p_T, np.nan))
     won_T = (p_T < SIGNIFICANT) & (ap_T > 0)
     lost_T = (p_T < SIGNIFICANT) & (ap_T < 0)
@@ -155,11 +155,11 @@ def tabulate_traits_of_row(
 ) -> pd.DataFrame:
     """The AP of each trait with its interval, which is cut at 0 and 1.
 
-    There are none where `_are_told` says so.
+    A trait that too few groups of test images show has none.
     """
     spread = trait_spread(row, None, traits.n_shown_groups_T)
     reach_T = stdtrit(spread.df_T, 0.5 + LEVEL / 200) * np.sqrt(spread.variance_T)
-    reach_T[~_are_told(traits, n_groups)] = np.nan
+    reach_T[~_have_enough_groups(traits, n_groups)] = np.nan
     return pd.DataFrame(
         {
             **{column: configuration[column] for column in CONFIGURATION},
@@ -172,7 +172,7 @@ def tabulate_traits_of_row(
     )
 
 
-def _are_told(traits: Traits, n_groups: int) -> Bool[np.ndarray, " t"]:
+def _have_enough_groups(traits: Traits, n_groups: int) -> Bool[np.ndarray, " t"]:
     """Whether enough groups of test images show each trait, of enough groups in all."""
     return (traits.n_shown_groups_T >= MIN_SHOWN_GROUPS) & (n_groups >= MIN_GROUPS)
 
