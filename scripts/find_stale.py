@@ -6,7 +6,6 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
-from vitproto.core.reader import reader_may_leave
 from vitproto.freshness.stale_text import (
     describe_absent,
     describe_due,
@@ -19,7 +18,6 @@ from vitproto.launch.dry_run import dry_run
 from vitproto.study.read_study import read_study
 
 
-@reader_may_leave()
 def find_stale(config: Positional[Path]) -> None:
     """List results that do not match today's code, settings and files.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
-from vitproto.core.reader import reader_may_leave
 from vitproto.launch.cli import run
 from vitproto.study.read_study import resolve_and_check
 from vitproto.study.run_table import expand_runs
@@ -15,7 +14,6 @@ from vitproto.study.yaml_file import read_mapping
 COLUMNS = "{:24} {:>5} {:14} {}"
 
 
-@reader_may_leave()
 def list_runs(config: Positional[Path]) -> None:
     """List the runs of a study, one per line, and then its settings.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from vitproto.core.project import PROJECT
-from vitproto.core.reader import reader_may_leave
 from vitproto.freshness.stale_text import describe_due
 from vitproto.freshness.staleness import Due
 from vitproto.launch.cli import run
@@ -19,7 +18,6 @@ from vitproto.planning.submissions import groups_of, submissions
 from vitproto.study.read_study import read_study
 
 
-@reader_may_leave()
 def plan_study(config: Positional[Path]) -> None:
     """Estimate the cost of a study: jobs, time, disk and memory of each stage.
 

@@ -3,13 +3,11 @@
 import sys
 from pathlib import Path
 
-from vitproto.core.reader import reader_may_leave
 from vitproto.launch.cli import run
 from vitproto.slurm.commands import NoAnswerError, live_jobs, missing_program
 from vitproto.slurm.queue_text import write_queue
 
 
-@reader_may_leave()
 def show_queue() -> None:
     """List the SLURM jobs of this folder, and what each of them makes.
 

@@ -7,10 +7,8 @@ import pytest
 
 STAGE = """
 import sys
-from vitproto.core.reader import reader_may_leave
 from vitproto.launch.cli import run
 
-@reader_may_leave()
 def list_numbers(n: int, status: int) -> None:
     \"\"\"List numbers.\"\"\"
     for i in range(n):
@@ -39,3 +37,13 @@ def test_a_reader_that_stays_reads_all_and_sees_the_status(status):
     shown = subprocess.run(command, capture_output=True, text=True)
     assert (shown.stdout, shown.stderr) == ("0\n1\n2\n", "")
     assert shown.returncode == status
+
+
+def test_a_reader_may_leave_the_help():
+    command = [sys.executable, "-c", STAGE, "--help"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from vitproto.core.project import PROJECT
+from vitproto.core.reader import reader_may_leave
 
 EXPECTED_CODE = "VITPROTO_CODE_OF_"
 """Prefix of the environment variable, completed by a stage's name, that holds the
@@ -29,7 +30,8 @@ def run(stage: Callable[..., None]) -> None:
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
     try:
-        tyro.cli(stage, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
+        with reader_may_leave():
+            tyro.cli(stage, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
     except ValueError as error:
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not _is_ours(raised_in):

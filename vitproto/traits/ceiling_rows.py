@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.pooled_file import PooledLayer
-from vitproto.traits.trait_probes import TraitProbes
 from vitproto.traits.trait_split import TraitSplit
 
 

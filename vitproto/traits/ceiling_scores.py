@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.pooled_file import PooledLayer
-from vitproto.traits.trait_probes import TraitProbes
 
 # h5py's error depends on which part of a file is damaged.
 _DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from vitproto.core.bounds import AtLeast, Items, Positive, check_bounds
 from vitproto.core.threads import one_core_each
 from vitproto.traits.average_precision import average_precision
+from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.ridge import fit_ridge
 from vitproto.traits.selection import nested_order, subset_sizes
 from vitproto.traits.trait_split import TraitSplit
@@ -70,29 +71,6 @@ class Labels(NamedTuple):
         shown_NT = self.shown_NT & self.known_NT
         mean_T = shown_NT.sum(axis=0) / np.maximum(self.known_NT.sum(axis=0), 1)
         return np.where(self.known_NT, shown_NT.astype(np.float64), mean_T)
-
-
-class TraitProbes(NamedTuple):
-    """The probes of all traits on one subset of the training images."""
-
-    n_train: int
-    """Number of images in the subset."""
-    selection_seed: int
-    """The seed of the subset."""
-    regularisation: float
-    """The chosen one."""
-    has_probe_T: Bool[np.ndarray, " t"]
-    """Whether some images of the subset show the trait, and some do not."""
-    cv_ap_T: Float[np.ndarray, " t"]
-    """AP on images that a probe was not fitted to, within the subset, at the chosen
-    regularisation; see `cross_validate`."""
-    train_ap_T: Float[np.ndarray, " t"]
-    """AP on the subset; NaN without a probe."""
-    test_ap_T: Float[np.ndarray, " t"]
-    """AP on all test images. Chance, the expected AP of a random ranking, without a
-    probe; NaN if no test image shows the trait."""
-    scores_MT: Float32[np.ndarray, "m t"]
-    """The scores of the test images; 0 without a probe."""
 
 
 def fit_trait_probes(

@@ -25,6 +25,7 @@ from vitproto.report.shared.markdown import TextTable, list_meanings, write_mark
 from vitproto.report.shared.wording import (
     NOTHING,
     write_number,
+    write_p_cell,
     write_plain,
     write_share,
     write_with_interval,
@@ -159,7 +160,7 @@ def show_comparison(comparison: pd.DataFrame) -> TextTable:
         rows.append(
             [
                 *(*cells, str(row["n_gone"]), _with_interval(row, "lead")),
-                _write_p(row["p"]),
+                write_p_cell(row["p"]),
                 f"{row['n_more']}, {row['n_less']}",
             ]
         )
@@ -269,7 +270,7 @@ def _format_summary(row: pd.Series) -> list[str]:
     margin = [NOTHING] * 4
     if row["edit"] != OWN and row["n_compared"]:
         margin = [
-            *(_with_interval(row, "margin"), _write_p(row["margin_p"])),
+            *(_with_interval(row, "margin"), write_p_cell(row["margin_p"])),
             f"{write_share(row['win_rate'])} % of {row['n_compared']}",
             f"{row['n_above']}, {row['n_below']}",
         ]
@@ -279,10 +280,6 @@ def _format_summary(row: pd.Series) -> list[str]:
         *(_with_interval(row, name) for name in ("loss", "collateral")),
         *(str(row[name]) for name in ("n_classes", "n_unreached", "n_gone")),
     ]
-
-
-def _write_p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else write_number(p)
 
 
 def _with_interval(row: pd.Series, name: str) -> str:

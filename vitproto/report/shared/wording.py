@@ -65,6 +65,11 @@ def write_p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {write_number(p)}"
 
 
+def write_p_cell(p: float) -> str:
+    """A p-value in a cell: `0.012`, `< 0.001`; a dash for NaN."""
+    return "< 0.001" if p < 0.001 else write_number(p)
+
+
 def join_names(names: Sequence[str]) -> str:
     """`a`, `a and b`, or `a, b and c`."""
     *first, last = names

@@ -9,6 +9,7 @@ from vitproto.report.shared.wording import (
     write_bracketed,
     write_count,
     write_number,
+    write_p_cell,
     write_with_interval,
 )
 from vitproto.report.traits.answer import (
@@ -138,7 +139,7 @@ def show_differences(
             str(method),
             write_with_interval(row["difference"], row["low"], row["high"]),
             _write_ends(row["low_traits"], row["high_traits"]),
-            _write_p(row["p_holm"]),
+            write_p_cell(row["p_holm"]),
             *(str(row[name]) for name in ("n_won", "n_tied", "n_lost", "n_untested")),
         ]
         for method, row in compare_with_best(own, best, others).iterrows()
@@ -154,12 +155,6 @@ def _write_ends(low: float, high: float) -> str:
     if pd.isna(low):
         return NOTHING
     return f"{write_number(low)} to {write_number(high)}"
-
-
-def _write_p(p: float) -> str:
-    if pd.isna(p):
-        return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def write_map_table(
