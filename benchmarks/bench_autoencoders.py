@@ -386,7 +386,7 @@ def _sweep_against_singles(
         states = sweep.States(folder / "states")
         sweep.train(
             learners,
-            *(acts, np.arange(N), _settings(runs[0])),
+            *(acts, np.arange(N), np.arange(1), _settings(runs[0])),
             states=states,
             device=torch.device("cpu"),
             save_every_s=math.inf,

@@ -165,7 +165,7 @@ def train_ours(
     with tempfile.TemporaryDirectory() as folder:
         sweep.train(
             learners,
-            *(acts, image_N, settings),
+            *(acts, image_N, image_N[:1], settings),
             states=sweep.States(Path(folder)),
             device=torch.device("cpu"),
             save_every_s=1e9,

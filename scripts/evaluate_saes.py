@@ -8,6 +8,7 @@ from vitproto.core.device import pick_device
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import read_manifest
+from vitproto.prototypes.sae.convergence import UNTRAINED, read_convergence
 from vitproto.prototypes.sae.evaluation import HeldOut, evaluate
 from vitproto.prototypes.sae.evaluation_files import (
     load_fitted,
@@ -21,6 +22,7 @@ def evaluate_saes(
     shards: tuple[Path, ...],
     splits: Path,
     checkpoints: Path,
+    training: Path,
     sae_metrics: Path,
     latents: Path,
     *,
@@ -37,6 +39,7 @@ def evaluate_saes(
         shards: All shards of the activations that they were fitted to.
         splits: The CSV file with the splits of their images; test images are left out.
         checkpoints: The JSON file that lists the family's checkpoints.
+        training: The CSV file with the training log of the family.
         sae_metrics: The CSV file to write, with a row for each autoencoder.
         latents: The HDF5 file to write: per run `{run}/frequency_S`, the share of
             patches on which a latent is active, and `{run}/mean_value_S`, its mean
@@ -53,12 +56,14 @@ def evaluate_saes(
     acts = open_training_images(shards, family.layer, splits)
     fitted = read_manifest(checkpoints, family, runs)
     autoencoders = [load_fitted(fit, acts, shards[0]) for fit in fitted]
+    ended = read_convergence(training)
+    convergences = [ended.get(fit.name, UNTRAINED) for fit in fitted]
     results = evaluate(acts, autoencoders, cfg, torch_device)
     made_of = {
         "activations": json.dumps(acts.attributes, sort_keys=True),
         "code": fingerprint("evaluate_saes"),
     }
-    write_metrics(sae_metrics, family, fitted, results)
+    write_metrics(sae_metrics, family, fitted, results, convergences)
     write_latents(latents, family, fitted, results, cfg, made_of)
 
 

@@ -22,6 +22,7 @@ evaluate_saes = runpy.run_path(str(PROJECT / "scripts/evaluate_saes.py"))[
     "evaluate_saes"
 ]
 TOPK = FittedFamily("corpus", "tiny", LAYER, "topk")
+SECOND = "k20-lr0.001-sparsity9-seed0"
 CFG = HeldOut(every=3, n_correlated=8, seed=0)
 FAMILY = {
     Run(20, 0, 0.001, 4.0): random_autoencoder(20, 6, l0=4),
@@ -30,12 +31,26 @@ FAMILY = {
 }
 
 
+def write_training(path):
+    """The log of a family, of which the run without a learning rate is not trained.
+
+    In the last quarter, one error falls by 0.1, twice as fast as a share of the last.
+    """
+    rows = ["run,n_patches,held_out_nmse"]
+    for run, last in (("k20-lr0.001-sparsity4-seed0", 0.5), (SECOND, 1.0)):
+        rows.append(f"{run},300,")
+        rows += [f"{run},{600 + 20 * i},{last + 0.02 * (10 - i)}" for i in (0, 5, 10)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 def run_stage(folder, shards, manifest, runs=FAMILY):
     folder.mkdir()
     evaluate_saes(
         shards,
         shards[0].parent / "splits.csv",
         manifest,
+        write_training(folder / "training.csv"),
         folder / "sae_metrics.csv",
         folder / "latents.h5",
         runs=tuple(run.name for run in runs),
@@ -61,12 +76,14 @@ def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
     assert lines[0] == (
         "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,"
         "nmse,explained_variance,l0,l1,n_dead,n_almost_dead,n_dense,"
-        "mean_absolute_correlation,coherence"
+        "mean_absolute_correlation,coherence,n_trained_patches,nmse_slope"
     )
     assert lines[1].startswith(f"tiny,{LAYER},topk,20,0.001,4.0,0,40,")
     assert lines[3].startswith(f"tiny,{LAYER},topk,9,,4.0,2,40,")
     table = pd.read_csv(metrics)
-    for column in table.columns[7:]:
+    assert table["n_trained_patches"].tolist() == [800, 800, 0]
+    np.testing.assert_allclose(table["nmse_slope"], [-0.4, -0.2, np.nan])
+    for column in table.columns[7:-2]:
         expected = [getattr(evaluation, column) for evaluation in found]
         np.testing.assert_array_equal(table[column], expected)
     with h5py.File(latents) as file:
@@ -93,7 +110,7 @@ def test_prototypes_that_are_no_autoencoder_are_refused(tmp_path):
     write_split_list(tmp_path, ["train"] * 6)
     with pytest.raises(ValueError, match="holds a dot_product, which reconstructs"):
         run_stage(tmp_path / "out", shards, tmp_path / "checkpoints.json", [Run(4, 0)])
-    assert not list((tmp_path / "out").iterdir())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training.csv"]
 
 
 def test_an_autoencoder_of_another_width_is_refused_with_both_widths(tmp_path):

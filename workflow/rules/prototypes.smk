@@ -218,6 +218,7 @@ rule evaluate_saes:
         shards=fitted_shards,
         splits=fitted_splits,
         checkpoints=f"{FAMILY}/checkpoints.json",
+        training=f"{FAMILY}/training.csv",
     output:
         metrics=f"{FAMILY}/sae_metrics.csv",
         latents=f"{FAMILY}/latents.h5",
@@ -249,6 +250,7 @@ rule evaluate_saes:
             --shards {input.shards} \
             --splits {input.splits} \
             --checkpoints {input.checkpoints} \
+            --training {input.training} \
             --sae_metrics {output.metrics} \
             --latents {output.latents} \
             --encoder {wildcards.encoder} \

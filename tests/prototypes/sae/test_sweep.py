@@ -50,7 +50,7 @@ def train(acts, folder, settings, *runs, observe=lambda *_: None, save_every_s=1
         learners[run.name] = Learner.begin(run, settings, scaling, rows_SD)
     sweep.train(
         learners,
-        *(acts, image_N, settings),
+        *(acts, image_N, image_N[:2], settings),
         states=sweep.States(folder / "states"),
         device=CPU,
         save_every_s=save_every_s,
@@ -239,7 +239,7 @@ def test_dead_latents_come_back_with_auxk(planted, tmp_path):
         seen = []
         sweep.train(
             {run.name: learner},
-            *(acts, image_N, settings),
+            *(acts, image_N, image_N[:2], settings),
             states=sweep.States(tmp_path / str(n_aux)),
             device=CPU,
             save_every_s=1e9,

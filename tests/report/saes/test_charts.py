@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from vitproto.core.project import PROJECT
 from vitproto.report.saes.frequencies import LatentFrequencies, read_frequencies
 from vitproto.report.saes.frequency_chart import FULL, draw_frequencies, histogram
-from vitproto.report.saes.front_chart import draw_front, on_front
+from vitproto.report.saes.front import on_front
+from vitproto.report.saes.front_chart import draw_front
 from vitproto.report.saes.training import read_training
 from vitproto.report.saes.training_chart import draw_curves
 from vitproto.study.family import Family
@@ -21,7 +22,7 @@ from vitproto.study.run import Run
 
 LOG_HEADER = (
     "encoder,layer,method,run,step,n_patches,learning_rate,sparsity,loss,mse,"
-    "sparsity_loss,aux_loss,l0,n_dead,gradient_norm\n"
+    "sparsity_loss,aux_loss,l0,n_dead,gradient_norm,held_out_nmse\n"
 )
 
 
@@ -76,17 +77,19 @@ def test_the_front_falls_and_everything_else_is_beaten(pairs):
         assert no_worse.any()
 
 
-def test_each_panel_shows_its_runs_by_method_and_their_front():
+def test_each_panel_shows_the_runs_and_the_front_of_each_method():
     axes = draw_front(sweep()).axes
     titles = [axis.get_title(loc="left") for axis in axes]
     assert titles == ["64 latents\ntiny, layer 3", "512 latents\ntiny, layer 3"]
-    constant, front, relu, topk = axes[0].lines
+    constant, relu_front, relu, topk_front, topk = axes[0].lines
     assert set(constant.get_ydata()) == {1.0}
     assert relu.get_xdata().tolist() == [5, 9, 33]
     assert topk.get_xdata().tolist() == [4, 8, 32]
     np.testing.assert_allclose(topk.get_ydata(), [1 / 3, 0.9, 0.1])
-    assert front.get_xdata().tolist() == [4, 9, 32]
-    np.testing.assert_allclose(front.get_ydata(), [1 / 3, 0.25, 0.1])
+    assert relu_front.get_xdata().tolist() == [5, 9, 33]
+    # With a sparsity of 8, topk is worse than with 4.
+    assert topk_front.get_xdata().tolist() == [4, 32]
+    np.testing.assert_allclose(topk_front.get_ydata(), [1 / 3, 0.1])
     assert relu.get_marker() != topk.get_marker()
     assert tuple(relu.get_markerfacecolor()) != tuple(topk.get_markerfacecolor())
     low, high = axes[0].get_ylim()
@@ -109,7 +112,7 @@ def write_log(path, runs, layer=3, method="topk"):
     """Two steps of each run; of its first latents, so many are dead."""
     lines = [
         f"tiny,{layer},{method},{run},{step},{64 * step + 64},0.0005,0,{loss},"
-        f"{loss / 2},0,0,9,{n_dead},1\n"
+        f"{loss / 2},0,0,9,{n_dead},1,\n"
         for run, loss, n_dead in runs
         for step in (0, 10)
     ]
@@ -328,8 +331,8 @@ def test_every_chart_has_the_same_bytes_again_and_carries_no_date(tmp_path):
     metrics.write_text(
         "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,"
         "nmse,explained_variance,l0,l1,n_dead,n_almost_dead,n_dense,"
-        "mean_absolute_correlation,coherence\n"
-        "tiny,3,topk,64,0.001,8,0,40,0.5,0.5,0.5,8,9.5,2,0,18,0.125,0.5\n"
+        "mean_absolute_correlation,coherence,n_trained_patches,nmse_slope\n"
+        "tiny,3,topk,64,0.001,8,0,40,0.5,0.5,0.5,8,9.5,2,0,18,0.125,0.5,640,-0.01\n"
     )
     charts = {
         "plot_sae_training": ((log,),),

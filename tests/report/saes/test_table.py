@@ -8,24 +8,30 @@ import pandas as pd
 import pytest
 
 from vitproto.core.project import PROJECT
-from vitproto.report.saes.markdown import write_dead_note, write_sae_table
+from vitproto.report.saes.markdown import (
+    write_convergence_note,
+    write_dead_note,
+    write_sae_table,
+)
 from vitproto.report.saes.metrics import read_metrics
 from vitproto.report.saes.table import tabulate_settings
 
 HEADER = (
     "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,nmse,"
     "explained_variance,l0,l1,n_dead,n_almost_dead,n_dense,mean_absolute_correlation,"
-    "coherence\n"
+    "coherence,n_trained_patches,nmse_slope\n"
 )
 TOPK = [
-    "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,2,0,18,0.125,0.5\n",
-    "tiny,3,topk,20,0.001,4.0,1,40,0.75,0.3,0.55,4.0,10.5,12,0,8,,0.7\n",
+    "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,2,0,18,0.125,0.5,3000,-0.03\n",
+    "tiny,3,topk,20,0.001,4.0,1,40,0.75,0.3,0.55,4.0,10.5,12,0,8,,0.7,3000,-0.006\n",
 ]
 RUNS = (
     "tiny/layer3/topk:k20-lr0.001-sparsity4-seed0,k20-lr0.001-sparsity4-seed1",
     "tiny/layer3/untrained:k8-sparsity4-seed0",
 )
-UNTRAINED = ["tiny,3,untrained,8,,4.0,0,40,1234.6,1.5,-2.25,3.5,0.01234,0,0,8,0.5,\n"]
+UNTRAINED = [
+    "tiny,3,untrained,8,,4.0,0,40,1234.6,1.5,-2.25,3.5,0.01234,0,0,8,0.5,,0,\n"
+]
 
 
 def write(path, *groups):
@@ -72,6 +78,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
             "Seeds": "2",
             "MSE": "0.500 ± 0.354",
             "NMSE": "0.400 ± 0.141",
+            "Last quarter": "−1.8 ± 1.7 %, 1 still improving",
             "Explained": "0.500 ± 0.071",
             "L0": "4.0 ± 0.0",
             "L1": "10.0 ± 0.7",
@@ -80,6 +87,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
             "Dense %": "65.0 ± 35.4",
             "Correlation": "0.125",
             "Coherence": "0.600 ± 0.141",
+            "Trained on": "3,000",
         },
         {
             "Method": "untrained",
@@ -91,6 +99,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
             "Seeds": "1",
             "MSE": "1235",
             "NMSE": "1.50",
+            "Last quarter": "–",
             "Explained": "-2.250",
             "L0": "3.5",
             "L1": "0.0123",
@@ -99,6 +108,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
             "Dense %": "100.0",
             "Correlation": "0.500",
             "Coherence": "–",
+            "Trained on": "0",
         },
     ]
     assert (
@@ -106,6 +116,10 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
         "sparsity 4, has the lowest reconstruction error: NMSE 0.400 with 4.0 latents"
     ) in text
     assert "In 1 of 3 autoencoders, more than half of the latents are dead" in text
+    assert (
+        "In 1 of 2 trained autoencoders, the held-out NMSE still fell by at least 1% "
+        "over the last quarter of the training: they may improve with more patches"
+    ) in text
     assert "mean over 40 patches of images that no autoencoder was trained on" in text
     assert "of 16 latents drawn at random" in text
     assert "– if there are at most 10,000,000 patches" in text
@@ -118,6 +132,24 @@ def test_almost_dead_latents_are_told_where_there_are_patches_enough(tmp_path):
     assert read_cells(text)[0]["Almost dead %"] == "5.0"
     assert "if there are at most" not in text
     assert "At most half of its latents are dead" in text
+
+
+@pytest.mark.parametrize(
+    ("slopes", "expected"),
+    [
+        ([np.nan, np.nan], ""),
+        ([0.02, -0.0099], "In none of 2 trained autoencoders did the held-out NMSE"),
+        ([-0.01, -0.0099], "In 1 of 2 trained autoencoders, the held-out NMSE still"),
+        ([np.nan, -0.3], "In 1 of 1 trained autoencoders, the held-out NMSE still"),
+    ],
+)
+def test_autoencoders_that_still_improve_are_counted_among_the_trained(
+    slopes, expected
+):
+    note = write_convergence_note(pd.DataFrame({"nmse_slope": slopes}))
+    assert note.startswith(expected)
+    assert bool(note) == bool(expected)
+    assert ("may improve with more patches" in note) == any(s <= -0.01 for s in slopes)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +177,12 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_its_files(tmp_pat
     lines = csv.decode().splitlines()
     assert lines[0].startswith(
         "encoder,layer,method,n_prototypes,learning_rate,sparsity,n_seeds,n_patches,"
-        "mse,mse_sd,nmse,nmse_sd,"
+        "n_trained_patches,n_improving,mse,mse_sd,nmse,nmse_sd,"
     )
-    assert lines[1].startswith("tiny,3,topk,20,0.001,4,2,40,0.5,0.353553,0.4,0.141421,")
-    assert lines[2].startswith("tiny,3,untrained,8,,4,1,40,1234.6,,1.5,,")
+    assert lines[1].startswith(
+        "tiny,3,topk,20,0.001,4,2,40,3000,1,0.5,0.353553,0.4,0.141421,"
+    )
+    assert lines[2].startswith("tiny,3,untrained,8,,4,1,40,0,0,1234.6,,1.5,,")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +196,7 @@ def test_the_stage_writes_the_same_bytes_whatever_the_order_of_its_files(tmp_pat
         ("tiny,3,", "tiny,three,", "a.csv: "),
         ("0.25,0.5", "0.25,-0.5", "a.csv, line 2: an error or a number of latents is"),
         ("12,0,8", "12,0,9", "a.csv, line 3: more latents are dead, almost dead or"),
+        ("3000,", "-1,", "a.csv, line 2: it was trained on a negative number of"),
         (",40,", ",0,", "a.csv, line 2: no patches were held out"),
         (
             "topk,20,0.001,4.0,1",

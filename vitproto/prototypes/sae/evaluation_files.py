@@ -13,6 +13,7 @@ from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.prototypes.fitted_to import check_fitted_to
+from vitproto.prototypes.sae.convergence import Convergence
 from vitproto.prototypes.sae.evaluation import Evaluation, HeldOut
 from vitproto.study.family import FittedFamily
 
@@ -51,10 +52,19 @@ def write_metrics(
     family: FittedFamily,
     fitted: Sequence[FittedRun],
     results: Sequence[Evaluation],
+    convergences: Sequence[Convergence],
 ) -> None:
-    """Write a CSV file with a row for each autoencoder."""
+    """Write a CSV file with a row for each autoencoder.
+
+    Args:
+        path: the file.
+        family: that of the autoencoders.
+        fitted: their runs.
+        results: what was measured of each.
+        convergences: how the training of each ended.
+    """
     rows = []
-    for fit, result in zip(fitted, results, strict=True):
+    for fit, result, ended in zip(fitted, results, convergences, strict=True):
         setting = {
             "n_prototypes": fit.run.n_prototypes,
             "learning_rate": fit.run.learning_rate,
@@ -66,7 +76,7 @@ def write_metrics(
             for name, value in asdict(result).items()
             if name not in PER_LATENT
         }
-        rows.append(_place(family) | setting | numbers)
+        rows.append(_place(family) | setting | numbers | ended._asdict())
     write_csv(path, pd.DataFrame(rows))
 
 

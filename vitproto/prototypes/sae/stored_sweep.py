@@ -1,6 +1,7 @@
 """Train those autoencoders of a sweep that a folder of checkpoints lacks."""
 
 import logging
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from vitproto.activations.stream import Activations
 from vitproto.core.device import pick_device
 from vitproto.core.files import whole_file
 from vitproto.prototypes.sae import sweep
+from vitproto.prototypes.sae.convergence import read_convergence
 from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import first_decoder, measure_scaling
@@ -35,6 +37,7 @@ def train_missing(
     stored: Stored,
     acts: Activations,
     image_N: Int64[np.ndarray, " n"],
+    held_out_M: Int64[np.ndarray, " m"],
     cfg: SaeSettings,
     job: TrainingJob,
     observe: sweep.Observer,
@@ -47,6 +50,7 @@ def train_missing(
         stored: the autoencoders of the sweep.
         acts: what to learn from.
         image_N: the images to learn from.
+        held_out_M: the images on which the held-out error is measured.
         cfg: what the autoencoders are and how they learn.
         job: where to train, and where to keep states.
         observe: called at each logged step.
@@ -72,7 +76,7 @@ def train_missing(
     states = sweep.States(job.unfinished)
     sweep.train(
         learners,
-        *(acts, image_N, cfg),
+        *(acts, image_N, held_out_M, cfg),
         states=states,
         device=device,
         save_every_s=job.save_every_s,
@@ -80,11 +84,25 @@ def train_missing(
     )
     for key, learner in learners.items():
         if cfg.n_steps > 0:
+            _say_how_it_ended(states.log_path(key))
             log = stored.paths[learner.run].with_suffix(".csv")
             with whole_file(log, shared=True) as partial:
                 shutil.copyfile(states.log_path(key), partial)
         stored.save(learner.run, learner.finish())
     states.forget(list(learners))
+
+
+def _say_how_it_ended(log: Path) -> None:
+    for run, ended in read_convergence(log).items():
+        if math.isnan(ended.nmse_slope):
+            logging.info("%s: too few steps to say whether it still improved", run)
+            continue
+        logging.info(
+            "%s: over the last quarter of %s patches, the held-out NMSE changed by "
+            "%+.1f %%, %s",
+            *(run, f"{ended.n_trained_patches:,}", 100 * ended.nmse_slope),
+            "still improving" if ended.is_improving else "no longer improving",
+        )
 
 
 def write_training_log(

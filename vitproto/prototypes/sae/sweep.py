@@ -23,15 +23,18 @@ from vitproto.core.files import whole_file
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 from vitproto.prototypes.sae.calibration import calibrate_thresholds
+from vitproto.prototypes.sae.convergence import HELD_OUT_NMSE, measured_steps
 from vitproto.prototypes.sae.cpu_gradients import Scratch
 from vitproto.prototypes.sae.gradients import Weights
+from vitproto.prototypes.sae.held_out_error import held_out_nmse, sample_held_out
 from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
 
 N_LOGGED = 200
-"""About how many steps a training log has: evenly spaced, and the last one."""
+"""About how many steps a training log has: evenly spaced, those at which the held-out
+error is measured, and the last one."""
 
-LOG_COLUMNS = ("run", "step", "n_patches", *StepLog._fields)
+LOG_COLUMNS = ("run", "step", "n_patches", *StepLog._fields, HELD_OUT_NMSE)
 """Columns of a training log."""
 
 FAMILY_LOG_COLUMNS = ("encoder", "layer", "method", *LOG_COLUMNS)
@@ -120,7 +123,8 @@ class TrainingLog:
         self.path = path
         self._run = run
         self._every = max(1, n_steps // N_LOGGED)
-        self._n_steps = n_steps
+        self.measured = {*measured_steps(n_steps)}
+        """The steps at which the held-out error is measured, the last one included."""
 
     def begin(self, step: int) -> None:
         """Continue after a step: drop the rows of later ones, which come again."""
@@ -137,11 +141,12 @@ class TrainingLog:
 
     def wants(self, step: int) -> bool:
         """Whether a step, counted from 1, is logged."""
-        return step % self._every == 0 or step == self._n_steps
+        return step % self._every == 0 or step in self.measured
 
-    def add(self, step: int, n_patches: int, log: StepLog) -> None:
-        """Append a row."""
-        numbers = [f"{x:.7g}" if isinstance(x, float) else x for x in log]
+    def add(self, step: int, n_patches: int, log: StepLog, nmse: float | None) -> None:
+        """Append a row; `nmse` is the held-out error, None if it was not measured."""
+        values = (*log, "" if nmse is None else nmse)
+        numbers = [f"{x:.7g}" if isinstance(x, float) else x for x in values]
         with self.path.open("a", newline="") as file:
             row = (self._run, step, n_patches, *numbers)
             csv.writer(file, lineterminator="\n").writerow(row)
@@ -174,6 +179,7 @@ def train(
     learners: Mapping[str, Learner],
     activations: Activations,
     image_N: Int64[np.ndarray, " n"],
+    held_out_M: Int64[np.ndarray, " m"],
     settings: SaeSettings,
     *,
     states: States,
@@ -191,6 +197,7 @@ def train(
             settings, data and code. They are moved to `device` and trained in place.
         activations: the activations to learn from.
         image_N: the images to learn from.
+        held_out_M: the images on which the log's held-out error is measured.
         settings: the settings of all learners.
         states: states and logs of this training, with those of earlier attempts.
         save_every_s: seconds between saved states.
@@ -214,7 +221,7 @@ def train(
         if step < settings.n_steps:
             _train_together(
                 together,
-                *(activations, image_N, settings, states, device),
+                *(activations, image_N, held_out_M, settings, states, device),
                 *(save_every_s, observe),
             )
     if settings.activation == "batchtopk":
@@ -225,6 +232,7 @@ def _train_together(
     learners: Mapping[str, Learner],
     activations: Activations,
     image_N: np.ndarray,
+    held_out_M: np.ndarray,
     settings: SaeSettings,
     states: States,
     device: torch.device,
@@ -248,6 +256,7 @@ def _train_together(
         images=image_N,
     )
     scaling = first.scaling
+    held_out_MD = sample_held_out(activations, held_out_M, scaling)
     scratch = Scratch()
     memory = {
         shape: Weights.like(learner.weights)
@@ -273,7 +282,10 @@ def _train_together(
                 except LossNotFiniteError as error:
                     raise _diverged(error, states, key) from error
                 if logs[key].wants(step):
-                    logs[key].add(step, step * settings.batch_size, log)
+                    nmse = None
+                    if step in logs[key].measured:
+                        nmse = held_out_nmse(learner, held_out_MD, workers)
+                    logs[key].add(step, step * settings.batch_size, log, nmse)
                     observe(learner.run.name, step * settings.batch_size, log)
             progress.update(len(x_BD))
             waited = batches.waited_s / (time.monotonic() - started)

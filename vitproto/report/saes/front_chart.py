@@ -3,11 +3,11 @@
 import matplotlib
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vitproto.report.saes.front import on_front
 from vitproto.report.shared.drawing import (
     GREY,
     MARKERS,
@@ -32,9 +32,9 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     """Draw the NMSE of autoencoders against their number of active latents.
 
     There is a panel for each encoder, layer and number of latents, and in it a point
-    for each autoencoder. Methods differ in marker and colour. The line is the Pareto
-    front: no other autoencoder of the panel is at least as good as one on it in both
-    measures and better in one.
+    for each autoencoder. Methods differ in marker and colour. The lines are the Pareto
+    fronts of each method: no other autoencoder of the method in the panel is at least
+    as good as one on it in both measures and better in one.
 
     Args:
         metrics: the rows of `read_metrics`.
@@ -67,18 +67,6 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     below = "L0: latents active on a held-out patch"
     write_around(figure, title, below, "NMSE on held-out patches")
     return figure
-
-
-def on_front(
-    l0_R: Float[np.ndarray, " r"], nmse_R: Float[np.ndarray, " r"]
-) -> Bool[np.ndarray, " r"]:
-    """Find the runs on the Pareto front of low L0 and low NMSE.
-
-    No other run is at least as good in both measures and better in one.
-    """
-    no_worse_RR = (l0_R <= l0_R[:, None]) & (nmse_R <= nmse_R[:, None])
-    better_RR = (l0_R < l0_R[:, None]) | (nmse_R < nmse_R[:, None])
-    return ~(no_worse_RR & better_RR).any(axis=1)
 
 
 def _styles(metrics: pd.DataFrame) -> dict[str, dict]:
@@ -114,19 +102,20 @@ def _set_scales(axis: Axes, metrics: pd.DataFrame) -> None:
 
 def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
     axis.axhline(A_CONSTANT, color=GREY, linestyle="--", linewidth=1)
-    front = rows[on_front(rows["l0"].to_numpy(), rows["nmse"].to_numpy())]
-    front = front.sort_values("l0")
-    # In steps: nothing shows that values between two autoencoders can be reached.
-    axis.plot(
-        front["l0"],
-        front["nmse"],
-        drawstyle="steps-post",
-        color=GREY,
-        linewidth=1,
-        zorder=1,
-    )
     for method, points in rows.groupby("method"):
-        axis.plot(points["l0"], points["nmse"], **styles[method])
+        style = styles[method]
+        front = points[on_front(points["l0"].to_numpy(), points["nmse"].to_numpy())]
+        front = front.sort_values("l0")
+        # In steps: nothing shows that values between two autoencoders can be reached.
+        axis.plot(
+            front["l0"],
+            front["nmse"],
+            drawstyle="steps-post",
+            color=style["markerfacecolor"],
+            linewidth=1,
+            zorder=1,
+        )
+        axis.plot(points["l0"], points["nmse"], **style)
     tidy(axis, "both")
     axis.tick_params(labelleft=True)
 
@@ -134,6 +123,6 @@ def _draw_panel(axis: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None
 def _legend(styles: dict[str, dict]) -> tuple[list, list[str]]:
     """Handles and labels of the legend."""
     lines = [Line2D([], [], **style) for style in styles.values()]
-    front = Line2D([], [], color=GREY, linewidth=1)
+    front = Line2D([], [], color="black", linewidth=1)
     constant = Line2D([], [], color=GREY, linewidth=1, linestyle="--")
-    return [*lines, front, constant], [*styles, "the front", "a constant"]
+    return [*lines, front, constant], [*styles, "front of a method", "a constant"]

@@ -4,7 +4,9 @@ import math
 
 import pandas as pd
 
+from vitproto.prototypes.sae.convergence import STILL_IMPROVING
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
+from vitproto.report.saes.matched import MEANING, show_matched
 from vitproto.report.saes.metrics import describe_setting
 from vitproto.report.shared.markdown import (
     Section,
@@ -24,6 +26,7 @@ COLUMNS = {
     "Seeds": ">",
     "MSE": "<",
     "NMSE": "<",
+    "Last quarter": "<",
     "Explained": "<",
     "L0": "<",
     "L1": "<",
@@ -32,10 +35,13 @@ COLUMNS = {
     "Dense %": "<",
     "Correlation": "<",
     "Coherence": "<",
+    "Trained on": ">",
 }
 """Heading and alignment of each column."""
 
 HEADING = "Autoencoders on held-out images"
+MATCHED = "NMSE at equal L0"
+BY_SETTING = "Autoencoders by setting"
 
 
 def write_sae_table(
@@ -48,9 +54,12 @@ def write_sae_table(
         metrics: the rows of `read_metrics`.
         n_correlated: the number of latents whose correlations were measured, at most.
     """
+    matched = show_matched(table)
     return write_markdown(
         f"# {HEADING}",
-        f"{write_best_setting(table)} {write_dead_note(metrics)}",
+        write_summary(table, metrics),
+        *([f"## {MATCHED}", matched, MEANING] if matched.rows else []),
+        f"## {BY_SETTING}",
         show_saes(table),
         list_meanings(explain_sae_columns(table, n_correlated)),
     )
@@ -63,8 +72,20 @@ def describe_saes(table: pd.DataFrame, metrics: pd.DataFrame) -> Section:
         table: the rows of `tabulate_settings`.
         metrics: the rows of `read_metrics`.
     """
-    summary = f"{write_best_setting(table)} {write_dead_note(metrics)}"
-    return Section(HEADING, [summary], {"Autoencoders by setting": show_saes(table)})
+    matched = show_matched(table)
+    tables = {MATCHED: matched} if matched.rows else {}
+    notes = [write_summary(table, metrics), *([MEANING] if matched.rows else [])]
+    return Section(HEADING, notes, tables | {BY_SETTING: show_saes(table)})
+
+
+def write_summary(table: pd.DataFrame, metrics: pd.DataFrame) -> str:
+    """Sum up reconstruction, dead latents and convergence in a paragraph."""
+    notes = (
+        write_best_setting(table),
+        write_dead_note(metrics),
+        write_convergence_note(metrics),
+    )
+    return " ".join(note for note in notes if note)
 
 
 def show_saes(table: pd.DataFrame) -> TextTable:
@@ -101,6 +122,27 @@ def write_dead_note(metrics: pd.DataFrame) -> str:
     )
 
 
+def write_convergence_note(metrics: pd.DataFrame) -> str:
+    """Count the autoencoders whose error still fell when their training ended."""
+    judged = metrics[metrics["nmse_slope"].notna()]
+    if judged.empty:
+        return ""
+    n_improving = int((judged["nmse_slope"] <= -STILL_IMPROVING).sum())
+    at_the_end = (
+        f"by at least {STILL_IMPROVING:.0%} over the last quarter of the training"
+    )
+    if not n_improving:
+        return (
+            f"In none of {len(judged)} trained autoencoders did the held-out NMSE "
+            f"still fall {at_the_end}."
+        )
+    return (
+        f"In {n_improving} of {len(judged)} trained autoencoders, the held-out NMSE "
+        f"still fell {at_the_end}: they may improve with more patches, although a "
+        "learning rate that falls meanwhile lowers the error too."
+    )
+
+
 def _format(row: pd.Series) -> list[str]:
     """Format a row of the table, a cell for each of `COLUMNS`."""
 
@@ -121,6 +163,7 @@ def _format(row: pd.Series) -> list[str]:
         str(row["n_seeds"]),
         number("mse"),
         number("nmse"),
+        _write_last_quarter(row),
         number("explained_variance", 3),
         number("l0", 1),
         number("l1"),
@@ -129,6 +172,7 @@ def _format(row: pd.Series) -> list[str]:
         share("n_dense"),
         number("mean_absolute_correlation", 3),
         number("coherence", 3),
+        f"{row['n_trained_patches']:,}",
     ]
 
 
@@ -170,6 +214,12 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "the squared error as a share of the squared error of the patches' own "
             "mean: 0 is perfect, 1 is what a constant reaches, whatever the units."
         ),
+        "Last quarter": (
+            "how much the NMSE changed over the last quarter of the training, in "
+            "percent of the NMSE at the end: the slope of a line through the errors on "
+            "held-out patches. The learning rate may fall meanwhile. “Still improving” "
+            f"where it fell by at least {STILL_IMPROVING:.0%}, and with how many seeds."
+        ),
         "Explained": (
             "explained variance: 1 − variance of the error / variance of the "
             "activations, per dimension, then the mean over dimensions. Each dimension "
@@ -192,7 +242,23 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "the largest absolute cosine between two rows of the decoder: 1 if two "
             "latents have the same direction."
         ),
+        "Trained on": (
+            "patches of the training, each as often as it was used. `cost_table.csv` "
+            "has the seconds that each family took."
+        ),
     }
+
+
+def _write_last_quarter(row: pd.Series) -> str:
+    if pd.isna(row["nmse_slope"]):
+        return NOTHING
+    change = _with_sd(100 * row["nmse_slope"], 100 * row["nmse_slope_sd"], 1)
+    change = f"{change.replace('-', '−')} %"
+    if not row["n_improving"]:
+        return change
+    if row["n_improving"] == row["n_seeds"]:
+        return f"{change}, still improving"
+    return f"{change}, {row['n_improving']} still improving"
 
 
 def _can_be_almost_dead(row: pd.Series) -> bool:

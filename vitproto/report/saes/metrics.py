@@ -27,6 +27,8 @@ COLUMNS = {
     "n_dense": "int64",
     "mean_absolute_correlation": "float64",
     "coherence": "float64",
+    "n_trained_patches": "int64",
+    "nmse_slope": "float64",
 }
 """Columns of `sae_metrics.csv`, and their types."""
 
@@ -35,6 +37,7 @@ MAY_BE_EMPTY = [
     "sparsity",
     "mean_absolute_correlation",
     "coherence",
+    "nmse_slope",
 ]
 
 COMPARED = [*FAMILY, "n_prototypes", *SETTING]
@@ -73,6 +76,9 @@ def _read_checked(path: Path) -> pd.DataFrame:
         ).any(axis=1),
         "more latents are dead, almost dead or dense than there are": (
             n_special > metrics["n_prototypes"]
+        ),
+        "it was trained on a negative number of patches": (
+            metrics["n_trained_patches"] < 0
         ),
         "no patches were held out": metrics["n_patches"] < 1,
     }

@@ -1,0 +1,119 @@
+"""The reconstruction error of kinds of autoencoders at equal L0.
+
+An autoencoder with more active latents reconstructs better, so errors are comparable
+only at an equal number of them.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vitproto.report.saes.front import on_front
+from vitproto.report.shared.markdown import TextTable
+from vitproto.report.shared.wording import NOTHING
+
+PLACE = ["encoder", "layer", "n_prototypes"]
+"""Columns that are the same for all kinds that are compared."""
+
+NEAR = 1.1
+"""A kind counts as having reached an L0 if one of its settings is within this factor of
+it."""
+
+
+class AtL0(NamedTuple):
+    """The error of a kind at some L0."""
+
+    nmse: float
+    """NaN if no setting of the kind comes near it."""
+    l0: float
+    """That of the setting whose error it is; NaN if it lies between two settings."""
+
+
+def list_targets(place: pd.DataFrame) -> list[float]:
+    """The L0s at which at least two kinds can be compared, rising.
+
+    Args:
+        place: the rows of `tabulate_settings` for one encoder, layer and number of
+            latents.
+
+    Returns:
+        The medians of groups of settings whose L0s lie within `NEAR` of the lowest.
+    """
+    values = sorted(value for value in place["l0"] if value > 0)
+    targets = []
+    while values:
+        n_near = sum(value <= NEAR * values[0] for value in values)
+        targets.append(float(np.median(values[:n_near])))
+        values = values[n_near:]
+    kinds = [kind for _, kind in place.groupby("method")]
+    return [
+        target
+        for target in targets
+        if sum(not math.isnan(read_off(kind, target).nmse) for kind in kinds) >= 2
+    ]
+
+
+def read_off(kind: pd.DataFrame, l0: float) -> AtL0:
+    """The error of a kind at an L0.
+
+    It is read off the front of the kind's settings, on a line between two of them with
+    both axes logarithmic. Beyond the last setting nothing is assumed: there, a setting
+    counts only if its L0 is within `NEAR` of the wanted one.
+
+    Args:
+        kind: the rows of `tabulate_settings` for one kind in one place.
+        l0: the wanted one, positive.
+    """
+    kind = kind[(kind["l0"] > 0) & (kind["nmse"] > 0)]
+    front = kind[on_front(kind["l0"].to_numpy(), kind["nmse"].to_numpy())]
+    front = front.sort_values("l0")
+    x, y = np.log(front["l0"].to_numpy()), np.log(front["nmse"].to_numpy())
+    at = math.log(l0)
+    if len(x) and x[0] <= at <= x[-1]:
+        nmse = float(np.exp(np.interp(at, x, y)))
+        return AtL0(nmse, l0 if at in x else math.nan)
+    if len(x):
+        i = int(np.abs(x - at).argmin())
+        if abs(x[i] - at) <= math.log(NEAR):
+            return AtL0(float(np.exp(y[i])), float(np.exp(x[i])))
+    return AtL0(math.nan, math.nan)
+
+
+def show_matched(table: pd.DataFrame) -> TextTable:
+    """Format the errors at equal L0: a row for each place and L0, a column per kind.
+
+    Args:
+        table: the rows of `tabulate_settings`.
+    """
+    kinds = sorted(table["method"].unique())
+    columns = {"Encoder": "<", "Layer": ">", "Latents": ">", "L0": ">"}
+    rows = []
+    for (encoder, layer, n_latents), place in table.groupby(PLACE):
+        for target in list_targets(place):
+            cells = [
+                _write(read_off(place[place["method"] == kind], target), target)
+                for kind in kinds
+            ]
+            rows.append([encoder, str(layer), str(n_latents), f"{target:.1f}", *cells])
+    return TextTable(columns | dict.fromkeys(kinds, "<"), rows)
+
+
+MEANING = (
+    "NMSE on held-out patches at equal L0. A kind that no setting brings within "
+    f"{NEAR - 1:.0%} of an L0 has no number there. One whose L0 differs says so. ≈ is "
+    "on the line between two settings of the kind, with both axes logarithmic. Where a "
+    "kind was trained with several learning rates, the best one counts. Seeds are "
+    "averaged; differences are not tested."
+)
+"""What the table shows."""
+
+
+def _write(at: AtL0, target: float) -> str:
+    if math.isnan(at.nmse):
+        return NOTHING
+    nmse = f"{at.nmse:.3f}"
+    if math.isnan(at.l0):
+        return f"≈ {nmse}"
+    return nmse if f"{at.l0:.1f}" == f"{target:.1f}" else f"{nmse} (L0 {at.l0:.1f})"
