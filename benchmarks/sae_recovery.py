@@ -49,11 +49,12 @@ LEARNING_RATES = (1e-3, 3e-3, 6e-3)
 L1_WEIGHTS = (0.1, 0.2, 0.4)
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
-KINDS = ("relu", "topk", "batchtopk", "matryoshka")
+KINDS = ("relu", "topk", "batchtopk", "jumprelu", "matryoshka")
 PEERS = {
     "relu": ("standard", "StandardTrainer"),
     "topk": ("top_k", "TopKTrainer"),
     "batchtopk": ("batch_top_k", "BatchTopKTrainer"),
+    "jumprelu": ("jumprelu", "JumpReluTrainer"),
     "matryoshka": ("matryoshka_batch_top_k", "MatryoshkaBatchTopKTrainer"),
 }
 """Modules and classes of dictionary_learning.trainers."""
@@ -71,6 +72,8 @@ class Planted:
     """Directions in a patch, on average, and latents that may be active."""
     rarity: float = 0.0
     """The i-th direction has a frequency of 1 / i to this power."""
+    together: float = 0.0
+    """How often a direction brings along the other of its pair."""
     n_images: int = 4800
 
     @property
@@ -84,8 +87,11 @@ class Planted:
         """Patches: sums of directions with strengths about 1, a mean and some noise."""
         rng = np.random.default_rng([seed, 1])
         frequency_J = (1.0 + np.arange(self.n_directions)) ** -self.rarity
-        frequency_J *= self.l0 / frequency_J.sum()
+        frequency_J *= self.l0 / frequency_J.sum() / (1 + self.together)
         is_on = rng.random((n, self.n_directions)) < frequency_J.clip(max=0.5)
+        if self.together > 0:
+            pair_J = np.arange(self.n_directions) ^ 1
+            is_on |= is_on[:, pair_J] & (rng.random(is_on.shape) < self.together)
         strength = np.abs(rng.normal(1, 0.3, is_on.shape)) * is_on
         mean_D = np.random.default_rng(self.width).normal(0, 0.3, self.width)
         noise = 0.05 * rng.standard_normal((n, self.width))
@@ -95,6 +101,8 @@ class Planted:
 CASES = [
     Planted("twice as many latents", 64, 256, 512, 4),
     Planted("as many latents, rare directions", 64, 256, 256, 4, rarity=0.7),
+    Planted("correlated in pairs", 64, 256, 512, 4, together=0.5),
+    Planted("wider, more active", 128, 512, 1024, 8),
 ]
 
 CHANGES: dict[str, dict[str, object]] = {
@@ -205,6 +213,9 @@ def train_peer(
     }
     if kind == "relu":
         options["l1_penalty"] = run.sparsity * scale
+        options["sparsity_warmup_steps"] = settings.n_sparsity_warmup
+    elif kind == "jumprelu":
+        options["target_l0"] = run.sparsity
         options["sparsity_warmup_steps"] = settings.n_sparsity_warmup
     else:
         options["k"] = int(run.sparsity)
@@ -380,7 +391,7 @@ def write_page(n_seeds: int) -> str:
         f"Measured on {N_TEST:,} new patches: the largest cosine of each direction "
         "with a row of the decoder, the share of directions for which it exceeds "
         f"{FOUND:g}, the error relative to that of a constant, the active latents of a "
-        "patch, and latents that no patch activates. TopK and BatchTopK are asked for "
+        "patch, and latents that no patch activates. All kinds but ReLU are asked for "
         "as many active latents as a patch has directions. Each line shows the "
         "learning rate (for ReLU: the weight of the L1 norm) with the largest mean "
         f"cosine, of {len(LEARNING_RATES)}; lines are means over {n_seeds} seeds.",

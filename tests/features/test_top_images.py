@@ -31,9 +31,9 @@ def autoencoder(n_latents, width, l0=None):
         torch.full((n_latents,), -3.0),
         W_SD,
         torch.zeros(width),
-        torch.zeros(width),
+        threshold_S=torch.zeros(n_latents),
+        mean_D=torch.zeros(width),
         norm=1.0,
-        threshold=0.0,
         l0=l0,
     )
 

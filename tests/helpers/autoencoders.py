@@ -21,7 +21,7 @@ def random_autoencoder(n_latents, width, seed=0, **changes):
         "b_dec_D": 0.1 * normal(seed + 3, width),
         "mean_D": normal(seed + 4, width),
         "norm": 1.7,
-        "threshold": 0.0,
+        "threshold_S": torch.zeros(n_latents),
         "l0": None,
     }
     parts["b_enc_S"][::3] -= 3
@@ -38,7 +38,7 @@ def identity_autoencoder(width, scale=1.0, norm=1.0):
         b_dec_D=torch.zeros(width),
         mean_D=torch.zeros(width),
         norm=norm,
-        threshold=0.0,
+        threshold_S=torch.zeros(2 * width),
         l0=None,
     )
 

@@ -45,6 +45,8 @@ def sae_settings(**changes) -> SaeSettings:
         "n_lr_warmup": 20,
         "n_lr_decay": 200,
         "n_sparsity_warmup": 0,
+        "l0_weight": 0.0,
+        "bandwidth": 0.0,
         "max_gradient_norm": 0.03,
         "n_until_dead": 20_000,
         "n_aux": 8,

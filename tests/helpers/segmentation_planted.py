@@ -82,7 +82,7 @@ def planted_scene(seed=0) -> Scene:
         b_dec_D=torch.zeros(WIDTH),
         mean_D=torch.from_numpy(mean_D).float(),
         norm=norm,
-        threshold=0.0,
+        threshold_S=torch.zeros(N_LATENTS),
         l0=None,
     )
     weight_CD = torch.from_numpy(planted_SD[latent_C] / norm)

@@ -51,6 +51,16 @@ def test_every_stage_can_be_read_on_one_page():
     assert {name: n for name, n in lines.items() if n > 80} == {}
 
 
+def test_who_reads_only_the_beginning_of_a_help_sees_no_traceback():
+    command = [sys.executable, str(PROJECT / "scripts/tabulate_map.py"), "--help"]
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_a_users_mistake_is_one_line_and_exit_status_one(tmp_path):
     stage = PROJECT / "scripts/list_cub200.py"
     args = f"--dataset x --root {tmp_path}/gone --images i.csv --splits s.csv"

@@ -27,7 +27,7 @@ def some_autoencoder(threshold=0.0, l0=None, n_latents=30, width=8, seed=0):
         b_dec_D=normal(width),
         mean_D=5 * normal(width),
         norm=2.5,
-        threshold=threshold,
+        threshold_S=torch.as_tensor(threshold).expand(n_latents).clone(),
         l0=l0,
     )
 
@@ -40,7 +40,7 @@ def test_latents_and_reconstruction_worked_out_by_hand():
         b_dec_D=torch.tensor([1.0, 0.0]),
         mean_D=torch.tensor([2.0, 4.0]),
         norm=2.0,
-        threshold=0.0,
+        threshold_S=torch.zeros(3),
         l0=None,
     )
     # z = ((8, 6) - (2, 4)) / 2 = (3, 1), and without b_dec (2, 1).
@@ -52,7 +52,12 @@ def test_latents_and_reconstruction_worked_out_by_hand():
     assert isinstance(sae, Scorer)
 
 
-@pytest.mark.parametrize(("threshold", "l0"), [(0.0, None), (1.5, None), (0.0, 4)])
+EACH = torch.linspace(0, 3, 30)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "l0"), [(0.0, None), (1.5, None), (EACH, None), (0.0, 4)]
+)
 def test_raw_activations_score_what_scaled_ones_would(threshold, l0):
     sae = some_autoencoder(threshold, l0)
     x_BD = 5 * torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
@@ -89,7 +94,9 @@ def test_of_equal_latents_the_first_are_kept(rows, l0):
         assert kept_S == [row[s] if s in order else 0.0 for s in range(6)]
 
 
-@pytest.mark.parametrize(("threshold", "l0"), [(0.0, None), (1.25, None), (0.0, 3)])
+@pytest.mark.parametrize(
+    ("threshold", "l0"), [(0.0, None), (1.25, None), (EACH, None), (0.0, 3)]
+)
 def test_a_checkpoint_is_the_autoencoder_that_was_saved(tmp_path, threshold, l0):
     sae = some_autoencoder(threshold, l0)
     path = tmp_path / "sae.safetensors"
@@ -97,7 +104,8 @@ def test_a_checkpoint_is_the_autoencoder_that_was_saved(tmp_path, threshold, l0)
     again = load(path)
     x_BD = torch.randn(9, 8)
     assert torch.equal(again(x_BD), sae(x_BD))
-    assert (again.threshold, again.l0, again.norm) == (threshold, l0, 2.5)
+    assert torch.equal(again.threshold_S, sae.threshold_S)
+    assert (again.l0, again.norm) == (l0, 2.5)
     # A view shared between the two would corrupt both on load.
     assert again.W_enc_SD.data_ptr() != again.W_dec_SD.data_ptr()
 
@@ -121,5 +129,6 @@ def test_settings_decide_the_name_in_a_store_and_a_renamed_file_is_refused(tmp_p
 def test_norms_and_thresholds_survive_as_they_are():
     sae = some_autoencoder(threshold=math.pi)
     moved = sae.to(torch.device("cpu"))
-    assert (moved.threshold, moved.norm) == (math.pi, 2.5)
+    assert torch.equal(moved.threshold_S, sae.threshold_S)
+    assert moved.norm == 2.5
     assert torch.equal(moved.W_dec_SD, sae.W_dec_SD)

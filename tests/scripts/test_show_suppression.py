@@ -98,7 +98,7 @@ def study(tmp_path):
         b_dec_D=torch.zeros(3),
         mean_D=torch.zeros(3),
         norm=1.0,
-        threshold=0.0,
+        threshold_S=torch.zeros(3),
         l0=None,
     )
     file = tmp_path / f"{RUN.name}.safetensors"

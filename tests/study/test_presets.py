@@ -134,7 +134,7 @@ def test_a_problem_in_a_preset_names_the_preset_and_its_line(tmp_path):
     saes = tmp_path / "config/presets/methods/small-saes.yaml"
     line = 1 + saes.read_text().splitlines().index("      n_mixed: -1")
     problems = str(caught.value).splitlines()
-    assert len(problems) == 6  # kinds of autoencoders, all of the same line
+    assert len(problems) == 7  # kinds of autoencoders, all of the same line
     for problem in problems:
         assert problem.startswith(f"{saes}:{line}: methods.saes.")
         assert problem.endswith(".n_mixed: -1 is not a whole number of at least 1")

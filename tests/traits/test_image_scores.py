@@ -109,11 +109,12 @@ def test_centred_products_and_distances_are_those_of_the_best_patch(monkeypatch,
 
 @pytest.mark.parametrize(
     ("threshold", "l0"),
-    [(0.0, None), (1.5, None), (0.0, 3), (0.0, 1), (0.0, 40)],
-    ids=["relu", "batchtopk", "topk", "top1", "more places than latents"],
+    [(0.0, None), (1.5, None), ("each", None), (0.0, 3), (0.0, 1), (0.0, 40)],
+    ids=["relu", "batchtopk", "jumprelu", "topk", "top1", "more places than latents"],
 )
 def test_latents_are_those_of_the_best_patch(threshold, l0):
     acts_BPD = 4 * normal(0, 5, 20, 8)
+    each_S = 3 * normal(6, 30).abs()
     sae = SparseAutoencoder(
         W_enc_SD=normal(1, 30, 8),
         b_enc_S=normal(2, 30) - 4,
@@ -121,7 +122,7 @@ def test_latents_are_those_of_the_best_patch(threshold, l0):
         b_dec_D=normal(4, 8),
         mean_D=normal(5, 8),
         norm=1.5,
-        threshold=threshold,
+        threshold_S=each_S if threshold == "each" else torch.full((30,), threshold),
         l0=l0,
     )
     slow_BS = torch.stack([sae(acts_PD).amax(0) for acts_PD in acts_BPD])

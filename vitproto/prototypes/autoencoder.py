@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_WEIGHTS = ("W_enc_SD", "b_enc_S", "W_dec_SD", "b_dec_D", "mean_D")
+_WEIGHTS = ("W_enc_SD", "b_enc_S", "W_dec_SD", "b_dec_D", "threshold_S", "mean_D")
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,25 @@ class SparseAutoencoder:
         f = activation((z - b_dec) · W_encᵀ + b_enc)        the latents
         ẑ = f · W_dec + b_dec                               the reconstruction
 
-    and returns x̂ = ẑ · norm + mean. The activation sets values up to `threshold` to 0:
-    ReLU has threshold 0, BatchTopK a learned one. TopK also keeps only the `l0` largest
-    of the rest; of equals the first.
+    and returns x̂ = ẑ · norm + mean. The activation sets values up to `threshold_S` to
+    0: ReLU has the threshold 0 and BatchTopK one above it, for all latents; JumpReLU
+    has learned one for each latent. TopK keeps only the `l0` largest of the positive
+    values; of equals the first.
 
     Latents are never negative. They are the scores.
     """
 
     KIND = "sparse_autoencoder"
-    ARGUMENTS = (*_WEIGHTS, "norm", "threshold", "l0")
+    ARGUMENTS = (*_WEIGHTS, "norm", "l0")
 
     W_enc_SD: Float[Tensor, "s d"]
     b_enc_S: Float[Tensor, " s"]
     W_dec_SD: Float[Tensor, "s d"]
     b_dec_D: Float[Tensor, " d"]
+    threshold_S: Float[Tensor, " s"]
+    """0 or more; 0 with `l0`."""
     mean_D: Float[Tensor, " d"]
     norm: float
-    threshold: float
     l0: int | None
     """Number of latents that TopK keeps; None for other activations."""
 
@@ -55,7 +57,7 @@ class SparseAutoencoder:
     def __call__(self, activations_BD: Float[Tensor, "b d"]) -> Float[Tensor, "b s"]:
         """The latents of raw activations."""
         latents_BS = activations_BD @ self.directions_SD.T + self.offset_S
-        latents_BS.masked_fill_(latents_BS <= self.threshold, 0)
+        latents_BS.masked_fill_(latents_BS <= self.threshold_S, 0)
         if self.l0 is not None and self.l0 < self.n_prototypes:
             keep_largest(latents_BS, self.l0)
         return latents_BS

@@ -120,18 +120,23 @@ def _check_saes(saes: Mapping[str, Any]) -> Iterator[Problem]:
                 f"{settings['prefixes']}: write 1 with none, 2 or more with fixed or "
                 "random",
             )
-        if settings["activation"] == "batchtopk" and settings["trains"] == "nothing":
+        activation = settings["activation"]
+        learns_thresholds = activation in ("batchtopk", "jumprelu")
+        if learns_thresholds and settings["trains"] == "nothing":
             yield Problem(
                 (*path, "activation"),
-                "batchtopk learns its threshold in training, and this trains nothing: "
+                f"{activation} learns thresholds in training, and this trains nothing: "
                 "write topk",
             )
-        if settings["activation"] != "relu" and settings["n_sparsity_warmup"] > 0:
+        if "topk" in activation and settings["n_sparsity_warmup"] > 0:
             yield Problem(
                 (*path, "n_sparsity_warmup"),
-                f"{settings['activation']} has no weight of sparsity to warm up: "
-                "write 0",
+                f"{activation} has no weight of sparsity to warm up: write 0",
             )
+        for key in ("l0_weight", "bandwidth"):
+            if activation != "jumprelu" and settings[key] > 0:
+                text = f"{activation} learns no thresholds from it: write 0"
+                yield Problem((*path, key), text)
 
 
 def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:

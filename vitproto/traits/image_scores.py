@@ -97,7 +97,7 @@ def image_scores(
             case SparseAutoencoder(l0=None):
                 products_BK = _largest_products(acts_BPD, scorer.directions_SD)
                 scores_BK = products_BK + scorer.offset_S
-                return scores_BK.masked_fill_(scores_BK <= scorer.threshold, 0)
+                return scores_BK.masked_fill_(scores_BK <= scorer.threshold_S, 0)
             case SparseAutoencoder():
                 return _largest_of_active(acts_BPD, scorer)
     n_at_once = 1
@@ -129,9 +129,7 @@ def _largest_of_active(
     for acts_PD, scores_S in zip(acts_BPD, scores_BS, strict=True):
         torch.addmm(sae.offset_S, acts_PD, sae.directions_SD.T, out=pre_PS)
         value_E.fill(0)  # unused entries: a maximum with 0 changes nothing
-        select_largest(
-            *(pre_PS.numpy(), l0, np.float32(sae.threshold)), latent_E, value_E, n_P
-        )
+        select_largest(pre_PS.numpy(), l0, latent_E, value_E, n_P)
         np.maximum.at(scores_S, latent_E, value_E)
     return torch.from_numpy(scores_BS)
 

@@ -116,8 +116,8 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
         ),
         (
             "prototypes/autoencoder.py",
-            "latents_BS <= self.threshold",
-            "self.threshold >= latents_BS",
+            "latents_BS <= self.threshold_S",
+            "self.threshold_S >= latents_BS",
             {"evaluate_saes", "export_sae", "fit_sae", "import_sae"}
             | {"score_images", "show_features"}
             | SUPPRESSION,

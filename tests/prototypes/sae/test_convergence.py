@@ -68,26 +68,31 @@ def test_a_damaged_log_is_named_with_its_line(tmp_path, text):
         read_convergence(log)
 
 
-@pytest.mark.parametrize("kind", ["relu", "topk", "batchtopk"])
+@pytest.mark.parametrize("kind", ["relu", "topk", "batchtopk", "jumprelu"])
 def test_the_error_is_that_of_a_slow_loop_whatever_the_threads(tmp_path, kind):
     x_NPD, _ = planted_activations()
     acts = Activations.open(write_shards(tmp_path, x_NPD), LAYER)
-    no_aux = {"n_aux": 0} if kind == "relu" else {}
-    settings = sae_settings(activation=kind, **no_aux)
+    changes = {"n_aux": 0} if "relu" in kind else {}
+    if kind == "jumprelu":
+        changes |= {"l0_weight": 1.0, "bandwidth": 0.05}
+    settings = sae_settings(activation=kind, **changes)
     image_N = np.arange(acts.n_images)
     scaling = measure_scaling(acts, image_N, settings)
     run = Run(48, 0, 0.003, 4.0)
     rows_SD = first_decoder(acts, image_N, settings, scaling, 48, 0)
     learner = Learner.begin(run, settings, scaling, rows_SD)
+    if kind == "jumprelu":
+        learner.weights.threshold_S.copy_(torch.linspace(0, 0.5, 48))
     z_MD = sample_held_out(acts, image_N[3:40], scaling)
 
     weights = [w.double().numpy() for w in learner.weights]
-    W_enc_SD, b_enc_S, W_dec_SD, b_dec_D = weights
+    W_enc_SD, b_enc_S, W_dec_SD, b_dec_D, threshold_S = weights
     z = z_MD.double().numpy()
     error = 0.0
     for first in range(0, len(z), 512):
         block = z[first : first + 512]
         latents = np.maximum((block - b_dec_D) @ W_enc_SD.T + b_enc_S, 0)
+        latents[latents <= threshold_S] = 0
         if kind == "topk":
             least = np.sort(latents, axis=1)[:, -4][:, None]
             latents[latents < least] = 0

@@ -13,6 +13,7 @@ from recorded import LAYER, with_threads, write_shards
 from vitproto.activations.stream import Activations
 from vitproto.prototypes.sae import evaluation as module
 from vitproto.prototypes.sae.evaluation import HeldOut, draw_latents, evaluate
+from vitproto.prototypes.sae.gradients import Weights
 
 CPU = torch.device("cpu")
 CFG = HeldOut(every=3, n_correlated=1000, seed=0)
@@ -25,13 +26,13 @@ def opened(folder, x_NPD, n_shards=1):
 def slow_evaluation(x_MD, autoencoder, i_latent_C):
     """Everything by its definition, in float64, one number after the other."""
     x_MD = x_MD.double().numpy()
-    W_enc_SD, b_enc_S, W_dec_SD, b_dec_D, mean_D = (
+    W_enc_SD, b_enc_S, W_dec_SD, b_dec_D, threshold_S, mean_D = (
         getattr(autoencoder, name).double().numpy()
-        for name in ("W_enc_SD", "b_enc_S", "W_dec_SD", "b_dec_D", "mean_D")
+        for name in (*Weights._fields, "mean_D")
     )
     z_MD = (x_MD - mean_D) / autoencoder.norm
     f_MS = (z_MD - b_dec_D) @ W_enc_SD.T + b_enc_S
-    f_MS[f_MS <= autoencoder.threshold] = 0
+    f_MS[f_MS <= threshold_S] = 0
     if autoencoder.l0 is not None:
         for f_S in f_MS:
             f_S[np.argsort(-f_S, kind="stable")[autoencoder.l0 :]] = 0
@@ -84,8 +85,8 @@ def assert_same(found, expected, rtol=1e-5):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"threshold": 0.8}, {"l0": 5}, {"norm": 0.01}],
-    ids=["relu", "batchtopk", "topk", "small norm"],
+    [{}, {"threshold_S": torch.linspace(0, 0.8, 30)}, {"l0": 5}, {"norm": 0.01}],
+    ids=["relu", "jumprelu", "topk", "small norm"],
 )
 def test_everything_agrees_with_a_slow_float64_reference(tmp_path, changes):
     x_NPD = 2 * normal(0, 40, 7, 12) + 3
@@ -192,7 +193,7 @@ def test_latents_that_never_vary_take_no_part_in_correlations(tmp_path):
 
 
 def test_there_are_no_correlations_where_at_most_one_latent_varies(tmp_path):
-    asleep = random_autoencoder(5, 3, threshold=1e6)
+    asleep = random_autoencoder(5, 3, threshold_S=torch.full((5,), 1e6))
     single = random_autoencoder(1, 3, b_enc_S=torch.ones(1))
     acts = opened(tmp_path, normal(0, 6, 5, 3))
     no_latent, one_latent = evaluate(acts, [asleep, single], CFG, CPU)
@@ -291,7 +292,7 @@ def test_no_number_of_shards_threads_or_autoencoders_changes_a_byte(tmp_path):
     x_NPD[:, :, 5] *= 1000
     autoencoders = [
         random_autoencoder(700, 33, l0=7),
-        random_autoencoder(90, 33, seed=1, threshold=0.5),
+        random_autoencoder(90, 33, seed=1, threshold_S=torch.linspace(0, 1, 90)),
     ]
     cfg = HeldOut(every=3, n_correlated=64, seed=0)
     found = [

@@ -10,24 +10,30 @@ from hypothesis import strategies as st
 
 from vitproto.core.threads import one_core_each
 from vitproto.prototypes.sae import adam, cpu_gradients, gradients, kernels, step
-from vitproto.prototypes.sae.gradients import Objective, Weights
+from vitproto.prototypes.sae.gradients import Weights
+from vitproto.prototypes.sae.objective import Jump, Objective
 
-RELU = {"l1_weight": 0.3, "l0": None, "over_batch": False}
-TOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": False}
-BATCHTOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": True}
+RELU = {"l1_weight": 0.3, "l0": None, "over_batch": False, "jump": None}
+TOPK = {"l1_weight": 0.0, "l0": 4, "over_batch": False, "jump": None}
+BATCHTOPK = {**TOPK, "over_batch": True}
+JUMPRELU = {**RELU, "l1_weight": 0.0, "jump": Jump(4.0, 0.7, bandwidth=0.5)}
 KINDS = pytest.mark.parametrize(
-    "kind", [RELU, TOPK, BATCHTOPK], ids=["relu", "topk", "batchtopk"]
+    "kind",
+    [RELU, TOPK, BATCHTOPK, JUMPRELU],
+    ids=["relu", "topk", "batchtopk", "jumprelu"],
 )
 
 # ReLU as when all count as few active latents, and as when none do.
 FAST_WAYS = pytest.mark.parametrize(
     ("kind", "few"),
-    [(RELU, 0.0), (RELU, 2.0), (TOPK, 0.0), (BATCHTOPK, 0.0)],
-    ids=["relu, many active", "relu, few active", "topk", "batchtopk"],
+    [(RELU, 0.0), (RELU, 2.0), (TOPK, 0.0), (BATCHTOPK, 0.0), (JUMPRELU, 0.0)],
+    ids=["relu, many active", "relu, few active", "topk", "batchtopk", "jumprelu"],
 )
 
 
 def objective(kind, ends, n_aux=0):
+    # JumpReLU has no AuxK.
+    n_aux = 0 if kind["jump"] else n_aux
     return Objective(np.array(ends), **kind, n_aux=n_aux, aux_weight=0.5)
 
 
@@ -43,6 +49,7 @@ def some_weights(n_latents, width, dtype=torch.float64, seed=0):
         0.1 * normal(n_latents),
         W_dec_SD,
         0.1 * normal(width),
+        0.3 * normal(n_latents).abs(),
     )
 
 
@@ -56,13 +63,14 @@ def loss_by_autograd(weights, z_BD, aim, is_dead_S):
     """The loss and its gradients, as step.py has them."""
     leaves = Weights(*(tensor.clone().requires_grad_() for tensor in weights))
     loss, _ = step.loss_and_latents(leaves, z_BD, aim, is_dead_S)
-    return loss.item(), Weights(*torch.autograd.grad(loss, leaves))
+    gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+    return loss.item(), Weights(*gradients)
 
 
 def total_loss(measured, aim):
     return (
         np.mean(measured.mse_M)
-        + aim.l1_weight * measured.l1
+        + aim.sparsity_loss(measured.l0, measured.l1)
         + aim.aux_weight * measured.aux_loss
     )
 
@@ -103,6 +111,10 @@ def test_the_fast_gradients_are_the_slow_ones(
     # Rounding would decide whether a latent that is all but 0 is active.
     pre_BS = (z_BD.double() - exact.b_dec_D) @ exact.W_enc_SD.T + exact.b_enc_S
     assume(pre_BS.abs().min() > 5e-6)
+    if kind["jump"]:
+        above_BS = pre_BS - exact.threshold_S
+        for edge in (0, 0.25, -0.25):  # and that one is in the window of its threshold
+            assume((above_BS - edge).abs().min() > 5e-6)
     expected, found = Weights.like(exact), Weights.like(weights)
     slow = gradients.compute_gradients(exact, z_BD.double(), aim, is_dead_S, expected)
     with mock.patch.object(cpu_gradients, "FEW", few), one_core_each() as workers:
@@ -201,7 +213,7 @@ def test_the_largest_of_a_row_are_those_of_a_stable_sort(values, k):
     n_rows = len(pre_BS)
     latent_E, value_E = np.zeros(n_rows * k, np.int64), np.zeros(n_rows * k, np.float32)
     n_B = np.zeros(n_rows, np.int64)
-    kernels.select_largest(pre_BS, k, np.float32(0), latent_E, value_E, n_B)
+    kernels.select_largest(pre_BS, k, latent_E, value_E, n_B)
     for b, row_S in enumerate(pre_BS):
         order = np.argsort(-row_S, kind="stable")[:k]
         expected = sorted(s for s in order.tolist() if row_S[s] > 0)
@@ -213,11 +225,13 @@ def test_the_largest_of_a_row_are_those_of_a_stable_sort(values, k):
 def test_equal_latents_of_a_batch_stay_active_from_the_first_on():
     # Worked out by hand: 2 × 2 places for 3, 1, 1, 1 | 2, 1, 0, 1: after 3 and 2 there
     # are two places for the five ones.
-    weights = Weights(torch.eye(4), torch.zeros(4), torch.eye(4), torch.zeros(4))
+    zeros = torch.zeros(4)
+    weights = Weights(torch.eye(4), zeros, torch.eye(4), zeros, zeros)
     z_BD = torch.tensor([[3.0, 1, 1, 1], [2, 1, 0, 1]])
     aim = objective({**BATCHTOPK, "l0": 2}, [4])
-    for activate in (step.activate, gradients.activate):
-        assert activate(z_BD, aim).tolist() == [[3, 1, 1, 0], [2, 0, 0, 0]]
+    expected = [[3, 1, 1, 0], [2, 0, 0, 0]]
+    assert step.activate(z_BD, aim).tolist() == expected
+    assert gradients.activate(z_BD, zeros, aim).tolist() == expected
     found = Weights.like(weights)
     with one_core_each() as workers:
         measured = cpu_gradients.compute_gradients(
@@ -228,6 +242,49 @@ def test_equal_latents_of_a_batch_stay_active_from_the_first_on():
     assert measured.mse_M == [3 / 2]
     assert (measured.l0, measured.l1) == (2.0, 3.5)
     assert measured.active_S.tolist() == [True, True, True, False]
+
+
+def test_thresholds_learn_from_what_is_near_them_worked_out_by_hand():
+    """Two rows, two latents; a bandwidth of 0.5 around the thresholds 1 and 2."""
+    zeros = torch.zeros(2)
+    weights = Weights(
+        torch.eye(2), zeros, torch.eye(2), zeros, torch.tensor([1.0, 2.0])
+    )
+    z_BD = torch.tensor([[1.2, 2.5], [0.9, 1.8]])
+    # Active: 1.2 and 2.5, so L0 = 1. In a window: 1.2, 0.9 and 1.8.
+    aim = objective({**JUMPRELU, "jump": Jump(0.5, 3.0, bandwidth=0.5)}, [2])
+    expected = [
+        # Errors: row 0 is perfect, row 1 loses all: g = 2 / 2 · (0 - z) = -z.
+        # -(1 / 0.5) · -0.9 = 1.8. L0: slope 2 · 3 · (1 / 0.5 - 1) / 0.5 = 12, of two
+        # rows in the window: -12 · 2 / (0.5 · 2) = -24.
+        1.8 - 24,
+        # -(2 / 0.5) · -1.8 = 7.2, and -12 · 1 / (0.5 · 2) = -12.
+        7.2 - 12,
+    ]
+    alive = torch.zeros(2, dtype=torch.bool)
+    found = Weights.like(weights)
+    with one_core_each() as workers:
+        measured = cpu_gradients.compute_gradients(
+            *(weights, z_BD, aim, alive, found, workers), cpu_gradients.Scratch()
+        )
+    assert (measured.l0, aim.sparsity_loss(measured.l0, measured.l1)) == (1.0, 3.0)
+    np.testing.assert_allclose(found.threshold_S, expected, rtol=1e-5)
+    loss, by_autograd = loss_by_autograd(weights, z_BD, aim, alive)
+    assert loss == pytest.approx((0.9**2 + 1.8**2) / 2 + 3)
+    np.testing.assert_allclose(by_autograd.threshold_S, expected, rtol=1e-5)
+
+
+def test_thresholds_never_fall_below_0():
+    weights = some_weights(40, 6, torch.float32)
+    down = Weights.like(weights)
+    down.threshold_S.fill_(1.0)
+    with one_core_each() as workers:
+        adam.update(
+            *(weights, down, adam.Moments.of(weights)),
+            **{"step": 0, "learning_rate": 0.2, "shrink": 1.0, "workers": workers},
+        )
+    assert (weights.threshold_S == 0).any()
+    assert (weights.threshold_S >= 0).all()
 
 
 def test_adam_moves_weights_as_torch_does():
@@ -259,12 +316,11 @@ def test_adam_moves_weights_as_torch_does():
 
 
 def test_a_gradient_loses_what_would_only_change_the_length_of_a_row():
-    weights = Weights(
-        torch.zeros(1, 2), torch.zeros(1), torch.tensor([[0.6, 0.8]]), torch.zeros(2)
-    )
-    found = Weights(
-        torch.zeros(1, 2), torch.zeros(1), torch.tensor([[1.0, 0.0]]), torch.zeros(2)
-    )
+    def single(row):
+        zero, zeros = torch.zeros(1), torch.zeros(2)
+        return Weights(zeros[None], zero, torch.tensor([row]), zeros, zero.clone())
+
+    weights, found = single([0.6, 0.8]), single([1.0, 0.0])
     with one_core_each() as workers:
         norm = adam.gradient_norm(weights, found, freeze_decoder=False, workers=workers)
     # (1, 0) - 0.6 · (0.6, 0.8), of length 0.8.

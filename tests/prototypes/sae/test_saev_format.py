@@ -287,7 +287,7 @@ def ours(threshold: float, l0: int | None) -> SparseAutoencoder:
         b_dec_D=state["b_dec"],
         mean_D=torch.randn(WIDTH, generator=draw),
         norm=1.7,
-        threshold=threshold,
+        threshold_S=torch.full((N_LATENTS,), threshold),
         l0=l0,
     )
 
@@ -333,10 +333,10 @@ def test_the_same_autoencoder_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-@pytest.mark.parametrize(("threshold", "l0"), [(0.5, 3), (-1.0, None)])
-def test_what_that_project_cannot_express_is_not_exported(threshold, l0, tmp_path):
-    sae = replace(OURS["Relu"], threshold=threshold, l0=l0)
-    with pytest.raises(ValueError, match=f"not threshold {threshold} with l0 {l0}"):
+def test_what_that_project_cannot_express_is_not_exported(tmp_path):
+    thresholds_S = torch.linspace(0.25, 1.5, N_LATENTS)
+    sae = replace(OURS["Relu"], threshold_S=thresholds_S)
+    with pytest.raises(ValueError, match=r"has thresholds from 0\.25 to 1\.5, as Jump"):
         write_saev(tmp_path / "sae.pt", sae)
     assert not any(tmp_path.iterdir())
 

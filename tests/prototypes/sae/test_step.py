@@ -19,6 +19,12 @@ WIDTH, N_LATENTS, BATCH_SIZE, N_STEPS = 12, 40, 64, 8
 
 RELU = {"activation": "relu", "n_sparsity_warmup": 4, "n_aux": 0}
 MATRYOSHKA = {"n_prefixes": 3}
+JUMPRELU = {
+    **RELU,
+    "activation": "jumprelu",
+    "l0_weight": 1.0,
+    "bandwidth": 0.5,
+}
 
 KINDS = {
     "relu": (RELU, 0.05),
@@ -34,6 +40,12 @@ KINDS = {
         4.0,
     ),
     "frozen decoder": ({"trains": "encoder"}, 4.0),
+    "jumprelu": (JUMPRELU, 4.0),
+    "jumprelu, random prefixes": (
+        {**JUMPRELU, **MATRYOSHKA, "prefixes": "random"},
+        4.0,
+    ),
+    "jumprelu, frozen decoder": ({**JUMPRELU, "trains": "encoder"}, 4.0),
 }
 
 
@@ -57,7 +69,7 @@ def some_learner(kind, dtype=torch.float32):
     learner = Learner.begin(
         Run(N_LATENTS, 0, 0.01, sparsity), settings, scaling, rows_SD
     )
-    if settings.activation == "relu":
+    if "relu" in settings.activation:
         learner.weights.b_enc_S[::5] = -9.0
     else:
         learner.weights.W_enc_SD[::5] *= 0.01  # positive, but never among the largest

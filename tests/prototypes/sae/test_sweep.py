@@ -61,11 +61,11 @@ def train(acts, folder, settings, *runs, observe=lambda *_: None, save_every_s=1
 
 def everything(learner):
     """All that a learner knows, as bytes."""
-    tensors = (*learner.state().values(), torch.tensor(learner.threshold))
-    return b"".join(tensor.numpy().tobytes() for tensor in tensors)
+    return b"".join(t.numpy().tobytes() for t in learner.state().values())
 
 
 RELU = {"activation": "relu", "n_sparsity_warmup": 20, "n_aux": 0}
+JUMPRELU = {**RELU, "activation": "jumprelu", "l0_weight": 1.0, "bandwidth": 0.05}
 SMALL = {"n_patches": 20_000, "n_lr_decay": 10, "n_until_dead": 4000}
 TOPK = Run(48, 0, 0.003, float(N_ACTIVE))
 
@@ -78,8 +78,9 @@ TOPK = Run(48, 0, 0.003, float(N_ACTIVE))
         ({**RELU, "n_patches": 400_000}, Run(48, 0, 0.01, 0.5)),
         ({"start": "data"}, TOPK),
         ({"prefixes": "fixed", "n_prefixes": 2}, Run(64, 0, 0.003, float(N_ACTIVE))),
+        (JUMPRELU, TOPK),
     ],
-    ids=["topk", "batchtopk", "relu", "from data", "matryoshka"],
+    ids=["topk", "batchtopk", "relu", "from data", "matryoshka", "jumprelu"],
 )
 def test_planted_directions_are_found_again(planted, tmp_path, changes, run):
     acts, directions_JD = planted
@@ -94,7 +95,7 @@ def test_planted_directions_are_found_again(planted, tmp_path, changes, run):
     n_active = (latents_MS > 0).sum(1)
     if sae.l0 is not None:
         assert (n_active == N_ACTIVE).all()
-    elif sae.threshold > 0:
+    elif sae.threshold_S.max() > 0:
         assert abs(n_active.float().mean() - N_ACTIVE) < 0.3
 
 
@@ -163,10 +164,15 @@ def test_a_sweep_learns_what_each_run_learns_alone(planted, tmp_path):
         assert everything(alone) == everything(together[run.name])
 
 
-@pytest.mark.parametrize(("activation", "sparsity"), [("relu", 0.03), ("batchtopk", 3)])
+@pytest.mark.parametrize(
+    ("activation", "sparsity"), [("relu", 0.03), ("batchtopk", 3), ("jumprelu", 3)]
+)
 def test_neither_shards_nor_cores_change_a_bit(tmp_path, activation, sparsity):
     x_NPD, _ = planted_activations(n_images=300)
-    settings = sae_settings(**SMALL, activation=activation, n_aux=0)
+    changes = {"activation": activation, "n_aux": 0}
+    if activation == "jumprelu":
+        changes = JUMPRELU
+    settings = sae_settings(**SMALL, **changes)
     run = Run(48, 0, 0.003, float(sparsity))
     results = set()
     for n_shards, n_threads in ((1, 1), (3, 2), (2, 5)):
@@ -214,14 +220,15 @@ def test_a_threshold_is_the_one_that_sorting_gives(planted, tmp_path):
     pre_MS = (z_MD - weights.b_dec_D) @ weights.W_enc_SD.T + weights.b_enc_S
     order = np.sort(pre_MS.numpy().ravel())[::-1]
     last = order[int(TOPK.sparsity) * len(x_MD) - 1]
-    assert learner.threshold == pytest.approx(last, rel=1e-5)
+    assert weights.threshold_S.tolist() == pytest.approx([last] * 48, rel=1e-5)
 
 
 def test_where_fewer_latents_are_positive_all_of_them_stay_active(planted, tmp_path):
     acts, _ = planted
     settings = sae_settings(activation="batchtopk", trains="nothing")
     run = Run(48, 0, 0.003, 47.0)
-    assert train(acts, tmp_path, settings, run)[run.name].threshold == 0
+    weights = train(acts, tmp_path, settings, run)[run.name].weights
+    assert (weights.threshold_S == 0).all()
 
 
 def test_dead_latents_come_back_with_auxk(planted, tmp_path):

@@ -73,7 +73,8 @@ def fit_sae(job: PlannedJob, study: StudySizes) -> Cost:
     n_patches = cfg["n_patches"] if cfg["trains"] != "nothing" else 0
     # Five products of patches, width and latents; on a CPU, where only few latents
     # are active, as long as two.
-    n_products = 5 if cfg["activation"] == "relu" or study.has_gpu else 2
+    is_dense = cfg["activation"] in ("relu", "jumprelu")
+    n_products = 5 if is_dense or study.has_gpu else 2
     n_operations = n_products * 2 * n_patches * width * sum(ss)
     n_read = (n_patches + 2 * cfg["n_scaling"]) * width * study.item
     n_there = study.n_fitted * study.n_patches(job.family.encoder)

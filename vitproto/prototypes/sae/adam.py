@@ -1,4 +1,5 @@
-"""Adam with a limit of the gradient's norm and decoder rows of length 1.
+"""Adam with a limit of the gradient's norm, decoder rows of length 1 and thresholds of
+at least 0.
 
 step.py shows the same in plain torch. T latents of a tile.
 """
@@ -54,7 +55,7 @@ def gradient_norm(
         return kernels.sum_of_squares(decoder) + kernels.sum_of_squares(encoder)
 
     total = sum(workers.map(measure, _tiles(weights)))
-    biases = (gradients.b_enc_S, gradients.b_dec_D)
+    biases = (gradients.b_enc_S, gradients.b_dec_D, gradients.threshold_S)
     total += sum(kernels.sum_of_squares(bias[None].numpy()) for bias in biases)
     return math.sqrt(total) if total >= 0 else math.nan
 
@@ -89,6 +90,7 @@ def update(
                 mean, (square.sqrt() / root_bias_2).add_(EPSILON), value=-rate
             )
         weights.W_dec_SD.div_(weights.W_dec_SD.norm(dim=1, keepdim=True))
+        weights.threshold_S.clamp_(min=0)
         return
     numbers = map(np.float32, (shrink, rate, BETA_1, BETA_2, root_bias_2, EPSILON))
     constants = tuple(numbers)
@@ -105,6 +107,8 @@ def update(
     list(workers.map(move_tile, _tiles(weights)))
     move(None, Weights._fields.index("b_enc_S"))
     move(None, Weights._fields.index("b_dec_D"))
+    move(None, Weights._fields.index("threshold_S"))
+    weights.threshold_S.clamp_(min=0)
 
 
 def _rows(tensor: Tensor, tile: slice | None) -> np.ndarray:

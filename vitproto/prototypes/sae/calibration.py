@@ -51,7 +51,7 @@ def calibrate_thresholds(
     n_wanted = {key: int(one.run.sparsity) * n_patches for key, one in learners.items()}
     buckets = {key: find_bucket(upper[key], n_wanted[key]) for key in learners}
     for key in [key for key, bucket in buckets.items() if bucket is None]:
-        learners[key].threshold = 0.0  # fewer latents are positive at all
+        learners[key].weights.threshold_S.zero_()  # fewer are positive at all
         del buckets[key]
     if not buckets:
         return
@@ -62,7 +62,8 @@ def calibrate_thresholds(
         low, _ = find_bucket(lower[key], n_left)
         bound = np.int32((bucket << 16) | low).view(np.float32)
         # Only values above the threshold are active.
-        learners[key].threshold = float(np.nextafter(bound, np.float32(0)))
+        threshold = float(np.nextafter(bound, np.float32(0)))
+        learners[key].weights.threshold_S.fill_(threshold)
 
 
 def _count(

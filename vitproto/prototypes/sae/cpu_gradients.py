@@ -5,8 +5,9 @@ into blocks, whose sizes depend only on the shapes. One core does all the work o
 or block, so results are the same bits on any number of cores, and what a core has just
 computed is still in its cache when it is needed.
 
-ReLU with many active latents takes five products of dense matrices. In all other cases
-only the encoder is one; the rest is computed from a list of the active latents.
+ReLU with many active latents and JumpReLU take five products of dense matrices. In all
+other cases only the encoder is one; the rest is computed from a list of the active
+latents.
 
 B rows of a batch, D width, S latents, T latents of a tile, M prefixes, A dead latents,
 E entries: the active latents of all rows.
@@ -26,10 +27,13 @@ from vitproto.prototypes.sae import kernels
 from vitproto.prototypes.sae.buckets import find_bucket
 from vitproto.prototypes.sae.gradients import (
     Measured,
-    Objective,
+    Sums,
     Weights,
+    complete,
+    learn_from_rows,
     residual_variance,
 )
+from vitproto.prototypes.sae.objective import Objective
 
 N_PARTS = 4
 """Parts into which small matrices are cut, for the cores to share."""
@@ -109,6 +113,9 @@ def compute_gradients(
         workers: from `one_core_each`.
         scratch: kept by the caller from step to step.
     """
+    if objective.jump is not None:
+        return _jump_relu(weights, z_BD, objective, gradients, workers)
+    gradients.threshold_S.zero_()
     n_prefixes = len(objective.ends_M)
     reconstruction = _Term(
         weights=weights,
@@ -150,6 +157,39 @@ def _write_decoder_bias(term: _Term) -> None:
     """The decoder's bias is added to each row, and subtracted before the encoder."""
     through_encoder_D = term.gradients.b_enc_S @ term.weights.W_enc_SD
     torch.sub(term.g_MBD[0].sum(0), through_encoder_D, out=term.gradients.b_dec_D)
+
+
+# JumpReLU: dense products, parts of the batch side by side.
+
+
+def _jump_relu(
+    weights: Weights,
+    z_BD: Float32[Tensor, "b d"],
+    objective: Objective,
+    gradients: Weights,
+    workers: Executor,
+) -> Measured:
+    """The formulas for GPUs, each core with some rows; gradients are sums over these.
+
+    Thresholds also learn from pre-activations that are just not active, so a list of
+    active latents would not do.
+    """
+    blocks = z_BD.split(-(-len(z_BD) // N_PARTS))
+    parts = [Weights.like(weights) for _ in blocks]
+
+    def learn(rows_BD: Tensor, part: Weights) -> Sums:
+        return learn_from_rows(weights, rows_BD, objective, len(z_BD), part).sums
+
+    sums = list(workers.map(learn, blocks, parts))
+    for total, *tensors in zip(gradients, *parts, strict=True):
+        total.copy_(tensors[0])
+        for tensor in tensors[1:]:
+            total += tensor
+    together = Sums(*map(sum, zip(*sums, strict=True)))
+    active_S = together.active_S > 0
+    return complete(
+        together._replace(active_S=active_S), objective, len(z_BD), gradients
+    )
 
 
 # ReLU: first dense, then from a list of active latents if these are few.
@@ -314,7 +354,7 @@ def _largest_of_rows(term: _Term, n_active: int) -> _Active:
         torch.addmm(weights.b_enc_S, block_BD, weights.W_enc_SD.T, out=pre_BS)
         entries = slice(n_active * rows.start, n_active * (rows.start + len(block_BD)))
         kernels.select_largest(
-            *(pre_BS.numpy(), n_active, np.float32(0)),
+            *(pre_BS.numpy(), n_active),
             *(latent_E[entries], value_E[entries], n_B[rows]),
         )
 
@@ -459,6 +499,7 @@ def _learn_from_residual(
     dead = Weights(
         *(tensor[dead_A] for tensor in term.weights[:3]),
         torch.zeros_like(term.weights.b_dec_D),
+        term.weights.threshold_S[dead_A],
     )
     aux = term._replace(
         weights=dead,

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vitproto.activations.stream import Activations
-from vitproto.prototypes.sae.gradients import Objective, Weights, activate
+from vitproto.prototypes.sae.gradients import Weights, activate
 from vitproto.prototypes.sae.learner import Learner, Scaling
+from vitproto.prototypes.sae.objective import Objective
 
 N_PATCHES = 8192
 """About how many held-out patches are measured, always the same ones. A difference
@@ -67,7 +68,7 @@ def _sums(
 ) -> tuple[float, float]:
     """Squared errors, and squared distances from the mean, of some patches."""
     pre_MS = torch.addmm(weights.b_enc_S, z_MD - weights.b_dec_D, weights.W_enc_SD.T)
-    latents_MS = activate(pre_MS, objective)
+    latents_MS = activate(pre_MS, weights.threshold_S, objective)
     error_MD = latents_MS @ weights.W_dec_SD + weights.b_dec_D - z_MD
     around_MD = z_MD.double() - mean_D
     return (

@@ -74,8 +74,8 @@ def error(reconstruction_BD, target_BD, gradient_BD, scale):
 
 @typing.no_type_check
 @numba.njit(**_FAST)
-def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
-    """The `k` largest values above `least` of each row; of equals the first.
+def select_largest(pre_BS, k, latent_E, value_E, n_B):
+    """The `k` largest positive values of each row; of equals the first.
 
     Entries of row b start at k × b of `latent_E` and `value_E`; `n_B` counts them.
     """
@@ -83,7 +83,7 @@ def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
     heap = np.empty(k, np.float32)
     for b in range(len(pre_BS)):
         row_S = pre_BS[b]
-        heap[:] = least
+        heap[:] = 0
         for first in range(0, n_latents, 16):
             end = min(first + 16, n_latents)
             top = row_S[first]
@@ -99,12 +99,12 @@ def select_largest(pre_BS, k, least, latent_E, value_E, n_B):
         n_ties = 0
         for value in heap:
             n_ties += value == bound
-        if bound == least:
+        if bound == 0:
             n_ties = 0
         n = 0
         for s in range(n_latents):
             value = row_S[s]
-            if value < bound or value <= least:
+            if value < bound or value <= 0:
                 continue
             if value == bound:
                 if n_ties == 0:

@@ -14,9 +14,13 @@ from torch import Tensor
 
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae import adam, cpu_gradients, gradients
-from vitproto.prototypes.sae.gradients import Objective, Weights
+from vitproto.prototypes.sae.gradients import Weights
+from vitproto.prototypes.sae.objective import Objective
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.study.run import Run
+
+FIRST_THRESHOLD = 0.001
+"""The thresholds of JumpReLU before the first step (Rajamanoharan et al. 2024)."""
 
 
 class Scaling(NamedTuple):
@@ -37,7 +41,8 @@ class StepLog(NamedTuple):
 
     learning_rate: float
     sparsity: float
-    """The weight of the L1 norm at this step, or the number of active latents set."""
+    """The weight of the L1 norm at this step, or the number of active latents asked
+    for."""
     loss: float
     mse: float
     """The squared error of all latents together, summed over dimensions, mean over the
@@ -64,8 +69,6 @@ class Learner:
     moments: adam.Moments
     last_active_S: Int64[Tensor, " s"]
     """How many patches had been seen when each latent was last active."""
-    threshold: float
-    """BatchTopK's threshold, which `calibrate_thresholds` sets; 0 for others."""
     step: int
     """Steps taken."""
 
@@ -88,7 +91,10 @@ class Learner:
             b_enc_S=torch.zeros(len(W_dec_SD)).to(W_dec_SD),
             W_dec_SD=W_dec_SD,
             b_dec_D=scaling.centre_D.clone(),
+            threshold_S=torch.zeros(len(W_dec_SD)).to(W_dec_SD),
         )
+        if settings.activation == "jumprelu":
+            weights.threshold_S.fill_(FIRST_THRESHOLD)
         return cls(
             run=run,
             settings=settings,
@@ -96,7 +102,6 @@ class Learner:
             weights=weights,
             moments=adam.Moments.of(weights),
             last_active_S=torch.zeros(len(W_dec_SD), dtype=torch.int64),
-            threshold=0.0,
             step=0,
         )
 
@@ -129,7 +134,7 @@ class Learner:
             measured = cpu_gradients.compute_gradients(*arguments, workers, scratch)
         loss = (
             sum(measured.mse_M) / len(measured.mse_M)
-            + objective.l1_weight * measured.l1
+            + objective.sparsity_loss(measured.l0, measured.l1)
             + objective.aux_weight * measured.aux_loss
         )
         norm = adam.gradient_norm(
@@ -156,13 +161,13 @@ class Learner:
         )
         self.last_active_S[measured.active_S] = n_seen + settings.batch_size
         self.step += 1
-        l1_weight = objective.l1_weight
+        is_relu = settings.activation == "relu"
         return StepLog(
             learning_rate=rate,
-            sparsity=l1_weight if objective.l0 is None else objective.l0,
+            sparsity=objective.l1_weight if is_relu else self.run.sparsity,
             loss=loss,
             mse=measured.mse_M[-1],
-            sparsity_loss=l1_weight * measured.l1,
+            sparsity_loss=objective.sparsity_loss(measured.l0, measured.l1),
             aux_loss=measured.aux_loss,
             l0=measured.l0,
             n_dead=int(is_dead_S.sum()),
@@ -176,10 +181,11 @@ class Learner:
         return Objective(
             ends_M=settings.prefix_ends(n_latents, run.seed, self.step),
             l1_weight=settings.l1_weight(run.sparsity, self.step),
-            l0=None if settings.activation == "relu" else int(run.sparsity),
+            l0=int(run.sparsity) if "topk" in settings.activation else None,
             over_batch=settings.activation == "batchtopk",
             n_aux=settings.n_aux,
             aux_weight=settings.aux_weight,
+            jump=settings.jump(run.sparsity, self.step),
         )
 
     def finish(self) -> SparseAutoencoder:
@@ -190,7 +196,6 @@ class Learner:
             **weights._asdict(),
             mean_D=self.scaling.mean_D.cpu(),
             norm=self.scaling.norm,
-            threshold=self.threshold,
             l0=int(self.run.sparsity) if counts else None,
         )
 

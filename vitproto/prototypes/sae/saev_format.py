@@ -135,7 +135,7 @@ def read_saev(path: Path, reading: Reading = AS_THE_HEADER_SAYS) -> SparseAutoen
         b_dec_D=b_dec_D,
         mean_D=_read_mean(reading.mean, header.width, path),
         norm=1.0 if reading.norm is None else reading.norm,
-        threshold=threshold,
+        threshold_S=torch.full((header.n_latents,), threshold),
         l0=l0,
     )
 
@@ -150,11 +150,12 @@ def write_saev(path: Path, sae: SparseAutoencoder) -> None:
     Raises:
         ValueError: its activation cannot be expressed.
     """
-    if sae.threshold < 0 or (sae.l0 is not None and sae.threshold != 0):
+    low, high = sae.threshold_S.min().item(), sae.threshold_S.max().item()
+    if low < high:
         raise ValueError(
-            f"a sae.pt can hold ReLU, TopK without threshold, or a positive threshold, "
-            f"but not threshold {sae.threshold} with l0 {sae.l0}: export another "
-            "autoencoder"
+            "a sae.pt can hold ReLU, TopK or one threshold for all latents, but this "
+            f"autoencoder has thresholds from {low:g} to {high:g}, as JumpReLU has: "
+            "export another autoencoder"
         )
     origin_D = sae.mean_D.double() / sae.norm + sae.b_dec_D.double()
     state = {
@@ -166,10 +167,10 @@ def write_saev(path: Path, sae: SparseAutoencoder) -> None:
     activation: dict[str, Any] = {"cls": "Relu", "params": {}}
     if sae.l0 is not None:
         activation = {"cls": "TopK", "params": {"top_k": sae.l0}}
-    elif sae.threshold > 0:
+    elif high > 0:
         # `top_k` only matters in training; that project fills in its default.
         activation = {"cls": "BatchTopK", "params": {}}
-        state[_THRESHOLD] = torch.tensor(sae.threshold)
+        state[_THRESHOLD] = torch.tensor(high)
     cfg = {
         "d_model": sae.width,
         "d_sae": sae.n_prototypes,

@@ -13,6 +13,7 @@ from vitproto.core.bounds import (
     Positive,
     check_bounds,
 )
+from vitproto.prototypes.sae.objective import Jump
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class SaeSettings:
     Number of latents, learning rate, sparsity and seed belong to its runs.
     """
 
-    activation: Literal["relu", "topk", "batchtopk"]
+    activation: Literal["relu", "topk", "batchtopk", "jumprelu"]
     """The loss is the squared error summed over dimensions, mean over the batch. `relu`
     adds `sparsity` × the mean L1 norm of the latents to it. `topk` keeps the `sparsity`
     largest latents of each patch (Gao et al. 2024). `batchtopk` keeps the `sparsity` ×
     `batch_size` largest of a batch (Bussmann et al. 2024); when training has ended, a
-    threshold is measured that keeps `sparsity` of each patch on average."""
+    threshold is measured that keeps `sparsity` of each patch on average. `jumprelu`
+    learns a threshold for each latent, such that `sparsity` of them are active on
+    average (Rajamanoharan et al. 2024)."""
     prefixes: Literal["none", "fixed", "random"]
     """Matryoshka: the first latents alone must reconstruct too. `fixed` halves their
     number again and again. `random` draws new prefixes at every step, uniformly on a
@@ -60,7 +63,13 @@ class SaeSettings:
     n_lr_decay: Index
     """Last steps, over which the learning rate falls to 0."""
     n_sparsity_warmup: Index
-    """Steps over which the weight of the L1 norm rises to its value (`relu`)."""
+    """Steps over which the weight of sparsity rises to its value: of the L1 norm with
+    `relu`, `l0_weight` with `jumprelu`; 0 with others."""
+    l0_weight: NotNegative
+    """Weight of the loss (L0 / `sparsity` - 1)² of `jumprelu`; 0 with others."""
+    bandwidth: NotNegative
+    """A threshold of `jumprelu` learns from the pre-activations within half a bandwidth
+    of it; 0 with others. Scaled activations have a norm of 1."""
     max_gradient_norm: Positive
     """Longer gradients are scaled to this norm. A norm that most gradients exceed makes
     steps of the same size early and late, which Adam alone does not: its running mean
@@ -69,7 +78,8 @@ class SaeSettings:
     """Patches without activity after which a latent counts as dead."""
     n_aux: Index
     """AuxK: number of dead latents that learn to reconstruct what the others leave
-    (Gao et al. 2024); 0 leaves the dead alone, as it must with `relu`."""
+    (Gao et al. 2024); 0 leaves the dead alone, as it must with `relu` and
+    `jumprelu`."""
     aux_weight: NotNegative
     """Weight of the loss of AuxK: the squared error with which dead latents reconstruct
     the residual, relative to its variance."""
@@ -85,6 +95,17 @@ class SaeSettings:
                 "are positive but never among the largest, and a dead latent of relu "
                 "is never positive: set n_aux to 0"
             )
+        if self.activation == "jumprelu":
+            if self.n_aux > 0:
+                raise ValueError(
+                    f"n_aux {self.n_aux} has no effect with jumprelu, whose thresholds "
+                    "bring latents back: set n_aux to 0"
+                )
+            if not (self.l0_weight > 0 and self.bandwidth > 0):
+                raise ValueError(
+                    f"jumprelu learns no threshold with l0_weight {self.l0_weight:g} "
+                    f"and bandwidth {self.bandwidth:g}: set both above 0"
+                )
         n_rising = max(self.n_lr_warmup, self.n_sparsity_warmup)
         if self.trains != "nothing" and n_rising + self.n_lr_decay > self.n_steps:
             raise ValueError(
@@ -112,7 +133,17 @@ class SaeSettings:
         """The weight of the L1 norm at a step; 0 for those that count latents."""
         if self.activation != "relu":
             return 0.0
-        return sparsity * min(1.0, (step + 1) / max(1, self.n_sparsity_warmup))
+        return sparsity * self._sparsity_warmup(step)
+
+    def jump(self, sparsity: float, step: int) -> Jump | None:
+        """How JumpReLU learns its thresholds at a step; None for others."""
+        if self.activation != "jumprelu":
+            return None
+        weight = self.l0_weight * self._sparsity_warmup(step)
+        return Jump(float(sparsity), weight, self.bandwidth)
+
+    def _sparsity_warmup(self, step: int) -> float:
+        return min(1.0, (step + 1) / max(1, self.n_sparsity_warmup))
 
     def prefix_ends(
         self, n_latents: int, seed: int, step: int

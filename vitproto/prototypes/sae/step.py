@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitproto.prototypes.sae.adam import BETA_1, BETA_2, EPSILON
-from vitproto.prototypes.sae.gradients import Objective, Weights
+from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.learner import Learner
+from vitproto.prototypes.sae.objective import Jump, Objective
 
 
 def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
@@ -41,7 +42,8 @@ def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
     leaves = Weights(*(w.detach().requires_grad_() for w in learner.weights))
     objective = learner.objective()
     loss, latents_BS = loss_and_latents(leaves, z_BD, objective, is_dead_S)
-    gradients = Weights(*torch.autograd.grad(loss, leaves))
+    # Only JumpReLU learns thresholds; for others their gradient is 0.
+    gradients = Weights(*torch.autograd.grad(loss, leaves, materialize_grads=True))
 
     with torch.no_grad():
         # Rows of the decoder keep length 1, so the part of a gradient along its row
@@ -67,6 +69,7 @@ def take_step(learner: Learner, z_BD: Float[Tensor, "b d"]) -> float:
             corrected_square = square / (1 - BETA_2 ** (step + 1))
             weight -= rate * corrected_mean / (corrected_square.sqrt() + EPSILON)
         W_dec_SD /= W_dec_SD.norm(dim=1, keepdim=True)
+        learner.weights.threshold_S.clamp_(min=0)
 
     learner.last_active_S[(latents_BS > 0).any(0)] = n_seen + settings.batch_size
     learner.step += 1
@@ -86,17 +89,23 @@ def loss_and_latents(
     - the squared error of ẑ, summed over dimensions, mean over the batch and over
       prefixes: Matryoshka autoencoders must reconstruct from their first latents alone,
       others have one prefix, all;
-    - with ReLU, the L1 norm of the latents times a weight; TopK and BatchTopK limit
-      the number of active latents instead;
+    - with ReLU, a weight times the L1 norm of the latents; with JumpReLU, a weight
+      times (L0 / target - 1)²; TopK and BatchTopK limit the number of active latents
+      instead;
     - AuxK: how badly the dead latents with the largest pre-activations reconstruct the
       residual, what the living leave of z: the squared error, divided by the variance
       of the residual (Gao et al. 2024).
     """
     centred_BD = z_BD - weights.b_dec_D
     pre_BS = centred_BD @ weights.W_enc_SD.T + weights.b_enc_S
-    latents_BS = activate(pre_BS, objective)
+    if objective.jump is None:
+        latents_BS = activate(pre_BS, objective)
+        loss = objective.l1_weight * latents_BS.sum(1).mean()
+    else:
+        latents_BS, n_active_B = jump(pre_BS, weights.threshold_S, objective.jump)
+        missed = n_active_B.mean() / objective.jump.l0_target - 1
+        loss = objective.jump.l0_weight * missed.square()
 
-    loss = objective.l1_weight * latents_BS.sum(1).mean()
     for end in objective.ends_M.tolist():
         reconstruction_BD = latents_BS[:, :end] @ weights.W_dec_SD[:end]
         error_BD = reconstruction_BD + weights.b_dec_D - z_BD
@@ -116,6 +125,23 @@ def loss_and_latents(
             aux_loss = aux_error_BD.square().sum(1).mean() / variance
             loss = loss + objective.aux_weight * aux_loss
     return loss, latents_BS
+
+
+def jump(
+    pre_BS: Float[Tensor, "b s"], threshold_S: Float[Tensor, " s"], cfg: Jump
+) -> tuple[Float[Tensor, "b s"], Float[Tensor, " b"]]:
+    """The latents of JumpReLU, and how many of each row are active.
+
+    Both jump where a pre-activation passes its threshold, so the gradient of thresholds
+    is 0 almost everywhere. Its estimate (Rajamanoharan et al. 2024) spreads each jump
+    over a window around the threshold: a term that is 0, but whose gradient is not.
+    """
+    is_active_BS = pre_BS > threshold_S
+    is_in_window_BS = (pre_BS - threshold_S).abs() < cfg.bandwidth / 2
+    zero_S = threshold_S - threshold_S.detach()
+    passing_BS = is_in_window_BS * zero_S / cfg.bandwidth
+    latents_BS = pre_BS * is_active_BS - threshold_S.detach() * passing_BS
+    return latents_BS, (is_active_BS.to(pre_BS) - passing_BS).sum(1)
 
 
 def activate(
