@@ -26,35 +26,39 @@ def import_sae(
     runs: tuple[str, ...],
     family: FittedFamily,
     subtract_b_dec_before_encoding: bool | None = None,
+    saelens_cfg: Path | None = None,
     scaling_mean: Path | None = None,
     scaling_norm: float | None = None,
 ) -> None:
     """Use the latents of a sparse autoencoder in a file as prototypes.
 
     Args:
-        file: A sae.pt of the saev project, or a .safetensors file of ours, which
-            another study trained.
+        file: A sae.pt of the saev project, a sae_weights.safetensors of SAELens, or
+            another .safetensors file: ours, which another study trained.
         shards: All shards of the activations that it will score, which give the width.
         store: The folder for the checkpoints; existing ones are kept.
         checkpoints: The JSON file to write, with a list of the checkpoints.
         check: The CSV file to write, with its NMSE and L0 on some of their images.
         runs: The name of its run in the study, such as k512-seed0, for 512 latents.
-        family: Its family in the study, for the list of checkpoints. A sae.pt does not
-            say what it was trained on.
+        family: Its family in the study, for the list of checkpoints. Files of others do
+            not say what they were trained on.
         subtract_b_dec_before_encoding: Whether the encoder of a sae.pt takes x - b_dec;
             None: what its header implies.
+        saelens_cfg: The cfg.json that SAELens wrote beside its weights; None for other
+            files.
         scaling_mean: A file of torch.save with the mean that a sae.pt was trained to
             see subtracted from activations; None: nothing is subtracted.
         scaling_norm: The number by which they were divided then; None: 1.
     """
     reading = Reading(subtract_b_dec_before_encoding, scaling_mean, scaling_norm)
     acts = Activations.open(shards, family.layer)
-    sae, fitted_to = read_autoencoder(file, acts, shards[0], reading)
+    sae, fitted_to = read_autoencoder(file, acts, shards[0], reading, saelens_cfg)
     settings = {
         "method": "imported",
         "file": file.name,
         "sha256": sha256_of(file).hex(),
         "subtract_b_dec_before_encoding": subtract_b_dec_before_encoding,
+        "saelens_cfg": None if saelens_cfg is None else sha256_of(saelens_cfg).hex(),
         "scaling_mean": None if scaling_mean is None else sha256_of(scaling_mean).hex(),
         "scaling_norm": scaling_norm,
         "layer": family.layer,

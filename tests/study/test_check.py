@@ -272,7 +272,7 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (
             ("methods", "imported"),
             {"theirs": {"file": "x.safetensors", "scaling": {"norm": 2}}},
-            "theirs.scaling: is for a sae.pt, and x.safetensors is a checkpoint of",
+            "theirs.scaling: is for a sae.pt, and x.safetensors says itself how",
         ),
         (("methods", "imported"), {"pca": "x.pt"}, "pca is the name of another method"),
         (("methods", "imported"), {"topk": "x.pt"}, "topk is the name of another meth"),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from safetensors.torch import save_file
 from study_copy import copy_project, find, snakemake
 
 FAMILY = "results/tiny/tiny-vit/layer3/theirs"
@@ -123,6 +124,34 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
 
     assert "Nothing to be done" in snakemake(workdir, *AP).stdout
     torch.save(2 * mean_D.float(), workdir / "mean.pt")
+    shown = snakemake(workdir, *AP, "-n")
+    stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
+    assert stale == ["import_sae", "score_images", "select_prototypes"]
+
+    # SAELens says in a second file how the first is read.
+    study["methods"]["imported"]["theirs"] = "saelens/sae_weights.safetensors"
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+    (workdir / "saelens").mkdir()
+    tensors = {name: tensor.float().contiguous() for name, tensor in state.items()}
+    save_file(tensors, workdir / "saelens/sae_weights.safetensors")
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode != 0
+    assert "(file: cfg: saelens/cfg.json)" in shown.stdout or (
+        "is not at saelens/cfg.json" in shown.stdout
+    )
+    cfg = {"d_in": WIDTH, "d_sae": N_LATENTS, "architecture": "topk", "k": TOP_K}
+    (workdir / "saelens/cfg.json").write_text(json.dumps(cfg))
+    before = {*workdir.glob(SCORES)}
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode == 0, shown.stdout
+    (scores,) = {*workdir.glob(SCORES)} - before
+    with h5py.File(scores) as file:
+        scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][:]
+    latents_NPK = (acts_NPD - state["b_dec"]) @ state["W_enc"] + state["b_enc"]
+    least_NP1 = latents_NPK.topk(TOP_K).values[..., -1:]
+    expected_NK = (latents_NPK.relu() * (latents_NPK >= least_NP1)).amax(1)
+    np.testing.assert_allclose(scores_NK, expected_NK, rtol=1e-4, atol=1e-4)
+    (workdir / "saelens/cfg.json").write_text(json.dumps({**cfg, "k": TOP_K + 1}))
     shown = snakemake(workdir, *AP, "-n")
     stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
     assert stale == ["import_sae", "score_images", "select_prototypes"]

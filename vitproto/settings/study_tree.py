@@ -155,7 +155,8 @@ class ImportedSae:
     else is to be said."""
 
     file: Annotated[str, Says("the path of a sae.pt file")]
-    """A `sae.pt` of the saev project, or a `.safetensors` checkpoint of another study
+    """A `sae.pt` of the saev project, a `sae_weights.safetensors` of SAELens with its
+    `cfg.json` beside it, or another `.safetensors` file: a checkpoint of another study
     here."""
     subtract_b_dec_before_encoding: bool | None
     """Whether the encoder of a `sae.pt` takes x - `b_dec` instead of x. If left out,
@@ -186,8 +187,10 @@ class Methods:
         Says("one sae.pt per imported autoencoder, headed by its name, or {} for none"),
     ]
     """The file of an autoencoder, or a section with its `file` and how it is read: a
-    `sae.pt` of the [saev](https://github.com/OSU-NLP-Group/saev) project, or a
-    `.safetensors` checkpoint of another study here; NAME becomes a method. `{}` for
+    `sae.pt` of the [saev](https://github.com/OSU-NLP-Group/saev) project, a
+    `sae_weights.safetensors` of [SAELens](https://github.com/decoderesearch/SAELens)
+    with its `cfg.json` beside it, or another `.safetensors` file, a checkpoint of
+    another study here; NAME becomes a method. `{}` for
     none."""
 
 

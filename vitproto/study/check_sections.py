@@ -153,8 +153,8 @@ def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:
         if imported_sae({"methods": methods}, name).file.suffix == ".safetensors":
             for key in said.keys() - {"file"}:
                 text = (
-                    f"is for a sae.pt, and {said['file']} is a checkpoint of a study "
-                    "here, which says how it is read: leave it out"
+                    f"is for a sae.pt, and {said['file']} says itself how it is read: "
+                    "leave it out"
                 )
                 yield Problem((*path, key), text)
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+SAELENS_WEIGHTS, SAELENS_CFG = "sae_weights.safetensors", "cfg.json"
+"""The files that SAELens saves an autoencoder to, both in one folder."""
+
 N_CHECKED = 64
 """Most images on which an import shows its NMSE and L0."""
 
@@ -20,9 +23,16 @@ class Imported(NamedTuple):
     norm: float | None
 
     @property
+    def cfg(self) -> Path | None:
+        """The `cfg.json` of SAELens, beside its weights; None for other files."""
+        if self.file.name != SAELENS_WEIGHTS:
+            return None
+        return self.file.with_name(SAELENS_CFG)
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files that it is made of, by the key that names each."""
-        named = {"file": self.file, "scaling: mean": self.mean}
+        named = {"file": self.file, "file: cfg": self.cfg, "scaling: mean": self.mean}
         return {key: file for key, file in named.items() if file is not None}
 
 

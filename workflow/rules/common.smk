@@ -220,6 +220,11 @@ def imported_file(wildcards):
     return if_there(imported_sae(config, wildcards.method).file)
 
 
+def imported_cfg(wildcards):
+    """The file beside the weights of SAELens that says how they are read."""
+    return if_there(imported_sae(config, wildcards.method).cfg)
+
+
 def imported_mean(wildcards):
     """The file of the mean that an imported method subtracts, if it is there."""
     return if_there(imported_sae(config, wildcards.method).mean)
@@ -412,9 +417,10 @@ def hub_flags(wildcards, threads):
     return flags({"hub_cache": config["storage"]["weights"], **listed})
 
 
-def mean_flag(wildcards, threads):
-    """The file of the mean that an imported method subtracts, or None."""
-    return flags({"scaling_mean": imported_sae(config, wildcards.method).mean})
+def beside_flags(wildcards, threads):
+    """The files that say how an imported method's file is read; None without them."""
+    sae = imported_sae(config, wildcards.method)
+    return flags({"saelens_cfg": sae.cfg, "scaling_mean": sae.mean})
 
 
 def encoder_title(wildcards, threads):

@@ -173,6 +173,7 @@ rule import_sae:
     input:
         shards=evaluated_shards,
         file=imported_file,
+        cfg=imported_cfg,
         mean=imported_mean,
     output:
         checkpoints=f"{FAMILY}/checkpoints.json",
@@ -192,7 +193,7 @@ rule import_sae:
         store=checkpoint_store,
         reads=imported_sources,
         reading=reading_flags,
-        mean=mean_flag,
+        beside=beside_flags,
     shell:
         r"""
         python scripts/import_sae.py \
@@ -207,7 +208,7 @@ rule import_sae:
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             {params.reading} \
-            {params.mean} \
+            {params.beside} \
             >{log} 2>&1
         """
 
