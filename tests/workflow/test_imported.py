@@ -136,9 +136,7 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     save_file(tensors, workdir / "saelens/sae_weights.safetensors")
     shown = snakemake(workdir, *AP)
     assert shown.returncode != 0
-    assert "(file: cfg: saelens/cfg.json)" in shown.stdout or (
-        "is not at saelens/cfg.json" in shown.stdout
-    )
+    assert "the cfg.json of theirs is not at saelens/cfg.json: copy" in shown.stdout
     cfg = {"d_in": WIDTH, "d_sae": N_LATENTS, "architecture": "topk", "k": TOP_K}
     (workdir / "saelens/cfg.json").write_text(json.dumps(cfg))
     before = {*workdir.glob(SCORES)}

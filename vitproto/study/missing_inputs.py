@@ -52,6 +52,11 @@ def missing_inputs(
             missing.append(
                 f"the autoencoder {name} is not at {sae.file}: set {key} to its file"
             )
+        elif sae.cfg is not None and not sae.cfg.is_file():
+            missing.append(
+                f"the cfg.json of {name} is not at {sae.cfg}: copy it from where "
+                f"SAELens saved {sae.file.name}"
+            )
         if sae.mean is not None and not sae.mean.is_file():
             missing.append(
                 f"the mean that {name} subtracts is not at {sae.mean}: set {key}: "
