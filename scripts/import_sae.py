@@ -21,7 +21,7 @@ def import_sae(
     shards: tuple[Path, ...],
     store: Path,
     checkpoints: Path,
-    check: Path,
+    import_check: Path,
     *,
     runs: tuple[str, ...],
     family: FittedFamily,
@@ -38,7 +38,7 @@ def import_sae(
         shards: All shards of the activations that it will score, which give the width.
         store: The folder for the checkpoints; existing ones are kept.
         checkpoints: The JSON file to write, with a list of the checkpoints.
-        check: The CSV file to write, with its NMSE and L0 on some of their images.
+        import_check: The CSV file to write, with its NMSE and L0 on some of the images.
         runs: The name of its run in the study, such as k512-seed0, for 512 latents.
         family: Its family in the study, for the list of checkpoints. Files of others do
             not say what they were trained on.
@@ -72,7 +72,7 @@ def import_sae(
                 f"{file} has {sae.n_prototypes} latents, but a run asks for "
                 f"{fit.n_prototypes}: write n_prototypes: {sae.n_prototypes} in its row"
             )
-    report_import(check, file, family, check_import(acts, sae))
+    report_import(import_check, file, family, check_import(acts, sae))
     stored = look_up(store, dict.fromkeys(wanted, settings))
     for fit in stored.missing:
         stored.save(fit, sae)

@@ -10,6 +10,7 @@ from vitproto.report.map_page import (
     ResultFiles,
     render_map_page,
 )
+from vitproto.report.saes.imports import read_imports
 from vitproto.report.saes.metrics import read_metrics
 from vitproto.report.shared.runs import check_expected, runs_of
 from vitproto.report.traits.answer import Place
@@ -23,6 +24,7 @@ def write_map_page(
     charts: ChartFiles,
     sae_metrics: tuple[Path, ...],
     sae_front: tuple[Path, ...],
+    import_check: tuple[Path, ...],
     features: tuple[Path, ...],
     out: Path,
     *,
@@ -40,6 +42,8 @@ def write_map_page(
         sae_metrics: The CSV files of evaluate_saes.py, in any order; none if the study
             has no autoencoders.
         sae_front: The SVG file of plot_sae_front.py; none in the same case.
+        import_check: The CSV files of import_sae.py, in any order; none if the study
+            imports no autoencoder.
         features: The folders of show_features.py to link to, in any order.
         out: The HTML file to write.
         n_correlated: The number of latents whose correlations evaluate_saes.py
@@ -61,8 +65,10 @@ def write_map_page(
         check_expected(runs_of(measured), sae_families, "the table of autoencoders")
         saes = Autoencoders(measured, n_correlated, front)
     results = tables.read(files, expected)
+    imports = read_imports(import_check) if import_check else None
     links = find_pages(features, out)
-    write_text(render_map_page(results, place, charts.read(), saes, links), out)
+    page = render_map_page(results, place, charts.read(), saes, imports, links)
+    write_text(page, out)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,12 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     stale = sorted(re.findall(r"^rule (\w+):", shown.stdout, re.MULTILINE))
     assert stale == ["import_sae", "score_images", "select_prototypes"]
 
+    page = snakemake(workdir, "results/tiny/index.html", "--configfile", "tiny.yaml")
+    assert page.returncode == 0, page.stdout
+    shown = (workdir / "results/tiny/index.html").read_text(encoding="utf-8")
+    assert "<h2>Imported autoencoders</h2>" in shown
+    assert "theirs in layer 3 of tiny-vit" in shown
+
     # SAELens says in a second file how the first is read.
     study["methods"]["imported"]["theirs"] = "saelens/sae_weights.safetensors"
     (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))

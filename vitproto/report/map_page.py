@@ -12,6 +12,7 @@ from vitproto.core.confidence import LEVEL, MIN_GROUPS, MIN_SHOWN_GROUPS
 from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.pages.templates import inline, read_template
+from vitproto.report.saes.imports import describe_imports
 from vitproto.report.saes.markdown import describe_saes, explain_sae_columns
 from vitproto.report.saes.table import tabulate_settings
 from vitproto.report.shared.markdown import Section
@@ -112,7 +113,7 @@ class ResultFiles:
 
 
 class Autoencoders(NamedTuple):
-    """The autoencoders of the page."""
+    """The autoencoders that the study trained."""
 
     metrics: pd.DataFrame
     """The rows of `read_metrics`."""
@@ -127,6 +128,7 @@ def render_map_page(
     place: Place,
     charts: Charts,
     saes: Autoencoders | None,
+    imports: pd.DataFrame | None,
     features: Sequence[FeaturesLink],
 ) -> str:
     """Write the page of a trait study.
@@ -135,7 +137,8 @@ def render_map_page(
         results: what the study found.
         place: the encoder and layer that the answer is about.
         charts: the charts of the same AP.
-        saes: the autoencoders of the study, if it has any.
+        saes: the autoencoders that the study trained, if any.
+        imports: the rows of `read_imports`, if it imported any.
         features: the pages of prototypes to link to.
 
     Returns:
@@ -162,6 +165,7 @@ def render_map_page(
             for name, section in sections.items()
         ],
         saes=None if saes is None else _show_saes(saes),
+        imports=None if imports is None else describe_imports(imports),
         features=features,
         methods=methods,
         table=show_maps(shown),

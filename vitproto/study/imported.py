@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 SAELENS_WEIGHTS, SAELENS_CFG = "sae_weights.safetensors", "cfg.json"
 """The files that SAELens saves an autoencoder to, both in one folder."""
 
+DOUBTFUL_NMSE = 0.5
+"""The NMSE above which an import is doubtful; a constant, the mean, reaches 1."""
+
 N_CHECKED = 64
 """Most images on which an import shows its NMSE and L0."""
 

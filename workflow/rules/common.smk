@@ -65,6 +65,9 @@ FAMILIES = families(expand_runs(config["runs"], config["encoders"]))
 SAE_FAMILIES = [
     family for family in FAMILIES if family.method in config["methods"]["saes"]
 ]
+IMPORTED_FAMILIES = [
+    family for family in FAMILIES if family.method in config["methods"]["imported"]
+]
 SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
 EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 # What is made of these counts what they hold. If one is made again and comes out the

@@ -203,7 +203,7 @@ rule import_sae:
             --runs {params.runs} \
             --store {params.store} \
             --checkpoints {output.checkpoints} \
-            --check {output.check} \
+            --import_check {output.check} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \

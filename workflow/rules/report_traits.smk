@@ -200,6 +200,7 @@ rule write_map_page:
         trait_intervals=every_layer(f"{LAYER}/trait_intervals.csv"),
         sae_metrics=SAE_METRICS,
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
+        import_check=every_family(f"{FAMILY}/import_check.csv", IMPORTED_FAMILIES),
         features=EVERY_FEATURES,
     output:
         f"{STUDY}/index.html",
@@ -228,6 +229,7 @@ rule write_map_page:
             --group_chart {input.group_chart} \
             --sae_metrics {input.sae_metrics} \
             --sae_front {input.sae_front} \
+            --import_check {input.import_check} \
             --features {input.features} \
             --out {output} \
             --n_correlated {params.n_correlated} \

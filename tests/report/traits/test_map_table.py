@@ -393,7 +393,7 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     if sae_metrics:
         front = files("sae_front", ".png", ".svg")
         _stage("plot_sae_front")(sae_metrics, *front, sae_families=SAE_RUNS)
-    more = sae_metrics, sae_front, features
+    more = sae_metrics, sae_front, (), features
     page = folder / "index.html"
     whole |= {"n_correlated": 9, "sae_families": SAE_RUNS if sae_metrics else ()}
     whole["place"] = place

@@ -20,10 +20,7 @@ from vitproto.core.csv_file import write_csv
 from vitproto.core.threads import one_core_each
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.study.family import FittedFamily
-from vitproto.study.imported import N_CHECKED
-
-DOUBTFUL = 0.5
-"""The NMSE above which a reading is doubtful; a constant, the mean, reaches 1."""
+from vitproto.study.imported import DOUBTFUL_NMSE, N_CHECKED
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,13 @@ def report_import(
         "%s: NMSE %.3f and L0 %.1f on %d images",
         *(file, check.nmse, check.l0, check.n_images),
     )
-    if check.nmse > DOUBTFUL:
+    if check.nmse > DOUBTFUL_NMSE:
         logging.warning(
             "%s reconstructs badly: NMSE %.3f is above %s. It may be read otherwise "
             "than it was trained, or belong to another encoder or layer: see "
             "subtract_b_dec_before_encoding and scaling under methods: imported: %s in "
             "docs/settings.md",
-            *(file, check.nmse, DOUBTFUL, family.method),
+            *(file, check.nmse, DOUBTFUL_NMSE, family.method),
         )
     row = {
         "encoder": family.encoder,

@@ -98,9 +98,9 @@ def _say_how_it_ended(log: Path) -> None:
             logging.info("%s: too few steps to say whether it still improved", run)
             continue
         logging.info(
-            "%s: over the last quarter of %s patches, the held-out NMSE changed by "
-            "%+.1f %%, %s",
-            *(run, f"{ended.n_trained_patches:,}", 100 * ended.nmse_slope),
+            "%s: the held-out NMSE changed by %+.1f %% over the last quarter of %s "
+            "patches: %s",
+            *(run, 100 * ended.nmse_slope, f"{ended.n_trained_patches:,}"),
             "still improving" if ended.is_improving else "no longer improving",
         )
 

@@ -199,7 +199,8 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
     return {
         "Rate, Sparsity": (
             "the highest learning rate, and the weight of the L1 norm (ReLU) or the "
-            "number of latents that may be active (TopK and its variants)."
+            "number of latents that may be active (TopK and its variants), or that "
+            "should be on average (JumpReLU)."
         ),
         "Seeds": (
             "autoencoders that the row averages. ± is the standard deviation over them."
