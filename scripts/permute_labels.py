@@ -6,10 +6,10 @@ from typing import Literal
 
 import pandas as pd
 
+from vitproto.core.csv_file import write_csv
 from vitproto.core.progress import progress_bar
 from vitproto.data.image_list import check_same_images
 from vitproto.launch.cli import run
-from vitproto.report.shared.typed_csv import write_csv
 from vitproto.study.family import ScoredFamily
 from vitproto.traits.permuted_labels import permuted_maps, take_turns
 from vitproto.traits.score_file import open_scores, read_scores
@@ -57,7 +57,7 @@ def permute_labels(
             bar.update()
         bar.close()
     names = {"study": study, **asdict(family)}
-    write_csv(pd.DataFrame(rows).assign(**names), null)
+    write_csv(null, pd.DataFrame(rows).assign(**names))
 
 
 if __name__ == "__main__":

@@ -208,6 +208,9 @@ def means(
     return rows + [mean_row(edit, **(known | longer)) for edit in EDITS]
 
 
+NO_NET = dict.fromkeys(("net_lead", "net_lead_low", "net_lead_high"), "")
+
+
 def compared_row(lead=0.1, at="length", p=0.01, half=0.05, **known):
     """A row of suppression_comparison.csv."""
     return {
@@ -216,6 +219,8 @@ def compared_row(lead=0.1, at="length", p=0.01, half=0.05, **known):
         **{"n_controls": 1, "n_classes": 12, "n_unreached": 0, "n_gone": 0},
         **around("lead", lead, half),
         **{"p": p, "n_more": 9, "n_less": 3},
+        **(around("net_lead", lead, half) if at == "length" else NO_NET),
+        "net_p": p if at == "length" else "",
     } | known
 
 

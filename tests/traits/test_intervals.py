@@ -7,6 +7,7 @@ from scipy import stats
 from vitproto.traits.intervals import (
     Part,
     Resampled,
+    TraitSpread,
     difference_parts,
     image_part,
     map_spread,
@@ -38,6 +39,20 @@ def test_two_parts_add_up_with_the_degrees_of_freedom_of_welch():
 def test_without_variance_the_interval_is_a_point():
     assert t_interval(0.5, [Part(0.0, 3)]) == (0.5, 0.5, 0.5, 0.0)
     assert t_interval(0.0, [Part(0.0, 3)]).p == 1.0
+
+
+def test_rounding_makes_no_difference():
+    """Equal methods, of which one has more seeds: sums in another order."""
+    for variance in (0.0, 1e-33, 1e-30):
+        assert t_interval(5.6e-17, [Part(variance, 3)]).p == 1.0
+    real = t_interval(1e-6, [Part(1e-16, 30)])
+    assert real.p < 0.05
+    spread = TraitSpread(
+        np.array([5.6e-17, 5.6e-17, 0.1]),
+        np.array([0.0, 1e-34, 0.0]),
+        np.array([9.0, 9.0, 9.0]),
+    )
+    assert spread.p_T.tolist() == [1.0, 1.0, 0.0]
 
 
 def test_an_unknown_variance_gives_no_interval():

@@ -28,6 +28,10 @@ class Part(NamedTuple):
     """Degrees of freedom."""
 
 
+EQUAL = 1e-9
+"""APs that differ by less are equal: sums are rounded."""
+
+
 class Interval(NamedTuple):
     """An estimate with a `LEVEL` % interval; NaN where there is none."""
 
@@ -135,8 +139,8 @@ def t_interval(value: float, parts: Sequence[Part]) -> Interval:
     variance = sum(part.variance for part in parts)
     if not np.isfinite(variance):
         return Interval(value, np.nan, np.nan, np.nan)
-    if variance == 0:
-        return Interval(value, value, value, float(value == 0))
+    if variance < EQUAL**2:
+        return Interval(value, value, value, float(abs(value) < EQUAL))
     df = variance**2 / sum(part.variance**2 / part.df for part in parts)
     error = np.sqrt(variance)
     reach = float(stdtrit(df, 0.5 + LEVEL / 200) * error)
@@ -240,8 +244,10 @@ class TraitSpread(NamedTuple):
     @property
     def p_T(self) -> Float[np.ndarray, " t"]:
         """Two-sided p-values of each value being 0; 1 where it is 0 without spread."""
+        value_T = np.where(np.abs(self.value_T) < EQUAL, 0, np.abs(self.value_T))
+        variance_T = np.where(self.variance_T < EQUAL**2, 0, self.variance_T)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t_T = np.abs(self.value_T) / np.sqrt(self.variance_T)
+            t_T = value_T / np.sqrt(variance_T)
         return 2 * stdtr(self.df_T, -np.nan_to_num(t_T, nan=0.0, posinf=np.inf))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from suppression_found import LATENTS, SAE, read_several
-from suppression_rows import compared_row, mean_row
+from suppression_rows import around, compared_row, mean_row
 
 from vitproto.report.segmentation.suppression_answers import write_answers
 
@@ -26,7 +26,11 @@ def test_a_lead_over_the_untrained_control_is_told_first(tmp_path):
         f"At equal edit length, the latents of {SAE} (lead 0.100, 95 % interval 0.050 "
         "to 0.150, p = 0.010, 12 classes) are more specific to their class than those "
         "of the untrained control. The lead is the difference in specificity, paired "
-        "by class."
+        "by class. An edit harms its class also because of the patches that it "
+        "changes: less the specificity of random directions of the same length on the "
+        f"same patches, the latents of {SAE} (net lead 0.100, 95 % interval 0.050 to "
+        "0.150, p = 0.010, 12 classes) are more specific than those of the untrained "
+        "control."
     )
     assert second == (
         "Each SAE is a single fit, and one probe reads it: this is about these SAEs, "
@@ -42,6 +46,24 @@ def test_a_lead_over_the_untrained_control_is_told_first(tmp_path):
         "with those of the untrained control. The difference is the mean loss of the "
         "others with the control minus that with the trained SAE, paired by class."
     )
+
+
+def test_a_lead_that_only_the_place_of_the_edits_makes_is_said_to_be_nothing(tmp_path):
+    net = around("net_lead", 0.01, 0.05) | {"net_p": 0.7}
+    first, *_ = answers(tmp_path, [compared_row(**net)])
+    assert f"the latents of {SAE} (lead 0.100" in first
+    assert "are more specific to their class than those of the untrained con" in first
+    assert (
+        f"the latents of {SAE} (net lead 0.010, 95 % interval −0.040 to 0.060, p = "
+        "0.700, 12 classes) cannot be told apart from those of the untrained control."
+    ) in first
+
+
+def test_lengths_at_which_most_classes_are_gone_are_named(tmp_path):
+    rows = at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.2})
+    rows[2]["n_gone"] = 11
+    _, _, text, *_ = answers(tmp_path, rows)
+    assert "from 0.1 to 0.5 (at 0.5, 11 of 12 classes are gone with both SAEs)" in text
 
 
 def test_where_most_saes_have_not_lost_half_that_is_said(tmp_path):
@@ -179,7 +201,7 @@ def test_several_saes_are_told_with_what_is_left_out_saturated_or_not_compared(
     assert f"{SAE} (lead 0.100" in first
     assert "; the latents of relu k512-seed0, layer 10 (lead 0.010" in first
     assert "p-values are corrected for these 2 comparisons (Holm)." in first
-    assert "(Holm). pca k512-seed0, layer 10 has no untrained SAE" in first
+    assert ". pca k512-seed0, layer 10 has no untrained SAE" in first
     assert second.endswith(
         "Left out because an edit of this length is out of reach: 2 classes of "
         f"{SAE}. Saturated, with at least 95 % of the IoU lost with the SAE and with "

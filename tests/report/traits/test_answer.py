@@ -101,14 +101,37 @@ def test_too_few_classes_give_no_interval_and_no_winner():
 
 def test_one_method_alone_wins_nothing():
     answer, _, _ = _answer(_run(0.5))
-    assert "random, the only method, reaches mAP 0.500" in answer.sentences[0]
+    assert (
+        "random, the only method with that many, reaches mAP 0.500"
+        in (answer.sentences[0])
+    )
     assert answer.sentences[1].endswith(
         "the mAP of the matrix is above 95 % of the permutations."
     )
     answer, _, _ = _answer(_run(0.13), null_high=0.14)
+    assert (
+        "no method finds traits: random, the only method, has the mAP, 0.130 [0.120, "
+        "0.140] on the test images, which is not above 95 % of the permutations of the "
+        "labels."
+    ) in answer.sentences[0]
     assert answer.sentences[1].endswith(
         "the mAP of the matrix is not above 95 % of the permutations (†)."
     )
+
+
+def test_nobody_wins_among_methods_that_find_nothing():
+    answer, _, _ = _answer(_run(0.13, method="kmeans"), _run(0.05), null_high=0.14)
+    assert "better" not in answer.sentences[0]
+    assert (
+        "no method finds traits: kmeans has the highest mAP, 0.130 [0.120, 0.140] on "
+        "the test images, which is not above 95 % of the permutations of the labels."
+    ) in answer.sentences[0]
+
+
+def test_an_map_that_equals_the_permutations_but_for_rounding_is_not_above_them():
+    for apart, mark in ((-1e-12, " †"), (1e-12, " †"), (1e-6, "")):
+        answer, _, _ = _answer(_run(0.3), null_high=0.3 - apart)
+        assert (" †" if "†" in answer.matrix.rows[0][1] else "") == mark
 
 
 def test_a_method_that_was_fitted_once_is_compared_as_that_fit():

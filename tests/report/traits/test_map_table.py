@@ -525,7 +525,10 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
         assert link.removeprefix("#") in page.ids, link
-    assert "random, the only method, reaches mAP 0.533 [0.523, 0.543] on" in text
+    assert (
+        "random, the only method with that many, reaches mAP 0.533 [0.523, 0.543] on"
+        in text
+    )
     assert "autoencoder" not in text
     assert "Prototypes and their images" not in text
 
@@ -533,8 +536,8 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
 SAE_METRICS = (
     "encoder,layer,method,n_prototypes,learning_rate,sparsity,seed,n_patches,mse,nmse,"
     "explained_variance,l0,l1,n_dead,n_almost_dead,n_dense,mean_absolute_correlation,"
-    "coherence\n"
-    "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,5,0,15,0.125,0.5\n"
+    "coherence,n_trained_patches,nmse_slope\n"
+    "tiny,3,topk,20,0.001,4.0,0,40,0.25,0.5,0.45,4.0,9.5,5,0,15,0.125,0.5,640,-0.02\n"
 )
 
 
@@ -568,8 +571,9 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, s
     assert "topk in layer 3 of tiny, 20 latents" in text
     page = _read_page(text)
     assert [
-        *("topk", "tiny", "3", "20", "0.001", "4", "1", "0.250", "0.500", "0.450"),
-        *("4.0", "9.50", "25.0", "–", "75.0", "0.125", "0.500"),
+        *("topk", "tiny", "3", "20", "0.001", "4", "1", "0.250", "0.500"),
+        *("−2.0 %, still improving", "0.450", "4.0", "9.50", "25.0", "–", "75.0"),
+        *("0.125", "0.500", "640"),
     ] in page.rows
     assert "of 9 latents drawn at random" in text
     assert page.tags.count("svg") == 3  # the headline, kinds of traits, autoencoders
@@ -599,9 +603,9 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_families": ()}
     more |= {"expected": expected, "place": PLACE}
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
-        _stage("write_map_page")(*page, (ap,), (), (), out, **more)
+        _stage("write_map_page")(*page, (ap,), (), (), (), out, **more)
     with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
-        _stage("write_map_page")(*page, (), (), (tmp_path,), out, **more)
+        _stage("write_map_page")(*page, (), (), (), (tmp_path,), out, **more)
     assert not out.exists()
 
 
@@ -631,7 +635,7 @@ def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
         _stage("write_map_page")(
             ApFiles((ap,), splits, traits),
             ResultFiles(*results),
-            *(ChartFiles(ap, ap, ap, ap), (), (), ()),
+            *(ChartFiles(ap, ap, ap, ap), (), (), (), ()),
             tmp_path / "index.html",
             n_correlated=9,
             sae_families=(),

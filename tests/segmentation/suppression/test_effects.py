@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from counted import counted, edited
 
-from vitproto.segmentation.suppression.effects import measure_class, relative_loss
+from vitproto.segmentation.suppression.effects import (
+    can_lose,
+    measure_class,
+    relative_loss,
+)
 from vitproto.segmentation.suppression.intervals import mean_over_classes
 
 DOSES = (0.0, -1.0)
@@ -58,7 +62,7 @@ def test_effects_and_influences_are_those_of_loops_and_of_small_changes_of_weigh
     after = take(rng, counts, n_kinds=3)
     kinds = ("latents", "random_latents", "random_latents")
     of_class = edited(counts, 2, after, kinds, (1.0, 2.0))
-    effects = measure_class(counts, of_class)
+    effects = measure_class(counts, of_class, can_lose(counts))
     assert effects.n_others == 4
     assert effects.length_O.tolist() == pytest.approx([0.1, 0.2])
     ones_M, step = np.ones(len(counts.true_MC)), 1e-4
@@ -88,7 +92,7 @@ def test_losses_by_hand():
     # IoU before: 8 / 10, 6 / 10 and 1 / 100; after: 4 / 10, 3 / 10 and 0.
     counts = counted([[10, 10, 99]], [[8, 6, 2]], [[8, 6, 1]])
     after = np.array([[[[4, 3, 0]]]]), np.array([[[[4, 3, 0]]]])
-    effects = measure_class(counts, edited(counts, 1, after))
+    effects = measure_class(counts, edited(counts, 1, after), can_lose(counts))
     own = effects.edits["latents"]
     assert effects.iou_before == pytest.approx(0.8)
     assert own.iou_O[0] == pytest.approx(0.4)
@@ -109,7 +113,7 @@ def specificities(counts, after, seed=0):
     values, influences = [], []
     for label in counts.labels:
         one = after(label)
-        effects = measure_class(counts, edited(counts, label, one))
+        effects = measure_class(counts, edited(counts, label, one), can_lose(counts))
         own = effects.edits["latents"]
         values.append(float(own.loss_NO[0, 0] - own.collateral_NO[0, 0]))
         influences.append(own.loss_OM[0].astype(float) - own.collateral_OM[0])
@@ -153,13 +157,41 @@ def test_random_harm_that_is_alike_for_all_holds_0_as_often_as_it_should():
     assert 88 <= held <= 100
 
 
+def test_the_same_edit_for_each_class_has_no_specificity_though_some_are_not_judged():
+    """Classes that have no edits of their own lose little, and do not count as others.
+
+    If they did, each judged class would seem to lose more than the others.
+    """
+    rng = np.random.default_rng(5)
+    counts = counted(*scores(rng, n_classes=6))
+    share_C = np.array([0.6, 0.8, 0.7, 0.5, 0.05, 0.0])
+    kept = rng.binomial(counts.hit_MC, 1 - share_C)[None, None]
+    after = kept + counts.predicted_MC - counts.hit_MC, kept
+    judged_C = np.array([True] * 4 + [False] * 2)
+    specificity_C, against_all_C = [], []
+    for label in (1, 2, 3, 4):
+        of_class = edited(counts, label, after)
+        for compared_C, found in (
+            (judged_C, specificity_C),
+            (can_lose(counts), against_all_C),
+        ):
+            own = measure_class(counts, of_class, compared_C).edits["latents"]
+            found.append(own.loss_NO[0, 0] - own.collateral_NO[0, 0])
+    assert np.mean(specificity_C) == pytest.approx(0, abs=1e-12)
+    assert np.mean(against_all_C) > 0.1
+
+
+def is_judged(counts, edits):
+    return measure_class(counts, edits, can_lose(counts)).is_judged
+
+
 def test_a_class_is_not_judged_if_it_or_all_others_have_nothing_to_lose():
     rng = np.random.default_rng(3)
     counts = counted(*scores(rng, n_classes=2))
     after = take(rng, counts)
-    assert measure_class(counts, edited(counts, 1, after)).is_judged
+    assert is_judged(counts, edited(counts, 1, after))
     counts.hit_MC[:, 1] = 0
-    assert not measure_class(counts, edited(counts, 1, after)).is_judged
-    assert not measure_class(counts, edited(counts, 2, after)).is_judged
+    assert not is_judged(counts, edited(counts, 1, after))
+    assert not is_judged(counts, edited(counts, 2, after))
     dead = replace(edited(counts, 1, after), length_OM=np.zeros((1, 30)))
-    assert not measure_class(counts, dead).is_judged
+    assert not is_judged(counts, dead)

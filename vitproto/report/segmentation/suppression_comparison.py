@@ -61,6 +61,7 @@ def write_comparison(suppression: Suppression) -> list[str]:
         _write_too_few(known),
         "The lead is the difference in specificity, paired by class"
         + _write_family(known),
+        _write_net(known, control),
         *_write_lacking(rows),
     ]
     second = [
@@ -72,6 +73,26 @@ def write_comparison(suppression: Suppression) -> list[str]:
         _write_gone(known),
     ]
     return [" ".join(filter(None, sentences)) for sentences in (first, second)]
+
+
+def _write_net(known: pd.DataFrame, control: str) -> str:
+    """Say what is left of leads without what any edit in the same place does."""
+    verbs = {
+        1: f"are more specific than those of {control}",
+        -1: f"are less specific than those of {control}",
+        0: f"cannot be told apart from those of {control}",
+    }
+    clauses = [
+        f"the latents of {join_names(names)} {verbs[verdict]}"
+        for verdict, names in _by_verdict(known, "net lead", "net_lead").items()
+    ]
+    if not clauses:
+        return ""
+    return (
+        "An edit harms its class also because of the patches that it changes: less the "
+        "specificity of random directions of the same length on the same patches, "
+        f"{'; '.join(clauses)}."
+    )
 
 
 def _write_lacking(rows: pd.DataFrame) -> list[str]:
@@ -114,6 +135,7 @@ def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
         }
         clauses = [
             f"{words} {_name_runs(of_sae['length'], is_there)}"
+            f"{_write_mostly_gone(of_sae[is_there])}"
             for words, is_there in found.items()
             if is_there.any()
         ]
@@ -130,6 +152,20 @@ def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
         f"Length by length, with {LEVEL} % intervals that are not corrected for the "
         f"number of comparisons, {'; '.join(texts)}."
     ]
+
+
+def _write_mostly_gone(rows: pd.DataFrame) -> str:
+    """Say where at least half of the classes are gone with both SAEs."""
+    gone = rows[2 * rows["n_gone"] >= rows["n_classes"]]
+    if gone.empty:
+        return ""
+    low, high = int(gone["n_gone"].min()), int(gone["n_gone"].max())
+    n_gone = str(low) if low == high else f"{low} to {high}"
+    where = "there"
+    if len(gone) < len(rows):
+        where = f"at {join_names([write_plain(length) for length in gone['length']])}"
+    n_classes = count_classes(rows["n_classes"].max())
+    return f" ({where}, {n_gone} of {n_classes} are gone with both SAEs)"
 
 
 def _name_runs(lengths: pd.Series, is_there: pd.Series) -> str:
@@ -191,16 +227,18 @@ def _name_control(rows: pd.DataFrame) -> str:
     return "the untrained controls (their mean)"
 
 
-def _by_verdict(rows: pd.DataFrame, called: str) -> dict[int, list[str]]:
+def _by_verdict(
+    rows: pd.DataFrame, called: str, name: str = "lead"
+) -> dict[int, list[str]]:
     """Name SAEs with their leads by verdict: 1 more, -1 less, 0 not told apart."""
     found: dict[int, list[str]] = {}
+    p = "p" if name == "lead" else "net_p"
     for verdict in (1, -1, 0):
         named = [
-            f"{row['sae']} ({called} {write_with_level(row, 'lead')}, "
-            f"{write_p(row['p'])}, {count_classes(row['n_classes'])})"
+            f"{row['sae']} ({called} {write_with_level(row, name)}, "
+            f"{write_p(row[p])}, {count_classes(row['n_classes'])})"
             for _, row in rows.iterrows()
-            if not math.isnan(row["p"])
-            and find_verdict(row["lead"], row["p"]) == verdict
+            if not math.isnan(row[p]) and find_verdict(row[name], row[p]) == verdict
         ]
         if named:
             found[verdict] = named

@@ -128,12 +128,15 @@ def explain_suppression_columns(dose: float) -> dict[str, str]:
             "as a share of the IoU after the edit, and is −1 at most."
         ),
         "Collateral": (
-            "the mean loss of all other classes that have something to lose: an IoU of "
-            f"at least {LEAST_IOU:g} on the validation images before any edit."
+            "the mean loss of all other classes that are judged: their latents were "
+            f"edited, and their IoU is at least {LEAST_IOU:g} on the validation images "
+            "before any edit."
         ),
         "Specificity": (
-            "loss − collateral, which is 0 on average over classes if an edit harms "
-            f"all classes alike. The {LEVEL} % interval is in brackets."
+            "loss − collateral, which is 0 on average over classes if the same edit is "
+            "made for each. Edits that differ only in their places, such as random "
+            "directions, can have another: compare them with the margin, or the net "
+            f"lead. The {LEVEL} % interval is in brackets."
         ),
         "Margin": (
             "specificity of the latents minus that of the control, for each class, "
@@ -159,6 +162,12 @@ def explain_suppression_columns(dose: float) -> dict[str, str]:
             "(at half loss: collateral with the untrained SAE minus that with the "
             "trained one); the p-value of no lead, corrected over the SAEs (Holm), at "
             "the chosen length and at half loss."
+        ),
+        "Net lead": (
+            "the lead of margins over random directions, instead of specificities: "
+            "these have the lengths of the latents' edits on the same patches, so it "
+            "leaves what the directions of the edits do, and not their places. Its p "
+            "is corrected in a family of its own (Holm)."
         ),
         "Latents, AP, Alignment": (
             "the suppressed latents; how well each ranks training patches of the class "

@@ -40,6 +40,8 @@ COMPARISON_COLUMNS = {
     "Lead": "<",
     "p": ">",
     "More, less specific": "<",
+    "Net lead": "<",
+    "p of net lead": ">",
 }
 
 SUMMARY_COLUMNS = {
@@ -154,7 +156,7 @@ def show_comparison(comparison: pd.DataFrame) -> TextTable:
         cells = [row["sae"], compared, str(row["n_classes"]), str(row["n_unreached"])]
         if not row["n_controls"]:
             rows.append(
-                [*cells[:2], *[NOTHING] * 3, "no untrained SAE", *[NOTHING] * 2]
+                [*cells[:2], *[NOTHING] * 3, "no untrained SAE", *[NOTHING] * 4]
             )
             continue
         rows.append(
@@ -162,6 +164,7 @@ def show_comparison(comparison: pd.DataFrame) -> TextTable:
                 *(*cells, str(row["n_gone"]), _with_interval(row, "lead")),
                 write_p_cell(row["p"]),
                 f"{row['n_more']}, {row['n_less']}",
+                *(_with_interval(row, "net_lead"), write_p_cell(row["net_p"])),
             ]
         )
     return TextTable(COMPARISON_COLUMNS, rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from vitproto.report.segmentation.suppression_rows import (
     CEILING,
@@ -26,6 +26,7 @@ from vitproto.segmentation.suppression.curves import Curve, Reading
 from vitproto.segmentation.suppression.effects import (
     ClassEffects,
     EditEffects,
+    compared_classes,
     measure_class,
 )
 from vitproto.segmentation.suppression.intervals import Interval, of_one_class
@@ -47,7 +48,7 @@ FEW_IMAGES = f"fewer than {LEAST_IMAGES} images show it: no interval"
 ONE_DRAW = "a single draw: no interval"
 NO_PATCH = "no validation patch shows it most"
 NO_OTHER_PATCH = "no validation patch shows another class most"
-ALONE = "no other class in the validation images has anything to lose"
+ALONE = "no other class has latents to edit and anything to lose"
 NO_CONTROL = {
     "random_latents": "no other latent is active",
     "frequent_latents": "no other latent is active",
@@ -118,7 +119,10 @@ def measure(paths: Sequence[Path]) -> list[MeasuredSae]:
     saes = []
     for path in paths:
         counts = read_counts(path)
-        classes = {label: _measure(counts, label) for label in counts.labels}
+        compared_C = compared_classes(counts)
+        classes = {
+            label: _measure(counts, label, compared_C) for label in counts.labels
+        }
         names, images = counts.class_names, counts.image_ids
         saes.append(MeasuredSae(counts.place, counts.doses_O, names, images, classes))
         if (names, images) != (saes[0].class_names, saes[0].image_ids):
@@ -129,7 +133,9 @@ def measure(paths: Sequence[Path]) -> list[MeasuredSae]:
     return saes
 
 
-def _measure(counts: SuppressionCounts, label: int) -> MeasuredClass:
+def _measure(
+    counts: SuppressionCounts, label: int, compared_C: Bool[np.ndarray, " c"]
+) -> MeasuredClass:
     edited = counts.read_class(label)
     chosen = edited.chosen
     notes = list(chosen.notes)
@@ -139,7 +145,7 @@ def _measure(counts: SuppressionCounts, label: int) -> MeasuredClass:
         notes.append(ABSENT)
     if not edited.kinds_K:
         return MeasuredClass(chosen, tuple(notes), None)
-    effects = measure_class(counts, edited)
+    effects = measure_class(counts, edited, compared_C)
     if edited.dead:
         names = ", ".join(map(str, edited.dead))
         is_all = len(edited.dead) == len(chosen.latents)

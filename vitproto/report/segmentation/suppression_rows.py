@@ -25,6 +25,9 @@ EDITS = {
 OWN = "latents"
 CONTROLS = ("random_latents", "frequent_latents", "random_directions", "other_class")
 """Edits of the same length that should affect the class less."""
+BLIND = "random_directions"
+"""The control that knows nothing: on each patch it is as long as the latents' edit, so
+it shows what the place of an edit does."""
 CEILING = "class_direction"
 """The probe's own direction of the class, which lowers its evidence most steeply."""
 
@@ -125,6 +128,8 @@ COMPARISON_COLUMNS = {
     "length": "float64",
     **dict.fromkeys(("n_controls", "n_classes", "n_unreached", "n_gone"), "int64"),
     **dict.fromkeys(("lead", "lead_low", "lead_high", "p"), "float64"),
+    **dict.fromkeys(("net_lead", "net_lead_low", "net_lead_high"), "float64"),
+    "net_p": "float64",
     **dict.fromkeys(("n_more", "n_less"), "int64"),
 }
 """Columns of `suppression_comparison.csv` that are read."""

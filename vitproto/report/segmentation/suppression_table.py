@@ -23,6 +23,7 @@ from vitproto.report.segmentation.suppression_measures import (
 from vitproto.report.segmentation.suppression_rows import (
     AT_HALF,
     AT_LENGTH,
+    BLIND,
     CONTROLS,
     EDITS,
     OWN,
@@ -313,7 +314,11 @@ def compare_with_controls(
         - `lead`: the mean over classes of its specificity minus the control's, with
           the ends of its interval; `n_more`, `n_less`: classes in which it is more, or
           less, specific; `p`: the p-value of no lead, corrected by Holm's method over
-          all SAEs at their main length, and over all at half loss; empty elsewhere.
+          all SAEs at their main length, and over all at half loss; empty elsewhere;
+        - `net_lead` with its ends and `net_p`: the same of the margin over random
+          directions instead of the specificity. They have the lengths of the latents'
+          edits on the same patches, so the rest is what the direction of the edits
+          does, not their place. Empty at half loss, where lengths differ.
     """
     rows = []
     for at in (AT_LENGTH, AT_HALF):
@@ -331,12 +336,14 @@ def compare_with_controls(
     family = table["at"].where(table["is_main"], "")
     at_length = _correct(table["p"], family == AT_LENGTH)
     table["p"] = at_length.fillna(_correct(table["p"], family == AT_HALF))
+    table["net_p"] = _correct(table["net_p"], family == AT_LENGTH)
     return table
 
 
 _COMPARED = (
     *("at", "is_main", "length", "n_controls", "n_classes", "n_unreached", "n_gone"),
     *("lead", "lead_low", "lead_high", "n_more", "n_less", "p"),
+    *("net_lead", "net_lead_low", "net_lead_high", "net_p"),
 )
 
 
@@ -389,11 +396,38 @@ def _compare(
             all(some[label].loss >= GONE for some in readings) for label in labels
         ),
         **dict.fromkeys(("lead", "lead_low", "lead_high", "p"), np.nan),
+        **dict.fromkeys(("net_lead", "net_lead_low", "net_lead_high"), np.nan),
         **dict.fromkeys(("n_more", "n_less"), 0),
+        "net_p": np.nan,
     }
     if not labels:
         return row
-    own, others = readings[0], readings[1:]
+    lead_C, lead_CM = _leads(readings, labels)
+    found = mean_over_classes(lead_C, lead_CM)
+    lead_C = lead_C.round(TIE_DECIMALS)
+    row |= {
+        **with_ends("lead", found),
+        "n_more": int((lead_C > 0).sum()),
+        "n_less": int((lead_C < 0).sum()),
+        "p": found.p,
+    }
+    if length is None:
+        return row
+    blind = [read_classes(each, BLIND, length) for each in (sae, *untrained)]
+    both = [label for label in labels if all(label in some for some in blind)]
+    if not both:
+        return row
+    blind_C, blind_CM = _leads(blind, both)
+    lead_C, lead_CM = _leads(readings, both)
+    net = mean_over_classes(lead_C - blind_C, lead_CM - blind_CM)
+    return row | with_ends("net_lead", net) | {"net_p": net.p}
+
+
+def _leads(
+    readings: Sequence[Readings], labels: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The specificity of the first minus the mean of the others, and its influences."""
+    own, *others = readings
     lead_C, lead_CM = (
         np.stack(
             [
@@ -404,11 +438,4 @@ def _compare(
         )
         for name in ("specificity", "specificity_M")
     )
-    found = mean_over_classes(lead_C, lead_CM)
-    lead_C = lead_C.round(TIE_DECIMALS)
-    return row | {
-        **with_ends("lead", found),
-        "n_more": int((lead_C > 0).sum()),
-        "n_less": int((lead_C < 0).sum()),
-        "p": found.p,
-    }
+    return lead_C, lead_CM

@@ -156,8 +156,20 @@ def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -
     )
     reached = f"mAP {_map_of(best)} on the test images"
     n_others = len(largest) - 1
+    if not best["above_chance"]:
+        which = f"{best['method']} has the highest mAP"
+        if n_others == 0:
+            which = f"{best['method']}, the only method, has the mAP"
+        return (
+            f"{begin} no method finds traits: {which}, {_map_of(best)} on the test "
+            f"images, which is not above {NULL_PERCENTILE} % of the permutations of "
+            "the labels."
+        )
     if n_others == 0:
-        return f"{begin} {best['method']}, the only method, reaches {reached}."
+        return (
+            f"{begin} {best['method']}, the only method with that many, reaches "
+            f"{reached}."
+        )
     if compared["p_holm"].isna().all():
         return (
             f"{begin} {best['method']} has the highest mAP, {_map_of(best)}, but the "
@@ -227,9 +239,12 @@ def _write_null(rows: pd.DataFrame) -> str:
             "as those of scores that only recognise a class can be."
         )
     be = "is" if n_low == 1 else "are"
+    rest = (
+        "." if n_low == n else "; those of scores that only recognise a class can be."
+    )
     return (
         f"{begin}; {n_low} of {n} mAPs {be} not above {NULL_PERCENTILE} % of the "
-        "permutations (†)."
+        f"permutations (†){rest}"
     )
 
 
@@ -278,7 +293,8 @@ def _write_legend(rows: pd.DataFrame, compared: pd.DataFrame) -> str:
     star = (
         " * has the highest mAP of its column, or is not told apart from it: paired "
         f"differences on the same test images, p < {SIGNIFICANT:g} after Holm's "
-        f"correction for the {len(compared)} comparisons of two methods in the matrix."
+        f"correction for the {write_count(len(compared), 'comparison')} of two methods "
+        "with as many prototypes."
     )
     legend = explain_interval(rows)
     n_methods = rows["method"].nunique()

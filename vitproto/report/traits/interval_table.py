@@ -185,4 +185,7 @@ def _two_intervals(
         return (np.nan,) * 5
     images = t_interval(value, parts)
     with_traits = t_interval(value, [*parts, of_traits])
-    return (images.low, images.high, with_traits.low, with_traits.high, images.p)
+    # With more degrees of freedom than few seeds have, it could be the narrower one.
+    low = np.minimum(images.low, with_traits.low)
+    high = np.maximum(images.high, with_traits.high)
+    return (images.low, images.high, float(low), float(high), images.p)

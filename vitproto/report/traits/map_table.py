@@ -159,7 +159,7 @@ def tabulate_configurations(
             "compare_methods again"
         )
     table = _add(table, statistics.null)
-    table["above_chance"] = table["map"] > table["null_high"]
+    table["above_chance"] = table["map"] - table["null_high"] > SAME
     table[[*CEILING, "ceiling_share"]] = np.nan
     if ceiling is not None:
         place = ["encoder", "layer", "n_train"]

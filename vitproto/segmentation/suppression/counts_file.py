@@ -13,7 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from vitproto.segmentation.suppression.terms import ChosenClass, Place
 
@@ -79,6 +79,24 @@ class SuppressionCounts:
     predicted_MC: Int64[np.ndarray, "m c"]
     hit_MC: Int64[np.ndarray, "m c"]
     length_M: Float64[np.ndarray, " m"]
+
+    def edited_classes(self) -> Bool[np.ndarray, " c"]:
+        """Find the classes whose edits have a length.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        is_edited_C = np.zeros(len(self.class_names), bool)
+        try:
+            with h5py.File(self.path, locking="best-effort") as file:
+                for label in self.labels:
+                    group = file[f"classes/{label}"]
+                    has_edits = len(group.attrs["kinds_K"]) > 0
+                    is_long = bool((group["length_OM"][:] > 0).any())
+                    is_edited_C[label - 1] = has_edits and is_long
+        except (OSError, KeyError, RuntimeError) as error:
+            raise _damaged(self.path, error) from error
+        return is_edited_C
 
     def read_class(self, label: int) -> EditedClass:
         """Read what the edits for a class do.

@@ -10,9 +10,10 @@ a after,
 which is 1 if the class is gone, 0 if nothing changes, and -1 at most if it gains: a
 gain is relative to the IoU after, so that no class with little IoU outweighs the rest.
 *Collateral* is the mean loss of the other classes, *specificity* is loss - collateral.
-Only classes with an IoU of at least `LEAST_IOU` before are counted: the others have
-next to nothing to lose. So an edit that harms all classes alike has, on average over
-classes, a specificity of 0, and one that wipes out everything has it in every class.
+Only classes with edits of their own and an IoU of at least `LEAST_IOU` before are
+counted: the others have next to nothing to lose, or are not compared. So if the same
+edit is made for each class, the mean specificity is 0, and one that wipes out
+everything has a specificity of 0 in every class.
 
 The *influence* of an image on a number is its derivative by the image's weight. The
 sum of their squares estimates the variance from drawing the images (the infinitesimal
@@ -68,7 +69,7 @@ class ClassEffects:
             there.
         n_images: images that show the class.
         n_effective: their effective number, weighted by their pixels of the class.
-        n_others: other classes that can lose.
+        n_others: other classes that are compared.
         is_predicted: whether the probe predicts the class anywhere.
         is_alone: whether the masks show no other class.
     """
@@ -101,18 +102,32 @@ def can_lose(counts: SuppressionCounts) -> Bool[np.ndarray, " c"]:
     return np.nan_to_num(_before(counts).iou_C) >= LEAST_IOU
 
 
-def measure_class(counts: SuppressionCounts, edited: EditedClass) -> ClassEffects:
+def compared_classes(counts: SuppressionCounts) -> Bool[np.ndarray, " c"]:
+    """Find the classes that are compared: they can lose, and their edits have a length.
+
+    An edit that harms all classes alike has a mean specificity of 0 over exactly those
+    classes that also count as others.
+    """
+    return can_lose(counts) & counts.edited_classes()
+
+
+def measure_class(
+    counts: SuppressionCounts,
+    edited: EditedClass,
+    compared_C: Bool[np.ndarray, " c"],
+) -> ClassEffects:
     """Measure what the edits for a class do.
 
     Args:
         counts: of the autoencoder.
         edited: a class of it with one or more kinds of edits.
+        compared_C: the classes over which collateral is the mean, but for this one.
     """
     c, before = edited.chosen.label - 1, _before(counts)
     n_classes = len(before.true_C)
     changed = _Changed(counts, edited, before)
     after = changed.after
-    is_other_C = can_lose(counts)
+    is_other_C = compared_C.copy()
     is_other_C[c] = False
     n_others = int(is_other_C.sum())
     is_shown_C = before.true_C > 0

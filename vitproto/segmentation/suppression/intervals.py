@@ -26,6 +26,9 @@ from scipy.stats import t as student
 from vitproto.core.confidence import LEVEL
 from vitproto.segmentation.suppression.terms import LEAST_CLASSES, LEAST_IMAGES
 
+EQUAL = 1e-9
+"""Effects that differ by less are equal: sums are rounded."""
+
 
 class Interval(NamedTuple):
     """A number with its confidence interval; the ends are NaN if unknown."""
@@ -117,7 +120,7 @@ def _correct(n: float) -> float:
 def _interval(value: float, variance: float, free: float, n: int) -> Interval:
     error = float(np.sqrt(variance))
     half = float(student.ppf((1 + LEVEL / 100) / 2, free)) * error
-    if error == 0:
-        return Interval(value, value, value, float(value == 0), n)
+    if error < EQUAL:
+        return Interval(value, value, value, float(abs(value) < EQUAL), n)
     p = 2 * float(student.sf(abs(value) / error, free))
     return Interval(value, value - half, value + half, p, n)
