@@ -410,7 +410,8 @@ def write_coverage(n: int) -> str:
         f"Coverage by the number of species that show the trait on average, of 100, "
         "and the share of studies that show an interval at all: it needs "
         f"{MIN_SHOWN_GROUPS} species. Columns differ in how strongly the trait shifts "
-        "scores: by 0.5, 1.5 and 3 standard deviations.",
+        "scores: by 0.5, 1.5 and 3 standard deviations. In a strong one's AP, which is "
+        "close to 1, t intervals are somewhat too narrow.",
         TextTable(heads, measure_single(n)),
         "## Scores without meaning",
         f"Of {max(n // 4, 1):,} studies whose scores know nothing about labels, "

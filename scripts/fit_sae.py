@@ -8,7 +8,6 @@ from vitproto.activations.training_images import open_training_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import write_manifest
-from vitproto.prototypes.sae.held_out import held_out_images, training_images
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.stored_sweep import (
     TrainingJob,
@@ -57,8 +56,6 @@ def fit_sae(
         cfg: Architecture and training of the autoencoders.
     """
     acts = open_training_images(shards, family.layer, splits)
-    images = training_images(acts.n_images, held_out_every)
-    held_out = held_out_images(acts.n_images, held_out_every)
     settings = {
         **asdict(cfg),
         "held_out_every": held_out_every,
@@ -70,7 +67,7 @@ def fit_sae(
     stored = look_up(store, made_by)
     observe = observer(training.parent / "tensorboard", tensorboard)
     try:
-        train_missing(stored, acts, images, held_out, cfg, job, observe)
+        train_missing(stored, acts, held_out_every, cfg, job, observe)
     except StoppedError as stopped:
         sys.exit(f"fit_sae: {stopped}")
     write_training_log(stored, training, family, cfg)

@@ -4,12 +4,11 @@ import logging
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
-from vitproto.core.files import sha256_of
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import write_manifest
 from vitproto.prototypes.sae.import_check import check_import, report_import
-from vitproto.prototypes.sae.imported import read_autoencoder
+from vitproto.prototypes.sae.imported import identify, read_autoencoder
 from vitproto.prototypes.sae.saev_format import Reading
 from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily
@@ -55,12 +54,7 @@ def import_sae(
     sae, fitted_to = read_autoencoder(file, acts, shards[0], reading, saelens_cfg)
     settings = {
         "method": "imported",
-        "file": file.name,
-        "sha256": sha256_of(file).hex(),
-        "subtract_b_dec_before_encoding": subtract_b_dec_before_encoding,
-        "saelens_cfg": None if saelens_cfg is None else sha256_of(saelens_cfg).hex(),
-        "scaling_mean": None if scaling_mean is None else sha256_of(scaling_mean).hex(),
-        "scaling_norm": scaling_norm,
+        **identify(file, reading, saelens_cfg),
         "layer": family.layer,
         "code": fingerprint("import_sae"),
         **fitted_to,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vitproto.activations.stream import Activations
+from vitproto.core.files import sha256_of
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.fitted_to import check_fitted_to
@@ -14,6 +15,26 @@ from vitproto.prototypes.sae.saev_format import (
     read_saev,
 )
 from vitproto.study.imported import SAELENS_WEIGHTS
+
+
+def identify(file: Path, reading: Reading, cfg: Path | None) -> dict[str, Any]:
+    """What a checkpoint is made of, for its settings: files by content, and `reading`.
+
+    Args:
+        file, reading, cfg: as for `read_autoencoder`.
+    """
+
+    def digest(path: Path | None) -> str | None:
+        return None if path is None else sha256_of(path).hex()
+
+    return {
+        "file": file.name,
+        "sha256": digest(file),
+        "subtract_b_dec_before_encoding": reading.subtract_b_dec_before_encoding,
+        "saelens_cfg": digest(cfg),
+        "scaling_mean": digest(reading.mean),
+        "scaling_norm": reading.norm,
+    }
 
 
 def read_autoencoder(

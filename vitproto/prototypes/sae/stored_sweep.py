@@ -6,14 +6,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64
-
 from vitproto.activations.stream import Activations
 from vitproto.core.device import pick_device
 from vitproto.core.files import whole_file
 from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.convergence import read_convergence
+from vitproto.prototypes.sae.held_out import held_out_images, training_images
 from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import first_decoder, measure_scaling
@@ -36,8 +34,7 @@ class TrainingJob:
 def train_missing(
     stored: Stored,
     acts: Activations,
-    image_N: Int64[np.ndarray, " n"],
-    held_out_M: Int64[np.ndarray, " m"],
+    held_out_every: int,
     cfg: SaeSettings,
     job: TrainingJob,
     observe: sweep.Observer,
@@ -49,16 +46,19 @@ def train_missing(
     Args:
         stored: the autoencoders of the sweep.
         acts: what to learn from.
-        image_N: the images to learn from.
-        held_out_M: the images on which the held-out error is measured.
+        held_out_every: every N-th image is held out: the log's held-out error is
+            measured on these.
         cfg: what the autoencoders are and how they learn.
         job: where to train, and where to keep states.
         observe: called at each logged step.
 
     Raises:
-        ValueError: a loss is not finite, or a state is damaged.
+        ValueError: a loss is not finite, a state is damaged, or there are too few
+            images to hold one out.
         sweep.StoppedError: SIGTERM came; the state is kept.
     """
+    image_N = training_images(acts.n_images, held_out_every)
+    held_out_M = held_out_images(acts.n_images, held_out_every)
     device = pick_device(job.device)
     n_runs = len(stored.paths)
     logging.info(
