@@ -1,6 +1,5 @@
 """`make runs`, `make plan` and `make stale` end in words, whatever their CONFIG is."""
 
-import re
 import subprocess
 import sys
 
@@ -53,11 +52,3 @@ def test_a_reader_that_has_enough_ends_the_list_without_a_word():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
-
-
-def test_every_stage_that_prints_lets_its_reader_leave():
-    texts = {path.stem: path.read_text() for path in PROJECT.glob("scripts/*.py")}
-    printing = {name for name, text in texts.items() if re.search(r"\bprint\(", text)}
-    assert {"list_runs", "plan_study", "find_stale", "show_queue"} <= printing
-    for name in printing:
-        assert f"@reader_may_leave()\ndef {name}(" in texts[name], name

@@ -331,7 +331,8 @@ def encoded(study):
     rows_SD = torch.stack([early_D / early_D.norm(), *torch.eye(width)[:2]])
     planted = dataclasses.replace(
         autoencoder,
-        **{"W_enc_SD": rows_SD, "W_dec_SD": rows_SD.clone(), "b_enc_S": torch.zeros(3)},
+        **{"W_enc_SD": rows_SD, "W_dec_SD": rows_SD.clone()},
+        **{"b_enc_S": torch.zeros(3), "threshold_S": torch.zeros(3)},
         mean_D=x_XD[~is_red_X].mean(0),
     )
     file = folder / f"{RUN.name}.safetensors"
