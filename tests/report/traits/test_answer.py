@@ -162,7 +162,8 @@ def test_the_way_to_the_ceiling_is_counted_from_chance():
     answer, table, _ = _answer(_run(0.36), ceiling=ceiling)
     assert table["ceiling_share"].tolist() == pytest.approx([0.5])
     assert answer.sentences[-1] == (
-        "A linear probe trained on the labels of the same images reaches 0.600 [0.590, "
+        "A linear probe on mean-pooled activations, trained on the labels of the same "
+        "images, reaches 0.600 [0.590, "
         "0.610]: random gets 50% of the way there from a random ranking."
     )
 

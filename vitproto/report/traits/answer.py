@@ -253,8 +253,8 @@ def _write_ceiling(largest: pd.DataFrame) -> str:
     if pd.isna(best["ceiling"]):
         return ""
     begin = (
-        "A linear probe trained on the labels of the same images reaches "
-        f"{write_bracketed(*best[CEILING])}"
+        f"A linear probe on {best['ceiling_pooling']}-pooled activations, trained on "
+        f"the labels of the same images, reaches {write_bracketed(*best[CEILING])}"
     )
     share = best["ceiling_share"]
     if pd.isna(share):
@@ -294,7 +294,7 @@ def _write_legend(rows: pd.DataFrame, compared: pd.DataFrame) -> str:
         " * has the highest mAP of its column, or is not told apart from it: paired "
         f"differences on the same test images, p < {SIGNIFICANT:g} after Holm's "
         f"correction for the {write_count(len(compared), 'comparison')} of two methods "
-        "with as many prototypes."
+        "at equal numbers of prototypes."
     )
     legend = explain_interval(rows)
     n_methods = rows["method"].nunique()

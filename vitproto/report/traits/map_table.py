@@ -40,6 +40,7 @@ COLUMNS = {
     "ceiling": "float64",
     "ceiling_low": "float64",
     "ceiling_high": "float64",
+    "ceiling_pooling": "str",
     "ceiling_share": "float64",
     "map_sd": "float64",
     "n_groups": "int64",
@@ -57,6 +58,7 @@ MAY_BE_EMPTY = [
     *SETTING,
     *("map_low", "map_high", "map_low_traits", "map_high_traits"),
     *("optimism", "ceiling", "ceiling_low", "ceiling_high", "ceiling_share"),
+    "ceiling_pooling",
     *("map_sd", "train_map"),
 ]
 
@@ -102,6 +104,7 @@ def tabulate_configurations(
           that on test images, over traits with a prototype;
         - `ceiling`: mAP of a supervised probe of the same layer and `n_train`, and
           `ceiling_low`, `ceiling_high`, its interval over test images and seeds;
+          `ceiling_pooling`: how the activations that it reads are pooled;
           `ceiling_share`: (map − chance) / (ceiling − chance);
         - `n_seeds`: the number of pairs; `n_fits`: of fit seeds; `map_sd`: the
           standard deviation of the mAP over the pairs (n − 1 in the denominator), NaN
@@ -161,11 +164,13 @@ def tabulate_configurations(
     table = _add(table, statistics.null)
     table["above_chance"] = table["map"] - table["null_high"] > SAME
     table[[*CEILING, "ceiling_share"]] = np.nan
+    table["ceiling_pooling"] = pd.Series(pd.NA, index=table.index, dtype="str")
     if ceiling is not None:
         place = ["encoder", "layer", "n_train"]
         highest = _find_ceilings(ceiling, statistics.ceilings).set_index(place)
         at = pd.MultiIndex.from_frame(table[place])
         table[CEILING] = highest[CEILING].reindex(at).to_numpy()
+        table["ceiling_pooling"] = highest["pooling"].reindex(at).to_numpy()
         table["ceiling_share"] = share_of_ceiling(
             table["map"], table["chance"], table["ceiling"]
         )
