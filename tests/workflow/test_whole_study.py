@@ -29,8 +29,10 @@ def test_the_table_has_every_configuration_beside_chance(finished):
     columns = "dataset encoder layer method n_prototypes n_train map p5 p95 chance"
     columns += " n_traits n_seeds n_alive learning_rate sparsity map_low map_high"
     columns += " map_low_traits map_high_traits prevalence null null_high optimism"
-    columns += " ceiling ceiling_low ceiling_high ceiling_share map_sd n_groups"
-    columns += " n_unselected above_chance train_map is_chosen n_settings n_fits"
+    columns += " ceiling ceiling_low ceiling_high ceiling_pooling ceiling_share map_sd"
+    columns += (
+        " n_groups n_unselected above_chance train_map is_chosen n_settings n_fits"
+    )
     columns += " n_permutations"
     assert [*table.columns] == columns.split()
     columns = ["layer", "method", "n_prototypes", "n_train"]
