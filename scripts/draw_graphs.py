@@ -23,8 +23,11 @@ def draw_graphs(config: Path, *, rules: Path, jobs: Path) -> None:
         jobs: The Markdown file to write the graph of jobs to.
     """
     study = read_study(config)
-    found = dry_run(config, PROJECT).jobs
-    graphs = {rules: ("Rules", rule_graph(found)), jobs: ("Jobs", job_graph(found))}
+    graph_jobs = dry_run(config, PROJECT).jobs
+    graphs = {
+        rules: ("Rules", rule_graph(graph_jobs)),
+        jobs: ("Jobs", job_graph(graph_jobs)),
+    }
     for path, (what, graph) in graphs.items():
         text = f"# {what} of the study {study['study']}\n\n{WRITTEN}\n\n{graph}"
         with whole_file(path) as partial:

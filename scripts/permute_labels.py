@@ -53,7 +53,7 @@ def permute_labels(
             scores_NK = read_scores(scored, turns.run)
             permuted = permuted_maps(scores_NK, images, n_train, selection_seeds, turns)
             fit = turns.settings | {"seed": turns.run.seed}
-            rows += [fit | one._asdict() for one in permuted]
+            rows += [fit | row._asdict() for row in permuted]
             bar.update()
         bar.close()
     names = {"study": study, **asdict(family)}

@@ -55,12 +55,12 @@ def tabulate_map(
     images = count_images(read_splits(files.splits), labels, results)
     write_map_csv(results, csv)
     write_csv(compared, comparisons)
-    found = find_answer(results, compared, place)
-    write_text(found.in_markdown(), answer)
+    said = find_answer(results, compared, place)
+    write_text(said.in_markdown(), answer)
     write_text(
         write_map_table(
             *(results, compared, RuleEffects(present, unknown, measured.rules)),
-            *(found, place, images),
+            *(said, place, images),
         ),
         table,
     )

@@ -106,12 +106,12 @@ def open_ceiling_scores(path: Path, layer: PooledLayer) -> Iterator[CeilingScore
         raise _damage(path, error) from error
     with file:
         try:
-            found = {name: file.attrs[name] for name in asdict(layer)}
+            stored = {name: file.attrs[name] for name in asdict(layer)}
             scores = CeilingScores(path, file)
         except _DAMAGES as error:
             raise _damage(path, error) from error
-        if found != asdict(layer):
-            raise ValueError(f"{path} holds {found}, expected {layer}: {_REMEDY}")
+        if stored != asdict(layer):
+            raise ValueError(f"{path} holds {stored}, expected {layer}: {_REMEDY}")
         yield scores
 
 

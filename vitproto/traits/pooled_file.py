@@ -74,7 +74,7 @@ def read_pooled(path: Path, layer: PooledLayer) -> PooledActivations:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            found = {name: file.attrs[name] for name in asdict(layer)}
+            stored = {name: file.attrs[name] for name in asdict(layer)}
             n_images = int(file.attrs["n_images"])
             image_ids = file["image_ids"].asstr()[()].tolist()
             pooled = {name: file[f"{name}_ND"][()] for name in POOLINGS}
@@ -89,9 +89,9 @@ def read_pooled(path: Path, layer: PooledLayer) -> PooledActivations:
         raise ValueError(
             f"{path} is damaged or no file of pooled activations ({error}): {_REMEDY}"
         ) from error
-    if found != asdict(layer):
+    if stored != asdict(layer):
         raise ValueError(
-            f"{path} holds {_name(found)}, expected {_name(asdict(layer))}: {_REMEDY}"
+            f"{path} holds {_name(stored)}, expected {_name(asdict(layer))}: {_REMEDY}"
         )
     return contents
 

@@ -48,7 +48,9 @@ def calibrate_thresholds(
         settings: their settings.
     """
     upper, n_patches = _count(learners, activations, image_N, settings, None)
-    n_wanted = {key: int(one.run.sparsity) * n_patches for key, one in learners.items()}
+    n_wanted = {
+        key: int(learner.run.sparsity) * n_patches for key, learner in learners.items()
+    }
     buckets = {key: find_bucket(upper[key], n_wanted[key]) for key in learners}
     for key in [key for key, bucket in buckets.items() if bucket is None]:
         learners[key].weights.threshold_S.zero_()  # fewer are positive at all

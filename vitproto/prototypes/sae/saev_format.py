@@ -286,9 +286,9 @@ def _read_mean(file: Path | None, width: int, path: Path) -> Tensor:
     except Exception as error:
         raise ValueError(f"the mean in {file} cannot be read: {remedy}") from error
     if not isinstance(mean, Tensor) or tuple(mean.shape) != (width,):
-        found = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
+        shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
         raise ValueError(
-            f"the mean in {file} is {found}, but {path} takes activations of width "
+            f"the mean in {file} is {shape}, but {path} takes activations of width "
             f"{width}: write a tensor of shape {(width,)}"
         )
     if not mean.isfinite().all():

@@ -127,7 +127,7 @@ def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
         of_sae = of_sae.sort_values("length")
         low, high = of_sae["lead_low"], of_sae["lead_high"]
         control = _name_control(of_sae)
-        found = {
+        where = {
             f"is ahead of {control}": low > 0,
             f"is behind {control}": high < 0,
             f"cannot be told apart from {control}": (low <= 0) & (high >= 0),
@@ -136,7 +136,7 @@ def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
         clauses = [
             f"{words} {_name_runs(of_sae['length'], is_there)}"
             f"{_write_mostly_gone(of_sae[is_there])}"
-            for words, is_there in found.items()
+            for words, is_there in where.items()
             if is_there.any()
         ]
         ends = [
@@ -231,7 +231,7 @@ def _by_verdict(
     rows: pd.DataFrame, called: str, name: str = "lead"
 ) -> dict[int, list[str]]:
     """Name SAEs with their leads by verdict: 1 more, -1 less, 0 not told apart."""
-    found: dict[int, list[str]] = {}
+    by_verdict: dict[int, list[str]] = {}
     p = "p" if name == "lead" else "net_p"
     for verdict in (1, -1, 0):
         named = [
@@ -241,8 +241,8 @@ def _by_verdict(
             if not math.isnan(row[p]) and find_verdict(row[name], row[p]) == verdict
         ]
         if named:
-            found[verdict] = named
-    return found
+            by_verdict[verdict] = named
+    return by_verdict
 
 
 def _write_family(rows: pd.DataFrame) -> str:

@@ -221,20 +221,24 @@ def _values(effects: ClassEffects, edit: str, o: int) -> dict[str, float]:
     }
     for name, (value_N, influence_M) in parts.items():
         draw_N = value_N if is_drawn else None
-        found = of_one_class(
+        interval = of_one_class(
             float(value_N.mean()),
             influence_M.astype(np.float64),
             effects.n_images,
             effects.n_effective,
             draw_N,
         )
-        values |= with_ends(name, found)
+        values |= with_ends(name, interval)
     return values
 
 
-def with_ends(name: str, found: Interval) -> dict[str, float]:
+def with_ends(name: str, interval: Interval) -> dict[str, float]:
     """Columns of a number with its interval."""
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {
+        name: interval.value,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
 
 
 def _specific_N(edit: EditEffects, o: int) -> Float64[np.ndarray, " n"]:

@@ -77,12 +77,12 @@ def find_lengths(saes: Sequence[MeasuredSae]) -> dict[Layer, float]:
         if not of_layer:
             lengths[layer] = 1.0
             continue
-        found = _half_of(
+        length = _half_of(
             _half_of(_half_length(effects) for effects in sae.judged.values())
             for sae in of_layer
         )
-        if math.isfinite(found):
-            lengths[layer] = _two_digits(found, math.ceil)
+        if math.isfinite(length):
+            lengths[layer] = _two_digits(length, math.ceil)
         else:
             lengths[layer] = _reach(
                 effects for sae in of_layer for effects in sae.judged.values()
@@ -179,10 +179,12 @@ def _correct(p: pd.Series, is_family: pd.Series) -> pd.Series:
 
 def read_classes(sae: MeasuredSae, edit: str, length: float | None) -> Readings:
     """Read the curve of each judged class at a length, or at half loss if None."""
-    found = {
+    readings = {
         label: _read(effects, edit, length) for label, effects in sae.judged.items()
     }
-    return {label: reading for label, reading in found.items() if reading is not None}
+    return {
+        label: reading for label, reading in readings.items() if reading is not None
+    }
 
 
 def _read(effects: ClassEffects, edit: str, length: float | None) -> Reading | None:
@@ -254,14 +256,14 @@ def _margin_ends(
     """The interval of a class's margin, over images and draws; NaN if unknown."""
     draw_N = draws_at_length(effects, edit, length)
     is_drawn = edit not in (OWN, "class_direction")
-    found = of_one_class(
+    margin = of_one_class(
         own.specificity - here.specificity,
         own.specificity_M - here.specificity_M,
         effects.n_images,
         effects.n_effective,
         draw_N if is_drawn else None,
     )
-    return found.low, found.high
+    return margin.low, margin.high
 
 
 def _mean(
@@ -403,13 +405,13 @@ def _compare(
     if not labels:
         return row
     lead_C, lead_CM = _leads(readings, labels)
-    found = mean_over_classes(lead_C, lead_CM)
+    lead = mean_over_classes(lead_C, lead_CM)
     lead_C = lead_C.round(TIE_DECIMALS)
     row |= {
-        **with_ends("lead", found),
+        **with_ends("lead", lead),
         "n_more": int((lead_C > 0).sum()),
         "n_less": int((lead_C < 0).sum()),
-        "p": found.p,
+        "p": lead.p,
     }
     if length is None:
         return row

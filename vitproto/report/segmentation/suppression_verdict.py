@@ -213,10 +213,10 @@ def _write_saturation(own: pd.Series) -> str:
 def _write_half(suppression: Suppression, sae: str) -> str:
     """Say what the others lose where classes have lost half of their IoU."""
     at_half = suppression.at(AT_HALF)
-    found = at_half[(at_half["sae"] == sae) & (at_half["edit"] == OWN)]
-    if found.empty:
+    own_rows = at_half[(at_half["sae"] == sae) & (at_half["edit"] == OWN)]
+    if own_rows.empty:
         return ""
-    row = found.iloc[0]
+    row = own_rows.iloc[0]
     never = int(row["n_unreached"])
     if not row["n_classes"]:
         return "No class loses half of its IoU at any dose."

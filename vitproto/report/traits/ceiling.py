@@ -82,9 +82,9 @@ def read_ceiling(
         for subset in subsets
     }
     groups = rows.groupby(key[:-1])["trait"]
-    found = {_name(*place) for place in groups.groups}
-    if found != wanted:
-        difference = describe_difference(wanted - found, found - wanted)
+    present = {_name(*place) for place in groups.groups}
+    if present != wanted:
+        difference = describe_difference(wanted - present, present - wanted)
         raise ValueError(f"the table of ceilings {difference}: {REMEDY}")
     for place, own in groups:
         if set(own) != set(traits):

@@ -40,7 +40,7 @@ def tabulate_ceiling_intervals(
     table = []
     for (pooling, n_train), row in resampled.items():
         parts = map_spread(row, images.n_groups).with_fits(0.0)  # a single fit
-        found = interval_of(row.value, parts, images.n_groups, images.n_groups)
+        interval = interval_of(row.value, parts, images.n_groups, images.n_groups)
         place = [layer.encoder, layer.layer, n_train, pooling]
-        table.append([*place, found.value, found.low, found.high])
+        table.append([*place, interval.value, interval.low, interval.high])
     return pd.DataFrame(table, columns=list(CEILINGS))

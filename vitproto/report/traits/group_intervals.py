@@ -106,12 +106,14 @@ def tabulate_groups(
     for g, group in enumerate(groups):
         few = (n_groups, group.n_shown_groups)
         own = [measured[g] for measured in methods]
-        usual = mean_fit_variance(one.spread for one in own)
-        usual_difference = mean_fit_variance(one.difference_spread for one in own)
-        for configuration, one in zip(configurations, own, strict=True):
-            ap = interval_of(one.ap, one.spread.with_fits(usual), *few)
-            parts = one.difference_spread.with_fits(usual_difference)
-            difference = interval_of(one.difference, parts, *few)
+        usual = mean_fit_variance(measured.spread for measured in own)
+        usual_difference = mean_fit_variance(
+            measured.difference_spread for measured in own
+        )
+        for configuration, measured in zip(configurations, own, strict=True):
+            ap = interval_of(measured.ap, measured.spread.with_fits(usual), *few)
+            parts = measured.difference_spread.with_fits(usual_difference)
+            difference = interval_of(measured.difference, parts, *few)
             table.append(
                 {
                     **{column: configuration[column] for column in CONFIGURATION},

@@ -180,16 +180,16 @@ def tabulate_configurations(
 def _find_ceilings(ceiling: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """Add the intervals of the chosen pooling, and refuse those of other probes."""
     place = ["encoder", "layer", "n_train", "pooling"]
-    found = ceiling.merge(intervals, on=place, how="left")
-    apart = ~((found["ceiling"] - found["map"]).abs() <= SAME)
+    ceilings = ceiling.merge(intervals, on=place, how="left")
+    apart = ~((ceilings["ceiling"] - ceilings["map"]).abs() <= SAME)
     if apart.any():
-        row = describe_row(found[apart].iloc[0], place)
+        row = describe_row(ceilings[apart].iloc[0], place)
         raise ValueError(
             f"the interval of the ceiling is of other probes than ceiling.csv for "
             f"{row}: run compare_methods again"
         )
     ends = {"map_low": "ceiling_low", "map_high": "ceiling_high"}
-    return found.rename(columns=ends)
+    return ceilings.rename(columns=ends)
 
 
 def _add(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:

@@ -131,7 +131,7 @@ def compare_in_layer(
     bar.close()
 
     fit_variances = {
-        at: mean_fit_variance(one.spread for one in methods.values())
+        at: mean_fit_variance(measured.spread for measured in methods.values())
         for at, methods in compared.items()
     }
     intervals = [
@@ -149,10 +149,12 @@ def compare_in_layer(
             pairs.append(
                 tabulate_pair(at, (a, b), both, fit_variance, images.n_groups, traits)
             )
-        of_methods = [one for _, one in sorted(methods.items()) if one.groups]
+        of_methods = [
+            measured for _, measured in sorted(methods.items()) if measured.groups
+        ]
         grouped += tabulate_groups(
-            [one.configuration for one in of_methods],
-            [one.groups for one in of_methods],
+            [measured.configuration for measured in of_methods],
+            [measured.groups for measured in of_methods],
             *(groups, images.n_groups),
         )
     return Comparison(
