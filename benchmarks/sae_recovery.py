@@ -45,8 +45,8 @@ N_PATCHES = 64
 N_TEST = 20_000
 FOUND = 0.95
 """A direction is found if a row of the decoder has a larger cosine with it."""
-LEARNING_RATES = (1e-3, 3e-3, 6e-3)
-L1_WEIGHTS = (0.1, 0.2, 0.4)
+LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+L1_WEIGHTS = (0.2, 0.4)
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
 KINDS = ("relu", "topk", "batchtopk", "jumprelu", "matryoshka")
@@ -156,7 +156,7 @@ def read_settings(kind: str, **changes: object) -> SaeSettings:
     settings = preset["methods"]["saes"][kind]
     if kind == "matryoshka":
         settings["prefixes"] = "fixed"
-    return SaeSettings(**{**settings, **changes})
+    return SaeSettings.of_section({**settings, **changes})
 
 
 def train_ours(
@@ -215,6 +215,9 @@ def train_peer(
         options["l1_penalty"] = run.sparsity * scale
         options["sparsity_warmup_steps"] = settings.n_sparsity_warmup
     elif kind == "jumprelu":
+        # Its own defaults, for activations whose norm is `scale`.
+        options["bandwidth"] = 0.001 * scale
+        options["sparsity_penalty"] = scale**2
         options["target_l0"] = run.sparsity
         options["sparsity_warmup_steps"] = settings.n_sparsity_warmup
     else:
@@ -224,15 +227,18 @@ def train_peer(
         options["group_fractions"] = [1 / 8, 1 / 8, 1 / 4, 1 / 2]
     trainer = getattr(trainers, name)(**options)
     trainer.dead_feature_threshold = settings.n_until_dead
-    squares = [np.square(x_BD).sum(axis=1).mean() for x_BD in batches[:20]]
-    norm = np.float32(np.sqrt(np.mean(squares)) / scale)
+    # Centred and scaled as ours are.
+    first_MD = np.concatenate(batches[:20])
+    mean_D = first_MD.mean(axis=0)
+    length = np.linalg.norm(first_MD - mean_D, axis=1).mean()
+    norm = np.float32(length / scale)
     for step, x_BD in enumerate(batches):
-        trainer.update(step, torch.from_numpy(x_BD / norm))
+        trainer.update(step, torch.from_numpy((x_BD - mean_D) / norm))
     trained = trainer.ae
 
     def run_one(x_BD: torch.Tensor):
-        latents_BS = trained.encode(x_BD / norm)
-        return trained.decode(latents_BS) * norm, latents_BS
+        latents_BS = trained.encode((x_BD - mean_D) / norm)
+        return trained.decode(latents_BS) * norm + mean_D, latents_BS
 
     decoder = getattr(trained, "decoder", None)
     rows_SD = trained.W_dec if decoder is None else decoder.weight.T
@@ -258,9 +264,9 @@ def record(planted: Planted, path: Path) -> Activations:
 
 
 def list_runs(planted: Planted, kind: str, seeds: Iterable[int]) -> list[Run]:
-    """The runs of a kind: several learning rates, or with ReLU several weights."""
+    """The runs of a kind: several learning rates, and with ReLU several weights."""
     if kind == "relu":
-        settings = [(LEARNING_RATES[1], weight) for weight in L1_WEIGHTS]
+        settings = [(rate, l1) for rate in LEARNING_RATES for l1 in L1_WEIGHTS]
     else:
         settings = [(rate, planted.l0) for rate in LEARNING_RATES]
     return [
@@ -359,6 +365,13 @@ def write_page(n_seeds: int) -> str:
     }
     version = importlib.metadata.version("dictionary-learning")
     settings = read_settings("batchtopk")
+    rates = ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
+    weights = " and ".join(f"{weight:g}" for weight in L1_WEIGHTS)
+    seeds = (
+        f"Lines are means over {n_seeds} seeds."
+        if n_seeds > 1
+        else "There is one seed, so small differences mean nothing."
+    )
     cases = [
         [
             *(planted.name, str(planted.width), str(planted.n_directions)),
@@ -373,11 +386,11 @@ def write_page(n_seeds: int) -> str:
         f"dictionary_learning {version}. Patches are sparse sums of known directions; "
         f"training sees {settings.n_patches:,} of them, in batches of "
         f"{settings.batch_size:,}. Ours have the settings of "
-        f"`config/presets/methods/{PRESET.name}`. The peer has the same batches, "
-        "numbers of latents, learning rates, warm-up, decay and time until a latent "
-        "counts as dead, and its own defaults else. Its gradients are limited to a "
-        "norm of 1, which acts or not depending on the norm of the activations, so "
-        "both usual norms are shown.",
+        f"`config/presets/methods/{PRESET.name}`. The peer has the same batches, also "
+        "minus their mean, the same numbers of latents, learning rates, warm-up, decay "
+        "and time until a latent counts as dead, and its own defaults else. It limits "
+        "gradients, but for ReLU's, to a norm of 1, which acts or not depending on the "
+        "norm of the activations, so both usual norms are shown.",
         TextTable(
             {
                 "Planted": "<",
@@ -393,8 +406,9 @@ def write_page(n_seeds: int) -> str:
         f"{FOUND:g}, the error relative to that of a constant, the active latents of a "
         "patch, and latents that no patch activates. All kinds but ReLU are asked for "
         "as many active latents as a patch has directions. Each line shows the "
-        "learning rate (for ReLU: the weight of the L1 norm) with the largest mean "
-        f"cosine, of {len(LEARNING_RATES)}; lines are means over {n_seeds} seeds.",
+        f"setting with the largest mean cosine, of learning rates {rates} and, for "
+        f"ReLU, weights of the L1 norm of {weights}. {seeds} ReLU is not compared at "
+        "equal L0: read its L0 beside its error.",
         "## Kinds",
         TextTable({"Planted": "<", "Kind": "<", "By": "<"} | columns, rows),
         "## What the settings bring",

@@ -208,6 +208,22 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
             "topk has no weight of s",
         ),
         (("methods", "saes", "untrained", "activation"), "batchtopk", "write topk"),
+        (("methods", "saes", "untrained", "activation"), "jumprelu", "write topk"),
+        (("methods", "saes", "topk", "bandwidth"), 0.1, "topk learns no thresholds"),
+        (("methods", "saes", "topk", "l0_weight"), 1, "topk learns no thresholds"),
+        (("methods", "saes", "relu", "n_aux"), 8, "n_aux 8 has no effect with relu"),
+        (("methods", "saes", "jumprelu", "n_aux"), 8, "n_aux 8 has no effect with jum"),
+        (("methods", "saes", "jumprelu", "bandwidth"), 0, "jumprelu learns no thresh"),
+        (
+            ("methods", "saes", "jumprelu", "bandwidth"),
+            float("inf"),
+            "bandwidth is inf: write a number of at least 0",
+        ),
+        (
+            ("methods", "saes", "topk", "n_lr_decay"),
+            500,
+            "a warm-up of 50 steps and a decay of 500 do not fit in 292 steps",
+        ),
         (("methods", "kmeans", "n_sample"), 511, "512 centres need at least as many"),
         (("features", "runs", 0, "layer"), 2, "layer 2 kmeans is not among runs: wri"),
         (

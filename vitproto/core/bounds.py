@@ -8,6 +8,7 @@ configurations is made from the same types, so that bounds are written once.
 """
 
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -167,6 +168,8 @@ def _is_within(value: Any, hint: Any) -> bool:
         item = typing.get_args(base)[0]
         if not all(_is_within(part, item) for part in value):
             return False
+    if isinstance(value, float) and bounds and not math.isfinite(value):
+        return False
     return all(_holds(bound, value) for bound in bounds)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.study.imported import imported_sae
 from vitproto.study.problems import METHODS, Config, Problem
 
@@ -137,6 +138,10 @@ def _check_saes(saes: Mapping[str, Any]) -> Iterator[Problem]:
             if activation != "jumprelu" and settings[key] > 0:
                 text = f"{activation} learns no thresholds from it: write 0"
                 yield Problem((*path, key), text)
+        try:  # what training would refuse, before anything is recorded
+            SaeSettings.of_section(settings)
+        except ValueError as error:
+            yield Problem(path, str(error))
 
 
 def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:

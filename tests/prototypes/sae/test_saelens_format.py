@@ -129,6 +129,18 @@ def test_latents_and_reconstructions_are_those_of_the_formulas(tmp_path, cfg, we
             "W_dec, W_enc, b_dec, b_enc, threshold",
         ),
         ({"d_sae": "many"}, "d_sae in {cfg} is 'many', not an integer"),
+        (
+            {"activation_fn_str": "tanh-relu"},
+            "says the activation 'tanh-relu' with",
+        ),
+        (
+            {"activation_fn_str": "topk", "activation_fn_kwargs": [3]},
+            "says the activation 'topk' with [3]: this version",
+        ),
+        (
+            {"apply_b_dec_to_input": "false"},
+            "apply_b_dec_to_input in {cfg} is 'false', neither true nor false",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(tmp_path, changes, message):
@@ -136,6 +148,23 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path, changes, message):
     expected = re.escape(message.format(cfg=cfg, weights=weights))
     with pytest.raises(ValueError, match=expected):
         read_saelens(weights, cfg)
+
+
+def test_a_row_of_zeros_has_no_norm_to_divide_by(tmp_path):
+    weights = tensors()
+    weights["W_dec"][4] = 0
+    cfg = {**TOPK, "rescale_acts_by_decoder_norm": True}
+    with pytest.raises(ValueError, match="W_dec in .* has a row of zeros"):
+        read_saelens(*write(tmp_path, cfg, weights))
+
+
+def test_a_latent_with_an_infinite_threshold_is_never_active(tmp_path):
+    threshold = torch.zeros(N_LATENTS)
+    threshold[2] = torch.inf
+    sae = read_saelens(*write(tmp_path, JUMPRELU, tensors(threshold=threshold)))
+    latents_BS = sae(torch.randn(100, WIDTH))
+    assert (latents_BS[:, 2] == 0).all()
+    assert (latents_BS[:, 3] > 0).any()
 
 
 def test_damaged_and_missing_files_are_named(tmp_path):

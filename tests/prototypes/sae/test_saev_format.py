@@ -462,7 +462,7 @@ def family(tmp_path, acts_BD):
         "shards": write_shards(tmp_path, acts_BD.reshape(10, 5, WIDTH)),
         "store": tmp_path / "store",
         "checkpoints": tmp_path / "checkpoints.json",
-        "check": tmp_path / "import_check.csv",
+        "import_check": tmp_path / "import_check.csv",
         "family": TOY,
     }
 
@@ -510,7 +510,7 @@ def test_an_import_reports_error_and_sparsity_and_warns_of_a_wrong_reading(
         "shards": write_shards(tmp_path, acts_NPD),
         "store": tmp_path / "store",
         "checkpoints": tmp_path / "checkpoints.json",
-        "check": tmp_path / "import_check.csv",
+        "import_check": tmp_path / "import_check.csv",
         "runs": ("k4-seed0",),
         "family": TOY,
     }
@@ -527,7 +527,7 @@ def test_an_import_reports_error_and_sparsity_and_warns_of_a_wrong_reading(
         import_sae(path, **family)
     # x̂ = x / 2, so the squared errors are 1/4 (1 + 5) = 1.5. The mean is (0, 1), and
     # the squared distances from it 2 + 2. One latent is active, and then two.
-    (row,) = pd.read_csv(family["check"]).to_dict("records")
+    (row,) = pd.read_csv(family["import_check"]).to_dict("records")
     assert row == {
         **{"encoder": "tiny", "layer": LAYER, "method": "toy", "file": "sae.pt"},
         **{"n_images": 1, "n_patches": 2, "nmse": 1.5 / 4, "l0": 1.5},

@@ -38,7 +38,9 @@ def test_only_the_doubtful_import_is_named(tmp_path):
 @pytest.mark.parametrize("row", [GOOD, GOOD.replace("0.083", "0.5"), ALL_EQUAL])
 def test_an_import_that_reconstructs_well_is_not_called_doubtful(tmp_path, row):
     checks = read_imports([write(tmp_path / "a.csv", row)])
-    assert write_import_note(checks).startswith("No import has an NMSE above 0.5.")
+    note = write_import_note(checks)
+    assert note.startswith("No import has an NMSE above 0.5.")
+    assert ("There is none (–) where" in note) == (row == ALL_EQUAL)
 
 
 def test_damaged_and_repeated_files_are_refused(tmp_path):

@@ -57,13 +57,21 @@ def test_kinds_are_compared_where_two_of_them_have_been():
 
 def test_an_unfair_advantage_disappears_at_equal_l0():
     """The same front, sampled at other L0s: neither kind is better."""
-    dense = settings("dense", (8.0, 0.5), (128.0, 0.125))
-    sparse = settings("sparse", (2.0, 1.0), (32.0, 0.25))
+    dense, sparse = (
+        settings(name, *((l0, l0**-0.5) for l0 in at))
+        for name, at in (("dense", (8.0, 32.0)), ("sparse", (4.0, 16.0, 64.0)))
+    )
     table = pd.concat([dense, sparse], ignore_index=True)
-    assert list_targets(table) == [8.0, 32.0]
-    for target in (8.0, 32.0):
+    assert list_targets(table) == [8.0, 16.0, 32.0]
+    for target in (8.0, 16.0, 32.0):
         errors = [read_off(kind, target).nmse for kind in (dense, sparse)]
         assert errors[0] == pytest.approx(errors[1])
+
+
+def test_nothing_is_read_between_settings_that_are_far_apart():
+    far = settings("relu", (1.0, 0.9), (200.0, 0.1))
+    assert math.isnan(read_off(far, 8.0).nmse)
+    assert read_off(far, 1.05) == pytest.approx((0.9, 1.0))
 
 
 def test_settings_without_active_latents_are_left_out():

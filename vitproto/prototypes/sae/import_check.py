@@ -5,6 +5,7 @@ only in the reconstruction. M patches, D width, S latents.
 """
 
 import logging
+import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,9 @@ def check_import(acts: Activations, sae: SparseAutoencoder) -> ImportCheck:
     """Reconstruct images that are spread evenly over a data set.
 
     So they do not depend on its shards, and are not all of one class.
+
+    Raises:
+        ValueError: a reconstruction is not finite.
     """
     n_images = min(N_CHECKED, acts.n_images)
     i_image_N = np.arange(n_images) * acts.n_images // n_images
@@ -50,6 +54,11 @@ def check_import(acts: Activations, sae: SparseAutoencoder) -> ImportCheck:
         sums = workers.map(partial(_sums, sae, mean_D), acts_NPD)
         # In order: the sum must not depend on the number of threads.
         error, variance, n_active = (sum(part) for part in zip(*sums, strict=True))
+    if not math.isfinite(error):
+        raise ValueError(
+            "the autoencoder reconstructs activations of the study as values that are "
+            "not finite: its weights are damaged, or far too large"
+        )
     n_patches = n_images * acts.n_patches
     nmse = error / variance if variance > 0 else float("nan")
     return ImportCheck(n_images, n_patches, nmse, n_active / n_patches)
@@ -87,17 +96,21 @@ def report_import(
     )
     if check.nmse > DOUBTFUL_NMSE:
         logging.warning(
-            "%s reconstructs badly: NMSE %.3f is above %s. It may be read otherwise "
-            "than it was trained, or belong to another encoder or layer: see "
-            "subtract_b_dec_before_encoding and scaling under methods: imported: %s in "
-            "docs/settings.md",
-            *(file, check.nmse, DOUBTFUL_NMSE, family.method),
+            "%s reconstructs badly: NMSE %.3f is above %s. It may belong to another "
+            "encoder or layer%s",
+            *(file, check.nmse, DOUBTFUL_NMSE),
+            ""
+            if file.suffix == ".safetensors"
+            else ", or be read otherwise than it "
+            "was trained: see subtract_b_dec_before_encoding and scaling under "
+            f"methods: imported: {family.method} in docs/settings.md",
         )
     row = {
         "encoder": family.encoder,
         "layer": family.layer,
         "method": family.method,
-        "file": file.name,
+        # The files of SAELens all have the same name.
+        "file": f"{file.parent.name}/{file.name}",
         **asdict(check),
     }
     write_csv(out, pd.DataFrame([row]))

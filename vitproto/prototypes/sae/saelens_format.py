@@ -68,12 +68,19 @@ def read_saelens(weights: Path, cfg: Path | None) -> SparseAutoencoder:
     _check_tensors(tensors, shapes, weights, cfg)
     W_enc_SD = tensors["W_enc"].T.contiguous()
     b_enc_S, W_dec_SD, b_dec_D = (tensors[name] for name in ("b_enc", "W_dec", "b_dec"))
-    if not settings.get("apply_b_dec_to_input", True):
+    if not _flag(settings, "apply_b_dec_to_input", True, cfg):
         # Ours always subtracts it, so add it.
         shift_S = W_enc_SD.double() @ b_dec_D.double()
         b_enc_S = (b_enc_S.double() + shift_S).float()
-    if architecture == "topk" and settings.get("rescale_acts_by_decoder_norm", False):
+    if architecture == "topk" and _flag(
+        settings, "rescale_acts_by_decoder_norm", False, cfg
+    ):
         norm_S = W_dec_SD.norm(dim=1)
+        if not (norm_S > 0).all():
+            raise ValueError(
+                f"W_dec in {weights} has a row of zeros, by whose norm {cfg} divides: "
+                "choose another autoencoder"
+            )
         W_enc_SD, b_enc_S = W_enc_SD * norm_S[:, None], b_enc_S * norm_S
         W_dec_SD = W_dec_SD / norm_S[:, None]
     threshold_S = tensors.get("threshold", torch.zeros(n_latents))
@@ -101,11 +108,21 @@ def _read_cfg(cfg: Path | None, weights: Path) -> dict[str, Any]:
         raise ValueError(f"{cfg} is damaged ({error}): copy it again") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{cfg} is no {SAELENS_CFG} of SAELens: it holds no section")
-    # Before version 6.
-    if settings.get("activation_fn_str", settings.get("activation_fn")) == "topk":
-        kwargs = settings.get("activation_fn_kwargs") or {}
-        settings = {**settings, "architecture": "topk", **kwargs}
-    return settings
+    return _read_old(settings, cfg)
+
+
+def _read_old(settings: dict[str, Any], cfg: Path) -> dict[str, Any]:
+    """Read the activation as versions before 6 wrote it."""
+    name = settings.get("activation_fn_str", settings.get("activation_fn", "relu"))
+    if name == "relu":
+        return settings
+    kwargs = settings.get("activation_fn_kwargs") or {}
+    if name != "topk" or not isinstance(kwargs, dict):
+        raise ValueError(
+            f"{cfg} says the activation {name!r} with {kwargs!r}: this version of "
+            "vitproto evaluates relu, and topk with k"
+        )
+    return {**settings, "architecture": "topk", **kwargs}
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -177,11 +194,23 @@ def _check_tensors(
                 f"{name} in {path} has shape {tuple(tensors[name].shape)}, but {cfg} "
                 f"says {shape}"
             )
-        if not tensors[name].isfinite().all():
+        # A latent with an infinite threshold is never active.
+        tensor = tensors[name]
+        is_bad = tensor.isnan() if name == "threshold" else ~tensor.isfinite()
+        if is_bad.any():
             raise ValueError(
                 f"{name} in {path} has values that are NaN or infinite: its training "
                 "failed"
             )
+
+
+def _flag(
+    settings: Mapping[str, Any], key: str, default: bool, cfg: Path | None
+) -> bool:
+    value = settings.get(key, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} in {cfg} is {value!r}, neither true nor false")
+    return value
 
 
 def _count(settings: Mapping[str, Any], key: str, cfg: Path | None) -> int:

@@ -1,7 +1,9 @@
 """The settings of a sparse autoencoder and of how it is trained."""
 
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -98,8 +100,8 @@ class SaeSettings:
         if self.activation == "jumprelu":
             if self.n_aux > 0:
                 raise ValueError(
-                    f"n_aux {self.n_aux} has no effect with jumprelu, whose thresholds "
-                    "bring latents back: set n_aux to 0"
+                    f"n_aux {self.n_aux} has no effect with jumprelu: AuxK trains "
+                    "latents of topk and batchtopk: set n_aux to 0"
                 )
             if not (self.l0_weight > 0 and self.bandwidth > 0):
                 raise ValueError(
@@ -115,6 +117,21 @@ class SaeSettings:
                 "its value: lower n_lr_warmup, n_sparsity_warmup or n_lr_decay, or "
                 "raise n_patches"
             )
+
+    @classmethod
+    def of_section(cls, section: Mapping[str, Any]) -> "SaeSettings":
+        """The settings of a section of a configuration, in which 1 may stand for 1.0.
+
+        Raises:
+            ValueError: they do not go together, or one is out of its bounds.
+        """
+        hints = typing.get_type_hints(cls)
+        return cls(
+            **{
+                name: float(value) if hints[name] is float else value
+                for name, value in section.items()
+            }
+        )
 
     @property
     def n_steps(self) -> int:

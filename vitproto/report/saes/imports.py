@@ -71,6 +71,8 @@ def write_import_note(checks: pd.DataFrame) -> str:
     )
     doubtful = checks[checks["nmse"] > DOUBTFUL_NMSE]
     if doubtful.empty:
+        if checks["nmse"].isna().any():
+            what += f" There is none ({NOTHING}) where all these patches are equal."
         return f"No import has an NMSE above {DOUBTFUL_NMSE:g}. {what}"
     named = "; ".join(
         f"{row['method']} in layer {row['layer']} of {row['encoder']}, "

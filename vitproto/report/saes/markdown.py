@@ -1,7 +1,5 @@
 """The table of autoencoders as Markdown, with what its columns mean."""
 
-import math
-
 import pandas as pd
 
 from vitproto.prototypes.sae.convergence import STILL_IMPROVING
@@ -14,7 +12,11 @@ from vitproto.report.shared.markdown import (
     list_meanings,
     write_markdown,
 )
-from vitproto.report.shared.wording import NOTHING
+from vitproto.report.shared.wording import (
+    NOTHING,
+    count_decimals,
+    write_significant,
+)
 
 COLUMNS = {
     "Method": "<",
@@ -99,7 +101,7 @@ def write_best_setting(table: pd.DataFrame) -> str:
     return (
         f"Of {len(table)} settings, {best['method']} in layer {best['layer']} of "
         f"{best['encoder']}, {describe_setting(best)}, has the lowest reconstruction "
-        f"error: NMSE {_significant(best['nmse'])} with {best['l0']:.1f} latents "
+        f"error: NMSE {write_significant(best['nmse'])} with {best['l0']:.1f} latents "
         "active on a patch, where a constant reaches 1."
     )
 
@@ -219,7 +221,9 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "how much the NMSE changed over the last quarter of the training, in "
             "percent of the NMSE at the end: the slope of a line through the errors on "
             "held-out patches. The learning rate may fall meanwhile. “Still improving” "
-            f"where it fell by at least {STILL_IMPROVING:.0%}, and with how many seeds."
+            f"where it fell by at least {STILL_IMPROVING:.0%}, and with how many seeds. "
+            "BatchTopK, which has no threshold yet, is measured with the largest "
+            "latents of 512 patches at a time."
         ),
         "Explained": (
             "explained variance: 1 − variance of the error / variance of the "
@@ -252,7 +256,7 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
 
 def _write_last_quarter(row: pd.Series) -> str:
     if pd.isna(row["nmse_slope"]):
-        return NOTHING
+        return "too short to say" if row["n_trained_patches"] else NOTHING
     change = _with_sd(100 * row["nmse_slope"], 100 * row["nmse_slope_sd"], 1)
     change = f"{change.replace('-', '−')} %"
     if not row["n_improving"]:
@@ -271,15 +275,6 @@ def _with_sd(mean: float, sd: float, n_decimals: int | None) -> str:
     if pd.isna(mean):
         return NOTHING
     if n_decimals is None:
-        n_decimals = _n_decimals(mean)
+        n_decimals = count_decimals(mean)
     spread = "" if pd.isna(sd) else f" ± {sd:.{n_decimals}f}"
     return f"{mean:.{n_decimals}f}{spread}"
-
-
-def _significant(value: float) -> str:
-    return f"{value:.{_n_decimals(value)}f}"
-
-
-def _n_decimals(value: float) -> int:
-    """Count the decimals that show three significant digits; 0 for large numbers."""
-    return 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))

@@ -12,10 +12,16 @@ import pandas as pd
 
 from vitproto.report.saes.front import on_front
 from vitproto.report.shared.markdown import TextTable
-from vitproto.report.shared.wording import NOTHING
+from vitproto.report.shared.wording import NOTHING, write_significant
 
 PLACE = ["encoder", "layer", "n_prototypes"]
 """Columns that are the same for all kinds that are compared."""
+
+APART = 4.0
+"""Between two settings whose L0s differ by more than this factor, nothing is read."""
+
+ROUNDING = 1e-9
+"""Logarithms that differ by less are equal."""
 
 NEAR = 1.1
 """A kind counts as having reached an L0 if one of its settings is within this factor of
@@ -59,8 +65,9 @@ def read_off(kind: pd.DataFrame, l0: float) -> AtL0:
     """The error of a kind at an L0.
 
     It is read off the front of the kind's settings, on a line between two of them with
-    both axes logarithmic. Beyond the last setting nothing is assumed: there, a setting
-    counts only if its L0 is within `NEAR` of the wanted one.
+    both axes logarithmic, if their L0s are within a factor of `APART`. Elsewhere
+    nothing is assumed: a setting counts only if its L0 is within `NEAR` of the wanted
+    one.
 
     Args:
         kind: the rows of `tabulate_settings` for one kind in one place.
@@ -71,7 +78,9 @@ def read_off(kind: pd.DataFrame, l0: float) -> AtL0:
     front = front.sort_values("l0")
     x, y = np.log(front["l0"].to_numpy()), np.log(front["nmse"].to_numpy())
     at = math.log(l0)
-    if len(x) and x[0] <= at <= x[-1]:
+    between = np.searchsorted(x, at)
+    gap = x[between] - x[between - 1] if 0 < between < len(x) else math.inf
+    if at in x or gap <= math.log(APART) + ROUNDING:
         nmse = float(np.exp(np.interp(at, x, y)))
         return AtL0(nmse, l0 if at in x else math.nan)
     if len(x):
@@ -103,9 +112,10 @@ def show_matched(table: pd.DataFrame) -> TextTable:
 MEANING = (
     "NMSE on held-out patches at equal L0. A kind that no setting brings within "
     f"{NEAR - 1:.0%} of an L0 has no number there. One whose L0 differs says so. ≈ is "
-    "on the line between two settings of the kind, with both axes logarithmic. Where a "
-    "kind was trained with several learning rates, the best one counts. Seeds are "
-    "averaged; differences are not tested."
+    "on the line between two settings of the kind, with both axes logarithmic, if "
+    f"their L0s are within a factor of {APART:g}. Where a kind was trained with "
+    "several learning rates, the best one counts. Seeds are averaged; differences are "
+    "not tested."
 )
 """What the table shows."""
 
@@ -113,7 +123,7 @@ MEANING = (
 def _write(at: AtL0, target: float) -> str:
     if math.isnan(at.nmse):
         return NOTHING
-    nmse = f"{at.nmse:.3f}"
+    nmse = write_significant(at.nmse)
     if math.isnan(at.l0):
         return f"≈ {nmse}"
     return nmse if f"{at.l0:.1f}" == f"{target:.1f}" else f"{nmse} (L0 {at.l0:.1f})"

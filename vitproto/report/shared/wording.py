@@ -23,6 +23,16 @@ def write_number(value: float, n_decimals: int = DECIMALS) -> str:
     return f"{round(value, n_decimals) + 0.0:.{n_decimals}f}".replace("-", "−")
 
 
+def count_decimals(value: float) -> int:
+    """Count the decimals that show three significant digits; 0 for large numbers."""
+    return 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+
+
+def write_significant(value: float) -> str:
+    """A positive number with three significant digits: `0.0123`, `1235`."""
+    return f"{value:.{count_decimals(value)}f}"
+
+
 def write_measure(value: float) -> str:
     """As `write_number`, but never `0.000` for a number that is not 0: `0.0004`."""
     shown = write_number(value)
