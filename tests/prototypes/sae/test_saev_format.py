@@ -529,7 +529,12 @@ def test_an_import_reports_error_and_sparsity_and_warns_of_a_wrong_reading(
     # the squared distances from it 2 + 2. One latent is active, and then two.
     (row,) = pd.read_csv(family["import_check"]).to_dict("records")
     assert row == {
-        **{"encoder": "tiny", "layer": LAYER, "method": "toy", "file": "sae.pt"},
+        **{
+            "encoder": "tiny",
+            "layer": LAYER,
+            "method": "toy",
+            "file": f"{tmp_path.name}/sae.pt",
+        },
         **{"n_images": 1, "n_patches": 2, "nmse": 1.5 / 4, "l0": 1.5},
     }
     assert f"{path}: NMSE 0.375 and L0 1.5 on 1 images" in caplog.text

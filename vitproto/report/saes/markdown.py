@@ -221,7 +221,7 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "how much the NMSE changed over the last quarter of the training, in "
             "percent of the NMSE at the end: the slope of a line through the errors on "
             "held-out patches. The learning rate may fall meanwhile. “Still improving” "
-            f"where it fell by at least {STILL_IMPROVING:.0%}, and with how many seeds. "
+            f"where it fell by at least {STILL_IMPROVING:.0%}, with how many seeds. "
             "BatchTopK, which has no threshold yet, is measured with the largest "
             "latents of 512 patches at a time."
         ),
