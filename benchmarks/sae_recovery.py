@@ -234,11 +234,11 @@ def train_peer(
     norm = np.float32(length / scale)
     for step, x_BD in enumerate(batches):
         trainer.update(step, torch.from_numpy((x_BD - mean_D) / norm))
-    trained = trainer.ae
+    trained, centre_D = trainer.ae, torch.from_numpy(mean_D)
 
     def run_one(x_BD: torch.Tensor):
-        latents_BS = trained.encode((x_BD - mean_D) / norm)
-        return trained.decode(latents_BS) * norm + mean_D, latents_BS
+        latents_BS = trained.encode((x_BD - centre_D) / norm)
+        return trained.decode(latents_BS) * norm + centre_D, latents_BS
 
     decoder = getattr(trained, "decoder", None)
     rows_SD = trained.W_dec if decoder is None else decoder.weight.T
