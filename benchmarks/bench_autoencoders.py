@@ -130,6 +130,8 @@ def _settings(run: Run) -> SaeSettings:
         n_lr_warmup=0,
         n_lr_decay=0,
         n_sparsity_warmup=0,
+        l0_weight=0.0,
+        bandwidth=0.0,
         max_gradient_norm=0.03,
         n_until_dead=10**9,
         n_aux=0,
@@ -250,7 +252,7 @@ class _Autograd:
         return loss.item()
 
     def _loss(self, z_BD: Tensor) -> Tensor:
-        W_enc_SD, b_enc_S, W_dec_SD, b_dec_D = self.weights
+        W_enc_SD, b_enc_S, W_dec_SD, b_dec_D, _ = self.weights
         if self._folded:
             pre_BS = linear(z_BD, W_enc_SD, b_enc_S - W_enc_SD @ b_dec_D)
         else:
