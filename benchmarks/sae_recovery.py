@@ -156,7 +156,7 @@ def read_settings(kind: str, **changes: object) -> SaeSettings:
     settings = preset["methods"]["saes"][kind]
     if kind == "matryoshka":
         settings["prefixes"] = "fixed"
-    return SaeSettings.of_section({**settings, **changes})
+    return SaeSettings(**{**settings, **changes})
 
 
 def train_ours(

@@ -217,7 +217,7 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (
             ("methods", "saes", "jumprelu", "bandwidth"),
             float("inf"),
-            "bandwidth is inf: write a number of at least 0",
+            "bandwidth: is inf: write a finite number",
         ),
         (
             ("methods", "saes", "topk", "n_lr_decay"),

@@ -1,11 +1,12 @@
 """Check keys that belong together, in all sections but runs and segmentation."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.study.imported import imported_sae
 from vitproto.study.problems import METHODS, Config, Problem
+from vitproto.study.sae_rules import impossible_settings
 
 SECTION_OF_LAYOUT = {"cub200": "selection", "ade20k": "segmentation"}
 """The section that a study must have, by the layout of its labelled data set: trait
@@ -21,6 +22,7 @@ DRAWN_COUNTS = {
 
 def check_sections(config: Config) -> Iterator[Problem]:
     """The problems of data sets, encoders, methods and storage."""
+    yield from _check_finite(config, ())
     yield from _check_datasets(config)
     yield from _check_encoders(config["encoders"])
     yield from _check_saes(config["methods"]["saes"])
@@ -28,6 +30,18 @@ def check_sections(config: Config) -> Iterator[Problem]:
     yield from _check_storage(config)
     if "selection" in config:
         yield from _check_labels(config["selection"]["labels"])
+
+
+def _check_finite(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """YAML has numbers that are none: `.inf` and `.nan`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _check_finite(inner, (*path, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _check_finite(inner, (*path, i))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"is {value}: write a finite number")
 
 
 def _check_labels(labels: Mapping[str, Any]) -> Iterator[Problem]:
@@ -138,10 +152,8 @@ def _check_saes(saes: Mapping[str, Any]) -> Iterator[Problem]:
             if activation != "jumprelu" and settings[key] > 0:
                 text = f"{activation} learns no thresholds from it: write 0"
                 yield Problem((*path, key), text)
-        try:  # what training would refuse, before anything is recorded
-            SaeSettings.of_section(settings)
-        except ValueError as error:
-            yield Problem(path, str(error))
+        for key, text in impossible_settings(settings):
+            yield Problem((*path, key), text)
 
 
 def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,9 +1,7 @@
 """The settings of a sparse autoencoder and of how it is trained."""
 
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -16,6 +14,7 @@ from vitproto.core.bounds import (
     check_bounds,
 )
 from vitproto.prototypes.sae.objective import Jump
+from vitproto.study.sae_rules import count_steps, impossible_settings
 
 
 @dataclass(frozen=True)
@@ -91,54 +90,13 @@ class SaeSettings:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        if self.activation == "relu" and self.n_aux > 0:
-            raise ValueError(
-                f"n_aux {self.n_aux} has no effect with relu: AuxK trains latents that "
-                "are positive but never among the largest, and a dead latent of relu "
-                "is never positive: set n_aux to 0"
-            )
-        if self.activation == "jumprelu":
-            if self.n_aux > 0:
-                raise ValueError(
-                    f"n_aux {self.n_aux} has no effect with jumprelu: AuxK trains "
-                    "latents of topk and batchtopk: set n_aux to 0"
-                )
-            if not (self.l0_weight > 0 and self.bandwidth > 0):
-                raise ValueError(
-                    f"jumprelu learns no threshold with l0_weight {self.l0_weight:g} "
-                    f"and bandwidth {self.bandwidth:g}: set both above 0"
-                )
-        n_rising = max(self.n_lr_warmup, self.n_sparsity_warmup)
-        if self.trains != "nothing" and n_rising + self.n_lr_decay > self.n_steps:
-            raise ValueError(
-                f"a warm-up of {n_rising} steps and a decay of {self.n_lr_decay} do "
-                f"not fit in {self.n_steps} steps (n_patches {self.n_patches} / "
-                f"batch_size {self.batch_size}), so the learning rate would not reach "
-                "its value: lower n_lr_warmup, n_sparsity_warmup or n_lr_decay, or "
-                "raise n_patches"
-            )
-
-    @classmethod
-    def of_section(cls, section: Mapping[str, Any]) -> "SaeSettings":
-        """The settings of a section of a configuration, in which 1 may stand for 1.0.
-
-        Raises:
-            ValueError: they do not go together, or one is out of its bounds.
-        """
-        hints = typing.get_type_hints(cls)
-        return cls(
-            **{
-                name: float(value) if hints[name] is float else value
-                for name, value in section.items()
-            }
-        )
+        for _, text in impossible_settings(vars(self)):
+            raise ValueError(text)
 
     @property
     def n_steps(self) -> int:
         """Steps of training."""
-        if self.trains == "nothing":
-            return 0
-        return max(1, self.n_patches // self.batch_size)
+        return count_steps(vars(self))
 
     def learning_rate(self, peak: float, step: int) -> float:
         """The learning rate at a step, counted from 0: up, level, down to 0."""
