@@ -8,7 +8,7 @@ from vitproto.core.device import pick_device
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import read_manifest
-from vitproto.prototypes.sae.convergence import UNTRAINED, read_convergence
+from vitproto.prototypes.sae.convergence import convergence_of
 from vitproto.prototypes.sae.evaluation import HeldOut, evaluate
 from vitproto.prototypes.sae.evaluation_files import (
     load_fitted,
@@ -56,8 +56,7 @@ def evaluate_saes(
     acts = open_training_images(shards, family.layer, splits)
     fitted = read_manifest(checkpoints, family, runs)
     autoencoders = [load_fitted(fit, acts, shards[0]) for fit in fitted]
-    ended = read_convergence(training)
-    convergences = [ended.get(fit.name, UNTRAINED) for fit in fitted]
+    convergences = convergence_of(training, [fit.name for fit in fitted])
     results = evaluate(acts, autoencoders, cfg, torch_device)
     made_of = {
         "activations": json.dumps(acts.attributes, sort_keys=True),

@@ -32,7 +32,7 @@ FAMILY = {
 
 
 def write_training(path):
-    """The log of a family, of which the run without a learning rate is not trained.
+    """The log of a family; of its last run, no error was measured.
 
     In the last quarter, one error falls by 0.1, twice as fast as a share of the last.
     """
@@ -40,6 +40,7 @@ def write_training(path):
     for run, last in (("k20-lr0.001-sparsity4-seed0", 0.5), (SECOND, 1.0)):
         rows.append(f"{run},300,")
         rows += [f"{run},{600 + 20 * i},{last + 0.02 * (10 - i)}" for i in (0, 5, 10)]
+    rows.append("k9-sparsity4-seed2,800,")
     path.write_text("\n".join(rows) + "\n")
     return path
 
@@ -81,7 +82,7 @@ def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
     assert lines[1].startswith(f"tiny,{LAYER},topk,20,0.001,4.0,0,40,")
     assert lines[3].startswith(f"tiny,{LAYER},topk,9,,4.0,2,40,")
     table = pd.read_csv(metrics)
-    assert table["n_trained_patches"].tolist() == [800, 800, 0]
+    assert table["n_trained_patches"].tolist() == [800, 800, 800]
     np.testing.assert_allclose(table["nmse_slope"], [-0.4, -0.2, np.nan])
     for column in table.columns[7:-2]:
         expected = [getattr(evaluation, column) for evaluation in found]

@@ -15,7 +15,9 @@ from recorded import LAYER, write_shards
 from vitproto.activations.stream import Activations
 from vitproto.prototypes.sae.convergence import (
     N_MEASURED,
+    UNTRAINED,
     conclude,
+    convergence_of,
     measured_steps,
     read_convergence,
 )
@@ -66,6 +68,16 @@ def test_a_damaged_log_is_named_with_its_line(tmp_path, text):
     log.write_text(text)
     with pytest.raises(ValueError, match=re.escape(f"{log}, line 2, is damaged")):
         read_convergence(log)
+
+
+def test_a_run_that_the_log_lacks_is_not_called_untrained(tmp_path):
+    log = tmp_path / "training.csv"
+    log.write_text("run,n_patches,held_out_nmse\n")
+    assert convergence_of(log, ["a", "b"]) == [UNTRAINED, UNTRAINED]
+    log.write_text("run,n_patches,held_out_nmse\na,10,0.5\n")
+    assert convergence_of(log, ["a"])[0].n_trained_patches == 10
+    with pytest.raises(ValueError, match="lacks the run b: delete it and run fit_sae"):
+        convergence_of(log, ["a", "b"])
 
 
 @pytest.mark.parametrize("kind", ["relu", "topk", "batchtopk", "jumprelu"])

@@ -64,6 +64,10 @@ def test_lengths_at_which_most_classes_are_gone_are_named(tmp_path):
     rows[2]["n_gone"] = 11
     _, _, text, *_ = answers(tmp_path, rows)
     assert "from 0.1 to 0.5 (at 0.5, 11 of 12 classes are gone with both SAEs)" in text
+    for row in rows:
+        row["n_controls"] = 2
+    _, _, text, *_ = answers(tmp_path, rows)
+    assert "(at 0.5, 11 of 12 classes are gone with all these SAEs)" in text
 
 
 def test_where_most_saes_have_not_lost_half_that_is_said(tmp_path):

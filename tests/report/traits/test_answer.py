@@ -128,6 +128,27 @@ def test_nobody_wins_among_methods_that_find_nothing():
     ) in answer.sentences[0]
 
 
+def test_a_highest_map_that_is_not_above_its_permutations_does_not_win():
+    """Each method has permutations of its own: another may be above its own."""
+    ap = pd.concat([_run(0.4, method="kmeans"), _run(0.3)], ignore_index=True)
+    statistics = statistics_of(ap)
+    own = statistics.null["method"] == "kmeans"
+    statistics.null.loc[own, "null_high"] = 0.5
+    table = tabulate_configurations(ap, statistics, None)
+    comparisons = tabulate_comparisons(statistics.pairs, "birds")
+    first, second, *_ = find_answer(table, comparisons, HERE).sentences
+    assert "no method finds traits" not in first
+    assert "no method wins: kmeans has the highest mAP, 0.400" in first
+    assert first.endswith(
+        "but it is not above 95 % of its permutations of the labels, as random is "
+        "above theirs."
+    )
+    assert second.endswith(
+        "1 of 2 mAPs is not above 95 % of the permutations (†). Scores that only "
+        "recognise a class can be above them, too."
+    )
+
+
 def test_an_map_that_equals_the_permutations_but_for_rounding_is_not_above_them():
     for apart, mark in ((-1e-12, " †"), (1e-12, " †"), (1e-6, "")):
         answer, _, _ = _answer(_run(0.3), null_high=0.3 - apart)

@@ -65,6 +65,25 @@ def conclude(
     return Convergence(n_trained, float(slope * (1 - FIRST) / nmse[-1]))
 
 
+def convergence_of(log: Path, runs: Sequence[str]) -> list[Convergence]:
+    """Read how the training of some runs ended; `UNTRAINED` if none was trained.
+
+    Args:
+        log: the training log of their family, without rows if it trains nothing.
+        runs: the names of the runs.
+
+    Raises:
+        ValueError: the log is damaged, or has some runs but lacks one.
+    """
+    ended = read_convergence(log)
+    lacking = [run for run in runs if run not in ended]
+    if ended and lacking:
+        raise ValueError(
+            f"{log} lacks the run {lacking[0]}: delete it and run fit_sae again"
+        )
+    return [ended.get(run, UNTRAINED) for run in runs]
+
+
 def read_convergence(log: Path) -> Mapping[str, Convergence]:
     """Read how the training of each run ended, by the run's name.
 

@@ -165,7 +165,8 @@ def _write_mostly_gone(rows: pd.DataFrame) -> str:
     if len(gone) < len(rows):
         where = f"at {join_names([write_plain(length) for length in gone['length']])}"
     n_classes = count_classes(rows["n_classes"].max())
-    return f" ({where}, {n_gone} of {n_classes} are gone with both SAEs)"
+    saes = "both SAEs" if (rows["n_controls"] == 1).all() else "all these SAEs"
+    return f" ({where}, {n_gone} of {n_classes} are gone with {saes})"
 
 
 def _name_runs(lengths: pd.Series, is_there: pd.Series) -> str:

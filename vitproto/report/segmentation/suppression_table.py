@@ -320,7 +320,8 @@ def compare_with_controls(
         - `net_lead` with its ends and `net_p`: the same of the margin over random
           directions instead of the specificity. They have the lengths of the latents'
           edits on the same patches, so the rest is what the direction of the edits
-          does, not their place. Empty at half loss, where lengths differ.
+          does, not their place. Empty at half loss, where lengths differ, and where a
+          class lacks random directions.
     """
     rows = []
     for at in (AT_LENGTH, AT_HALF):
@@ -416,11 +417,10 @@ def _compare(
     if length is None:
         return row
     blind = [read_classes(each, BLIND, length) for each in (sae, *untrained)]
-    both = [label for label in labels if all(label in some for some in blind)]
-    if not both:
-        return row
-    blind_C, blind_CM = _leads(blind, both)
-    lead_C, lead_CM = _leads(readings, both)
+    if not all(label in some for label in labels for some in blind):
+        return row  # a net lead over other classes would not go with the lead
+    blind_C, blind_CM = _leads(blind, labels)
+    lead_C, lead_CM = _leads(readings, labels)
     net = mean_over_classes(lead_C - blind_C, lead_CM - blind_CM)
     return row | with_ends("net_lead", net) | {"net_p": net.p}
 

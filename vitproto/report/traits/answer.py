@@ -156,7 +156,7 @@ def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -
     )
     reached = f"mAP {_map_of(best)} on the test images"
     n_others = len(largest) - 1
-    if not best["above_chance"]:
+    if not largest["above_chance"].any():
         which = f"{best['method']} has the highest mAP"
         if n_others == 0:
             which = f"{best['method']}, the only method, has the mAP"
@@ -164,6 +164,15 @@ def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -
             f"{begin} no method finds traits: {which}, {_map_of(best)} on the test "
             f"images, which is not above {NULL_PERCENTILE} % of the permutations of "
             "the labels."
+        )
+    if not best["above_chance"]:
+        above = largest.loc[largest["above_chance"], "method"]
+        be = "are" if len(above) > 1 else "is"
+        return (
+            f"{begin} no method wins: {best['method']} has the highest mAP, "
+            f"{_map_of(best)}, but it is not above {NULL_PERCENTILE} % of its "
+            f"permutations of the labels, as {join_names(sorted(above))} {be} above "
+            "theirs."
         )
     if n_others == 0:
         return (
@@ -239,13 +248,13 @@ def _write_null(rows: pd.DataFrame) -> str:
             "as those of scores that only recognise a class can be."
         )
     be = "is" if n_low == 1 else "are"
-    rest = (
-        "." if n_low == n else "; those of scores that only recognise a class can be."
-    )
-    return (
+    text = (
         f"{begin}; {n_low} of {n} mAPs {be} not above {NULL_PERCENTILE} % of the "
-        f"permutations (†){rest}"
+        "permutations (†)."
     )
+    if n_low == n:
+        return text
+    return f"{text} Scores that only recognise a class can be above them, too."
 
 
 def _write_ceiling(largest: pd.DataFrame) -> str:
