@@ -175,7 +175,7 @@ def _steps(learner: Learner, workers: Executor) -> Callable[[Tensor], StepLog]:
 def _against_five_products(z_BD: Tensor, scaling: Scaling, workers: Executor) -> Row:
     learner = _begin(RELU, scaling)
     step = _steps(learner, workers)
-    W_enc_SD, _, W_dec_SD, _ = learner.weights
+    W_enc_SD, _, W_dec_SD, *_ = learner.weights
     latents_BS = relu(z_BD @ W_enc_SD.T)
     products = [
         _fastest_product(a, b)

@@ -15,6 +15,9 @@ MIN_SHOWN_GROUPS = 5
 SIGNIFICANT = 0.05
 """Corrected p-values below this tell two methods apart."""
 
+EQUAL = 1e-9
+"""Measures that differ by less are equal: sums are rounded."""
+
 
 def holm(p_N: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Holm's step-down correction (1979): the chance of any false rejection stays.

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import stdtr, stdtrit
 
-from vitproto.core.confidence import LEVEL
+from vitproto.core.confidence import EQUAL, LEVEL
 
 
 class Part(NamedTuple):
@@ -26,10 +26,6 @@ class Part(NamedTuple):
     variance: float
     df: float
     """Degrees of freedom."""
-
-
-EQUAL = 1e-9
-"""APs that differ by less are equal: sums are rounded."""
 
 
 class Interval(NamedTuple):

@@ -15,15 +15,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 
 from vitproto.core.bounds import AtLeast, Items, Positive, check_bounds
+from vitproto.core.confidence import EQUAL
 from vitproto.core.threads import one_core_each
 from vitproto.traits.average_precision import average_precision
 from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.ridge import fit_ridge
 from vitproto.traits.selection import nested_order, subset_sizes
 from vitproto.traits.trait_split import TraitSplit
-
-EQUAL = 1e-9
-"""Mean APs that differ by less are equal: sums are rounded."""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,8 @@ import numpy as np
 from jaxtyping import Float64, Integer
 from scipy.stats import t as student
 
-from vitproto.core.confidence import LEVEL
+from vitproto.core.confidence import EQUAL, LEVEL
 from vitproto.segmentation.suppression.terms import LEAST_CLASSES, LEAST_IMAGES
-
-EQUAL = 1e-9
-"""Effects that differ by less are equal: sums are rounded."""
 
 
 class Interval(NamedTuple):
