@@ -12,9 +12,12 @@ Miller 2011, Robust Inference with Multi-way Clustering),
 with s² the variance of the classes' values and i_cm the influence of image m on the
 value of class c. The values of classes differ by their own images and by their own
 draws of controls too, so s² contains both; the rest is what classes have in common.
-The interval is that of Student's t with C - 1 degrees of freedom; there is none for
-fewer than `LEAST_CLASSES`. docs/suppression_coverage.md shows how often such intervals
-hold the truth.
+The interval is that of Student's t; there is none for fewer than `LEAST_CLASSES`. The
+variance of s² is σ⁴ (2 / (C - 1) + κ / C), with κ the excess kurtosis of the classes'
+values, and a χ² with 2 / (2 / (C - 1) + κ / C) degrees of freedom has the same. A few
+classes do not show κ, so it is the constant `EXCESS_KURTOSIS`: with κ = 0 it would be
+C - 1 degrees of freedom, and intervals of a dozen skewed effects would be too narrow.
+docs/suppression_coverage.md shows how often both hold the truth.
 """
 
 from typing import NamedTuple
@@ -24,7 +27,11 @@ from jaxtyping import Float64, Integer
 from scipy.stats import t as student
 
 from vitproto.core.confidence import EQUAL, LEVEL
-from vitproto.segmentation.suppression.terms import LEAST_CLASSES, LEAST_IMAGES
+from vitproto.segmentation.suppression.terms import (
+    EXCESS_KURTOSIS,
+    LEAST_CLASSES,
+    LEAST_IMAGES,
+)
 
 
 class Interval(NamedTuple):
@@ -61,7 +68,12 @@ def mean_over_classes(
     part_CM = influence_CM / n_classes
     shared = float((part_CM.sum(axis=0) ** 2).sum() - (part_CM**2).sum())
     variance = by_classes + max(shared * _correct(float(influence_CM.shape[1])), 0)
-    return _interval(value, variance, float(n_classes - 1), n_classes)
+    return _interval(value, variance, freedom(n_classes), n_classes)
+
+
+def freedom(n_classes: int) -> float:
+    """Degrees of freedom of the spread of `n_classes` values, see the module's head."""
+    return 2 / (2 / (n_classes - 1) + EXCESS_KURTOSIS / n_classes)
 
 
 def of_one_class(
