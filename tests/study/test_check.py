@@ -212,7 +212,6 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (("methods", "saes", "topk", "bandwidth"), 0.1, "topk learns no thresholds"),
         (("methods", "saes", "topk", "l0_weight"), 1, "topk learns no thresholds"),
         (("methods", "saes", "relu", "n_aux"), 8, "n_aux 8 has no effect with relu"),
-        (("methods", "saes", "jumprelu", "n_aux"), 8, "n_aux 8 has no effect with jum"),
         (("methods", "saes", "jumprelu", "bandwidth"), 0, "jumprelu learns no thresh"),
         (
             ("methods", "saes", "jumprelu", "bandwidth"),

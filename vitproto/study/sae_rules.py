@@ -32,12 +32,6 @@ def impossible_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]
             "positive but never among the largest, and a dead latent of relu is never "
             "positive: set n_aux to 0",
         )
-    if activation == "jumprelu" and n_aux > 0:
-        yield (
-            "n_aux",
-            f"n_aux {n_aux} has no effect with jumprelu: AuxK trains latents of topk "
-            "and batchtopk: set n_aux to 0",
-        )
     l0_weight, bandwidth = settings["l0_weight"], settings["bandwidth"]
     if activation == "jumprelu" and not (l0_weight > 0 and bandwidth > 0):
         yield (

@@ -32,8 +32,6 @@ FAST_WAYS = pytest.mark.parametrize(
 
 
 def objective(kind, ends, n_aux=0):
-    # JumpReLU has no AuxK.
-    n_aux = 0 if kind["jump"] else n_aux
     return Objective(np.array(ends), **kind, n_aux=n_aux, aux_weight=0.5)
 
 

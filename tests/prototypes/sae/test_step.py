@@ -20,8 +20,8 @@ WIDTH, N_LATENTS, BATCH_SIZE, N_STEPS = 12, 40, 64, 8
 RELU = {"activation": "relu", "n_sparsity_warmup": 4, "n_aux": 0}
 MATRYOSHKA = {"n_prefixes": 3}
 JUMPRELU = {
-    **RELU,
     "activation": "jumprelu",
+    "n_sparsity_warmup": 4,
     "l0_weight": 1.0,
     "bandwidth": 0.5,
 }
@@ -41,6 +41,7 @@ KINDS = {
     ),
     "frozen decoder": ({"trains": "encoder"}, 4.0),
     "jumprelu": (JUMPRELU, 4.0),
+    "jumprelu without AuxK": ({**JUMPRELU, "n_aux": 0}, 4.0),
     "jumprelu, random prefixes": (
         {**JUMPRELU, **MATRYOSHKA, "prefixes": "random"},
         4.0,
@@ -69,8 +70,10 @@ def some_learner(kind, dtype=torch.float32):
     learner = Learner.begin(
         Run(N_LATENTS, 0, 0.01, sparsity), settings, scaling, rows_SD
     )
-    if "relu" in settings.activation:
+    if settings.activation == "relu":
         learner.weights.b_enc_S[::5] = -9.0
+    elif settings.activation == "jumprelu":
+        learner.weights.threshold_S[::5] = 9.0
     else:
         learner.weights.W_enc_SD[::5] *= 0.01  # positive, but never among the largest
     return learner

@@ -65,7 +65,12 @@ def everything(learner):
 
 
 RELU = {"activation": "relu", "n_sparsity_warmup": 20, "n_aux": 0}
-JUMPRELU = {**RELU, "activation": "jumprelu", "l0_weight": 1.0, "bandwidth": 0.05}
+JUMPRELU = {
+    "activation": "jumprelu",
+    "n_sparsity_warmup": 20,
+    "l0_weight": 1.0,
+    "bandwidth": 0.05,
+}
 SMALL = {"n_patches": 20_000, "n_lr_decay": 10, "n_until_dead": 4000}
 TOPK = Run(48, 0, 0.003, float(N_ACTIVE))
 
@@ -231,18 +236,22 @@ def test_where_fewer_latents_are_positive_all_of_them_stay_active(planted, tmp_p
     assert (weights.threshold_S == 0).all()
 
 
-def test_dead_latents_come_back_with_auxk(planted, tmp_path):
+@pytest.mark.parametrize("kind", [{}, JUMPRELU], ids=["topk", "jumprelu"])
+def test_dead_latents_come_back_with_auxk(planted, tmp_path, kind):
     """24 latents cannot find 32 directions; AuxK revives some of 40 dead ones."""
     acts, directions_JD = planted
     image_N = np.arange(acts.n_images)
     run = Run(64, 0, 0.003, 3.0)
 
     def found(n_aux):
-        settings = sae_settings(n_aux=n_aux, aux_weight=0.2, n_until_dead=5000)
+        changes = {"n_aux": n_aux, "aux_weight": 0.2, "n_until_dead": 5000}
+        settings = sae_settings(**kind, **changes)
         scaling = measure_scaling(acts, image_N, settings)
         rows_SD = first_decoder(acts, image_N, settings, scaling, 64, 0)
         learner = Learner.begin(run, settings, scaling, rows_SD)
         learner.weights.W_enc_SD[:40] *= 0.01  # others are always larger: dead
+        if kind:  # and they are so small that their thresholds do not learn either
+            learner.weights.threshold_S[:40] = 0.04
         seen = []
         sweep.train(
             {run.name: learner},

@@ -113,9 +113,6 @@ def compute_gradients(
         workers: from `one_core_each`.
         scratch: kept by the caller from step to step.
     """
-    if objective.jump is not None:
-        return _jump_relu(weights, z_BD, objective, gradients, workers)
-    gradients.threshold_S.zero_()
     n_prefixes = len(objective.ends_M)
     reconstruction = _Term(
         weights=weights,
@@ -129,13 +126,17 @@ def compute_gradients(
         workers=workers,
         scratch=scratch,
     )
-    if objective.l0 is None:
-        measured = _relu(reconstruction)
+    if objective.jump is not None:
+        measured = _jump_relu(reconstruction, objective)
     else:
-        measured = _sparse(reconstruction, objective.l0, objective.over_batch)
-    # By a worker, which has one thread: the order of sums depends on their number.
-    # Before AuxK, from which only dead latents learn.
-    workers.submit(_write_decoder_bias, reconstruction).result()
+        gradients.threshold_S.zero_()
+        if objective.l0 is None:
+            measured = _relu(reconstruction)
+        else:
+            measured = _sparse(reconstruction, objective.l0, objective.over_batch)
+        # By a worker, which has one thread: the order of sums depends on their number.
+        # Before AuxK, from which only dead latents learn.
+        workers.submit(_write_decoder_bias, reconstruction).result()
     aux_loss = _learn_from_residual(reconstruction, objective, is_dead_S)
     return measured._replace(aux_loss=aux_loss)
 
@@ -162,34 +163,31 @@ def _write_decoder_bias(term: _Term) -> None:
 # JumpReLU: dense products, parts of the batch side by side.
 
 
-def _jump_relu(
-    weights: Weights,
-    z_BD: Float32[Tensor, "b d"],
-    objective: Objective,
-    gradients: Weights,
-    workers: Executor,
-) -> Measured:
+def _jump_relu(term: _Term, objective: Objective) -> Measured:
     """The formulas for GPUs, each core with some rows; gradients are sums over these.
 
     Thresholds also learn from pre-activations that are just not active, so a list of
-    active latents would not do.
+    active latents would not do. Of `g_MBD`, only the last prefix is written.
     """
-    blocks = z_BD.split(-(-len(z_BD) // N_PARTS))
-    parts = [Weights.like(weights) for _ in blocks]
+    z_BD, gradients = term.target_BD, term.gradients
+    n_rows = len(z_BD)
+    size = -(-n_rows // N_PARTS)
+    blocks = [slice(first, first + size) for first in range(0, n_rows, size)]
+    parts = [Weights.like(term.weights) for _ in blocks]
 
-    def learn(rows_BD: Tensor, part: Weights) -> Sums:
-        return learn_from_rows(weights, rows_BD, objective, len(z_BD), part).sums
+    def learn(rows: slice, part: Weights) -> Sums:
+        learnt = learn_from_rows(term.weights, z_BD[rows], objective, n_rows, part)
+        torch.mul(learnt.residual_BD, -term.scale, out=term.g_MBD[-1, rows])
+        return learnt.sums
 
-    sums = list(workers.map(learn, blocks, parts))
+    sums = list(term.workers.map(learn, blocks, parts))
     for total, *tensors in zip(gradients, *parts, strict=True):
         total.copy_(tensors[0])
         for tensor in tensors[1:]:
             total += tensor
     together = Sums(*map(sum, zip(*sums, strict=True)))
     active_S = together.active_S > 0
-    return complete(
-        together._replace(active_S=active_S), objective, len(z_BD), gradients
-    )
+    return complete(together._replace(active_S=active_S), objective, n_rows, gradients)
 
 
 # ReLU: first dense, then from a list of active latents if these are few.

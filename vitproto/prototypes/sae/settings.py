@@ -79,8 +79,7 @@ class SaeSettings:
     """Patches without activity after which a latent counts as dead."""
     n_aux: Index
     """AuxK: number of dead latents that learn to reconstruct what the others leave
-    (Gao et al. 2024); 0 leaves the dead alone, as it must with `relu` and
-    `jumprelu`."""
+    (Gao et al. 2024); 0 leaves the dead alone, as it must with `relu`."""
     aux_weight: NotNegative
     """Weight of the loss of AuxK: the squared error with which dead latents reconstruct
     the residual, relative to its variance."""
