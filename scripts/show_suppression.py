@@ -36,7 +36,7 @@ def show_suppression(
         pictures: The folder to create.
         classes: Labels of the classes to show, from 1.
         n_images: Number of images to show for each class.
-        dose: The value of suppressed latents, in multiples of their largest value.
+        dose: How much latents are suppressed, one of the study's doses.
         device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         inputs: The files of the autoencoder, its latents, the probe and the labels.
         labelled: The images.

@@ -7,6 +7,7 @@ import pytest
 
 from vitproto.core.bounds import (
     AtLeast,
+    Below,
     Count,
     Index,
     Items,
@@ -18,6 +19,8 @@ from vitproto.core.bounds import (
     describe,
 )
 
+Dose = Annotated[float, Below(1)]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,7 +29,7 @@ class Settings:
     rate: Positive = 1.0
     decay: NotNegative = 0.0
     purity: Share = 1.0
-    doses: Annotated[tuple[float, ...], Items(least=1, different=True)] = (0.0,)
+    doses: Annotated[tuple[Dose, ...], Items(least=1, different=True)] = (0.0,)
     listed: Annotated[tuple[Index, ...], Items(least=0, different=True)] = ()
     folder: str | None = None
 
@@ -48,7 +51,11 @@ def test_values_at_the_bounds_are_taken():
         ({"decay": -0.1}, "decay is -0.1: write a number of at least 0"),
         ({"purity": 1.5}, "purity is 1.5: write a number above 0 and up to 1"),
         ({"doses": ()}, r"doses is \(\): write a list of different numbers"),
-        ({"doses": (1.0, 1.0)}, r"doses is \(1.0, 1.0\): write a list of different"),
+        ({"doses": (0.5, 0.5)}, r"doses is \(0.5, 0.5\): write a list of different"),
+        (
+            {"doses": (0.0, 1.0)},
+            "doses is .*: write a list of different numbers below 1",
+        ),
         ({"listed": (3, -1)}, r"listed is \(3, -1\): write a list of different whole"),
     ],
 )

@@ -217,6 +217,7 @@ def compared_row(lead=0.1, at="length", p=0.01, half=0.05, **known):
         **PLACE,
         **{"at": at, "is_main": True, "length": 0.25 if at == "length" else ""},
         **{"n_controls": 1, "n_classes": 12, "n_unreached": 0, "n_gone": 0},
+        "n_before_first": 0,
         **around("lead", lead, half),
         **{"p": p, "n_more": 9, "n_less": 3},
         **(around("net_lead", lead, half) if at == "length" else NO_NET),

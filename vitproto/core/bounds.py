@@ -31,6 +31,13 @@ class Above:
 
 
 @dataclasses.dataclass(frozen=True)
+class Below:
+    """A number below this one."""
+
+    high: int
+
+
+@dataclasses.dataclass(frozen=True)
 class AtMost:
     """A number of this size or below."""
 
@@ -152,6 +159,8 @@ def _limits(bounds: tuple[Any, ...]) -> str:
             words.append(f"of at least {bound.low}")
         elif isinstance(bound, Above):
             words.append(f"above {bound.low}")
+        elif isinstance(bound, Below):
+            words.append(f"below {bound.high}")
         elif isinstance(bound, AtMost):
             words.append(f"up to {bound.high}")
     return f" {' and '.join(words)}" if words else ""
@@ -178,6 +187,8 @@ def _holds(bound: Any, value: Any) -> bool:
         return value >= bound.low
     if isinstance(bound, Above):
         return value > bound.low
+    if isinstance(bound, Below):
+        return value < bound.high
     if isinstance(bound, AtMost):
         return value <= bound.high
     if isinstance(bound, Items):

@@ -11,6 +11,7 @@ from vitproto.core.bounds import (
     Above,
     AtLeast,
     AtMost,
+    Below,
     Items,
     Matches,
     describe,
@@ -136,6 +137,8 @@ def _of_bound(bound: Any) -> Schema:
         return {"minimum": bound.low}
     if isinstance(bound, Above):
         return {"exclusiveMinimum": bound.low}
+    if isinstance(bound, Below):
+        return {"exclusiveMaximum": bound.high}
     if isinstance(bound, AtMost):
         return {"maximum": bound.high}
     if isinstance(bound, Items):

@@ -34,7 +34,7 @@ from vitproto.prototypes.sae.evaluation import HeldOut
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.segmentation.probes.training import ProbeSettings
 from vitproto.segmentation.suppression.class_latents import RankingSettings
-from vitproto.segmentation.suppression.edits import SuppressionSettings
+from vitproto.segmentation.suppression.edits import Dose, SuppressionSettings
 from vitproto.traits.trait_probes import TraitProbeSettings
 
 T = TypeVar("T")
@@ -244,9 +244,9 @@ class SuppressedSae:
 
 @dataclass(frozen=True, kw_only=True)
 class Suppression(SuppressionSettings):
-    """The values that latents are set to, and the controls to compare with."""
+    """How much latents are suppressed, and the controls to compare with."""
 
-    dose: float
+    dose: Dose
     """The one of `doses` that tables of classes and pictures show. Autoencoders are
     compared at equal edit length, which uses all doses."""
 

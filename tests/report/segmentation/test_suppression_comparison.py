@@ -2,7 +2,7 @@
 
 import pytest
 from suppression_found import LATENTS, SAE, read_several
-from suppression_rows import around, compared_row, mean_row
+from suppression_rows import NO_NET, around, compared_row, mean_row
 
 from vitproto.report.segmentation.suppression_answers import write_answers
 
@@ -57,6 +57,21 @@ def test_a_lead_that_only_the_place_of_the_edits_makes_is_said_to_be_nothing(tmp
         f"the latents of {SAE} (net lead 0.010, 95 % interval −0.040 to 0.060, p = "
         "0.700, 12 classes) cannot be told apart from those of the untrained control."
     ) in first
+
+
+def test_net_leads_are_told_length_by_length_too(tmp_path):
+    # Ahead, but with a net lead only at the greatest length.
+    rows = at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.2})
+    for row, net in zip(rows, (-0.1, 0.0, 0.1), strict=True):
+        row |= around("net_lead", net, 0.05)
+    _, _, text, *_ = answers(tmp_path, rows)
+    assert (
+        f"{SAE} is ahead of the untrained control from 0.1 to 0.5 (read at 3 lengths; "
+        "leads between 0.100 and 0.300), and less random directions of the same length "
+        "on the same patches it is ahead of the untrained control at 0.5, is behind "
+        "the untrained control at 0.1 and cannot be told apart from the untrained "
+        "control at 0.25 (net leads between −0.100 and 0.100)."
+    ) in text
 
 
 def test_lengths_at_which_most_classes_are_gone_are_named(tmp_path):
@@ -139,9 +154,10 @@ def at_lengths(leads, **known):
 
 
 def test_the_lengths_at_which_an_sae_is_ahead_behind_or_neither_are_named(tmp_path):
-    relu = {"method": "relu", "n_controls": 2}
+    relu = {"method": "relu", "n_controls": 2, **NO_NET}
+    leads = {0.1: 0.1, 0.25: 0.3, 0.5: 0.01, 0.6: 0.06, 1: -0.1, 2: -0.2}
     rows = [
-        *at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.01, 0.6: 0.06, 1: -0.1, 2: -0.2}),
+        *at_lengths(leads, **NO_NET),
         *at_lengths({0.1: 0.1, 0.25: 0.3, 0.5: 0.2}, **relu),
     ]
     _, _, text, *_ = answers(tmp_path, rows[::-1], others=("relu", "untrained"))
@@ -198,7 +214,7 @@ def test_several_saes_are_told_with_what_is_left_out_saturated_or_not_compared(
     relu = {"method": "relu"}
     compared = [
         compared_row(0.1, n_unreached=2),
-        compared_row(0.01, p=0.8, n_gone=1, **relu),
+        compared_row(0.01, p=0.8, n_gone=1, n_before_first=3, **relu),
         compared_row(n_controls=0, n_classes=0, lead="", p="", method="pca"),
     ]
     first, second, *_ = answers(tmp_path, compared, others=("relu", "pca", "untrained"))
@@ -208,8 +224,11 @@ def test_several_saes_are_told_with_what_is_left_out_saturated_or_not_compared(
     assert ". pca k512-seed0, layer 10 has no untrained SAE" in first
     assert second.endswith(
         "Left out because an edit of this length is out of reach: 2 classes of "
-        f"{SAE}. Saturated, with at least 95 % of the IoU lost with the SAE and with "
-        "its control: 1 class of relu k512-seed0, layer 10."
+        f"{SAE}. Shorter than any edit that was measured with the SAE or with its "
+        "control, and so read off a straight line from no edit: 3 classes of relu "
+        "k512-seed0, layer 10. No interval knows how far the curve is from that line. "
+        "Saturated, with at least 95 % of the IoU lost with the SAE and with its "
+        "control: 1 class of relu k512-seed0, layer 10."
     )
 
 

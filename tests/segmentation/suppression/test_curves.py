@@ -60,3 +60,14 @@ def test_the_influence_on_collateral_at_half_loss_includes_where_that_is():
 def test_a_class_that_dose_0_takes_by_half_is_read_before_it():
     at = curve([0.02, 0.1], [0.8, 1.0], [0.1, 0.2]).at_loss(0.5)
     assert (at.length, at.collateral) == pytest.approx((0.0125, 0.0625))
+    assert at.is_before_first
+
+
+def test_what_is_read_before_the_shortest_edit_says_so():
+    line = curve([0.1, 0.4], [0.5, 0.8], [0, 0])
+    assert line.at_length(0.09).is_before_first
+    assert not line.at_length(0.1).is_before_first
+    assert not line.at_length(0.3).is_before_first
+    assert not line.at_loss(0.5).is_before_first
+    assert not line.at_loss(0.6).is_before_first
+    assert not curve([0.0], [0.0], [0.0]).at_length(0.0).is_before_first

@@ -70,6 +70,7 @@ def write_comparison(suppression: Suppression) -> list[str]:
         "of the probe would change.",
         _write_lengths(suppression, known),
         _write_left_out(known, "an edit of this length is out of reach"),
+        _write_before_first(known),
         _write_gone(known),
     ]
     return [" ".join(filter(None, sentences)) for sentences in (first, second)]
@@ -125,33 +126,48 @@ def write_other_lengths(comparison: pd.DataFrame) -> list[str]:
         if len(of_sae) < 2:
             continue
         of_sae = of_sae.sort_values("length")
-        low, high = of_sae["lead_low"], of_sae["lead_high"]
-        control = _name_control(of_sae)
-        where = {
-            f"is ahead of {control}": low > 0,
-            f"is behind {control}": high < 0,
-            f"cannot be told apart from {control}": (low <= 0) & (high >= 0),
-            "has too few classes for an interval": low.isna(),
-        }
-        clauses = [
-            f"{words} {_name_runs(of_sae['length'], is_there)}"
-            f"{_write_mostly_gone(of_sae[is_there])}"
-            for words, is_there in where.items()
-            if is_there.any()
-        ]
-        ends = [
-            write_measure(end) for end in (of_sae["lead"].min(), of_sae["lead"].max())
-        ]
-        texts.append(
-            f"{sae} {join_names(clauses)} (read at {len(of_sae)} lengths; leads "
-            f"between {' and '.join(ends)})"
+        text = (
+            f"{sae} {_name_lengths(of_sae, 'lead')} (read at {len(of_sae)} lengths; "
+            f"leads between {_name_ends(of_sae['lead'])})"
         )
+        net = of_sae[of_sae["net_lead"].notna()]
+        if len(net):
+            text += (
+                ", and less random directions of the same length on the same patches "
+                f"it {_name_lengths(net, 'net_lead')} (net leads between "
+                f"{_name_ends(net['net_lead'])})"
+            )
+        texts.append(text)
     if not texts:
         return []
     return [
         f"Length by length, with {LEVEL} % intervals that are not corrected for the "
         f"number of comparisons, {'; '.join(texts)}."
     ]
+
+
+def _name_lengths(rows: pd.DataFrame, name: str) -> str:
+    """Say at which lengths an SAE is ahead, behind, and not told apart."""
+    low, high = rows[f"{name}_low"], rows[f"{name}_high"]
+    control = _name_control(rows)
+    where = {
+        f"is ahead of {control}": low > 0,
+        f"is behind {control}": high < 0,
+        f"cannot be told apart from {control}": (low <= 0) & (high >= 0),
+        "has too few classes for an interval": low.isna(),
+    }
+    return join_names(
+        [
+            f"{words} {_name_runs(rows['length'], is_there)}"
+            f"{_write_mostly_gone(rows[is_there])}"
+            for words, is_there in where.items()
+            if is_there.any()
+        ]
+    )
+
+
+def _name_ends(leads: pd.Series) -> str:
+    return f"{write_measure(leads.min())} and {write_measure(leads.max())}"
 
 
 def _write_mostly_gone(rows: pd.DataFrame) -> str:
@@ -214,6 +230,7 @@ def write_comparison_at_half(comparison: pd.DataFrame) -> list[str]:
         "The difference is the mean loss of the others with the control minus that "
         "with the trained SAE, paired by class" + _write_family(known),
         _write_left_out(known, "half is never lost with one of the SAEs"),
+        _write_before_first(known),
     ]
     return [" ".join(filter(None, sentences))]
 
@@ -314,6 +331,21 @@ def _write_left_out(rows: pd.DataFrame, why: str) -> str:
         if row["n_unreached"]
     ]
     return f"Left out because {why}: {', '.join(named)}." if named else ""
+
+
+def _write_before_first(rows: pd.DataFrame) -> str:
+    named = [
+        f"{count_classes(row['n_before_first'])} of {row['sae']}"
+        for _, row in rows.iterrows()
+        if row["n_before_first"]
+    ]
+    if not named:
+        return ""
+    return (
+        "Shorter than any edit that was measured with the SAE or with its control, and "
+        f"so read off a straight line from no edit: {', '.join(named)}. No interval "
+        "knows how far the curve is from that line."
+    )
 
 
 def _write_gone(rows: pd.DataFrame) -> str:

@@ -26,6 +26,8 @@ NOTHING_TO_LOSE = "it has next to nothing to lose"
 
 def describe_dose(dose: float) -> str:
     """Name what a dose does to latents: `set to zero`, `set to −2 times …`."""
+    if dose > 0:
+        return f"set to {dose:g} times their value"
     if dose == 0:
         return "set to zero"
     return f"set to {write_plain(dose)} times their largest observed value"
@@ -104,10 +106,10 @@ def explain_suppression_columns(dose: float) -> dict[str, str]:
     return {
         "SAE": f"{CONTROL_BADGE} marks an SAE that nothing has trained.",
         "Edit": (
-            "what is added to every patch. Its latents: the class's latents are set "
-            "to zero or to a negative multiple of their largest value, and the part of "
-            "the activations that the SAE does not reconstruct stays. All other edits "
-            "have exactly the same length on each patch: "
+            "what is added to every patch. Its latents: the class's latents are made "
+            "smaller, set to zero, or to a negative multiple of their largest value, "
+            "and the part of the activations that the SAE does not reconstruct stays. "
+            "All other edits have exactly the same length on each patch: "
             f"{EDITS['random_latents']}, latents that are active about as often as "
             "those of the class, and "
             f"{EDITS['random_directions']} point elsewhere, {EDITS['other_class']} are "

@@ -79,7 +79,7 @@ class MeasuredSae:
 
     Attributes:
         place: the SAE.
-        doses: what latents were set to.
+        doses: how much latents were suppressed.
         class_names: of the labels 1 to C.
         image_ids: of the test images.
         classes: by label, ascending.

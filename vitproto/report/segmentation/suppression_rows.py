@@ -127,6 +127,7 @@ COMPARISON_COLUMNS = {
     "is_main": "bool",
     "length": "float64",
     **dict.fromkeys(("n_controls", "n_classes", "n_unreached", "n_gone"), "int64"),
+    "n_before_first": "int64",
     **dict.fromkeys(("lead", "lead_low", "lead_high", "p"), "float64"),
     **dict.fromkeys(("net_lead", "net_lead_low", "net_lead_high"), "float64"),
     "net_p": "float64",
@@ -168,7 +169,7 @@ class ExpectedSaes:
     probe_layer: int
     """Block that the probe reads, counted from 0."""
     doses: tuple[float, ...]
-    """Values that latents are set to, in multiples of their largest value."""
+    """How much latents are suppressed."""
     controls: tuple[str, ...]
     """Methods whose SAEs nothing has trained."""
 

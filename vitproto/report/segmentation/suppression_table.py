@@ -312,7 +312,8 @@ def compare_with_controls(
           `n_controls`: its untrained SAEs;
         - `n_classes`: classes that reach the point in all of these SAEs, `n_unreached`:
           those that could be judged with all, but do not reach it in one; `n_gone`:
-          those that are gone there in all;
+          those that are gone there in all; `n_before_first`: those whose curve, with
+          one of these SAEs, is read before its shortest measured edit;
         - `lead`: the mean over classes of its specificity minus the control's, with
           the ends of its interval; `n_more`, `n_less`: classes in which it is more, or
           less, specific; `p`: the p-value of no lead, corrected by Holm's method over
@@ -345,6 +346,7 @@ def compare_with_controls(
 
 _COMPARED = (
     *("at", "is_main", "length", "n_controls", "n_classes", "n_unreached", "n_gone"),
+    "n_before_first",
     *("lead", "lead_low", "lead_high", "n_more", "n_less", "p"),
     *("net_lead", "net_lead_low", "net_lead_high", "net_p"),
 )
@@ -397,6 +399,9 @@ def _compare(
         "n_unreached": len(shared) - len(labels),
         "n_gone": sum(
             all(some[label].loss >= GONE for some in readings) for label in labels
+        ),
+        "n_before_first": sum(
+            any(some[label].is_before_first for some in readings) for label in labels
         ),
         **dict.fromkeys(("lead", "lead_low", "lead_high", "p"), np.nan),
         **dict.fromkeys(("net_lead", "net_lead_low", "net_lead_high"), np.nan),

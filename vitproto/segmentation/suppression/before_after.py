@@ -14,7 +14,7 @@ from torch import Tensor
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.segmentation.probes.pixels import predict_pixels
 from vitproto.segmentation.suppression.edited_logits import EditedLogits
-from vitproto.segmentation.suppression.edits import Activity
+from vitproto.segmentation.suppression.edits import Activity, change_latents
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Suppressor:
         logits: of the test images, on the same device.
         grid: rows and columns of patches.
         patch_side: the side of a patch in pixels.
-        dose: each latent is set to this multiple of its largest value.
+        dose: how much latents are suppressed, as in `SuppressionSettings.doses`.
     """
 
     autoencoder: SparseAutoencoder
@@ -68,13 +68,12 @@ class Suppressor:
         chosen = list(latents_J)
         largest_J = torch.from_numpy(self.activity.largest_S[chosen]).to(acts_PD)
         latents_PJ = self.autoencoder(acts_PD)[:, chosen]
-        coefficients_PJ = self.dose * largest_J - latents_PJ
+        doses_O = torch.tensor([self.dose]).to(acts_PD)
+        coefficients_OPJ = change_latents(latents_PJ, doses_O, largest_J)
         rows_JD = self.autoencoder.norm * self.autoencoder.W_dec_SD[chosen]
         before_PC = self.logits.before(i_test, acts_PD)
         prepared_EJX = self.logits.prepare(rows_JD[None])
-        after_EPC = self.logits.after(
-            i_test, before_PC, prepared_EJX, coefficients_PJ[None]
-        )
+        after_EPC = self.logits.after(i_test, before_PC, prepared_EJX, coefficients_OPJ)
         # A latent that was never active in training may be active here.
         share_PJ = latents_PJ / largest_J.masked_fill(largest_J == 0, 1)
         return BeforeAfter(

@@ -65,7 +65,7 @@ class ClassPictures:
         Args:
             ready: the autoencoder, activations and probe.
             files: all images, in the order of its labels.
-            dose: the multiple of its largest value that each latent is set to.
+            dose: how much latents are suppressed, as in `SuppressionSettings.doses`.
             device: where to compute.
         """
         labels, acts = ready.labels, ready.acts

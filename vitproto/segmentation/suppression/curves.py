@@ -6,7 +6,7 @@ through its doses by length, and is linear in between.
 P points, M test images, O doses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -23,6 +23,9 @@ class Reading:
     collateral: float
     loss_M: Float64[np.ndarray, " m"]
     collateral_M: Float64[np.ndarray, " m"]
+    is_before_first: bool
+    """Whether this lies between no edit and the shortest that was measured, where a
+    straight line is all that one knows."""
 
     @property
     def specificity(self) -> float:
@@ -82,10 +85,10 @@ class Curve:
         rise = self.loss_P[p] - self.loss_P[p - 1]
         at = self._between(p, (loss - self.loss_P[p - 1]) / rise)
         slope = (self.collateral_P[p] - self.collateral_P[p - 1]) / rise
-        return Reading(
-            *(at.length, at.loss, at.collateral),
-            np.zeros_like(at.loss_M),
-            at.collateral_M - slope * at.loss_M,
+        return replace(
+            at,
+            loss_M=np.zeros_like(at.loss_M),
+            collateral_M=at.collateral_M - slope * at.loss_M,
         )
 
     def _between(self, p: int, share: float) -> Reading:
@@ -99,4 +102,5 @@ class Curve:
             (1 - share) * part_PM[p - 1] + share * part_PM[p]
             for part_PM in (self.loss_PM, self.collateral_PM)
         ]
-        return Reading(*numbers, *influences)
+        is_before_first = p == 1 and bool(share < 1)
+        return Reading(*numbers, *influences, is_before_first)

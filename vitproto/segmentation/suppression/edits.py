@@ -4,9 +4,12 @@ P patches, D width, S latents of the autoencoder, J latents of the class, C clas
 doses, K kinds of edits: the class's latents, each draw of each control, and the class's
 direction. E edits: a kind at a dose.
 
-Let f be the latents of a patch. The latents j of the class are set to
-f′_j = dose × the largest value of latent j in training, on every patch. The activation
-becomes
+Let f be the latents of a patch. On every patch, the latents j of the class become
+
+    f′_j = dose × f_j                                         for doses from 0 to 1
+    f′_j = dose × the largest value of latent j in training   for doses up to 0
+
+and the activation becomes
 
     x′ = x + dec(f′) - dec(f) = x + e,    e = Σ_j (f′_j - f_j) · v_j
 
@@ -33,7 +36,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
-from vitproto.core.bounds import Count, Index, Items, check_bounds
+from vitproto.core.bounds import Below, Count, Index, Items, check_bounds
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.segmentation.suppression.terms import EDITS, Edit
 
@@ -48,13 +51,18 @@ _CANCELS = 1e-12
 """
 
 
+Dose = Annotated[float, Below(1)]
+"""How much latents are suppressed; the smaller, the more. 1 would leave them alone."""
+
+
 @dataclass(frozen=True)
 class SuppressionSettings:
-    """What latents are set to, and what this is compared with."""
+    """How much latents are suppressed, and what this is compared with."""
 
-    doses: Annotated[tuple[float, ...], Items(least=1, different=True)]
-    """What each latent is set to on all patches, in multiples of its largest value on
-    training images; 0 sets it to zero."""
+    doses: Annotated[tuple[Dose, ...], Items(least=1, different=True)]
+    """How much the latents of a class are suppressed on all patches: 0.5 halves each
+    value, 0 sets it to zero, −0.5 to −0.5 × the latent's largest value on training
+    images."""
     n_draws: Count
     """Draws of each random control; fewer where there is less to draw from."""
     seed: Index
@@ -62,8 +70,6 @@ class SuppressionSettings:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        if not np.isfinite(self.doses).all():
-            raise ValueError(f"doses are {list(self.doses)}: write finite numbers")
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,9 @@ class ClassEdits:
     """Those of them that no training patch activates."""
     kinds_K: tuple[Edit, ...]
     """In the order of `EDITS`; a control occurs once per draw."""
-    targets_OJ: Float64[Tensor, "o j"]
-    """The value to which each dose sets each latent."""
+    doses_O: Float64[Tensor, " o"]
+    largest_J: Float64[Tensor, " j"]
+    """The largest value of each latent in training."""
     directions_KJD: Float32[Tensor, "k j d"]
     triangles_KRJ: Float64[Tensor, "k r j"]
     """The directions in an orthonormal basis of their span: R of the QR decomposition
@@ -117,7 +124,7 @@ class ClassEdits:
 
         Computed in float64. If no latent of a patch changes, its edits are exactly 0.
         """
-        change_OPJ = self.targets_OJ[:, None] - latents_PJ.double()
+        change_OPJ = change_latents(latents_PJ.double(), self.doses_O, self.largest_J)
         sum_KOPR = change_OPJ @ self.triangles_KRJ.transpose(1, 2)[:, None]
         sum_KOP = sum_KOPR.norm(dim=-1)
         size_KJ = self.triangles_KRJ.norm(dim=1)
@@ -203,7 +210,6 @@ def class_edits(
         ceiling_JD[0] = -direction_D.double() / length
         kinds.append(("class_direction", ceiling_JD))
 
-    largest_J = torch.from_numpy(activity.largest_S[own_J])
     # Lengths are computed from directions rounded to float32, as they are used.
     directions_KJD = torch.stack([rows_JD.float() for _, rows_JD in kinds])
     columns_KDJ = directions_KJD.double().transpose(1, 2)
@@ -212,10 +218,22 @@ def class_edits(
         latents_J=tuple(own_J),
         dead=tuple(i for i in own_J if not activity.is_active_S[i]),
         kinds_K=tuple(kind for kind, _ in kinds),
-        targets_OJ=torch.tensor(cfg.doses, dtype=torch.float64)[:, None] * largest_J,
+        doses_O=torch.tensor(cfg.doses, dtype=torch.float64),
+        largest_J=torch.from_numpy(activity.largest_S[own_J]),
         directions_KJD=directions_KJD,
         triangles_KRJ=torch.linalg.qr(columns_KDJ, mode="r").R,
     )
+
+
+def change_latents(
+    latents_PJ: Float[Tensor, "p j"],
+    doses_O: Float[Tensor, " o"],
+    largest_J: Float[Tensor, " j"],
+) -> Float[Tensor, "o p j"]:
+    """f′ - f of the formulas in the module's head."""
+    kept_O11 = doses_O.clamp(min=0)[:, None, None]
+    target_O1J = doses_O.clamp(max=0)[:, None, None] * largest_J
+    return target_O1J - (1 - kept_O11) * latents_PJ
 
 
 def _free_latents(

@@ -260,7 +260,7 @@ def count_changes(
         workers: with one core each.
         progress: advanced once per test image.
     """
-    n_kinds, n_doses = len(edits.kinds_K), len(edits.targets_OJ)
+    n_kinds, n_doses = len(edits.kinds_K), len(edits.doses_O)
     n_images, n_patches, n_classes = before.logits_MPC.shape
     directions_KJD = edits.directions_KJD.to(device)
     pixels_shape = (n_kinds, n_doses, n_images, n_classes)
