@@ -155,7 +155,7 @@ def test_what_finds_traits_wins_and_noise_is_neither_above_chance_nor_told_apart
     assert table["above_chance"].tolist() == [True, False, False]
     assert comparisons["winner"].tolist() == ["good", "good", ""]
     answer = find_answer(table, comparisons, Place("tiny", 3))
-    assert "good is better than all 2 other methods" in answer.sentences[0]
+    assert "good is better than both other methods" in answer.sentences[0]
     assert "2 of 3 mAPs are not above 95 %" in answer.sentences[1]
     # The null of noise is what noise reaches, and scores chance.
     noise = table[table["method"] != "good"]

@@ -12,7 +12,8 @@ def settings(method, *points):
     """Rows of the table of settings, one for each L0 and NMSE."""
     columns = ["encoder", "layer", "n_prototypes", "method", "l0", "nmse"]
     rows = [("tiny", 3, 64, method, l0, nmse) for l0, nmse in points]
-    return pd.DataFrame(rows, columns=columns)
+    n_trained = 0 if method == "untrained" else 500
+    return pd.DataFrame(rows, columns=columns).assign(n_trained_patches=n_trained)
 
 
 TOPK = settings("topk", (8.0, 0.2), (32.0, 0.1))
@@ -46,7 +47,7 @@ def test_kinds_are_compared_where_two_of_them_have_been():
     # 4: ReLU alone; 7.5 and 8 are one target; 16: ReLU and TopK; 32: TopK alone.
     assert list_targets(table) == [7.75, 16.0]
     shown = show_matched(table)
-    assert list(shown.columns)[4:] == ["relu", "topk", "untrained"]
+    assert list(shown.columns)[4:] == ["relu", "topk", "untrained [control]"]
     middle = math.sqrt(0.2 * 0.1)
     assert shown.rows == [
         # 0.4 · (7.75 / 4)^-1, since the error of ReLU is proportional to 1 / L0.

@@ -90,7 +90,7 @@ def test_the_markdown_table_shows_shares_and_digits_that_matter(tmp_path):
             "Trained on": "3,000",
         },
         {
-            "Method": "untrained",
+            "Method": "untrained [control]",
             "Encoder": "tiny",
             "Layer": "3",
             "Latents": "8",

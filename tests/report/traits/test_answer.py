@@ -39,7 +39,7 @@ def test_a_method_that_beats_all_others_is_said_to():
     answer, _, _ = _answer(*runs)
     assert answer.sentences == [
         "With 8 prototypes (tiny, layer 3), chosen on 100 training images of birds, "
-        "kmeans is better than all 2 other methods: mAP 0.500 [0.490, 0.510] on the "
+        "kmeans is better than both other methods: mAP 0.500 [0.490, 0.510] on the "
         "test images.",
         "Prototypes chosen on permuted labels reach a mean mAP of 0.120, where a "
         "random ranking has 0.120; all 3 mAPs are above 95 % of the permutations, as "
@@ -161,6 +161,8 @@ def test_a_method_that_was_fitted_once_is_compared_as_that_fit():
     pca = ap_rows(TRAITS, [[0.2] * 3], method="pca")
     answer, table, _ = _answer(once, pca, _run(0.3))
     assert table["n_fits"].tolist() == [1, 1, 2]
+    # What it says first is about these fits too.
+    assert "kmeans, as fitted here, is better than both other" in answer.sentences[0]
     assert answer.sentences[1] == (
         "kmeans was fitted once, so comparisons with it are about this fit: another "
         "seed may turn the order."
@@ -172,6 +174,11 @@ def test_a_method_that_was_fitted_once_is_compared_as_that_fit():
     assert answer.sentences[1].startswith("Each method was fitted once, so these fits")
     answer, _, _ = _answer(once, other, _run(0.2))
     assert answer.sentences[1].startswith("gaussian and kmeans were fitted once, so")
+    # Several fits of some numbers of prototypes, and one of another.
+    few = ap_rows(TRAITS, [[0.2] * 3], method="kmeans", n_prototypes=4)
+    answer, _, _ = _answer(_run(0.4, method="kmeans"), few, _run(0.3))
+    assert "kmeans (with 4 prototypes) has a single fit" in answer.legend
+    assert "as fitted here" not in answer.sentences[0]
     for answer, _, _ in (_answer(pca, _run(0.3)), _answer(_run(0.3))):
         assert "fitted once" not in " ".join(answer.sentences)
         assert "single fit" not in answer.legend

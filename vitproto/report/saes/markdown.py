@@ -5,7 +5,7 @@ import pandas as pd
 from vitproto.prototypes.sae.convergence import STILL_IMPROVING
 from vitproto.prototypes.sae.frequency import ALMOST_DEAD, DENSE
 from vitproto.report.saes.matched import MEANING, show_matched
-from vitproto.report.saes.metrics import describe_setting
+from vitproto.report.saes.metrics import describe_setting, name_kind
 from vitproto.report.shared.markdown import (
     Section,
     TextTable,
@@ -13,6 +13,7 @@ from vitproto.report.shared.markdown import (
     write_markdown,
 )
 from vitproto.report.shared.wording import (
+    CONTROL_BADGE,
     NOTHING,
     count_decimals,
     write_significant,
@@ -99,7 +100,7 @@ def write_best_setting(table: pd.DataFrame) -> str:
     """Name the setting that reconstructs best, and its number of active latents."""
     best = table.loc[table["nmse"].idxmin()]
     return (
-        f"Of {len(table)} settings, {best['method']} in layer {best['layer']} of "
+        f"Of {len(table)} settings, {name_kind(best)} in layer {best['layer']} of "
         f"{best['encoder']}, {describe_setting(best)}, has the lowest reconstruction "
         f"error: NMSE {write_significant(best['nmse'])} with {best['l0']:.1f} latents "
         "active on a patch, where a constant reaches 1."
@@ -156,7 +157,7 @@ def _format(row: pd.Series) -> list[str]:
         return _with_sd(row[name], row[f"{name}_sd"], n_decimals)
 
     return [
-        row["method"],
+        name_kind(row),
         row["encoder"],
         str(row["layer"]),
         str(row["n_prototypes"]),
@@ -199,6 +200,7 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "that is active on a single patch is then at least as frequent as that."
         )
     return {
+        "Method": f"{CONTROL_BADGE} marks an autoencoder that nothing has trained.",
         "Rate, Sparsity": (
             "the highest learning rate, and the weight of the L1 norm (ReLU) or the "
             "number of latents that may be active (TopK and its variants), or that "

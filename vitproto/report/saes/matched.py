@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vitproto.report.saes.front import on_front
+from vitproto.report.saes.metrics import name_kind
 from vitproto.report.shared.markdown import TextTable
 from vitproto.report.shared.wording import NOTHING, write_significant
 
@@ -96,17 +97,18 @@ def show_matched(table: pd.DataFrame) -> TextTable:
     Args:
         table: the rows of `tabulate_settings`.
     """
-    kinds = sorted(table["method"].unique())
+    kinds = {row["method"]: name_kind(row) for _, row in table.iterrows()}
     columns = {"Encoder": "<", "Layer": ">", "Latents": ">", "L0": ">"}
     rows = []
     for (encoder, layer, n_latents), place in table.groupby(PLACE):
         for target in list_targets(place):
             cells = [
                 _write(read_off(place[place["method"] == kind], target), target)
-                for kind in kinds
+                for kind in sorted(kinds)
             ]
             rows.append([encoder, str(layer), str(n_latents), f"{target:.1f}", *cells])
-    return TextTable(columns | dict.fromkeys(kinds, "<"), rows)
+    names = [kinds[kind] for kind in sorted(kinds)]
+    return TextTable(columns | dict.fromkeys(names, "<"), rows)
 
 
 MEANING = (

@@ -7,6 +7,7 @@ import pandas as pd
 
 from vitproto.report.shared.runs import FAMILY, RUN, SETTING, name_setting
 from vitproto.report.shared.typed_csv import read_together, read_typed, refuse
+from vitproto.report.shared.wording import CONTROL_BADGE
 
 COLUMNS = {
     "encoder": "str",
@@ -58,6 +59,16 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             impossible, or an autoencoder is there twice.
     """
     return read_together(paths, _read_checked, RUN, "files of metrics")
+
+
+def name_kind(row: pd.Series) -> str:
+    """Name the kind of an autoencoder, with a badge if nothing trained it.
+
+    Args:
+        row: a row of metrics, or of `tabulate_settings`.
+    """
+    badge = "" if row["n_trained_patches"] else f" {CONTROL_BADGE}"
+    return f"{row['method']}{badge}"
 
 
 def describe_setting(row: pd.Series) -> str:

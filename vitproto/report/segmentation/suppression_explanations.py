@@ -8,13 +8,12 @@ from vitproto.report.segmentation.class_names import list_classes
 from vitproto.report.segmentation.suppression_phrases import NEARLY_ALL, is_or_are
 from vitproto.report.segmentation.suppression_rows import (
     CEILING,
-    CONTROL_BADGE,
     EDITS,
     OWN,
     Suppression,
     is_judged,
 )
-from vitproto.report.shared.wording import with_capital, write_plain
+from vitproto.report.shared.wording import CONTROL_BADGE, with_capital, write_plain
 from vitproto.segmentation.suppression.terms import (
     LEAST_CLASSES,
     LEAST_IMAGES,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from vitproto.report.shared.runs import check_expected, check_no_repeats
 from vitproto.report.shared.typed_csv import read_typed, refuse
+from vitproto.report.shared.wording import CONTROL_BADGE
 from vitproto.segmentation.suppression.terms import LEAST_IOU, Place
 from vitproto.study.family import Family, describe_difference
 from vitproto.study.run import Run
@@ -134,9 +135,6 @@ COMPARISON_COLUMNS = {
     **dict.fromkeys(("n_more", "n_less"), "int64"),
 }
 """Columns of `suppression_comparison.csv` that are read."""
-
-CONTROL_BADGE = "[control]"
-"""Stands behind the name of each SAE that nothing trained."""
 
 AT_LENGTH, AT_HALF = "length", "half"
 """Values of the column `at`: read at a length, or where half of the IoU is lost."""

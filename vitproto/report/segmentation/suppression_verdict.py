@@ -23,15 +23,16 @@ from vitproto.report.segmentation.suppression_rows import (
     AT_HALF,
     AT_LENGTH,
     CEILING,
-    CONTROL_BADGE,
     CONTROLS,
     EDITS,
     OWN,
     Suppression,
 )
 from vitproto.report.shared.wording import (
+    CONTROL_BADGE,
     DECIMALS,
     join_names,
+    write_all,
     write_measure,
     write_number,
     write_p,
@@ -66,7 +67,7 @@ def write_answer(suppression: Suppression) -> str:
             f"{OTHER_EDITS}."
         )
     elif len(winners) == n_saes:
-        all_of_them = "both SAEs" if n_saes == 2 else f"all {n_saes} SAEs"
+        all_of_them = f"{write_all(n_saes)} SAEs"
         whose = winners[0] if n_saes == 1 else all_of_them
         text = f"The latents of {whose} matter more to their class than {OTHER_EDITS}."
     else:
@@ -76,7 +77,7 @@ def write_answer(suppression: Suppression) -> str:
         )
     if n_margins > 1:
         text += (
-            f" Each margin counts by its p-value, corrected for all {n_margins} "
+            f" Each margin counts by its p-value, corrected for {write_all(n_margins)} "
             "comparisons of SAEs with such edits (Holm)."
         )
     if any(CONTROL_BADGE in sae for sae in winners):

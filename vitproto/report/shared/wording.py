@@ -12,8 +12,16 @@ DECIMALS = 3
 """Decimals of measures in sentences. An interval that begins with 0.000 does not
 exclude 0."""
 
+CONTROL_BADGE = "[control]"
+"""Stands behind the name of each autoencoder that nothing trained."""
+
 NOTHING = "–"
 """The text of a cell without a number."""
+
+
+def write_all(n: int) -> str:
+    """`both` of 2, or `all 3`."""
+    return "both" if n == 2 else f"all {n}"
 
 
 def write_number(value: float, n_decimals: int = DECIMALS) -> str:

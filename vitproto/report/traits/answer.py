@@ -15,6 +15,7 @@ from vitproto.core.confidence import SIGNIFICANT
 from vitproto.report.shared.markdown import TextTable, write_markdown
 from vitproto.report.shared.wording import (
     join_names,
+    write_all,
     write_bracketed,
     write_count,
     write_number,
@@ -185,12 +186,15 @@ def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -
             f"{best['n_groups']} classes of test images are too few to tell methods "
             "apart."
         )
+    # The sentence that follows says which were fitted once.
+    as_fitted = ", as fitted here," if list_single_fits(largest) else ""
     alike = not_told_apart(largest, compared)[1:]
     n_worse = n_others - len(alike)
     if not alike:
         than = largest["method"].loc[largest["method"] != best["method"]]
-        rest = f"all {n_others} other methods" if n_others > 1 else than.iloc[0]
-        return f"{begin} {best['method']} is better than {rest}: {reached}."
+        others = f"{write_all(n_others)} other methods"
+        rest = others if n_others > 1 else than.iloc[0]
+        return f"{begin} {best['method']}{as_fitted} is better than {rest}: {reached}."
     if n_worse == 0:
         return (
             f"{begin} no method wins: {best['method']} has the highest mAP, "
@@ -199,8 +203,8 @@ def _write_winner(largest: pd.DataFrame, compared: pd.DataFrame, place: Place) -
     be = "are" if len(alike) > 1 else "is"
     return (
         f"{begin} no method wins alone: {best['method']} has the highest mAP, "
-        f"{_map_of(best)}, and is better than {n_worse} of the {n_others} others, "
-        f"but {join_names(alike)} {be} not told apart from it."
+        f"{_map_of(best)}, and{as_fitted} is better than {n_worse} of the {n_others} "
+        f"others, but {join_names(alike)} {be} not told apart from it."
     )
 
 
@@ -244,8 +248,8 @@ def _write_null(rows: pd.DataFrame) -> str:
         )
     if n_low == 0:
         return (
-            f"{begin}; all {n} mAPs are above {NULL_PERCENTILE} % of the permutations, "
-            "as those of scores that only recognise a class can be."
+            f"{begin}; {write_all(n)} mAPs are above {NULL_PERCENTILE} % of the "
+            "permutations, as those of scores that only recognise a class can be."
         )
     be = "is" if n_low == 1 else "are"
     text = (

@@ -119,7 +119,7 @@ def explain_interval(rows: pd.DataFrame) -> str:
         )
     text = (
         f"Brackets are {LEVEL} % intervals over the test images, drawn by class "
-        f"({n_groups}), and over fit and selection seeds."
+        f"({n_groups}), and over fit and selection seeds where there are several."
     )
     once = list_single_fits(rows)
     if not once:
@@ -135,10 +135,20 @@ def list_single_fits(rows: pd.DataFrame) -> list[str]:
 
     Args:
         rows: rows of the mAP table.
+
+    Returns:
+        Sorted; `kmeans (with 8 prototypes)` if it has several fits of other numbers.
     """
     drawn = rows[~rows["method"].isin(SEEDLESS)]
-    n_fits = drawn.groupby("method")["n_fits"].max()
-    return sorted(n_fits.index[n_fits == 1])
+    named = []
+    for method, of_method in drawn.groupby("method"):
+        counts = of_method.loc[of_method["n_fits"] == 1, "n_prototypes"].unique()
+        if not len(counts):
+            continue
+        of_some = [write_count(n, "prototype") for n in sorted(counts)]
+        is_mixed = bool((of_method["n_fits"] > 1).any())
+        named.append(method + is_mixed * f" (with {join_names(of_some)})")
+    return named
 
 
 def explain_map_columns(table: pd.DataFrame, images: Images) -> dict[str, str]:
