@@ -29,7 +29,7 @@ from vitproto.segmentation.suppression.terms import (
 )
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "suppression_coverage.md"
-N_SIMULATIONS, N_IMAGES, N_DRAWS, N_RESAMPLES = 2000, 80, 10, 200
+N_SIMULATIONS, N_IMAGES, N_DRAWS, N_RESAMPLES = 6000, 80, 10, 200
 SHOWN = 0.3
 """The share of images that show a class."""
 SHARED_SD, IMAGE_SD, DRAW_SD = 0.1, 0.3, 0.2
@@ -151,7 +151,7 @@ def _document(means: list[list[str]], singles: list[list[str]]) -> str:
         "# How often intervals of suppression hold the truth",
         f"Written by `python benchmarks/suppression_coverage.py`: percent of "
         f"{N_SIMULATIONS:,} simulations in which a {LEVEL} % interval holds the truth. "
-        "The standard error is 0.5.",
+        "The standard error is 0.3.",
         "## Means over classes",
         f"Each class has a true effect, is shown by {100 * SHOWN:g} % of {N_IMAGES} "
         "images and is compared with the mean of "
