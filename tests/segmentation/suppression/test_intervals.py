@@ -12,13 +12,13 @@ from vitproto.segmentation.suppression.terms import LEAST_CLASSES, LEAST_IMAGES
 
 TEN = np.array([1.0] * 5 + [3.0] * 5)
 """Values of ten classes."""
-T_OF_TEN, P_OF_TEN = 2.825794, 0.004457
-"""With 3.82979 degrees of freedom: the 97.5 % quantile, and twice the tail above 6."""
+T_OF_TEN, P_OF_TEN = 2.574883, 0.001882
+"""With 4.97238 degrees of freedom: the 97.5 % quantile, and twice the tail above 6."""
 
 
 def test_without_influences_it_is_the_interval_of_student():
     found = mean_over_classes(TEN, np.zeros((10, 5)))
-    # s² = 10 / 9, so the error is 1 / 3. 2 / (2 / 9 + 3 / 10) = 3.82979 degrees of
+    # s² = 10 / 9, so the error is 1 / 3. 2 / (2 / 9 + 1.8 / 10) = 4.97238 degrees of
     # freedom.
     assert (found.value, found.n) == (2, 10)
     assert found.high - 2 == pytest.approx(T_OF_TEN / 3, rel=1e-5)
