@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
 
 HUB = "hub"
 """The value of `weights` for the weights on the hub."""
@@ -74,8 +75,10 @@ def read_fetched(path: Path) -> Fetched:
         files = [HubFile(**file) for file in content["files"]]
         return Fetched(**{**content, "files": files})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not a list of fetched files ({error}): {_again(path)}"
+        raise unreadable(
+            path,
+            error,
+            f"{path} is not a list of fetched files ({error}): {_again(path)}",
         ) from error
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vitproto.core.unreadable import refuse_to_guess
+
 _NAME = "image_sha256"
 
 
@@ -30,7 +32,8 @@ def read_image_digests(path: Path) -> list[bytes] | None:
     try:
         with h5py.File(path, locking=False) as file:
             return image_digests_in(file)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        refuse_to_guess(path, error)
         return None
 
 
@@ -39,5 +42,6 @@ def read_image_ids(path: Path) -> list[str]:
     try:
         with h5py.File(path, locking=False) as file:
             return file["image_ids"].asstr()[:].tolist()
-    except (OSError, RuntimeError, KeyError):
+    except (OSError, RuntimeError, KeyError) as error:
+        refuse_to_guess(path, error)
         return []

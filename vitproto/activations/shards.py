@@ -36,6 +36,7 @@ from vitproto.activations.image_digests import (
 from vitproto.activations.sharding import shard_range
 from vitproto.core.files import whole_file
 from vitproto.core.hdf5_file import open_new
+from vitproto.core.unreadable import unreadable
 
 FORMAT = "vitproto activations 1"
 """Root attribute `format` of every shard; its number grows when the layout changes."""
@@ -226,7 +227,7 @@ def read_shard(path: Path, layer: int) -> Shard:
     if not path.is_file():
         raise ValueError(f"there is no shard {path}: run record_activations to make it")
     try:
-        with h5py.File(path, locking="best-effort") as file:
+        with h5py.File(path, locking=False) as file:
             return _describe(file, path, layer)
     # h5py's error depends on which part of the file is damaged.
     except (
@@ -237,9 +238,11 @@ def read_shard(path: Path, layer: int) -> Shard:
         TypeError,
         UnicodeDecodeError,
     ) as error:
-        raise ValueError(
+        raise unreadable(
+            path,
+            error,
             f"{path} is damaged or not a shard of activations ({error}): delete it and "
-            "run record_activations again"
+            "run record_activations again",
         ) from error
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vitproto.activations.ahead import ahead
 from vitproto.activations.shards import Attribute, Shard, image_ids_digest, read_shard
+from vitproto.core.unreadable import unreadable
 
 N_THREADS = 2
 """Threads that read. Two saturate a laptop's page cache; for a disk, too, two are
@@ -217,11 +218,15 @@ class Activations:
     def _read(self, i_shard: int, offset: int, into: np.ndarray) -> None:
         """Fill an array with the bytes of a shard from `offset` on."""
         bytes_left = memoryview(into.reshape(-1).view(np.uint8))
-        descriptor = self._descriptor(i_shard)
+        descriptor, shard = self._descriptor(i_shard), self._shards[i_shard]
         while bytes_left:
-            n_read = os.preadv(descriptor, [bytes_left], offset)
+            try:
+                n_read = os.preadv(descriptor, [bytes_left], offset)
+            except OSError as error:
+                damaged = f"{shard.path} cannot be read at byte {offset} ({error})"
+                raise unreadable(shard.path, error, damaged) from error
             if n_read == 0:
-                raise _changed(self._shards[i_shard])
+                raise _changed(shard)
             bytes_left = bytes_left[n_read:]
             offset += n_read
 
@@ -236,7 +241,11 @@ class Activations:
         descriptor = self._descriptors.get(i_shard)
         if descriptor is None:
             shard = self._shards[i_shard]
-            opened = os.open(shard.path, os.O_RDONLY)
+            try:
+                opened = os.open(shard.path, os.O_RDONLY)
+            except OSError as error:
+                gone = f"{shard.path} cannot be opened ({error})"
+                raise unreadable(shard.path, error, gone) from error
             stat = os.fstat(opened)
             if (stat.st_size, stat.st_mtime_ns) != (shard.n_bytes, shard.mtime_ns):
                 os.close(opened)

@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vitproto.core.unreadable import unreadable
+
 Weights = dict[str, Tensor]
 
 UNREADABLE = (
@@ -39,9 +41,11 @@ def read_weights(path: Path) -> Weights:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         why = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ValueError(
+        raise unreadable(
+            path,
+            error,
             f"{path} is damaged or not a file of weights ({why}): set the encoder's "
-            "`weights` to a .safetensors, .pt, .pth or .bin file that holds tensors"
+            "`weights` to a .safetensors, .pt, .pth or .bin file that holds tensors",
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

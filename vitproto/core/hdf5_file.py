@@ -21,4 +21,4 @@ def whole_hdf5(path: Path, *, shared: bool = False) -> Iterator[h5py.File]:
 
 def open_new(path: Path) -> h5py.File:
     """Create an HDF5 file in the format of all our files."""
-    return h5py.File(path, "w", libver=_LIBVER, locking="best-effort")
+    return h5py.File(path, "w", libver=_LIBVER, locking=False)

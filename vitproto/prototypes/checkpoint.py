@@ -15,6 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
     CentredDotProduct,
@@ -140,11 +141,11 @@ def _read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no checkpoint {path}: fit it again") from error
-    except SafetensorError as error:
-        raise ValueError(
-            f"the checkpoint {path} is damaged ({error}): delete it and fit it again"
+    except (SafetensorError, OSError) as error:
+        raise unreadable(
+            path,
+            error,
+            f"the checkpoint {path} is damaged ({error}): delete it and fit it again",
         ) from error
     if _KEY not in metadata:
         raise ValueError(
@@ -225,9 +226,11 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
         names = [fit.run.name for fit in fitted]
     # What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise unreadable(
+            path,
+            error,
             f"{path} is damaged or not a list of checkpoints "
-            f"({type(error).__name__}: {error}): {_REMEDY}"
+            f"({type(error).__name__}: {error}): {_REMEDY}",
         ) from error
     check_family(path, content, family, _REMEDY)
     if len(set(names)) < len(names):

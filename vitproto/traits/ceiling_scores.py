@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.unreadable import unreadable
 from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.pooled_file import PooledLayer
 
@@ -81,8 +82,10 @@ class CeilingScores:
         try:
             scores_MT = self._file[place][()]
         except _DAMAGES as error:
-            raise ValueError(
-                f"{self.path} has no readable {place} ({error}): {_REMEDY}"
+            raise unreadable(
+                self.path,
+                error,
+                f"{self.path} has no readable {place} ({error}): {_REMEDY}",
             ) from error
         expected = (len(self.image_ids), len(self.trait_names))
         if scores_MT.shape != expected or scores_MT.dtype != np.float32:
@@ -116,7 +119,8 @@ def open_ceiling_scores(path: Path, layer: PooledLayer) -> Iterator[CeilingScore
 
 
 def _damage(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged or no file of scores ({error}): {_REMEDY}")
+    damaged = f"{path} is damaged or no file of scores ({error}): {_REMEDY}"
+    return unreadable(path, error, damaged)
 
 
 def _place(pooling: str, n_train: int, selection_seed: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.unreadable import unreadable
 from vitproto.traits.poolings import POOLINGS
 
 # h5py's error depends on which part of a file is damaged.
@@ -86,8 +87,10 @@ def read_pooled(path: Path, layer: PooledLayer) -> PooledActivations:
             )
         contents = PooledActivations(image_ids, pooled)
     except _DAMAGES as error:
-        raise ValueError(
-            f"{path} is damaged or no file of pooled activations ({error}): {_REMEDY}"
+        raise unreadable(
+            path,
+            error,
+            f"{path} is damaged or no file of pooled activations ({error}): {_REMEDY}",
         ) from error
     if stored != asdict(layer):
         raise ValueError(

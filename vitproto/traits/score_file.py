@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vitproto.core.unreadable import unreadable
 from vitproto.study.family import (
     ScoredFamily,
     SelectedFamily,
@@ -126,4 +127,5 @@ def read_scores(scored: ScoreFile, run: Run) -> np.ndarray:
 
 
 def _damage(path: Path, error: Exception, remedy: str) -> ValueError:
-    return ValueError(f"{path} is damaged or no file of scores ({error}): {remedy}")
+    damaged = f"{path} is damaged or no file of scores ({error}): {remedy}"
+    return unreadable(path, error, damaged)

@@ -172,8 +172,8 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
         ("prototypes/pca.py", "n_patches < 2:", "n_patches < 2 :", set()),
         (
             "prototypes/checkpoint.py",
-            "there is no checkpoint {path}: fit it again",
-            "{path}, a checkpoint of {metadata}, is missing",
+            "{path} is a safetensors file, but was not written by vitproto",
+            "{path}, with {metadata}, was not written by vitproto",
             set(),
         ),
         ("activations/shards.py", "raise _Damaged(", "raise OSError(", READERS),

@@ -222,6 +222,46 @@ def test_the_largest_of_a_row_are_those_of_a_stable_sort(values, k):
         assert value_E[entries].tolist() == row_S[expected].tolist()
 
 
+ANY = st.sampled_from([-1.0, 0.0, 0.5, 1.0, np.inf, -np.inf, np.nan, -np.nan])
+
+
+@given(
+    values=st.lists(st.lists(ANY, min_size=19, max_size=19), min_size=1, max_size=5),
+    k=st.integers(1, 19),
+)
+@settings(deadline=None)
+def test_no_value_is_written_beyond_the_end_and_nan_is_kept(values, k):
+    pre_BS = np.array(values, np.float32)
+    n_rows = len(pre_BS)
+    # A row too many at either end shows what is written there.
+    latent_E = np.full((n_rows + 2) * k, -7, np.int64)
+    value_E = np.full((n_rows + 2) * k, -7, np.float32)
+    inner = slice(k, -k)
+    n_B = np.zeros(n_rows, np.int64)
+    kernels.select_largest(pre_BS, k, latent_E[inner], value_E[inner], n_B)
+    for array in (latent_E, value_E):
+        assert (array[:k] == -7).all()
+        assert (array[-k:] == -7).all()
+    assert (n_B <= k).all()
+    for b, row_S in enumerate(pre_BS):
+        first = k * (b + 1)
+        if np.isnan(row_S).any():
+            assert np.isnan(value_E[first : first + n_B[b]]).any()
+
+    bound = np.float32(0.5)
+    n_above_B, n_tied_B = np.zeros((2, n_rows), np.int64)
+    kernels.count_above(pre_BS, bound, n_above_B, n_tied_B)
+    n_ties_B = np.minimum(n_tied_B, k)
+    end_B = np.cumsum(n_above_B + n_ties_B) + 1
+    start_B = end_B - n_above_B - n_ties_B
+    latent_E = np.full(end_B[-1] + 1, -7, np.int64)
+    value_E = np.full(end_B[-1] + 1, -7, np.float32)
+    kernels.take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E)
+    assert latent_E[0] == latent_E[-1] == -7
+    assert (latent_E[1:-1] >= 0).all()
+    assert np.isnan(value_E).sum() == np.isnan(pre_BS).sum()
+
+
 def test_equal_latents_of_a_batch_stay_active_from_the_first_on():
     # Worked out by hand: 2 × 2 places for 3, 1, 1, 1 | 2, 1, 0, 1: after 3 and 2 there
     # are two places for the five ones.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -318,6 +319,48 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_last_state(planted, tmp_p
     assert "at step 1 of 39" in message
     assert "with a learning rate of 1e+30" in message
     assert "its last good state is of step 1" in message
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{}, {"activation": "batchtopk"}, RELU, JUMPRELU],
+    ids=["topk", "batchtopk", "relu", "jumprelu"],
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_activations_that_are_not_finite_are_said_to_be_to_blame(tmp_path, kind, wrong):
+    x_NPD, _ = planted_activations(n_images=300)
+    (shard,) = write_shards(tmp_path, x_NPD)
+    good = Activations.open([shard], LAYER)
+    settings = sae_settings(**kind, **SMALL)
+    scaling = measure_scaling(good, np.arange(300), settings)
+    rows_SD = first_decoder(good, np.arange(300), settings, scaling, 48, 0)
+    learner = Learner.begin(TOPK, settings, scaling, rows_SD)
+    with h5py.File(shard, "r+") as file:
+        file[f"layer{LAYER}/patches"][7:90, 2, 3] = wrong
+    with pytest.raises(ValueError, match="patches of this batch hold NaN or") as said:
+        sweep.train(
+            {TOPK.name: learner},
+            *(Activations.open([shard], LAYER), np.arange(300), np.arange(2), settings),
+            states=sweep.States(tmp_path / "states"),
+            device=CPU,
+            save_every_s=1e9,
+            observe=lambda *_: None,
+        )
+    assert TOPK.name in str(said.value)
+    assert "at step 0 of" in str(said.value)
+    assert "learning_rate" not in str(said.value)
+
+
+def test_weights_that_are_not_finite_are_not_handed_out(planted):
+    acts, _ = planted
+    settings = sae_settings(**SMALL)
+    image_N = np.arange(acts.n_images)
+    scaling = measure_scaling(acts, image_N, settings)
+    rows_SD = first_decoder(acts, image_N, settings, scaling, 48, 0)
+    learner = Learner.begin(TOPK, settings, scaling, rows_SD)
+    learner.weights.b_enc_S[3] = np.nan
+    with pytest.raises(ValueError, match="values of b_enc_S are NaN or infinite"):
+        learner.finish()
 
 
 def test_a_damaged_state_is_named_and_not_read(planted, tmp_path):

@@ -314,7 +314,7 @@ def test_files_of_latents_are_read_in_one_order(tmp_path):
         read_frequencies([relu, relu])
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["other"] = 1
-    with pytest.raises(ValueError, match=r"c.h5 is not a file of evaluate_saes"):
+    with pytest.raises(ValueError, match=r"c\.h5 is damaged or not a file of evaluate"):
         read_frequencies([tmp_path / "c.h5"])
     with pytest.raises(ValueError, match="no file of latents was named"):
         read_frequencies([])

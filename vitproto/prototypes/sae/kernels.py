@@ -77,7 +77,8 @@ def error(reconstruction_BD, target_BD, gradient_BD, scale):
 def select_largest(pre_BS, k, latent_E, value_E, n_B):
     """The `k` largest positive values of each row; of equals the first.
 
-    Entries of row b start at k × b of `latent_E` and `value_E`; `n_B` counts them.
+    Entries of row b start at k × b of `latent_E` and `value_E`; `n_B` counts them. Of a
+    row with NaN one entry is left, which is NaN, so that the loss is NaN too.
     """
     n_latents = pre_BS.shape[1]
     heap = np.empty(k, np.float32)
@@ -106,6 +107,11 @@ def select_largest(pre_BS, k, latent_E, value_E, n_B):
             value = row_S[s]
             if value < bound or value <= 0:
                 continue
+            if np.isnan(value):
+                latent_E[k * b] = s
+                value_E[k * b] = value
+                n = 1
+                break
             if value == bound:
                 if n_ties == 0:
                     continue
@@ -151,11 +157,14 @@ def histogram(bits_BS, shift, prefix, counts):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def count_above(pre_BS, bound, n_above_B, n_tied_B):
-    """Count the values of each row that exceed a bound, and those that equal it."""
+    """Count the values of each row that exceed a bound, and those that equal it.
+
+    NaN counts as above, so that it is listed and the loss is NaN too.
+    """
     for b in range(len(pre_BS)):
         n_above, n_tied = 0, 0
         for value in pre_BS[b]:
-            n_above += value > bound
+            n_above += not value <= bound
             n_tied += value == bound
         n_above_B[b] = n_above
         n_tied_B[b] = n_tied
@@ -164,7 +173,10 @@ def count_above(pre_BS, bound, n_above_B, n_tied_B):
 @typing.no_type_check
 @numba.njit(**_FAST)
 def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
-    """List each row's values above a bound, and its first `n_ties_B` equal to it."""
+    """List each row's values above a bound, and its first `n_ties_B` equal to it.
+
+    Lists exactly as many as `count_above` has counted, also of NaN.
+    """
     for b in range(len(pre_BS)):
         i, n_ties = start_B[b], n_ties_B[b]
         for s in range(pre_BS.shape[1]):
@@ -172,7 +184,7 @@ def take_above(pre_BS, bound, n_ties_B, start_B, latent_E, value_E):
             if value < bound:
                 continue
             if value == bound:
-                if n_ties == 0:
+                if n_ties <= 0:
                     continue
                 n_ties -= 1
             latent_E[i] = s

@@ -189,9 +189,19 @@ class Learner:
         )
 
     def finish(self) -> SparseAutoencoder:
-        """The trained autoencoder, on the CPU."""
+        """The trained autoencoder, on the CPU.
+
+        Raises:
+            ValueError: a weight is not finite.
+        """
         counts = self.settings.activation == "topk"
         weights = Weights(*(tensor.cpu() for tensor in self.weights))
+        for name, tensor in weights._asdict().items():
+            if not tensor.isfinite().all():
+                raise ValueError(
+                    f"{self.run.name}: after step {self.step} some values of {name} "
+                    "are NaN or infinite: lower its learning_rate"
+                )
         return SparseAutoencoder(
             **weights._asdict(),
             mean_D=self.scaling.mean_D.cpu(),

@@ -22,6 +22,7 @@ from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
+from vitproto.core.unreadable import unreadable
 from vitproto.prototypes.sae.calibration import calibrate_thresholds
 from vitproto.prototypes.sae.convergence import HELD_OUT_NMSE, measured_steps
 from vitproto.prototypes.sae.cpu_gradients import Scratch
@@ -74,9 +75,11 @@ class States:
         try:
             return load_file(self.folder / name)
         except (SafetensorError, OSError) as error:
-            raise ValueError(
+            raise unreadable(
+                self.folder / name,
+                error,
                 f"the state of a training, {self.folder / name}, is damaged ({error}): "
-                f"delete {self.folder} to train from the beginning"
+                f"delete {self.folder} to train from the beginning",
             ) from error
 
     def write(self, learners: Mapping[str, Learner]) -> None:
@@ -280,7 +283,7 @@ def _train_together(
                         z_BD, memory[learner.weights.W_enc_SD.shape], workers, scratch
                     )
                 except LossNotFiniteError as error:
-                    raise _diverged(error, states, key) from error
+                    raise _diverged(error, z_BD, states, key) from error
                 if logs[key].wants(step):
                     nmse = None
                     if step in logs[key].measured:
@@ -312,7 +315,16 @@ def _scale(x_BD: torch.Tensor, scaling) -> torch.Tensor:
     return x_BD.sub_(scaling.mean_D).div_(scaling.norm)
 
 
-def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError:
+def _diverged(
+    error: LossNotFiniteError, z_BD: torch.Tensor, states: States, key: str
+) -> ValueError:
+    n_bad = int((~z_BD.isfinite()).any(1).sum())
+    if n_bad:
+        return ValueError(
+            f"{error}, because {n_bad} of the {len(z_BD)} patches of this batch hold "
+            "NaN or infinity, which record_activations never writes: a shard is "
+            "damaged. Delete the shards of this layer and record them again"
+        )
     state = states.read(key)
     kept = "no state was saved before"
     if state is not None:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float64
 
+from vitproto.core.unreadable import unreadable
 from vitproto.report.shared.runs import check_no_repeats, name_run
 from vitproto.study.family import Family
 from vitproto.study.run import Run
@@ -45,22 +46,28 @@ def read_frequencies(paths: Sequence[Path]) -> list[LatentFrequencies]:
 
 
 def _read_latents(path: Path) -> list[LatentFrequencies]:
-    with h5py.File(path, "r") as file:
-        if "n_patches" not in file.attrs:
-            raise ValueError(
-                f"{path} is not a file of evaluate_saes: name its latents.h5"
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            n_patches = int(file.attrs["n_patches"])
+            family = Family(
+                str(file.attrs["encoder"]),
+                int(file.attrs["layer"]),
+                str(file.attrs["method"]),
             )
-        family = Family(
-            str(file.attrs["encoder"]),
-            int(file.attrs["layer"]),
-            str(file.attrs["method"]),
-        )
-        return [
-            LatentFrequencies(
-                family=family,
-                run=Run.parse(name),
-                n_patches=int(file.attrs["n_patches"]),
-                frequency_S=group["frequency_S"][:],
-            )
-            for name, group in file.items()
-        ]
+            return [
+                LatentFrequencies(
+                    family=family,
+                    run=Run.parse(name),
+                    n_patches=n_patches,
+                    frequency_S=group["frequency_S"][:],
+                )
+                for name, group in file.items()
+            ]
+    # h5py's error depends on which part of the file is damaged.
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise unreadable(
+            path,
+            error,
+            f"{path} is damaged or not a file of evaluate_saes ({error}): name its "
+            "latents.h5, or delete it and run evaluate_saes again",
+        ) from error

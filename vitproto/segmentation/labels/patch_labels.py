@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float32, Int64, UInt16
 
 from vitproto.activations.stream import Activations
 from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.unreadable import unreadable
 from vitproto.data.image_list import check_same_images, read_image_list
 
 FORMAT = "vitproto patch labels 1"
@@ -253,7 +254,7 @@ def read_patch_labels(path: Path) -> PatchLabels:
             f"there is no file {path}: run scripts/label_patches.py to make it"
         )
     try:
-        with h5py.File(path, locking="best-effort") as file:
+        with h5py.File(path, locking=False) as file:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(
                     f"its format is {file.attrs.get('format')!r}, expected {FORMAT!r}"
@@ -269,9 +270,11 @@ def read_patch_labels(path: Path) -> PatchLabels:
             )
     # h5py's error depends on which part of the file is damaged.
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise unreadable(
+            path,
+            error,
             f"{path} is damaged or holds no patch labels ({error}): delete it and run "
-            "scripts/label_patches.py again"
+            "scripts/label_patches.py again",
         ) from error
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
 
 # A single key, as in prototypes/checkpoint.py: the same probes give the same bytes.
 _KEY = "vitproto"
@@ -200,13 +201,13 @@ def _read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no {path}: train the probes first") from error
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"the probes in {path} are damaged ({error}): delete it and train again"
+        header = json.loads(metadata.get(_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise unreadable(
+            path,
+            error,
+            f"the probes in {path} are damaged ({error}): delete it and train again",
         ) from error
-    header = json.loads(metadata.get(_KEY, "{}"))
     if header.get("kind") not in (_PROBE, _SWEEP):
         raise ValueError(f"{path} is a safetensors file, but holds no linear probes")
     return header

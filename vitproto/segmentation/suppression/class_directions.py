@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save
 from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
 from vitproto.segmentation.probes.linear_probe import LinearProbe
 
 _TENSOR = "class_directions_CD"
@@ -64,7 +65,7 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
     try:
         with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     settings = header.get("settings", {})
     made_with = MadeWith(
@@ -96,7 +97,7 @@ def load_directions(
     """
     try:
         tensors = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if _TENSOR not in tensors:
         raise ValueError(f"{path} is a safetensors file, but holds no class directions")
@@ -111,7 +112,9 @@ def load_directions(
     return class_directions_CD
 
 
-def _damaged(path: Path, error: SafetensorError) -> ValueError:
-    return ValueError(
-        f"{path} is damaged ({error}): delete it and run find_class_directions again"
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return unreadable(
+        path,
+        error,
+        f"{path} is damaged ({error}): delete it and run find_class_directions again",
     )

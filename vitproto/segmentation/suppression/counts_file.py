@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from vitproto.core.unreadable import unreadable
 from vitproto.segmentation.suppression.terms import ChosenClass, Place
 
 FORMAT = "vitproto suppression counts 1"
@@ -88,7 +89,7 @@ class SuppressionCounts:
         """
         is_edited_C = np.zeros(len(self.class_names), bool)
         try:
-            with h5py.File(self.path, locking="best-effort") as file:
+            with h5py.File(self.path, locking=False) as file:
                 for label in self.labels:
                     group = file[f"classes/{label}"]
                     has_edits = len(group.attrs["kinds_K"]) > 0
@@ -105,7 +106,7 @@ class SuppressionCounts:
             ValueError: the file is damaged.
         """
         try:
-            with h5py.File(self.path, locking="best-effort") as file:
+            with h5py.File(self.path, locking=False) as file:
                 group = file[f"classes/{label}"]
                 chosen = ChosenClass(
                     label,
@@ -141,7 +142,7 @@ def read_counts(path: Path) -> SuppressionCounts:
     if not path.is_file():
         raise ValueError(f"there is no file {path}: run suppress_latents")
     try:
-        with h5py.File(path, locking="best-effort") as file:
+        with h5py.File(path, locking=False) as file:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(
                     f"its format is {file.attrs.get('format')!r}, expected {FORMAT!r}"
@@ -165,7 +166,9 @@ def read_counts(path: Path) -> SuppressionCounts:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
+    return unreadable(
+        path,
+        error,
         f"{path} is damaged or holds no counts ({error}): delete it and run "
-        "suppress_latents again"
+        "suppress_latents again",
     )

@@ -1,0 +1,72 @@
+"""Tell files that the file system does not give out from damaged ones.
+
+Damaged files are deleted and made again. A lock, a lost server, a missing permission or
+too many open files say nothing about what is in a file, and must not end in that
+advice: it may be about a terabyte of activations.
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+_OF_CONTENTS = {0, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW, errno.ERANGE}
+"""Error numbers that a damaged offset or size causes."""
+
+_IN_MESSAGES = re.compile(r"errno = (\d+)|os error (\d+)")
+"""How HDF5 and safetensors name the error number in the texts of their errors."""
+
+
+def unreadable(path: Path, error: Exception, damaged: str) -> ValueError:
+    """The error to raise where a file could not be read.
+
+    Args:
+        path: the file.
+        error: what reading it raised.
+        damaged: what to say if the file itself is to blame, with what to do.
+    """
+    number = file_system_error(path, error)
+    return ValueError(damaged if number is None else _describe(path, number))
+
+
+def refuse_to_guess(path: Path, error: Exception) -> None:
+    """Raise if the file system is to blame for an error, and not the file.
+
+    Args:
+        path: the file, for whose absence or damage the caller has a plan.
+        error: what reading it raised.
+
+    Raises:
+        ValueError: the file may be as good as ever.
+    """
+    number = file_system_error(path, error)
+    if number not in (None, errno.ENOENT, errno.ENOTDIR):
+        raise ValueError(_describe(path, number)) from error
+
+
+def file_system_error(path: Path, error: Exception) -> int | None:
+    """The number of the error with which the file system failed; None if it did not.
+
+    Some readers do not pass it on, so the file is opened once more to see.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (named := _IN_MESSAGES.search(str(error))):
+        number = int(named[1] or named[2])
+    if number is not None and number not in _OF_CONTENTS:
+        return number
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as again:
+        return again.errno
+    return None
+
+
+def _describe(path: Path, number: int) -> str:
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return f"there is no {path}: run the stage that makes it"
+    return (
+        f"{path} cannot be read: {os.strerror(number)} (errno {number}). This is an "
+        "error of the file system and says nothing about the file, so keep it, and run "
+        "again when the file can be read"
+    )
