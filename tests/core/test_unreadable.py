@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from recorded import LAYER, write_shards
+from safetensors.numpy import save_file
 
 from vitproto.activations.fetched import read_fetched
 from vitproto.activations.image_digests import read_image_digests, read_image_ids
@@ -22,11 +23,15 @@ from vitproto.activations.stream import Activations
 from vitproto.activations.weights_file import read_weights
 from vitproto.core.unreadable import file_system_error, refuse_to_guess, unreadable
 from vitproto.prototypes import checkpoint
+from vitproto.prototypes.sae import sweep
 from vitproto.report.saes.frequencies import read_frequencies
+from vitproto.report.shared.links import read_note
+from vitproto.report.shared.typed_csv import read_typed
 from vitproto.segmentation.labels.patch_labels import read_patch_labels
 from vitproto.segmentation.probes.linear_probe import load_probe
 from vitproto.segmentation.suppression.class_directions import load_directions
 from vitproto.segmentation.suppression.counts_file import read_counts
+from vitproto.segmentation.suppression.latent_tables import read_activity, read_chosen
 from vitproto.study.family import FittedFamily, ScoredFamily
 from vitproto.traits.ceiling_scores import open_ceiling_scores
 from vitproto.traits.pooled_file import PooledLayer, read_pooled
@@ -65,7 +70,20 @@ READERS = {
     "weights": ("weights.safetensors", read_weights),
     "weights of torch": ("weights.pt", read_weights),
     "fetched files": ("fetched.json", read_fetched),
+    "a note": (
+        "pictures.json",
+        lambda path: read_note(path.parent, path.name, "show_suppression"),
+    ),
+    "chosen latents": ("class_latents.csv", lambda path: read_chosen(path, ["sky"], 4)),
+    "activity": ("latent_activity.csv", lambda path: read_activity(path, 4)),
+    "a table": ("ap.csv", lambda path: read_typed(path, {"ap": "float64"}, [])),
+    "states of a training": (
+        "index.json",
+        lambda path: sweep.States(path.parent).read("run"),
+    ),
 }
+MAY_BE_MISSING = {"states of a training", "a note"}
+"""No training has begun; and a folder that holds no note is named, not the note."""
 GARBAGE = {
     "empty": b"",
     "a page": b"<!doctype html><html><body>404</body></html>\n" * 40,
@@ -131,7 +149,7 @@ def test_damage_names_the_file_and_what_to_do(tmp_path, reader, content):
     assert "errno" not in str(said.value)
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", sorted(READERS.keys() - MAY_BE_MISSING))
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path, reader):
     name, read = READERS[reader]
     path = tmp_path / name
@@ -139,6 +157,45 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path, reader):
         read(path)
     assert str(path) in str(said.value)
     assert "damaged" not in str(said.value)
+
+
+TENSORS = {"W_KD": np.ones((2, 3), np.float32)}
+HEADERS = ("[1]", "7", "{}", "null", '{"scorer": "dot_product"}', "not JSON")
+HEADERS += ('{"scorer": "dot_product", "arguments": {"no": 1}, "settings": {}}',)
+HEADERS += ('{"scorer": "none", "arguments": {}, "settings": {}}',)
+HEADERS += ('{"kind": "linear probe", "settings": 3}', '{"settings": [1, 2]}')
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("reader", ["a probe", "directions", "a checkpoint"])
+def test_a_header_that_says_something_else_names_its_file(tmp_path, reader, header):
+    name, read = READERS[reader]
+    path = tmp_path / name
+    save_file(TENSORS, path, {"vitproto": header})
+    with pytest.raises(ValueError, match=name):
+        read(path)
+
+
+TABLES = {
+    "class_latents.csv": "label,class_name,criterion,rank,latent,is_chosen,note\n",
+    "latent_activity.csv": "latent,n_active,largest\n",
+    "ap.csv": "ap\n",
+}
+ROWS = {
+    "class_latents.csv": ("x,sky,ap,0,1,True,\n", "1,sky,ap,0,x,True,\n"),
+    "latent_activity.csv": ("".join(f"{i},x,1\n" for i in range(4)),),
+    "ap.csv": ("x\n", '"1\n', "1,2,3\n4\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [(name, rows) for name in ROWS for rows in ROWS[name]]
+)
+def test_a_cell_that_is_no_number_names_its_file(tmp_path, name, rows):
+    (read,) = (read for called, read in READERS.values() if called == name)
+    (tmp_path / name).write_text(TABLES[name] + rows)
+    with pytest.raises(ValueError, match=name):
+        read(tmp_path / name)
 
 
 LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, 524, errno.EAGAIN)

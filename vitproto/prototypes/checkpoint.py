@@ -31,6 +31,12 @@ from vitproto.study.run import Run
 # prototypes must give the same bytes.
 _KEY = "vitproto"
 
+# What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
+_DAMAGES = (
+    *(OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError),
+    RuntimeError,
+)
+
 _REMEDY = "delete it and run again"
 
 KINDS = {
@@ -90,9 +96,12 @@ def load_as(path: Path | str, cls: type[T]) -> T:
             f"{path} holds a scorer of kind {header['scorer']!r}, expected "
             f"{cls.KIND!r}: delete it and fit it again"
         )
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return cls(**tensors, **header["arguments"])
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return cls(**tensors, **header["arguments"])
+    except _DAMAGES as error:
+        raise _damage(Path(path), error) from error
 
 
 def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
@@ -134,25 +143,39 @@ def read_kind(path: Path | str) -> str:
 
 def read_settings(path: Path | str) -> dict[str, Any]:
     """Read the settings that made a checkpoint, without its weights."""
-    return _read_header(Path(path))["settings"]
+    header = _read_header(Path(path))
+    try:
+        return header["settings"]
+    except KeyError as error:
+        raise _damage(Path(path), error) from error
 
 
 def _read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise unreadable(
-            path,
-            error,
-            f"the checkpoint {path} is damaged ({error}): delete it and fit it again",
-        ) from error
+    except _DAMAGES as error:
+        raise _damage(path, error) from error
     if _KEY not in metadata:
         raise ValueError(
             f"{path} is a safetensors file, but was not written by vitproto: write the "
             "path of a checkpoint"
         )
-    return json.loads(metadata[_KEY])
+    try:
+        header = dict(json.loads(metadata[_KEY]))
+        return {"scorer": header["scorer"], **header}
+    except _DAMAGES as error:
+        raise _damage(path, error) from error
+
+
+def _damage(path: Path, error: Exception) -> ValueError:
+    why = str(error).strip().split("\n")[0]
+    return unreadable(
+        path,
+        error,
+        f"the checkpoint {path} is damaged ({type(error).__name__}: {why}): delete it "
+        "and fit it again",
+    )
 
 
 @dataclass(frozen=True)
@@ -224,8 +247,7 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
         content = json.loads(path.read_text())
         fitted = [FittedRun(**run) for run in content["runs"]]
         names = [fit.run.name for fit in fitted]
-    # What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGES as error:
         raise unreadable(
             path,
             error,

@@ -109,7 +109,18 @@ class States:
         return self.folder / f"{key}.csv"
 
     def _names(self) -> dict[str, str]:
-        return json.loads(self._index.read_text()) if self._index.is_file() else {}
+        if not self._index.is_file():
+            return {}
+        try:
+            names = json.loads(self._index.read_text(encoding="utf-8"))
+            return {str(key): str(name) for key, name in names.items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise unreadable(
+                self._index,
+                error,
+                f"{self._index}, the list of states of a training, is damaged "
+                f"({error}): delete {self.folder} to train from the beginning",
+            ) from error
 
     def _replace(self, before: dict[str, str], after: dict[str, str]) -> None:
         if self.folder.is_dir():

@@ -1,11 +1,13 @@
 """CSV files of other stages, read with the types they must have; and written."""
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
 
 
 def read_typed(
@@ -26,8 +28,11 @@ def read_typed(
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}: run the stage that writes it")
-    with path.open(encoding="utf-8") as file:
-        header = file.readline().strip().split(",")
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = file.readline().strip().split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damage(path, error) from error
     missing = [name for name in columns if name not in header]
     if missing:
         raise ValueError(
@@ -36,16 +41,26 @@ def read_typed(
             "stage wrote, or run it again"
         )
     try:
-        rows = pd.read_csv(
-            path,
-            dtype=dict(columns),
-            usecols=list(columns),
-            keep_default_na=False,
-            na_values={name: [""] for name in may_be_empty},
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        with warnings.catch_warnings():
+            # A row with more cells than columns: pandas would drop some, in silence if
+            # it were told which columns to read.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            rows = pd.read_csv(
+                path,
+                dtype=dict(columns),
+                index_col=False,
+                low_memory=False,
+                keep_default_na=False,
+                na_values={name: [""] for name in may_be_empty},
+            )
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        raise _damage(path, error) from None
     return rows[list(columns)]
+
+
+def _damage(path: Path, error: Exception) -> ValueError:
+    damaged = f"{path}: {error}. Delete it and run the stage that writes it again"
+    return unreadable(path, error, damaged)
 
 
 def read_together(

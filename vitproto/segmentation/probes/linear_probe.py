@@ -201,8 +201,8 @@ def _read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        header = json.loads(metadata.get(_KEY, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+        header = dict(json.loads(metadata.get(_KEY, "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise unreadable(
             path,
             error,

@@ -65,9 +65,9 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
     try:
         with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+            settings = dict(header.get("settings", {}))
+    except (SafetensorError, OSError, ValueError, AttributeError, TypeError) as error:
         raise _damaged(path, error) from error
-    settings = header.get("settings", {})
     made_with = MadeWith(
         str(path), settings.get("found_for", {}), settings.get("layer")
     )

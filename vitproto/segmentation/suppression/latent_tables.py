@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vitproto.core.unreadable import unreadable
 from vitproto.segmentation.suppression.edits import Activity
 from vitproto.segmentation.suppression.sparse_latents import SparseLatents
 from vitproto.segmentation.suppression.terms import ChosenClass
@@ -56,7 +57,8 @@ def read_chosen(
                 "the same data set"
             )
         kept = rows[rows["is_chosen"] == "True"]
-        latents = tuple(dict.fromkeys(kept["latent"].astype(int)))
+        numbers = _as_numbers(path, kept["latent"], np.int64)
+        latents = tuple(dict.fromkeys(numbers.tolist()))
         if lacking := [i for i in latents if not 0 <= i < n_latents]:
             raise ValueError(
                 f"{path} chooses latent {lacking[0]} for {name}, but the autoencoder "
@@ -80,8 +82,8 @@ def read_activity(path: Path, n_latents: int) -> Activity:
             "name the run that it was made from"
         )
     return Activity(
-        n_active_S=table["n_active"].astype(np.int64).to_numpy(),
-        largest_S=table["largest"].astype(np.float64).to_numpy(),
+        n_active_S=_as_numbers(path, table["n_active"], np.int64).to_numpy(),
+        largest_S=_as_numbers(path, table["largest"], np.float64).to_numpy(),
     )
 
 
@@ -89,12 +91,27 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read some columns; labels as integers, the others as text."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}: run the stage that writes it")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise _damage(path, error) from error
     if missing := [name for name in columns if name not in table]:
         raise ValueError(
             f"{path} lacks the columns {', '.join(missing)}: delete it and run the "
             "stage that writes it again"
         )
     if "label" in columns:
-        table["label"] = table["label"].astype(int)
+        table["label"] = _as_numbers(path, table["label"], np.int64)
     return table[columns]
+
+
+def _as_numbers(path: Path, column: pd.Series, kind: type[np.number]) -> pd.Series:
+    try:
+        return column.astype(kind)
+    except (ValueError, OverflowError) as error:
+        raise _damage(path, error) from error
+
+
+def _damage(path: Path, error: Exception) -> ValueError:
+    damaged = f"{path} is damaged ({error}): delete it and run find_class_latents again"
+    return unreadable(path, error, damaged)
