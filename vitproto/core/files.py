@@ -1,5 +1,6 @@
 """Write files that appear complete or not at all."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -9,6 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vitproto.core.unreadable import error_number
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 ABANDONED_AFTER_S = 86_400
 """Age at which a partial file of another machine counts as abandoned: its process
@@ -28,13 +33,27 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
         The path to write to. It has the suffix of `path`, since some writers choose
         their format by it. If the body raises, the file stays; the next try
         overwrites or deletes it.
+
+    Raises:
+        ValueError: the disk is full, or a quota or the largest size of files is
+            reached. The partial file is then deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = f"{socket.gethostname()}-{os.getpid()}-" if shared else ""
     partial = path.with_name(f".partial-{owner}{path.name}")
     if shared:
         _drop_abandoned(path)
-    yield partial
+    try:
+        yield partial
+    except Exception as error:
+        number = error_number(error)
+        if number not in _NO_ROOM:
+            raise
+        partial.unlink(missing_ok=True)
+        raise ValueError(
+            f"{path} cannot be written: {os.strerror(number)} (errno {number}). Free "
+            "some room on its disk, and run again"
+        ) from error
     os.replace(partial, path)
 
 

@@ -49,9 +49,7 @@ def file_system_error(path: Path, error: Exception) -> int | None:
 
     Some readers do not pass it on, so the file is opened once more to see.
     """
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None and (named := _IN_MESSAGES.search(str(error))):
-        number = int(named[1] or named[2])
+    number = error_number(error)
     if number is not None and number not in _OF_CONTENTS:
         return number
     try:
@@ -60,6 +58,14 @@ def file_system_error(path: Path, error: Exception) -> int | None:
     except OSError as again:
         return again.errno
     return None
+
+
+def error_number(error: Exception) -> int | None:
+    """The number that the file system gave an error, if it has one."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    named = _IN_MESSAGES.search(str(error))
+    return int(named[1] or named[2]) if named else None
 
 
 def _describe(path: Path, number: int) -> str:
