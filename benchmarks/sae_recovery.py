@@ -46,10 +46,7 @@ N_TEST = 20_000
 FOUND = 0.95
 """A direction is found if a row of the decoder has a larger cosine with it."""
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
-L1_WEIGHTS = (0.2, 0.4, 0.8)
-MOST_ACTIVE = 3
-"""Active latents of ReLU that are allowed, in multiples of a patch's directions. Kinds
-of one sparsity are compared; ReLU's depends on learning rate and weight."""
+L1_WEIGHTS = (0.2, 0.4)
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
 KINDS = ("relu", "topk", "batchtopk", "jumprelu", "matryoshka")
@@ -111,15 +108,19 @@ CASES = [
 WIDEST_CHANGED = 64
 """The width up to which other settings are tried."""
 
-CHANGES: dict[str, dict[str, object]] = {
-    "as in the preset": {},
-    "start: random": {"start": "random"},
-    "max_gradient_norm: 1": {"max_gradient_norm": 1.0},
-    "both": {"start": "random", "max_gradient_norm": 1.0},
-    "n_aux: 0": {"n_aux": 0},
-    "aux_weight: 1/32": {"aux_weight": 1 / 32},
+CHANGES: dict[str, dict[str, dict[str, object]]] = {
+    "batchtopk": {
+        "as in the preset": {},
+        "start: random": {"start": "random"},
+        "max_gradient_norm: 1": {"max_gradient_norm": 1.0},
+        "both": {"start": "random", "max_gradient_norm": 1.0},
+        "n_aux: 0": {"n_aux": 0},
+        "aux_weight: 1/32": {"aux_weight": 1 / 32},
+    },
+    "topk": {"n_aux: 0": {"n_aux": 0}},
+    "jumprelu": {"n_aux: 0": {"n_aux": 0}},
 }
-"""Settings that differ from the preset, to see what each brings."""
+"""Settings of a kind that differ from the preset, to see what each brings."""
 
 
 class Found(NamedTuple):
@@ -291,17 +292,8 @@ def mean_by_setting(runs: list[Run], found: list[Found]) -> dict[tuple, Found]:
 def write_row(
     names: list[str], planted: Planted, kind: str, settings: dict[tuple, Found]
 ) -> list[str]:
-    """The setting that finds directions best, and how it does.
-
-    Of ReLU's settings, those count that are sparse enough; or else the sparsest.
-    """
-
-    def preference(item: tuple[tuple, Found]) -> tuple[float, float]:
-        _, found = item
-        surplus = max(found.l0 - MOST_ACTIVE * planted.l0, 0) if kind == "relu" else 0
-        return -surplus, found.cosine
-
-    (rate, sparsity), best = max(settings.items(), key=preference)
+    """The setting that finds directions best, and how it does."""
+    (rate, sparsity), best = max(settings.items(), key=lambda item: item[1].cosine)
     numbers = [f"{best.cosine:.3f}", f"{best.share:.3f}", f"{best.nmse:.3f}"]
     weight = f", L1 {sparsity:g}" if kind == "relu" else ""
     return [
@@ -341,15 +333,15 @@ def measure_case(planted: Planted, seeds: range) -> tuple[list, list]:
                 peer = f"dictionary_learning, norm {norm}"
                 rows.append(write_row([*names, peer], planted, kind, means))
                 print(*rows[-1], flush=True)
-        runs = list_runs(planted, "batchtopk", seeds)
         # The wide case would take as long as all others together.
-        for name, changes in CHANGES.items() if planted.width <= WIDEST_CHANGED else ():
-            found = train_ours(
-                planted, acts, runs, read_settings("batchtopk", **changes)
-            )
-            means = mean_by_setting(runs, found)
-            changed.append(write_row([planted.name, name], planted, "batchtopk", means))
-            print(*changed[-1], flush=True)
+        for kind in CHANGES if planted.width <= WIDEST_CHANGED else ():
+            runs = list_runs(planted, kind, seeds)
+            for name, changes in CHANGES[kind].items():
+                settings = read_settings(kind, **changes)
+                means = mean_by_setting(runs, train_ours(planted, acts, runs, settings))
+                names = [planted.name, kind, name]
+                changed.append(write_row(names, planted, kind, means))
+                print(*changed[-1], flush=True)
     return rows, changed
 
 
@@ -382,7 +374,7 @@ def write_page(n_seeds: int) -> str:
     version = importlib.metadata.version("dictionary-learning")
     settings = read_settings("batchtopk")
     rates = ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
-    weights = ", ".join(f"{weight:g}" for weight in L1_WEIGHTS)
+    weights = " and ".join(f"{weight:g}" for weight in L1_WEIGHTS)
     seeds = (
         f"Lines are means over {n_seeds} seeds."
         if n_seeds > 1
@@ -402,9 +394,13 @@ def write_page(n_seeds: int) -> str:
         f"dictionary_learning {version}. Patches are sparse sums of known directions; "
         f"training sees {settings.n_patches:,} of them, in batches of "
         f"{settings.batch_size:,}. Ours have the settings of "
-        f"`config/presets/methods/{PRESET.name}`. The peer has the same batches, also "
-        "minus their mean, the same numbers of latents, learning rates, warm-up, decay "
-        "and time until a latent counts as dead, and its own defaults else. It limits "
+        f"`config/presets/methods/{PRESET.name}`, but for Matryoshka's prefixes, which "
+        "are fixed as the peer's are. The peer has the same batches, also minus their "
+        "mean, the same numbers of latents, learning rates, warm-up, decay and time "
+        "until a latent counts as dead. Its prefixes end where ours do, its thresholds "
+        "are measured from a third of the training on, JumpReLU's bandwidth and weight "
+        "of sparsity grow with the norm of its activations, and all else is its own "
+        "default. It limits "
         "gradients, but for ReLU's, to a norm of 1, which acts or not depending on the "
         "norm of the activations, so both usual norms are shown.",
         TextTable(
@@ -423,14 +419,16 @@ def write_page(n_seeds: int) -> str:
         "patch, and latents that no patch activates. All kinds but ReLU are asked for "
         "as many active latents as a patch has directions. Each line shows the "
         f"setting with the largest mean cosine, of learning rates {rates} and, for "
-        f"ReLU, weights of the L1 norm of {weights}. {seeds} Of ReLU's settings, only "
-        f"those count that activate at most {MOST_ACTIVE} × as many latents as a patch "
-        "has directions.",
+        f"ReLU, weights of the L1 norm of {weights}. {seeds} ReLU is not compared at "
+        "equal L0: read its L0 beside its error. Its peer starts with an encoder a "
+        "tenth as long, and does not limit gradients.",
         "## Kinds",
         TextTable({"Planted": "<", "Kind": "<", "By": "<"} | columns, rows),
         "## What the settings bring",
-        "BatchTopK with other settings than the preset's.",
-        TextTable({"Planted": "<", "Settings": "<"} | columns, changed),
+        "Other settings than the preset's. `n_aux: 0` leaves dead latents alone. Where "
+        "there are twice as many latents as directions, those that are left over have "
+        "nothing to find, so read how many are dead beside how many are found.",
+        TextTable({"Planted": "<", "Kind": "<", "Settings": "<"} | columns, changed),
     )
 
 

@@ -75,6 +75,16 @@ def test_nothing_is_read_between_settings_that_are_far_apart():
     assert read_off(far, 1.05) == pytest.approx((0.9, 1.0))
 
 
+def test_a_setting_at_the_l0_counts_although_another_has_fewer_latents_and_errs_less():
+    worse_with_more = settings("untrained", (8.0, 5.2), (16.0, 11.3))
+    assert read_off(worse_with_more, 16.0) == pytest.approx((11.3, 16.0))
+    assert read_off(worse_with_more, 8.0) == pytest.approx((5.2, 8.0))
+    assert math.isnan(read_off(worse_with_more, 12.0).nmse)
+    table = pd.concat([TOPK, RELU, worse_with_more], ignore_index=True)
+    assert list_targets(table) == [8.0, 16.0]
+    assert [row[-1] for row in show_matched(table).rows] == ["5.20", "11.3"]
+
+
 def test_settings_without_active_latents_are_left_out():
     silent = settings("silent", (0.0, 1.0))
     table = pd.concat([silent, TOPK], ignore_index=True)

@@ -250,8 +250,8 @@ def explain_sae_columns(table: pd.DataFrame, n_correlated: int) -> dict[str, str
             "latents have the same direction."
         ),
         "Trained on": (
-            "patches of the training, each as often as it was used. `cost_table.csv` "
-            "has the seconds that each family took."
+            "patches of the training, each as often as it was used. The log of fit_sae "
+            "has the seconds."
         ),
     }
 

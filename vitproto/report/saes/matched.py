@@ -84,10 +84,13 @@ def read_off(kind: pd.DataFrame, l0: float) -> AtL0:
     if at in x or gap <= math.log(APART) + ROUNDING:
         nmse = float(np.exp(np.interp(at, x, y)))
         return AtL0(nmse, l0 if at in x else math.nan)
-    if len(x):
-        i = int(np.abs(x - at).argmin())
-        if abs(x[i] - at) <= math.log(NEAR):
-            return AtL0(float(np.exp(y[i])), float(np.exp(x[i])))
+    # Off the front too: the error of an untrained autoencoder may grow with L0.
+    for settings in (front, kind):
+        apart = np.abs(np.log(settings["l0"].to_numpy()) - at)
+        near = settings[apart <= math.log(NEAR)]
+        if len(near):
+            nearest = near.iloc[int(apart[apart <= math.log(NEAR)].argmin())]
+            return AtL0(float(nearest["nmse"]), float(nearest["l0"]))
     return AtL0(math.nan, math.nan)
 
 
