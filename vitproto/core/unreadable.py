@@ -70,7 +70,10 @@ def error_number(error: Exception) -> int | None:
 
 def _describe(path: Path, number: int) -> str:
     if number in (errno.ENOENT, errno.ENOTDIR):
-        return f"there is no {path}: run the stage that makes it"
+        return (
+            f"there is no {path}: run the stage that makes it, or name a file that is "
+            "there"
+        )
     return (
         f"{path} cannot be read: {os.strerror(number)} (errno {number}). This is an "
         "error of the file system and says nothing about the file, so keep it, and run "

@@ -325,38 +325,35 @@ def _write_longest(suppression: Suppression, own: pd.DataFrame) -> str:
 
 
 def _write_left_out(rows: pd.DataFrame, why: str) -> str:
-    named = [
-        f"{count_classes(row['n_unreached'])} of {row['sae']}"
-        for _, row in rows.iterrows()
-        if row["n_unreached"]
-    ]
-    return f"Left out because {why}: {', '.join(named)}." if named else ""
+    named = _name_counts(rows, "n_unreached")
+    return f"Left out because {why}: {named}." if named else ""
 
 
 def _write_before_first(rows: pd.DataFrame) -> str:
-    named = [
-        f"{count_classes(row['n_before_first'])} of {row['sae']}"
-        for _, row in rows.iterrows()
-        if row["n_before_first"]
-    ]
+    named = _name_counts(rows, "n_before_first")
     if not named:
         return ""
     return (
         "Shorter than any edit that was measured with the SAE or with its control, and "
-        f"so read off a straight line from no edit: {', '.join(named)}. No interval "
-        "knows how far the curve is from that line."
+        f"so read off a straight line from no edit: {named}. No interval knows how far "
+        "the curve is from that line."
     )
 
 
 def _write_gone(rows: pd.DataFrame) -> str:
-    named = [
-        f"{count_classes(row['n_gone'])} of {row['sae']}"
-        for _, row in rows.iterrows()
-        if row["n_gone"]
-    ]
+    named = _name_counts(rows, "n_gone")
     if not named:
         return ""
     return (
         f"Saturated, with at least {NEARLY_ALL} of the IoU lost with the SAE and with "
-        f"its control: {', '.join(named)}."
+        f"its control: {named}."
+    )
+
+
+def _name_counts(rows: pd.DataFrame, column: str) -> str:
+    """Name how many classes of each SAE a column counts, if there are any."""
+    return ", ".join(
+        f"{count_classes(row[column])} of {row['sae']}"
+        for _, row in rows.iterrows()
+        if row[column]
     )
