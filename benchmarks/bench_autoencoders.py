@@ -123,6 +123,7 @@ def _settings(run: Run) -> SaeSettings:
         start="random",
         scale_mean=True,
         scale_norm=True,
+        encoder_start=1.0,
         n_scaling=N_MIXED,
         n_patches=N_BATCHES * B,
         batch_size=B,

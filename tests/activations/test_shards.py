@@ -1,3 +1,4 @@
+import operator
 import os
 import signal
 import subprocess
@@ -8,7 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from vitproto.activations.image_digests import open_shard
+from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.sharding import shard_range
 from vitproto.activations.shards import (
     LayerShape,
@@ -18,7 +23,9 @@ from vitproto.activations.shards import (
     write_shard,
 )
 from vitproto.activations.stream import Activations
+from vitproto.core.checksums import row_checksums
 from vitproto.core.project import PROJECT
+from vitproto.core.unreadable import DamagedError
 
 N, P, D = 7, 5, 6
 LAYERS = {3: LayerShape(P, D, has_cls=True), 11: LayerShape(P, D, has_cls=False)}
@@ -95,13 +102,12 @@ def test_more_shards_than_images_are_refused():
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_h5py_reads_back_what_was_written(tmp_path, dtype):
     write(tmp_path / "a.h5", dtype=dtype)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["image_ids"].asstr()[:].tolist() == IDS
-        assert dict(file.attrs) == {
+    with open_shard(tmp_path / "a.h5") as shard:
+        assert shard.attributes() == {
             "encoder": "tiny",
             "seed": 0,
             "size": 0.5,
-            "format": "vitproto activations 1",
+            "format": "vitproto activations 2",
             "layer_numbering": "blocks counted from 0",
             "n_images": N,
             "i_shard": 0,
@@ -109,6 +115,9 @@ def test_h5py_reads_back_what_was_written(tmp_path, dtype):
             "n_images_total": N,
             "image_ids_sha256": image_ids_digest(IDS),
         }
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["image_ids"].asstr()[:].tolist() == IDS
+        assert file.attrs["encoder"] == b"tiny"
         assert "cls" not in file["layer11"]
         for name, expected in {
             "layer3/patches": values(3, N, P, D),
@@ -250,25 +259,105 @@ def test_a_truncated_shard_is_named_and_never_read(tmp_path, share):
         read_shard(path, 11)
 
 
-def test_a_byte_changed_anywhere_in_the_metadata_is_noticed_or_harmless(tmp_path):
-    write(tmp_path / "good.h5")
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_bit_that_flips_anywhere_is_noticed_or_harmless(tmp_path, dtype):
+    write(tmp_path / "good.h5", dtype=dtype)
     content = (tmp_path / "good.h5").read_bytes()
-    first_image = min(read_shard(tmp_path / "good.h5", L).offset_N[0] for L in LAYERS)
+    (_, good_NPD), *_ = Activations.open([tmp_path / "good.h5"], 11).blocks(N)
     n_refused = 0
-    for at in range(0, first_image, 23):
+    for at in range(0, len(content), 17):
         damaged = bytearray(content)
-        damaged[at] ^= 0xFF
+        damaged[at] ^= 1 << at % 8
         (tmp_path / "bad.h5").write_bytes(damaged)
         try:
-            found = Activations.open([tmp_path / "bad.h5"], 11)
+            acts = Activations.open([tmp_path / "bad.h5"], 11)
+            (_, x_NPD), *_ = acts.blocks(N)
         except ValueError as error:
             assert "bad.h5" in str(error)  # noqa: PT017
             n_refused += 1
         else:
-            assert found.image_ids == IDS
-            (_, x_NPD), *_ = found.blocks(N)
-            assert torch.equal(x_NPD, values(11, N, P, D))
+            assert acts.image_ids == IDS
+            assert torch.equal(x_NPD, good_NPD)
     assert n_refused > 50
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_no_bit_of_a_patch_flips_unnoticed(tmp_path, dtype):
+    write(tmp_path / "good.h5", dtype=dtype)
+    content = (tmp_path / "good.h5").read_bytes()
+    shard = read_shard(tmp_path / "good.h5", 11)
+    n_bytes = D * shard.dtype.itemsize
+    first = int(shard.offset_N[2]) + 3 * n_bytes  # image 2, patch 3
+    for bit in range(8 * n_bytes):
+        damaged = bytearray(content)
+        damaged[first + bit // 8] ^= 1 << bit % 8
+        (tmp_path / "bad.h5").write_bytes(damaged)
+        acts = Activations.open([tmp_path / "bad.h5"], 11)
+        others = acts.read_patches(np.array([2, 2, 1]), np.array([2, 4, 3]))
+        assert len(others) == 3
+        for read in (
+            lambda acts: list(acts.blocks(2)),
+            lambda acts: acts.read_images(np.array([4, 2])),
+            lambda acts: acts.read_patches(np.array([0, 2]), np.array([1, 3])),
+            lambda acts: acts.only(np.array([2])).sample_patches(P, seed=0),
+            lambda acts: next(iter(batches_of(acts))),
+        ):
+            with pytest.raises(DamagedError) as said:
+                read(acts)
+            assert str(said.value) == (
+                f"{tmp_path / 'bad.h5'} is damaged: patch 3 of the image {IDS[2]!r}, "
+                "layer 11, does not match its checksum. Delete it and run "
+                "record_activations again"
+            )
+
+
+def batches_of(acts):
+    n = acts.n_images * acts.n_patches
+    return RandomBatches(acts, batch_size=n, seed=0, n_mixed=n, first_batch=0)
+
+
+def test_zeros_in_place_of_an_image_and_its_checksums_are_noticed(tmp_path):
+    write(tmp_path / "a.h5")
+    shard = read_shard(tmp_path / "a.h5", 11)
+    with (tmp_path / "a.h5").open("r+b") as file:
+        file.seek(shard.offset_N[2])
+        file.write(bytes(P * D * 4))
+    with pytest.raises(DamagedError, match=r"patch 0 of the image .*checksum"):
+        list(Activations.open([tmp_path / "a.h5"], 11).blocks(3))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["layer11/checksums"][2] = 0
+    with pytest.raises(DamagedError, match="layer11/checksums do not match"):
+        list(Activations.open([tmp_path / "a.h5"], 11).blocks(3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 40)),
+    dtype=st.sampled_from(["u1", "f2", "f4", "f8"]),
+    data=st.data(),
+)
+def test_row_checksums_are_those_of_the_formula(shape, dtype, data):
+    raw = data.draw(
+        st.binary(min_size=n_bytes(shape, dtype), max_size=n_bytes(shape, dtype))
+    )
+    rows = np.frombuffer(raw, dtype).reshape(shape)
+    row_bytes = shape[1] * np.dtype(dtype).itemsize
+    word = next(size for size in (4, 2, 1) if row_bytes % size == 0)
+    coefficients = [
+        int(x) for x in np.random.PCG64(0).random_raw(row_bytes // word + 1)
+    ]
+    for row, came in zip(rows, row_checksums(rows), strict=True):
+        octets = row.tobytes()
+        words = [
+            int.from_bytes(octets[i : i + word], "little")
+            for i in range(0, row_bytes, word)
+        ]
+        total = coefficients[0] + sum(map(operator.mul, coefficients[1:], words))
+        assert came == (total % 2**64) >> 32
+
+
+def n_bytes(shape, dtype):
+    return shape[0] * shape[1] * np.dtype(dtype).itemsize
 
 
 def test_a_missing_file_a_foreign_file_and_a_missing_layer_are_named(tmp_path):

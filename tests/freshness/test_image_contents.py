@@ -3,12 +3,12 @@
 import os
 from dataclasses import replace
 
-import h5py
 import pytest
 
 from vitproto.activations.image_digests import write_image_digests
 from vitproto.activations.sharding import shard_range
 from vitproto.core.files import sha256_of
+from vitproto.core.hdf5_file import open_new
 from vitproto.freshness import raw_files
 from vitproto.freshness.digests import Digests
 from vitproto.freshness.image_contents import look_into, remember, with_recorded
@@ -54,7 +54,7 @@ class Birds:
         ):
             shard = self.folder / "shard.h5"
             mine = shard_range(N_IMAGES, images.i_shard, n_shards)
-            with h5py.File(shard, "w") as file:
+            with open_new(shard) as file:
                 read = [sha256_of(self.root / f"{i}.jpg") for i in mine]
                 write_image_digests(file, read)
             notes.append(Note(*_swap(with_recorded([images], shard, today))))

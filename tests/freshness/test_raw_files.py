@@ -3,11 +3,11 @@
 import os
 import shutil
 
-import h5py
 import pytest
 
 from vitproto.activations.image_digests import write_image_digests
 from vitproto.core.files import sha256_of
+from vitproto.core.hdf5_file import open_new, write_strings
 from vitproto.freshness.digests import Digests
 from vitproto.freshness.origins import ABSENT, GONE, have_same_sizes
 from vitproto.freshness.raw_files import Contents, Files, Images, Names, look_again
@@ -83,8 +83,8 @@ def test_an_image_that_is_gone_counts(root, known):
 def record(root, path):
     """Write a shard with the digests of its images."""
     names = sorted(str(file.relative_to(root)) for file in root.rglob("*.jpg"))
-    with h5py.File(path, "w") as file:
-        file["image_ids"] = [str(i) for i in range(len(names))]
+    with open_new(path) as file:
+        write_strings(file, "image_ids", [str(i) for i in range(len(names))])
         write_image_digests(file, [sha256_of(root / name) for name in names])
 
 
@@ -144,7 +144,8 @@ def test_a_shard_that_says_nothing_of_its_images_does_not_vouch(root, tmp_path):
     (images,) = shards(root, 1)
     look_again()
     assert images.recorded_in(tmp_path / "nothing.h5") is None
-    h5py.File(tmp_path / "shard.h5", "w").close()
+    with open_new(tmp_path / "shard.h5"):
+        pass
     assert images.recorded_in(tmp_path / "shard.h5") is None
 
 

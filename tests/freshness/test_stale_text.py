@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-import h5py
 import pytest
 
 from vitproto.activations.image_digests import write_image_digests
 from vitproto.core.files import sha256_of
+from vitproto.core.hdf5_file import open_new, write_strings
 from vitproto.freshness.raw_files import Images, look_again
 from vitproto.freshness.stale_text import describe_stale
 from vitproto.freshness.staleness import Job, Verdict
@@ -25,8 +25,8 @@ def recorded(tmp_path) -> Job:
     root.mkdir()
     for name in names:
         (root / name).write_text(f"image {name}")
-    with h5py.File(shard, "w") as file:
-        file["image_ids"] = [str(i) for i in range(len(names))]
+    with open_new(shard) as file:
+        write_strings(file, "image_ids", [str(i) for i in range(len(names))])
         write_image_digests(file, [sha256_of(root / name) for name in names])
     return Job(
         rule="record_activations",

@@ -38,6 +38,7 @@ def sae_settings(**changes) -> SaeSettings:
         "start": "random",
         "scale_mean": True,
         "scale_norm": True,
+        "encoder_start": 1.0,
         "n_scaling": 4000,
         "n_patches": 300_000,
         "batch_size": 512,

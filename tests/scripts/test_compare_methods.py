@@ -6,13 +6,13 @@ One method finds traits, two others know nothing.
 import runpy
 from dataclasses import asdict
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from vitproto.core.hdf5_file import open_new, write_attributes, write_strings
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import write_splits
 from vitproto.data.trait_labels import TraitLabels
@@ -99,10 +99,10 @@ class Study:
         folder = self.folder / method
         folder.mkdir()
         family = ScoredFamily("corpus", "tiny", 3, method, "toy")
-        with h5py.File(folder / "scores.h5", "w") as file:
-            file.attrs.update({**asdict(family), "n_images": len(self.ids)})
-            file.attrs.update({"activations": "{}", "code": "abc"})
-            file.create_dataset("image_ids", data=self.ids, dtype=h5py.string_dtype())
+        with open_new(folder / "scores.h5") as file:
+            write_attributes(file, {**asdict(family), "n_images": len(self.ids)})
+            write_attributes(file, {"activations": "{}", "code": "abc"})
+            write_strings(file, "image_ids", self.ids)
             for run in RUNS:
                 scores_NK = self.rng.normal(size=(len(self.ids), K))
                 if method == "good":
@@ -113,7 +113,7 @@ class Study:
                     scores_NK[:, : len(TRAITS)] += 2.5 * self.labels_NT
                 scores_NK = np.maximum(scores_NK, 0).astype(np.float32)
                 file[f"{run}/scores_NK"] = self.scores[method, run] = scores_NK
-                file[f"{run}/scores_NK"].attrs["checkpoint_sha256"] = run
+                write_attributes(file[f"{run}/scores_NK"], {"checkpoint_sha256": run})
         same = {"n_train": ("all",), "selection_seeds": (0,), "study": "small"}
         same |= {"runs": RUNS, "family": family}
         read = folder / "scores.h5", self.splits, self.traits

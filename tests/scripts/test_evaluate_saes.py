@@ -89,7 +89,7 @@ def test_each_run_has_a_row_and_its_latents_whatever_the_shards(tmp_path):
         np.testing.assert_array_equal(table[column], expected)
     with h5py.File(latents) as file:
         assert (file.attrs["n_patches"], file.attrs["every"]) == (40, 3)
-        assert file.attrs["method"] == "topk"
+        assert file.attrs["method"] == b"topk"
         for run, evaluation in zip(FAMILY, found, strict=True):
             group = file[run.name]
             np.testing.assert_array_equal(group["frequency_S"], evaluation.frequency_S)

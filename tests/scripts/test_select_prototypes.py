@@ -6,7 +6,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from hdf5_files import edited
 
+from vitproto.core.hdf5_file import open_hdf5, open_new, write_attributes, write_strings
 from vitproto.core.project import PROJECT
 from vitproto.data.image_list import write_splits
 from vitproto.data.trait_labels import TraitLabels
@@ -64,15 +66,15 @@ class Study:
         labels_NT = self.labels_NT & self.known_NT
         labels = TraitLabels(list(self.ids), TRAITS, labels_NT, self.known_NT)
         labels.save(self.paths["traits"])
-        with h5py.File(self.paths["scores"], "w") as file:
-            file.attrs.update({**asdict(FAMILY), "n_images": len(self.scored_ids)})
-            file.attrs.update({"activations": '{"encoder": "tiny"}', "code": "abc"})
-            file.create_dataset(
-                "image_ids", data=self.scored_ids, dtype=h5py.string_dtype()
-            )
+        with open_new(self.paths["scores"]) as file:
+            made_of = {"activations": '{"encoder": "tiny"}', "code": "abc"}
+            write_attributes(file, {**asdict(FAMILY), **made_of})
+            write_attributes(file, {"n_images": len(self.scored_ids)})
+            write_strings(file, "image_ids", self.scored_ids)
             for name, scores_NK in self.runs.items():
                 file[f"{name}/scores_NK"] = scores_NK
-                file[f"{name}/scores_NK"].attrs["checkpoint_sha256"] = f"of {name}"
+                made_by = {"checkpoint_sha256": f"of {name}"}
+                write_attributes(file[f"{name}/scores_NK"], made_by)
 
     def select(self, n_train=(16, "all"), selection_seeds=(0, 1)):
         self.write()
@@ -233,20 +235,23 @@ def test_test_ap_follows_from_the_chosen_scores_alone(study):
 
 def test_chosen_scores_are_those_of_all_bit_for_bit_and_say_whose_they_are(study):
     ap = study.select()
-    with h5py.File(study.paths["chosen"]) as file:
-        assert set(file) == {"image_ids", *RUNS}
-        assert {name: file.attrs[name] for name in asdict(FAMILY)} == asdict(FAMILY)
-        assert file.attrs["activations"] == '{"encoder": "tiny"}'
-        assert file.attrs["n_images"] == N_IMAGES
+    with open_hdf5(study.paths["chosen"], "no scores", "delete it") as file:
+        assert set(file.names()) == {"image_ids", *RUNS}
+        attributes = file.attributes()
+        assert {name: attributes[name] for name in asdict(FAMILY)} == asdict(FAMILY)
+        assert attributes["activations"] == '{"encoder": "tiny"}'
+        assert attributes["n_images"] == N_IMAGES
         for name in RUNS:
-            table, prototypes_C = file[name]["scores_NC"], file[name]["prototypes_C"][:]
+            prototypes_C = file.values(f"{name}/prototypes_C")
+            scores_NC = file.values(f"{name}/scores_NC")
             rows = rows_of(ap, Run.parse(name))
             expected = sorted(rows["prototype"].dropna().astype(int).unique())
             assert prototypes_C.tolist() == expected
             assert prototypes_C.dtype == np.int64
-            assert table.dtype == np.float32
-            assert table.attrs["checkpoint_sha256"] == f"of {name}"
-            assert (table[:] == study.runs[name][:, prototypes_C]).all()
+            assert scores_NC.dtype == np.float32
+            made_by = file.attributes(f"{name}/scores_NC")
+            assert made_by == {"checkpoint_sha256": f"of {name}"}
+            assert (scores_NC == study.runs[name][:, prototypes_C]).all()
 
 
 def test_each_table_of_scores_is_read_once(study, monkeypatch):
@@ -301,7 +306,7 @@ def damage(path, how):
     elif how == "gone":
         path.unlink()
     else:
-        with h5py.File(path, "r+") as file:
+        with edited(path) as file:
             if how == "no ids":
                 del file["image_ids"]
             elif how == "no attributes":

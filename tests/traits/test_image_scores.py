@@ -249,8 +249,12 @@ def test_the_stage_scores_every_run_and_its_bytes_do_not_depend_on_the_shards(tm
             assert file["image_ids"].asstr()[:].tolist() == [
                 f"image{i}" for i in range(37)
             ]
-            said = {name: file.attrs[name] for name in (*IN_FAMILY, "dataset", "layer")}
-            assert said == {**IN_FAMILY, "dataset": "birds", "layer": LAYER}
+            said = {name: file.attrs[name] for name in (*IN_FAMILY, "dataset")}
+            assert said == {
+                name: value.encode()
+                for name, value in {**IN_FAMILY, "dataset": "birds"}.items()
+            }
+            assert file.attrs["layer"] == LAYER
             table = file["k700-seed0/scores_NK"]
             np.testing.assert_allclose(
                 table,

@@ -271,7 +271,7 @@ def test_results_carry_the_fingerprint_that_their_notes_have(finished):
     assert len(files) == N_FAMILIES
     for file in files:
         with h5py.File(file) as scores:
-            written = scores.attrs["code"]
+            written = scores.attrs["code"].decode()
         note = json.loads((file.parent / ".origins/scores.h5.json").read_text())
         assert written == note["fingerprint"] == fingerprint("score_images", finished)
 

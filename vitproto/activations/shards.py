@@ -3,8 +3,9 @@
 Its root attributes name the encoder, settings and code that made it, and its place in
 the data set (see `h5ls -v` or `h5dump -A`). It holds
 
-- `image_ids`: n variable-length UTF-8 strings,
+- `image_ids`: n UTF-8 strings,
 - `layer{L}/patches`: n images × P patches × D values, for each layer recorded,
+- `layer{L}/checksums`: n images × P patches, a checksum of the bytes of each patch,
 - `layer{L}/cls`: n images × D values, where the encoder has a CLS token,
 - `image_sha256`: n × 32 bytes, the digest of each image file.
 
@@ -26,26 +27,28 @@ from typing import Literal
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt32
 from torch import Tensor
 
 from vitproto.activations.image_digests import (
     image_digests_in,
+    open_shard,
     write_image_digests,
 )
 from vitproto.activations.sharding import shard_range
+from vitproto.core.checksums import row_checksums
 from vitproto.core.files import whole_file
-from vitproto.core.hdf5_file import open_new
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import (
+    CHECKSUM,
+    open_new,
+    write_attributes,
+    write_strings,
+)
 
-FORMAT = "vitproto activations 1"
+FORMAT = "vitproto activations 2"
 """Root attribute `format` of every shard; its number grows when the layout changes."""
 
 Attribute = str | int | float
-
-
-class _Damaged(Exception):
-    """A file differs from what `write_shard` writes."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Shard:
     """The location of one layer's patches in a shard."""
 
     path: Path
+    layer: int
     n_bytes: int
     """Size of the file when it was opened; with `mtime_ns` it shows changes."""
     mtime_ns: int
@@ -89,11 +93,21 @@ def image_ids_digest(image_ids: Sequence[str]) -> str:
 class ShardWriter:
     """Writes the activations of a shard batch by batch; made by `write_shard`."""
 
-    def __init__(self, file: h5py.File, layers: Mapping[int, LayerShape]):
+    def __init__(
+        self,
+        file: h5py.File,
+        layers: Mapping[int, LayerShape],
+        encoder: str,
+        image_ids: list[str],
+    ):
         self._file = file
-        self._encoder = file.attrs["encoder"]
-        self._image_ids = file["image_ids"].asstr()[:].tolist()
+        self._encoder = encoder
+        self._image_ids = image_ids
         self._patches = {layer: file[f"layer{layer}/patches"] for layer in layers}
+        self._checksums = {
+            layer: np.empty((len(image_ids), shape.n_patches), np.uint32)
+            for layer, shape in layers.items()
+        }
         self._cls = {
             layer: file[f"layer{layer}/cls"]
             for layer, shape in layers.items()
@@ -125,7 +139,10 @@ class ShardWriter:
         assert rows.stop <= len(self._image_ids), (rows, len(self._image_ids))
         assert not self._written[layer][rows].any(), f"written twice: {rows}"
         assert (cls_BD is not None) == (layer in self._cls), "CLS is not as announced"
-        self._patches[layer][rows] = self._fitted(patches_BPD, layer, rows)
+        raw_BPD = np.ascontiguousarray(self._fitted(patches_BPD, layer, rows))
+        self._patches[layer][rows] = raw_BPD
+        checksum_M = row_checksums(raw_BPD.reshape(-1, raw_BPD.shape[2]))
+        self._checksums[layer][rows] = checksum_M.reshape(raw_BPD.shape[:2])
         if cls_BD is not None:
             self._cls[layer][rows] = self._fitted(cls_BD, layer, rows)
         self._written[layer][rows] = True
@@ -153,11 +170,13 @@ class ShardWriter:
         wanted = torch.float16 if dtype == np.float16 else torch.float32
         return values.detach().to(wanted).cpu().numpy()
 
-    def check_complete(self) -> None:
-        """Assert that every image of every layer was written."""
-        for layer, written_N in self._written.items():
+    def finish(self) -> None:
+        """Write the checksums; every image of every layer must have been written."""
+        for layer, written_N in sorted(self._written.items()):
             n_missing = int((~written_N).sum())
             assert n_missing == 0, f"layer {layer}: {n_missing} images never written"
+            checksum_NP = self._checksums[layer]
+            self._file.create_dataset(f"layer{layer}/checksums", data=checksum_NP)
 
 
 @contextmanager
@@ -203,15 +222,14 @@ def write_shard(
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
     with whole_file(path, shared=True) as partial:
         with open_new(partial) as file:
-            for name, value in sorted({**attributes, **place}.items()):
-                file.attrs[name] = value
+            write_attributes(file, dict(sorted({**attributes, **place}.items())))
             ids = [image_ids[i] for i in of_shard]
-            file.create_dataset("image_ids", data=ids, dtype=h5py.string_dtype())
+            write_strings(file, "image_ids", ids)
             for layer, shape in sorted(layers.items()):
                 _create_layer(file, layer, shape, len(of_shard), dtype)
-            writer = ShardWriter(file, layers)
+            writer = ShardWriter(file, layers, str(attributes["encoder"]), ids)
             yield writer
-            writer.check_complete()
+            writer.finish()
         # The file has its full size from the start. After a power cut, one that was not
         # written to disk would read as zeros.
         with partial.open("rb") as written:
@@ -226,72 +244,79 @@ def read_shard(path: Path, layer: int) -> Shard:
     """
     if not path.is_file():
         raise ValueError(f"there is no shard {path}: run record_activations to make it")
-    try:
-        with h5py.File(path, locking=False) as file:
-            return _describe(file, path, layer)
-    # h5py's error depends on which part of the file is damaged.
-    except (
-        _Damaged,
-        OSError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        UnicodeDecodeError,
-    ) as error:
-        raise unreadable(
-            path,
-            error,
-            f"{path} is damaged or not a shard of activations ({error}): delete it and "
-            "run record_activations again",
-        ) from error
+    with open_shard(path) as shard:
+        attributes = shard.attributes()
+        _check_format(path, attributes, shard.names(), layer)
+        patches = shard.dataset(f"layer{layer}/patches")
+        image_ids = shard.strings("image_ids")
+        with shard.naming_damage():
+            n_images = attributes["n_images"]
+            if patches.shape[:1] != (n_images,) or patches.ndim != 3:
+                raise ValueError(
+                    f"expected {n_images} images, found patches of shape "
+                    f"{patches.shape}"
+                )
+            if len(image_ids) != n_images:
+                raise ValueError(f"expected {n_images} images, found {len(image_ids)}")
+            if patches.dtype not in (np.float32, np.float16):
+                raise ValueError(
+                    f"patches are {patches.dtype}, expected float32 or float16"
+                )
+            stat = path.stat()
+            offset_N = _chunk_offsets(patches, stat.st_size)
+        return Shard(
+            path=path,
+            layer=layer,
+            n_bytes=stat.st_size,
+            mtime_ns=stat.st_mtime_ns,
+            attributes=attributes,
+            image_ids=image_ids,
+            n_patches=patches.shape[1],
+            width=patches.shape[2],
+            dtype=patches.dtype,
+            offset_N=offset_N,
+            image_sha256_N=image_digests_in(shard),
+        )
 
 
-def _describe(file: h5py.File, path: Path, layer: int) -> Shard:
-    attributes = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in file.attrs.items()
-    }
+def read_checksums(shard: Shard) -> UInt32[np.ndarray, "n p"]:
+    """Read the checksum of each patch.
+
+    Raises:
+        ValueError: they are missing or damaged.
+    """
+    with open_shard(shard.path) as file:
+        checksum_NP = file.values(f"layer{shard.layer}/checksums")
+        expected = (len(shard.image_ids), shard.n_patches)
+        if checksum_NP.shape != expected or checksum_NP.dtype != np.uint32:
+            raise file.damaged(
+                f"checksums are {checksum_NP.dtype} of shape {checksum_NP.shape}"
+            )
+    return checksum_NP
+
+
+def _check_format(
+    path: Path, attributes: Mapping[str, Attribute], names: Sequence[str], layer: int
+) -> None:
+    """Check that a file has the format of today and the layer."""
     if attributes.get("format") != FORMAT:
         raise ValueError(
             f"{path} has the format {attributes.get('format')!r}, expected "
             f"{FORMAT!r}: delete it and run record_activations again"
         )
-    if f"layer{layer}" not in file:
-        has = sorted(int(name[5:]) for name in file if name.startswith("layer"))
+    if f"layer{layer}" not in names:
+        has = sorted(int(name[5:]) for name in names if name.startswith("layer"))
         raise ValueError(
             f"{path} holds the layers {', '.join(map(str, has))}, not {layer}: record "
             f"layer {layer} too, or use one of these"
         )
-    patches = file[f"layer{layer}/patches"]
-    image_ids = file["image_ids"].asstr()[:].tolist()
-    shape = (attributes["n_images"], *patches.shape[1:])
-    if patches.shape != shape or len(image_ids) != shape[0] or patches.ndim != 3:
-        raise _Damaged(
-            f"expected {shape[0]} images, found {len(image_ids)} ids and patches of "
-            f"shape {patches.shape}"
-        )
-    if patches.dtype not in (np.float32, np.float16):
-        raise _Damaged(f"patches are {patches.dtype}, expected float32 or float16")
-    stat = path.stat()
-    return Shard(
-        path=path,
-        n_bytes=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
-        attributes=attributes,
-        image_ids=image_ids,
-        n_patches=patches.shape[1],
-        width=patches.shape[2],
-        dtype=patches.dtype,
-        offset_N=_chunk_offsets(patches, stat.st_size),
-        image_sha256_N=image_digests_in(file),
-    )
 
 
 def _chunk_offsets(patches: h5py.Dataset, n_file_bytes: int) -> np.ndarray:
     """The byte at which each image's patches start; checks the chunk table."""
     n_images, n_chunk_values = patches.shape[0], math.prod(patches.shape[1:])
     if patches.chunks != (1, *patches.shape[1:]):
-        raise _Damaged(f"chunks are {patches.chunks}, expected one image in each")
+        raise ValueError(f"chunks are {patches.chunks}, expected one image in each")
     n_chunk_bytes = n_chunk_values * patches.dtype.itemsize
     offset_N = np.full(n_images, -1, np.int64)
 
@@ -302,10 +327,10 @@ def _chunk_offsets(patches: h5py.Dataset, n_file_bytes: int) -> np.ndarray:
     patches.id.chunk_iter(note)
     n_missing = int((offset_N < 0).sum())
     if n_missing or patches.id.get_create_plist().get_nfilters():
-        raise _Damaged(f"{n_missing} of {n_images} images are missing or compressed")
+        raise ValueError(f"{n_missing} of {n_images} images are missing or compressed")
     end = int(offset_N.max()) + n_chunk_bytes
     if end > n_file_bytes:
-        raise _Damaged(f"it has {n_file_bytes:,} bytes, its patches end at {end:,}")
+        raise ValueError(f"it has {n_file_bytes:,} bytes, its patches end at {end:,}")
     return offset_N
 
 
@@ -324,6 +349,7 @@ def _create_layer(
     layout.set_obj_track_times(False)
     space = h5py.h5s.create_simple((n_images, shape.n_patches, shape.width))
     h5py.h5d.create(group.id, b"patches", kind, space, dcpl=layout)
+    write_attributes(group["patches"], {CHECKSUM: "of each patch, in checksums"})
     if shape.has_cls:
         group.create_dataset("cls", (n_images, shape.width), dtype)
 

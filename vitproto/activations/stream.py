@@ -21,8 +21,15 @@ from jaxtyping import Float, Float32, Integer
 from torch import Tensor
 
 from vitproto.activations.ahead import ahead
-from vitproto.activations.shards import Attribute, Shard, image_ids_digest, read_shard
-from vitproto.core.unreadable import unreadable
+from vitproto.activations.shards import (
+    Attribute,
+    Shard,
+    image_ids_digest,
+    read_checksums,
+    read_shard,
+)
+from vitproto.core.checksums import row_checksums
+from vitproto.core.unreadable import DamagedError, unreadable
 
 N_THREADS = 2
 """Threads that read. Two saturate a laptop's page cache; for a disk, too, two are
@@ -73,9 +80,11 @@ class Activations:
         self._shards = tuple(shards)
         lengths = [len(shard.offset_N) for shard in shards]
         self._shard_N = np.repeat(np.arange(len(shards), dtype=np.int32), lengths)
+        self._row_N = np.concatenate([np.arange(n) for n in lengths])
         self._offset_N = np.concatenate([shard.offset_N for shard in shards])
         self._row_bytes = self.width * self.dtype.itemsize
         self._descriptors: dict[int, int] = {}
+        self._checksums: dict[int, np.ndarray] = {}
 
     @classmethod
     def open(cls, paths: Sequence[Path], layer: int) -> "Activations":
@@ -108,7 +117,8 @@ class Activations:
         part.attributes = dict(self.attributes)
         part._shard_N = self._shard_N[i_image_N]
         part._offset_N = self._offset_N[i_image_N]
-        part._descriptors = {}
+        part._row_N = self._row_N[i_image_N]
+        part._descriptors, part._checksums = {}, {}
         return part
 
     def blocks(self, n_images: int) -> Iterator[tuple[int, Float32[Tensor, "b p d"]]]:
@@ -202,6 +212,47 @@ class Activations:
 
         with ThreadPoolExecutor(N_THREADS) as executor:
             list(executor.map(read, np.array_split(runs, N_THREADS)))
+            # The rows of a run have consecutive patches of its image.
+            i_run_M = np.repeat(np.arange(len(runs)), n_patches_R)
+            i_patch_M = (
+                np.arange(len(i_run_M)) - (end_R - n_patches_R - i_patch_R)[i_run_M]
+            )
+            i_image_M = i_image_R[i_run_M]
+            parts = np.array_split(np.arange(len(i_run_M)), N_THREADS)
+            checks = [
+                (i_image_M[rows], i_patch_M[rows], raw_MD[rows[0] : rows[-1] + 1])
+                for rows in parts
+                if len(rows)
+            ]
+            list(executor.map(self._check, *zip(*checks, strict=True)))
+
+    def _check(
+        self, i_image_M: np.ndarray, i_patch_M: np.ndarray, raw_MD: np.ndarray
+    ) -> None:
+        """Compare patches with their checksums."""
+        shard_M, row_M = self._shard_N[i_image_M], self._row_N[i_image_M]
+        expected_M = np.empty(len(raw_MD), np.uint32)
+        for i_shard in np.unique(shard_M).tolist():
+            is_here_M = shard_M == i_shard
+            checksum_NP = self._checksums_of(i_shard)
+            expected_M[is_here_M] = checksum_NP[row_M[is_here_M], i_patch_M[is_here_M]]
+        wrong_W = np.flatnonzero(row_checksums(raw_MD) != expected_M)
+        if len(wrong_W):
+            i_image = int(i_image_M[wrong_W[0]])
+            raise _damaged(
+                self._shards[shard_M[wrong_W[0]]],
+                f"patch {i_patch_M[wrong_W[0]]} of the image "
+                f"{self.image_ids[i_image]!r}, layer {self.layer}, does not match its "
+                "checksum",
+            )
+
+    def _checksums_of(self, i_shard: int) -> np.ndarray:
+        """The checksums of a shard, which the first call reads."""
+        checksum_NP = self._checksums.get(i_shard)
+        if checksum_NP is None:
+            checksum_NP = read_checksums(self._shards[i_shard])
+            self._checksums[i_shard] = checksum_NP
+        return checksum_NP
 
     def _read_block(self, i_first: int, n_images: int) -> Tensor:
         """Read images from `i_first` on, contiguous ones with a single read."""
@@ -213,6 +264,9 @@ class Activations:
         breaks = np.flatnonzero(~follows_B | (np.diff(shard_B) != 0)) + 1
         for a, b in pairwise([0, *breaks.tolist(), n_images]):
             self._read(int(shard_B[a]), int(offset_B[a]), raw_BPD[a:b])
+        i_image_M = np.repeat(np.arange(images.start, images.stop), self.n_patches)
+        i_patch_M = np.tile(np.arange(self.n_patches), n_images)
+        self._check(i_image_M, i_patch_M, raw_BPD.reshape(len(i_image_M), self.width))
         return torch.from_numpy(widened(raw_BPD))
 
     def _read(self, i_shard: int, offset: int, into: np.ndarray) -> None:
@@ -257,7 +311,7 @@ class Activations:
         return descriptor
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_descriptors": {}}
+        return {**self.__dict__, "_descriptors": {}, "_checksums": {}}
 
     def __del__(self) -> None:
         for descriptor in self.__dict__.get("_descriptors", {}).values():
@@ -373,6 +427,12 @@ def _check_index(what: str, i_M: np.ndarray, n: int) -> None:
             f"{what} indices go from {i_M.min()} to {i_M.max()}, but the "
             f"{'data set' if what == 'image' else 'image'} has {n}: use 0 to {n - 1}"
         )
+
+
+def _damaged(shard: Shard, why: str) -> DamagedError:
+    return DamagedError(
+        f"{shard.path} is damaged: {why}. Delete it and run record_activations again"
+    )
 
 
 def _changed(shard: Shard) -> ValueError:

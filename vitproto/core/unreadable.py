@@ -13,11 +13,21 @@ from pathlib import Path
 _OF_CONTENTS = {0, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW, errno.ERANGE}
 """Error numbers that a damaged offset or size causes."""
 
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}
+
 _IN_MESSAGES = re.compile(r"errno = (\d+)|os error (\d+)")
 """How HDF5 and safetensors name the error number in the texts of their errors."""
 
 
-def unreadable(path: Path, error: Exception, damaged: str) -> ValueError:
+class UnreadableError(ValueError):
+    """A file could not be read."""
+
+
+class DamagedError(UnreadableError):
+    """A file that is missing or damaged, so that it must be made again."""
+
+
+def unreadable(path: Path, error: Exception, damaged: str) -> UnreadableError:
     """The error to raise where a file could not be read.
 
     Args:
@@ -26,22 +36,11 @@ def unreadable(path: Path, error: Exception, damaged: str) -> ValueError:
         damaged: what to say if the file itself is to blame, with what to do.
     """
     number = file_system_error(path, error)
-    return ValueError(damaged if number is None else _describe(path, number))
-
-
-def refuse_to_guess(path: Path, error: Exception) -> None:
-    """Raise if the file system is to blame for an error, and not the file.
-
-    Args:
-        path: the file, for whose absence or damage the caller has a plan.
-        error: what reading it raised.
-
-    Raises:
-        ValueError: the file may be as good as ever.
-    """
-    number = file_system_error(path, error)
-    if number not in (None, errno.ENOENT, errno.ENOTDIR):
-        raise ValueError(_describe(path, number)) from error
+    if number is None:
+        return DamagedError(damaged)
+    if number in _ABSENT:
+        return DamagedError(_describe(path, number))
+    return UnreadableError(_describe(path, number))
 
 
 def file_system_error(path: Path, error: Exception) -> int | None:
@@ -69,7 +68,7 @@ def error_number(error: Exception) -> int | None:
 
 
 def _describe(path: Path, number: int) -> str:
-    if number in (errno.ENOENT, errno.ENOTDIR):
+    if number in _ABSENT:
         return (
             f"there is no {path}: run the stage that makes it, or name a file that is "
             "there"

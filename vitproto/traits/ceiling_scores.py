@@ -14,13 +14,17 @@ import h5py
 import numpy as np
 from jaxtyping import Float32
 
-from vitproto.core.hdf5_file import whole_hdf5
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import (
+    Hdf5Reader,
+    open_hdf5,
+    whole_hdf5,
+    write_attributes,
+    write_strings,
+)
 from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.pooled_file import PooledLayer
 
-# h5py's error depends on which part of a file is damaged.
-_DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
+_WHAT = "no file of scores"
 _REMEDY = "delete it and run probe_traits again"
 
 
@@ -42,10 +46,9 @@ def create_ceiling_scores(
         code: the fingerprint of the stage.
     """
     with whole_hdf5(path) as file:
-        file.attrs.update({**asdict(layer), "code": code})
-        names = {"image_ids": image_ids, "trait_names": trait_names}
-        for name, values in names.items():
-            file.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+        write_attributes(file, {**asdict(layer), "code": code})
+        write_strings(file, "image_ids", image_ids)
+        write_strings(file, "trait_names", trait_names)
         yield file
 
 
@@ -65,10 +68,10 @@ class CeilingScores:
         trait_names: one per column.
     """
 
-    def __init__(self, path: Path, file: h5py.File):
-        self.path, self._file = path, file
-        self.image_ids: list[str] = file["image_ids"].asstr()[()].tolist()
-        self.trait_names: list[str] = file["trait_names"].asstr()[()].tolist()
+    def __init__(self, file: Hdf5Reader):
+        self.path, self._file = file.path, file
+        self.image_ids = file.strings("image_ids")
+        self.trait_names = file.strings("trait_names")
 
     def read(
         self, pooling: str, n_train: int, selection_seed: int
@@ -79,19 +82,12 @@ class CeilingScores:
             ValueError: there are none, or the file is damaged.
         """
         place = _place(pooling, n_train, selection_seed)
-        try:
-            scores_MT = self._file[place][()]
-        except _DAMAGES as error:
-            raise unreadable(
-                self.path,
-                error,
-                f"{self.path} has no readable {place} ({error}): {_REMEDY}",
-            ) from error
+        scores_MT = self._file.values(place)
         expected = (len(self.image_ids), len(self.trait_names))
         if scores_MT.shape != expected or scores_MT.dtype != np.float32:
-            raise ValueError(
-                f"{self.path} is damaged: {place} is {scores_MT.dtype} of shape "
-                f"{scores_MT.shape}, expected float32 of shape {expected}: {_REMEDY}"
+            raise self._file.damaged(
+                f"{place} is {scores_MT.dtype} of shape {scores_MT.shape}, expected "
+                f"float32 of shape {expected}"
             )
         return scores_MT
 
@@ -103,24 +99,12 @@ def open_ceiling_scores(path: Path, layer: PooledLayer) -> Iterator[CeilingScore
     Raises:
         ValueError: the file is missing or damaged, or holds another layer.
     """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except _DAMAGES as error:
-        raise _damage(path, error) from error
-    with file:
-        try:
-            stored = {name: file.attrs[name] for name in asdict(layer)}
-            scores = CeilingScores(path, file)
-        except _DAMAGES as error:
-            raise _damage(path, error) from error
+    with open_hdf5(path, _WHAT, _REMEDY) as file:
+        attributes = file.attributes()
+        stored = {name: attributes.get(name) for name in asdict(layer)}
         if stored != asdict(layer):
             raise ValueError(f"{path} holds {stored}, expected {layer}: {_REMEDY}")
-        yield scores
-
-
-def _damage(path: Path, error: Exception) -> ValueError:
-    damaged = f"{path} is damaged or no file of scores ({error}): {_REMEDY}"
-    return unreadable(path, error, damaged)
+        yield CeilingScores(file)
 
 
 def _place(pooling: str, n_train: int, selection_seed: int) -> str:

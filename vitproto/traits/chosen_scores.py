@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.hdf5_file import whole_hdf5, write_attributes, write_strings
 from vitproto.study.family import ScoredFamily, SelectedFamily
 from vitproto.study.run import Run
 from vitproto.traits.score_file import ScoreFile, open_score_file
@@ -44,7 +44,8 @@ class ChosenWriter:
         group.create_dataset("prototypes_C", data=prototypes_C.astype(np.int64))
         table = group.create_dataset("scores_NC", data=scores_NK[:, prototypes_C])
         name = "checkpoint_sha256"
-        table.attrs[name] = self._scored.attribute(run, "scores_NK", name)
+        made_by = self._scored.attribute(run, "scores_NK", name)
+        write_attributes(table, {name: made_by})
 
 
 @contextmanager
@@ -58,10 +59,9 @@ def write_chosen(path: Path, scored: ScoreFile, code: str) -> Iterator[ChosenWri
         code: fingerprint of the code that chose them, for the root attribute `code`.
     """
     with whole_hdf5(path) as file:
-        for name, value in sorted({**scored.attributes, "code": code}.items()):
-            file.attrs[name] = value
-        ids = scored.image_ids
-        file.create_dataset("image_ids", data=ids, dtype=h5py.string_dtype())
+        attributes = {**scored.attributes, "code": code}
+        write_attributes(file, dict(sorted(attributes.items())))
+        write_strings(file, "image_ids", scored.image_ids)
         yield ChosenWriter(file, scored)
 
 
@@ -97,10 +97,9 @@ class ChosenScores:
         scores_NC = self._file.read(run, "scores_NC")
         n_images, n_chosen = len(self.image_ids), len(prototypes_C)
         if scores_NC.shape != (n_images, n_chosen) or scores_NC.dtype != np.float32:
-            raise ValueError(
-                f"{self._file.path} is damaged: {run.name} has scores of shape "
-                f"{scores_NC.shape} in {scores_NC.dtype}, expected float32 of shape "
-                f"{(n_images, n_chosen)}: {_REMEDY}"
+            raise self._file.file.damaged(
+                f"{run.name} is {scores_NC.dtype} of shape {scores_NC.shape}, expected "
+                f"float32 of shape {(n_images, n_chosen)}"
             )
         is_chosen_M = rows["prototype"].notna().to_numpy()
         wanted = rows["prototype"][is_chosen_M].to_numpy(np.int64)

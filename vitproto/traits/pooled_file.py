@@ -13,12 +13,15 @@ import h5py
 import numpy as np
 from jaxtyping import Float32
 
-from vitproto.core.hdf5_file import whole_hdf5
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import (
+    open_hdf5,
+    whole_hdf5,
+    write_attributes,
+    write_strings,
+)
 from vitproto.traits.poolings import POOLINGS
 
-# h5py's error depends on which part of a file is damaged.
-_DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
+_WHAT = "no file of pooled activations"
 _REMEDY = "delete it and run pool_activations again"
 
 
@@ -61,8 +64,9 @@ def create_pooled(
         Empty tables of N images × D dimensions, in the order of `POOLINGS`.
     """
     with whole_hdf5(path, shared=True) as file:
-        file.attrs.update({**asdict(layer), "code": code, "n_images": len(image_ids)})
-        file.create_dataset("image_ids", data=image_ids, dtype=h5py.string_dtype())
+        n_images = len(image_ids)
+        write_attributes(file, {**asdict(layer), "code": code, "n_images": n_images})
+        write_strings(file, "image_ids", image_ids)
         shape = (len(image_ids), width)
         yield [file.create_dataset(f"{name}_ND", shape, "f4") for name in POOLINGS]
 
@@ -73,30 +77,23 @@ def read_pooled(path: Path, layer: PooledLayer) -> PooledActivations:
     Raises:
         ValueError: the file is missing or damaged, or holds another layer.
     """
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            stored = {name: file.attrs[name] for name in asdict(layer)}
-            n_images = int(file.attrs["n_images"])
-            image_ids = file["image_ids"].asstr()[()].tolist()
-            pooled = {name: file[f"{name}_ND"][()] for name in POOLINGS}
+    with open_hdf5(path, _WHAT, _REMEDY) as file:
+        attributes = file.attributes()
+        stored = {name: attributes.get(name) for name in asdict(layer)}
+        n_images = attributes.get("n_images")
+        image_ids = file.strings("image_ids")
+        pooled = {name: file.values(f"{name}_ND") for name in POOLINGS}
         shapes = {table.shape for table in pooled.values()}
-        if len(shapes) > 1 or len(image_ids) != n_images or min(shapes)[0] != n_images:
-            raise ValueError(
+        if len(shapes) > 1 or {len(image_ids), min(shapes)[0]} != {n_images}:
+            raise file.damaged(
                 f"{n_images} images were pooled, {len(image_ids)} are listed, and the "
                 f"tables have the shapes {sorted(shapes)}"
             )
-        contents = PooledActivations(image_ids, pooled)
-    except _DAMAGES as error:
-        raise unreadable(
-            path,
-            error,
-            f"{path} is damaged or no file of pooled activations ({error}): {_REMEDY}",
-        ) from error
     if stored != asdict(layer):
         raise ValueError(
             f"{path} holds {_name(stored)}, expected {_name(asdict(layer))}: {_REMEDY}"
         )
-    return contents
+    return PooledActivations(image_ids, pooled)
 
 
 def _name(layer: dict[str, object]) -> str:

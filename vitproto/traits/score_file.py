@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import Hdf5Reader, open_hdf5
 from vitproto.study.family import (
     ScoredFamily,
     SelectedFamily,
@@ -21,8 +20,6 @@ from vitproto.study.family import (
 )
 from vitproto.study.run import Run
 
-# h5py's error depends on which part of a file is damaged.
-_DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError)
 _REMEDY = "delete it and score the images again"
 
 
@@ -31,45 +28,35 @@ class ScoreFile:
 
     Attributes:
         path: the path of the file.
+        file: the file itself.
         attributes: the root attributes: family, activations, code.
         image_ids: one per row of each table.
         runs: the runs that have scores, sorted.
     """
 
-    def __init__(self, path: Path, file: h5py.File, remedy: str):
+    def __init__(self, file: Hdf5Reader):
         """Read everything but the tables."""
-        self.path = path
-        self._file, self._remedy = file, remedy
-        with self._named_damage():
-            self.attributes: dict[str, Any] = {
-                name: value.item() if isinstance(value, np.generic) else value
-                for name, value in file.attrs.items()
-            }
-            self.image_ids = file["image_ids"].asstr()[()].tolist()
-            names = [name for name in file if name != "image_ids"]
+        self.path, self.file = file.path, file
+        self.attributes: dict[str, Any] = file.attributes()
+        self.image_ids = file.strings("image_ids")
+        names = [name for name in file.names() if name != "image_ids"]
+        with file.naming_damage():
             self.runs = sorted(map(Run.parse, names))
-            if len(self.image_ids) != self.attributes["n_images"]:
-                raise ValueError(
-                    f"{self.attributes['n_images']} images were scored, "
-                    f"{len(self.image_ids)} are listed"
-                )
+        n_images = self.attributes.get("n_images")
+        if len(self.image_ids) != n_images:
+            raise file.damaged(
+                f"{n_images} images were scored, {len(self.image_ids)} are listed"
+            )
 
     def read(self, run: Run, table: str) -> np.ndarray:
         """Read a table of a run."""
-        with self._named_damage():
-            return self._file[f"{run.name}/{table}"][()]
+        return self.file.values(f"{run.name}/{table}")
 
     def attribute(self, run: Run, table: str, name: str) -> str:
         """Read an attribute of a table."""
-        with self._named_damage():
-            return str(self._file[f"{run.name}/{table}"].attrs[name])
-
-    @contextmanager
-    def _named_damage(self) -> Iterator[None]:
-        try:
-            yield
-        except _DAMAGES as error:
-            raise _damage(self.path, error, self._remedy) from error
+        attributes = self.file.attributes(f"{run.name}/{table}")
+        with self.file.naming_damage():
+            return str(attributes[name])
 
 
 @contextmanager
@@ -91,12 +78,8 @@ def open_score_file(
         ValueError: the file is missing or damaged, or holds another family or other
             runs.
     """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except _DAMAGES as error:
-        raise _damage(path, error, remedy) from error
-    with file:
-        scored = ScoreFile(path, file, remedy)
+    with open_hdf5(path, "no file of scores", remedy) as file:
+        scored = ScoreFile(file)
         check_family(path, scored.attributes, family, remedy)
         check_runs(path, [run.name for run in scored.runs], runs, remedy)
         yield scored
@@ -120,12 +103,8 @@ def read_scores(scored: ScoreFile, run: Run) -> np.ndarray:
     scores_NK = scored.read(run, "scores_NK")
     expected = (len(scored.image_ids), run.n_prototypes)
     if scores_NK.shape != expected or scores_NK.dtype != np.float32:
-        text = f"{run.name} is {scores_NK.dtype} of shape {scores_NK.shape}"
-        error = ValueError(f"{text}, expected float32 of shape {expected}")
-        raise _damage(scored.path, error, _REMEDY)
+        raise scored.file.damaged(
+            f"{run.name} is {scores_NK.dtype} of shape {scores_NK.shape}, expected "
+            f"float32 of shape {expected}"
+        )
     return scores_NK
-
-
-def _damage(path: Path, error: Exception, remedy: str) -> ValueError:
-    damaged = f"{path} is damaged or no file of scores ({error}): {remedy}"
-    return unreadable(path, error, damaged)

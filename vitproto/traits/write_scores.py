@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 
 from vitproto.activations.stream import Activations
-from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.hdf5_file import whole_hdf5, write_attributes, write_strings
 from vitproto.prototypes.checkpoint import FittedRun
 from vitproto.study.family import ScoredFamily
 
@@ -35,15 +35,17 @@ def create_scores(
         An empty table of N images × K prototypes for each run.
     """
     with whole_hdf5(path, shared=True) as file:
-        file.attrs.update(asdict(family))
-        file.attrs["activations"] = json.dumps(acts.attributes, sort_keys=True)
-        file.attrs["code"] = code
-        file.attrs["n_images"] = acts.n_images
-        file.create_dataset("image_ids", data=acts.image_ids, dtype=h5py.string_dtype())
+        made_of = {
+            "activations": json.dumps(acts.attributes, sort_keys=True),
+            "code": code,
+            "n_images": acts.n_images,
+        }
+        write_attributes(file, asdict(family) | made_of)
+        write_strings(file, "image_ids", acts.image_ids)
         tables = []
         for fit in fitted:
             shape = (acts.n_images, fit.run.n_prototypes)
             table = file.create_dataset(f"{fit.name}/scores_NK", shape, "f4")
-            table.attrs["checkpoint_sha256"] = fit.sha256
+            write_attributes(table, {"checkpoint_sha256": fit.sha256})
             tables.append(table)
         yield tables

@@ -1,6 +1,7 @@
 """Training finds what was planted, alone or in a sweep, killed or not."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from recorded import LAYER, with_threads, write_shards, write_split_list
 
 from vitproto.activations.stream import Activations
 from vitproto.core.project import PROJECT
+from vitproto.core.unreadable import DamagedError
 from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.start import (
@@ -138,9 +140,12 @@ def test_an_encoder_that_learns_alone_leaves_the_random_decoder_as_it_was(
 
 def test_an_autoencoder_that_learns_nothing_is_as_it_was_initialised(planted, tmp_path):
     acts, _ = planted
-    learner = train(acts, tmp_path, sae_settings(trains="nothing"), TOPK)[TOPK.name]
+    settings = sae_settings(trains="nothing", encoder_start=0.5)
+    learner = train(acts, tmp_path, settings, TOPK)[TOPK.name]
     assert learner.step == 0
-    assert torch.equal(learner.weights.W_enc_SD, learner.weights.W_dec_SD)
+    assert torch.equal(learner.weights.W_enc_SD, 0.5 * learner.weights.W_dec_SD)
+    lengths_S = learner.weights.W_dec_SD.norm(dim=1)
+    torch.testing.assert_close(lengths_S, torch.ones(48))
     # Its own memory: a shared view would be corrupted when one of them changes.
     assert learner.weights.W_enc_SD.data_ptr() != learner.weights.W_dec_SD.data_ptr()
 
@@ -321,34 +326,35 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_last_state(planted, tmp_p
     assert "its last good state is of step 1" in message
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [{}, {"activation": "batchtopk"}, RELU, JUMPRELU],
-    ids=["topk", "batchtopk", "relu", "jumprelu"],
-)
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_activations_that_are_not_finite_are_said_to_be_to_blame(tmp_path, kind, wrong):
+def test_activations_that_are_not_finite_stop_training_before_it_begins(tmp_path):
     x_NPD, _ = planted_activations(n_images=300)
     (shard,) = write_shards(tmp_path, x_NPD)
-    good = Activations.open([shard], LAYER)
-    settings = sae_settings(**kind, **SMALL)
-    scaling = measure_scaling(good, np.arange(300), settings)
-    rows_SD = first_decoder(good, np.arange(300), settings, scaling, 48, 0)
-    learner = Learner.begin(TOPK, settings, scaling, rows_SD)
     with h5py.File(shard, "r+") as file:
-        file[f"layer{LAYER}/patches"][7:90, 2, 3] = wrong
-    with pytest.raises(ValueError, match="patches of this batch hold NaN or") as said:
-        sweep.train(
-            {TOPK.name: learner},
-            *(Activations.open([shard], LAYER), np.arange(300), np.arange(2), settings),
-            states=sweep.States(tmp_path / "states"),
-            device=CPU,
-            save_every_s=1e9,
-            observe=lambda *_: None,
-        )
-    assert TOPK.name in str(said.value)
-    assert "at step 0 of" in str(said.value)
-    assert "learning_rate" not in str(said.value)
+        file[f"layer{LAYER}/patches"][7:90, 2, 3] = np.nan
+    acts = Activations.open([shard], LAYER)
+    with pytest.raises(DamagedError, match="patch 2 of the image 'image7'.*checksum"):
+        measure_scaling(acts, np.arange(300), sae_settings(**SMALL))
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.9])
+def test_a_state_with_a_flipped_bit_is_named_and_never_resumed(tmp_path, planted, at):
+    acts, _ = planted
+    settings = sae_settings(**SMALL)
+    image_N = np.arange(acts.n_images)
+    scaling = measure_scaling(acts, image_N, settings)
+    rows_SD = first_decoder(acts, image_N, settings, scaling, 48, 0)
+    states = sweep.States(tmp_path / "states")
+    states.write({"run": Learner.begin(TOPK, settings, scaling, rows_SD)})
+    assert states.read("run")["step"] == 0
+    (state,) = states.folder.glob("*.safetensors")
+    content = bytearray(state.read_bytes())
+    content[int(at * len(content))] ^= 1
+    state.write_bytes(content)
+    with pytest.raises(DamagedError, match="delete .*states to train from the begin"):
+        states.read("run")
+    # What the message says to do, done literally:
+    shutil.rmtree(states.folder)
+    assert states.read("run") is None
 
 
 def test_weights_that_are_not_finite_are_not_handed_out(planted):

@@ -2,7 +2,6 @@
 
 import runpy
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from vitproto.core.hdf5_file import open_new, write_attributes
 from vitproto.core.project import PROJECT
 from vitproto.report.saes.frequencies import LatentFrequencies, read_frequencies
 from vitproto.report.saes.frequency_chart import FULL, draw_frequencies, histogram
@@ -289,10 +289,9 @@ def test_latents_that_are_all_dead_can_be_drawn():
 
 
 def write_latents(path, method, runs):
-    with h5py.File(path, "w") as file:
-        file.attrs.update(
-            {"encoder": "tiny", "layer": 3, "method": method, "n_patches": 1000}
-        )
+    place = {"encoder": "tiny", "layer": 3, "method": method}
+    with open_new(path) as file:
+        write_attributes(file, {**place, "n_patches": 1000})
         for run in runs:
             file[f"{run}/frequency_S"] = np.array([0.0, 0.5])
     return path
@@ -312,7 +311,7 @@ def test_files_of_latents_are_read_in_one_order(tmp_path):
         ValueError, match="hold tiny/layer3/relu k9-sparsity2-seed0 twice"
     ):
         read_frequencies([relu, relu])
-    with h5py.File(tmp_path / "c.h5", "w") as file:
+    with open_new(tmp_path / "c.h5") as file:
         file["other"] = 1
     with pytest.raises(ValueError, match=r"c\.h5 is damaged or not a file of evaluate"):
         read_frequencies([tmp_path / "c.h5"])

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hdf5_files import edited
 from recorded import LAYER, write_shards
 from scipy.stats import t as student
 from segmentation_planted import (
@@ -185,8 +185,8 @@ def test_a_class_that_is_alone_has_no_control_by_others_and_no_collateral(tmp_pa
 def test_files_of_other_classes_or_images_are_refused(tmp_path, two):
     path = tmp_path / "counts.h5"
     path.write_bytes(two[0][1].read_bytes())
-    with h5py.File(path, "a") as file:
-        file["image_ids"][0] = "other"
+    with edited(path) as file:
+        file["image_ids"][0] = b"other"
     with pytest.raises(ValueError, match="are of other classes or images"):
         measure([two[0][0], path])
 

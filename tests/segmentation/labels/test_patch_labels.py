@@ -10,6 +10,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from hdf5_files import edited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,6 +19,7 @@ from recorded import LAYER, write_shards
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
+from vitproto.core.hdf5_file import open_hdf5
 from vitproto.core.project import PROJECT
 from vitproto.data.ade20k import read_images
 from vitproto.data.image_list import write_image_list, write_splits
@@ -115,12 +117,13 @@ def test_what_is_written_is_read_back(tmp_path):
     labels = some_labels()
     write_patch_labels(tmp_path / "labels.h5", labels, {"dataset": "tiny"})
     assert_same(read_patch_labels(tmp_path / "labels.h5"), labels)
-    with h5py.File(tmp_path / "labels.h5") as file:
-        assert dict(file.attrs) == {
+    with open_hdf5(tmp_path / "labels.h5", "no labels", "delete it") as file:
+        assert file.attributes() == {
             "dataset": "tiny",
-            "format": "vitproto patch labels 1",
+            "format": "vitproto patch labels 2",
             "preprocessing": "{}",
         }
+    with h5py.File(tmp_path / "labels.h5") as file:
         assert file["masks_MHW"].chunks == (1, 8, 12)
 
 
@@ -183,16 +186,16 @@ def test_labels_of_other_activations_are_refused(tmp_path):
 
 
 def test_missing_and_foreign_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match="there is no file .*gone.h5"):
+    with pytest.raises(ValueError, match="there is no .*gone.h5"):
         read_patch_labels(tmp_path / "gone.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["labels_NP"] = [1]
     write_patch_labels(tmp_path / "part.h5", some_labels(), {})
-    with h5py.File(tmp_path / "part.h5", "a") as file:
+    with edited(tmp_path / "part.h5") as file:
         del file["purity_NP"]
     write_patch_labels(tmp_path / "type.h5", some_labels(), {})
-    with h5py.File(tmp_path / "type.h5", "a") as file:
+    with edited(tmp_path / "type.h5") as file:
         del file["labels_NP"]
         file["labels_NP"] = np.zeros((5, 6), np.float32)
     for name in ("text.h5", "other.h5", "part.h5", "type.h5"):
@@ -215,8 +218,13 @@ def test_no_damaged_byte_of_the_labels_goes_unseen(tmp_path):
             damaged = bytearray(whole)
             damaged[offset] ^= 0b100
             path.write_bytes(damaged)
-            with pytest.raises(ValueError, match="labels.h5 is damaged"):
-                read_patch_labels(path)
+            try:
+                came = read_patch_labels(path)
+            except ValueError as error:
+                assert "labels.h5 is damaged" in str(error)  # noqa: PT017
+                continue
+            # The header of a compressed chunk has bits without a meaning.
+            np.testing.assert_equal(vars(came), vars(labels))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="labels.h5 is damaged"):
         read_patch_labels(path)
@@ -319,10 +327,11 @@ def test_shards_and_threads_change_no_byte(study):
 
 
 def test_a_file_says_what_made_it(study):
-    with h5py.File(run_stage(study)) as file:
-        assert file.attrs["dataset"] == "tiny"
-        assert "code" in file.attrs
-        assert "preprocessing" in file.attrs
+    with open_hdf5(run_stage(study), "no labels", "delete it") as file:
+        attributes = file.attributes()
+    assert attributes["dataset"] == "tiny"
+    assert "code" in attributes
+    assert "preprocessing" in attributes
 
 
 def test_invented_scenes_are_labelled_where_their_masks_say(tmp_path):

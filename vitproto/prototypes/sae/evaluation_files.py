@@ -8,7 +8,7 @@ import pandas as pd
 
 from vitproto.activations.stream import Activations
 from vitproto.core.csv_file import write_csv
-from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.hdf5_file import whole_hdf5, write_attributes
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import FittedRun
@@ -100,11 +100,11 @@ def write_latents(
     """
     with whole_hdf5(path) as file:
         n_patches = results[0].n_patches
-        file.attrs.update({**_place(family), **asdict(cfg), "n_patches": n_patches})
-        file.attrs.update(made_of)
+        attributes = {**_place(family), **asdict(cfg), "n_patches": n_patches}
+        write_attributes(file, attributes | made_of)
         for fit, result in zip(fitted, results, strict=True):
             group = file.create_group(fit.name)
-            group.attrs["checkpoint_sha256"] = fit.sha256
+            write_attributes(group, {"checkpoint_sha256": fit.sha256})
             for name in PER_LATENT:
                 group.create_dataset(name, data=getattr(result, name))
 

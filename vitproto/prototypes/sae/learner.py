@@ -83,11 +83,11 @@ class Learner:
         """An autoencoder before its first step.
 
         Args:
-            rows_SD: the decoder's rows, of any length; the encoder starts as a copy.
+            rows_SD: the directions of the decoder's and the encoder's rows.
         """
         W_dec_SD = torch.nn.functional.normalize(rows_SD, dim=1).contiguous()
         weights = Weights(
-            W_enc_SD=W_dec_SD.clone(),
+            W_enc_SD=settings.encoder_start * W_dec_SD,
             b_enc_S=torch.zeros(len(W_dec_SD)).to(W_dec_SD),
             W_dec_SD=W_dec_SD,
             b_dec_D=scaling.centre_D.clone(),

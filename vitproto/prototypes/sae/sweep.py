@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
-from vitproto.core.files import whole_file
+from vitproto.core.files import sha256_of, whole_file, write_text
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
 from vitproto.core.unreadable import unreadable
@@ -69,34 +70,38 @@ class States:
         Raises:
             ValueError: the state is damaged.
         """
-        name = self._names().get(key)
-        if name is None:
+        stored = self._stored().get(key)
+        if stored is None:
             return None
+        path = self.folder / stored.name
         try:
-            return load_file(self.folder / name)
+            if sha256_of(path).hex() != stored.sha256:
+                raise SafetensorError("its SHA-256 is not the one noted beside it")
+            return load_file(path)
         except (SafetensorError, OSError) as error:
             raise unreadable(
-                self.folder / name,
+                path,
                 error,
-                f"the state of a training, {self.folder / name}, is damaged ({error}): "
-                f"delete {self.folder} to train from the beginning",
+                f"the state of a training, {path}, is damaged ({error}): delete "
+                f"{self.folder} to train from the beginning",
             ) from error
 
     def write(self, learners: Mapping[str, Learner]) -> None:
         """Save the states of some runs, all at the same step."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = self._names()
-        names = dict(before)
+        before = self._stored()
+        after = dict(before)
         for key, learner in learners.items():
-            names[key] = f"{key}.step-{learner.step}.safetensors"
-            with whole_file(self.folder / names[key]) as partial:
+            name = f"{key}.step-{learner.step}.safetensors"
+            with whole_file(self.folder / name) as partial:
                 save_file(learner.state(), partial)
-        self._replace(before, names)
+                after[key] = _Stored(name, sha256_of(partial).hex())
+        self._replace(before, after)
 
     def forget(self, keys: Sequence[str]) -> None:
         """Delete the states and logs of runs that are done."""
-        before = self._names()
-        after = {k: name for k, name in before.items() if k not in keys}
+        before = self._stored()
+        after = {k: stored for k, stored in before.items() if k not in keys}
         self._replace(before, after)
         for key in keys:
             self.log_path(key).unlink(missing_ok=True)
@@ -108,13 +113,13 @@ class States:
         """The training log of a run while it trains."""
         return self.folder / f"{key}.csv"
 
-    def _names(self) -> dict[str, str]:
+    def _stored(self) -> dict[str, "_Stored"]:
         if not self._index.is_file():
             return {}
         try:
-            names = json.loads(self._index.read_text(encoding="utf-8"))
-            return {str(key): str(name) for key, name in names.items()}
-        except (OSError, ValueError, AttributeError) as error:
+            listed = json.loads(self._index.read_text(encoding="utf-8"))
+            return {str(key): _Stored(**stored) for key, stored in listed.items()}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise unreadable(
                 self._index,
                 error,
@@ -122,12 +127,22 @@ class States:
                 f"({error}): delete {self.folder} to train from the beginning",
             ) from error
 
-    def _replace(self, before: dict[str, str], after: dict[str, str]) -> None:
+    def _replace(
+        self, before: dict[str, "_Stored"], after: dict[str, "_Stored"]
+    ) -> None:
         if self.folder.is_dir():
-            with whole_file(self._index) as partial:
-                partial.write_text(json.dumps(after, indent=2))
-        for name in set(before.values()) - set(after.values()):
-            (self.folder / name).unlink(missing_ok=True)
+            listed = {key: asdict(stored) for key, stored in after.items()}
+            write_text(json.dumps(listed, indent=2), self._index)
+        for stored in set(before.values()) - set(after.values()):
+            (self.folder / stored.name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A state on disk."""
+
+    name: str
+    sha256: str
 
 
 class TrainingLog:
@@ -294,7 +309,7 @@ def _train_together(
                         z_BD, memory[learner.weights.W_enc_SD.shape], workers, scratch
                     )
                 except LossNotFiniteError as error:
-                    raise _diverged(error, z_BD, states, key) from error
+                    raise _diverged(error, states, key) from error
                 if logs[key].wants(step):
                     nmse = None
                     if step in logs[key].measured:
@@ -326,16 +341,7 @@ def _scale(x_BD: torch.Tensor, scaling) -> torch.Tensor:
     return x_BD.sub_(scaling.mean_D).div_(scaling.norm)
 
 
-def _diverged(
-    error: LossNotFiniteError, z_BD: torch.Tensor, states: States, key: str
-) -> ValueError:
-    n_bad = int((~z_BD.isfinite()).any(1).sum())
-    if n_bad:
-        return ValueError(
-            f"{error}, because {n_bad} of the {len(z_BD)} patches of this batch hold "
-            "NaN or infinity, which record_activations never writes: a shard is "
-            "damaged. Delete the shards of this layer and record them again"
-        )
+def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError:
     state = states.read(key)
     kept = "no state was saved before"
     if state is not None:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Float64
 
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import open_hdf5
 from vitproto.report.shared.runs import check_no_repeats, name_run
 from vitproto.study.family import Family
 from vitproto.study.run import Run
@@ -46,28 +45,22 @@ def read_frequencies(paths: Sequence[Path]) -> list[LatentFrequencies]:
 
 
 def _read_latents(path: Path) -> list[LatentFrequencies]:
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            n_patches = int(file.attrs["n_patches"])
+    remedy = "name its latents.h5, or delete it and run evaluate_saes again"
+    with open_hdf5(path, "not a file of evaluate_saes", remedy) as file:
+        attributes = file.attributes()
+        names = file.names()
+        with file.naming_damage():
             family = Family(
-                str(file.attrs["encoder"]),
-                int(file.attrs["layer"]),
-                str(file.attrs["method"]),
+                str(attributes["encoder"]),
+                int(attributes["layer"]),
+                str(attributes["method"]),
             )
             return [
                 LatentFrequencies(
                     family=family,
                     run=Run.parse(name),
-                    n_patches=n_patches,
-                    frequency_S=group["frequency_S"][:],
+                    n_patches=int(attributes["n_patches"]),
+                    frequency_S=file.values(f"{name}/frequency_S"),
                 )
-                for name, group in file.items()
+                for name in names
             ]
-    # h5py's error depends on which part of the file is damaged.
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise unreadable(
-            path,
-            error,
-            f"{path} is damaged or not a file of evaluate_saes ({error}): name its "
-            "latents.h5, or delete it and run evaluate_saes again",
-        ) from error

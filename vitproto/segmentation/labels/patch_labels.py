@@ -14,16 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt16
 
 from vitproto.activations.stream import Activations
-from vitproto.core.hdf5_file import whole_hdf5
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import (
+    Hdf5Reader,
+    open_hdf5,
+    whole_hdf5,
+    write_attributes,
+    write_strings,
+)
 from vitproto.data.image_list import check_same_images, read_image_list
 
-FORMAT = "vitproto patch labels 1"
+FORMAT = "vitproto patch labels 2"
 """Root attribute `format` of the file; its number grows when the layout changes."""
 
 
@@ -220,19 +224,11 @@ def write_patch_labels(
     assert len(labels.masks_MHW), "there is no test image"
     ours = {"format": FORMAT, "preprocessing": labels.preprocessing}
     assert not ours.keys() & attributes.keys(), "these attributes are ours to set"
-    # With checksums on all values, so that reading notices damage.
-    kept = {
-        "compression": "gzip",
-        "shuffle": True,
-        "fletcher32": True,
-        "track_times": False,
-    }
+    kept = {"compression": "gzip", "shuffle": True, "track_times": False}
     with whole_hdf5(path) as file:
-        for name, value in sorted({**attributes, **ours}.items()):
-            file.attrs[name] = value
-        for name in ("image_ids", "classes"):
-            text = h5py.string_dtype()
-            file.create_dataset(name, data=getattr(labels, name), dtype=text)
+        write_attributes(file, dict(sorted({**attributes, **ours}.items())))
+        write_strings(file, "image_ids", labels.image_ids)
+        write_strings(file, "classes", labels.classes)
         for name in ("is_train_N", "labels_NP", "purity_NP"):
             file.create_dataset(name, data=getattr(labels, name), **kept)
         one_image = (1, *labels.masks_MHW.shape[1:])
@@ -249,41 +245,31 @@ def read_patch_labels(path: Path) -> PatchLabels:
     Raises:
         ValueError: the file is missing, damaged, or of another format.
     """
-    if not path.is_file():
-        raise ValueError(
-            f"there is no file {path}: run scripts/label_patches.py to make it"
-        )
-    try:
-        with h5py.File(path, locking=False) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(
-                    f"its format is {file.attrs.get('format')!r}, expected {FORMAT!r}"
-                )
+    remedy = "delete it and run label_patches again"
+    with open_hdf5(path, "holds no patch labels", remedy) as file:
+        attributes = file.attributes()
+        if attributes.get("format") != FORMAT:
+            raise file.damaged(
+                f"its format is {attributes.get('format')!r}, expected {FORMAT!r}"
+            )
+        with file.naming_damage():
             return PatchLabels(
-                image_ids=file["image_ids"].asstr()[:].tolist(),
+                image_ids=file.strings("image_ids"),
                 is_train_N=_read(file, "is_train_N", np.bool_),
-                classes=file["classes"].asstr()[:].tolist(),
+                classes=file.strings("classes"),
                 labels_NP=_read(file, "labels_NP", np.uint16),
                 purity_NP=_read(file, "purity_NP", np.float32),
                 masks_MHW=_read(file, "masks_MHW", np.uint16),
-                preprocessing=str(file.attrs["preprocessing"]),
+                preprocessing=str(attributes["preprocessing"]),
             )
-    # h5py's error depends on which part of the file is damaged.
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise unreadable(
-            path,
-            error,
-            f"{path} is damaged or holds no patch labels ({error}): delete it and run "
-            "scripts/label_patches.py again",
-        ) from error
 
 
-def _read(file: h5py.File, name: str, dtype: type[np.generic]) -> np.ndarray:
-    dataset = file[name]
+def _read(file: Hdf5Reader, name: str, dtype: type[np.generic]) -> np.ndarray:
+    values = file.values(name)
     n_axes = len(name.rpartition("_")[2])
-    if dataset.dtype != dtype or dataset.ndim != n_axes:
-        raise TypeError(
-            f"{name} is {dataset.dtype} of shape {dataset.shape}, expected "
+    if values.dtype != dtype or values.ndim != n_axes:
+        raise file.damaged(
+            f"{name} is {values.dtype} of shape {values.shape}, expected "
             f"{np.dtype(dtype)} with {n_axes} axes"
         )
-    return dataset[:]
+    return values

@@ -8,17 +8,17 @@ GPU. An edit changes few classes of an image, so changes alone are stored: about
 for each, compressed.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from vitproto.core.unreadable import unreadable
+from vitproto.core.hdf5_file import Hdf5Reader, open_hdf5
 from vitproto.segmentation.suppression.terms import ChosenClass, Place
 
-FORMAT = "vitproto suppression counts 1"
+FORMAT = "vitproto suppression counts 2"
 """Root attribute `format` of the file; its number grows when the layout changes."""
 
 
@@ -88,15 +88,13 @@ class SuppressionCounts:
             ValueError: the file is damaged.
         """
         is_edited_C = np.zeros(len(self.class_names), bool)
-        try:
-            with h5py.File(self.path, locking=False) as file:
-                for label in self.labels:
-                    group = file[f"classes/{label}"]
-                    has_edits = len(group.attrs["kinds_K"]) > 0
-                    is_long = bool((group["length_OM"][:] > 0).any())
+        with _open(self.path) as file:
+            for label in self.labels:
+                attributes = file.attributes(f"classes/{label}")
+                is_long = bool((file.values(f"classes/{label}/length_OM") > 0).any())
+                with file.naming_damage():
+                    has_edits = len(attributes["kinds_K"]) > 0
                     is_edited_C[label - 1] = has_edits and is_long
-        except (OSError, KeyError, RuntimeError) as error:
-            raise _damaged(self.path, error) from error
         return is_edited_C
 
     def read_class(self, label: int) -> EditedClass:
@@ -105,32 +103,31 @@ class SuppressionCounts:
         Raises:
             ValueError: the file is damaged.
         """
-        try:
-            with h5py.File(self.path, locking=False) as file:
-                group = file[f"classes/{label}"]
-                chosen = ChosenClass(
+        with _open(self.path) as file, file.naming_damage():
+            group = f"classes/{label}"
+            attributes = file.attributes(group)
+            return EditedClass(
+                ChosenClass(
                     label,
                     self.class_names[label - 1],
-                    tuple(group.attrs["latents"].tolist()),
-                    tuple(group.attrs["notes"]),
-                )
-                return EditedClass(
-                    chosen,
-                    tuple(group.attrs["kinds_K"]),
-                    tuple(group.attrs["dead"].tolist()),
-                    group["length_OM"][:],
-                    *(group[name][:] for name in ("n_changed_KO", "n_others_KO")),
-                    *(int(group.attrs[name]) for name in ("n_patches", "n_others")),
-                    *(
-                        group[name][:].astype(np.int64)
-                        for name in (
-                            *("start_E", "image_X", "class_X"),
-                            *("predicted_X", "hit_X"),
-                        )
-                    ),
-                )
-        except (OSError, KeyError, RuntimeError) as error:
-            raise _damaged(self.path, error) from error
+                    tuple(attributes["latents"].tolist()),
+                    tuple(attributes["notes"]),
+                ),
+                tuple(attributes["kinds_K"]),
+                tuple(attributes["dead"].tolist()),
+                *(
+                    file.values(f"{group}/{name}")
+                    for name in ("length_OM", "n_changed_KO", "n_others_KO")
+                ),
+                *(int(attributes[name]) for name in ("n_patches", "n_others")),
+                *(
+                    file.values(f"{group}/{name}").astype(np.int64)
+                    for name in (
+                        *("start_E", "image_X", "class_X"),
+                        *("predicted_X", "hit_X"),
+                    )
+                ),
+            )
 
 
 def read_counts(path: Path) -> SuppressionCounts:
@@ -139,36 +136,31 @@ def read_counts(path: Path) -> SuppressionCounts:
     Raises:
         ValueError: the file is missing, damaged, or of another format.
     """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}: run suppress_latents")
-    try:
-        with h5py.File(path, locking=False) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(
-                    f"its format is {file.attrs.get('format')!r}, expected {FORMAT!r}"
-                )
+    with _open(path) as file:
+        attributes = file.attributes()
+        if attributes.get("format") != FORMAT:
+            raise file.damaged(
+                f"its format is {attributes.get('format')!r}, expected {FORMAT!r}"
+            )
+        with file.naming_damage():
             return SuppressionCounts(
                 path,
                 Place(
-                    *(str(file.attrs["encoder"]), int(file.attrs["probe_layer"])),
-                    *(int(file.attrs["layer"]), str(file.attrs["method"])),
-                    str(file.attrs["run"]),
+                    *(str(attributes["encoder"]), int(attributes["probe_layer"])),
+                    *(int(attributes["layer"]), str(attributes["method"])),
+                    str(attributes["run"]),
                 ),
-                tuple(np.atleast_1d(file.attrs["doses"]).tolist()),
-                tuple(file["class_names"].asstr()[:].tolist()),
-                tuple(sorted(map(int, file["classes"]))),
-                tuple(file["image_ids"].asstr()[:].tolist()),
-                *(file[f"before/{name}"][:] for name in ("true_MC", "predicted_MC")),
-                *(file[f"before/{name}"][:] for name in ("hit_MC", "length_M")),
+                tuple(np.atleast_1d(attributes["doses"]).tolist()),
+                tuple(file.strings("class_names")),
+                tuple(sorted(map(int, file.names("classes")))),
+                tuple(file.strings("image_ids")),
+                *(
+                    file.values(f"before/{name}")
+                    for name in ("true_MC", "predicted_MC", "hit_MC", "length_M")
+                ),
             )
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return unreadable(
-        path,
-        error,
-        f"{path} is damaged or holds no counts ({error}): delete it and run "
-        "suppress_latents again",
-    )
+def _open(path: Path) -> AbstractContextManager[Hdf5Reader]:
+    remedy = "delete it and run suppress_latents again"
+    return open_hdf5(path, "holds no counts", remedy)

@@ -9,12 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import Integer
 
-from vitproto.core.hdf5_file import whole_hdf5
+from vitproto.core.hdf5_file import whole_hdf5, write_attributes, write_strings
 from vitproto.segmentation.labels.patch_labels import PatchLabels
 from vitproto.segmentation.suppression.changes import CHANGE_COLUMNS, change_rows
 from vitproto.segmentation.suppression.counts_file import FORMAT
@@ -22,13 +21,7 @@ from vitproto.segmentation.suppression.edits import SuppressionSettings
 from vitproto.segmentation.suppression.suppress import Before, ClassCounts
 from vitproto.segmentation.suppression.terms import ChosenClass
 
-_KEPT = {
-    "compression": "gzip",
-    "shuffle": True,
-    "fletcher32": True,
-    "track_times": False,
-}
-"""With checksums on all values, so that reading notices damage."""
+_KEPT = {"compression": "gzip", "shuffle": True, "track_times": False}
 
 
 def record_counts(
@@ -76,8 +69,8 @@ class CountsFile(AbstractContextManager):
 
     def __enter__(self) -> "CountsFile":
         self._file = self._whole.__enter__()
-        for name, value in sorted({**self._attributes, "format": FORMAT}.items()):
-            self._file.attrs[name] = value
+        attributes = {**self._attributes, "format": FORMAT}
+        write_attributes(self._file, dict(sorted(attributes.items())))
         return self
 
     def __exit__(
@@ -97,9 +90,8 @@ class CountsFile(AbstractContextManager):
         self, before: Before, image_ids: Sequence[str], class_names: Sequence[str]
     ) -> None:
         """Write the counts of unedited test images."""
-        text = h5py.string_dtype()
-        for name, values in (("image_ids", image_ids), ("class_names", class_names)):
-            self._file.create_dataset(name, data=list(values), dtype=text)
+        write_strings(self._file, "image_ids", image_ids)
+        write_strings(self._file, "class_names", class_names)
         for name in ("true_MC", "predicted_MC", "hit_MC", "length_M"):
             self._file.create_dataset(f"before/{name}", data=getattr(before, name))
 
@@ -109,15 +101,16 @@ class CountsFile(AbstractContextManager):
         """Write what the edits for a class change; None if it was not measured."""
         n_doses, n_images = len(self._attributes["doses"]), len(before.true_MC)
         group = self._file.create_group(f"classes/{chosen.label}")
-        group.attrs["latents"] = np.array(chosen.latents, np.int64)
-        text = h5py.string_dtype()
-        group.attrs.create("notes", list(chosen.notes), dtype=text)
-        kinds = () if counts is None else counts.edits.kinds_K
-        group.attrs.create("kinds_K", list(kinds), dtype=text)
         dead = () if counts is None else counts.edits.dead
-        group.attrs["dead"] = np.array(dead, np.int64)
-        group.attrs["n_patches"] = 0 if counts is None else counts.n_patches
-        group.attrs["n_others"] = 0 if counts is None else counts.n_others
+        attributes = {
+            "latents": np.array(chosen.latents, np.int64),
+            "notes": chosen.notes,
+            "kinds_K": () if counts is None else counts.edits.kinds_K,
+            "dead": np.array(dead, np.int64),
+            "n_patches": 0 if counts is None else counts.n_patches,
+            "n_others": 0 if counts is None else counts.n_others,
+        }
+        write_attributes(group, attributes)
         nothing = np.zeros((0, n_doses, n_images, 0), np.int32)
         parts = {
             "length_OM": np.zeros((n_doses, n_images)),
