@@ -17,7 +17,6 @@ a few per cent of space and be ten times slower.
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,10 +36,9 @@ from vitproto.activations.image_digests import (
 )
 from vitproto.activations.sharding import shard_range
 from vitproto.core.checksums import row_checksums
-from vitproto.core.files import whole_file
 from vitproto.core.hdf5_file import (
     CHECKSUM,
-    open_new,
+    whole_hdf5,
     write_attributes,
     write_strings,
 )
@@ -220,20 +218,15 @@ def write_shard(
     }
     assert "encoder" in attributes, "the attributes must name the encoder"
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
-    with whole_file(path, shared=True) as partial:
-        with open_new(partial) as file:
-            write_attributes(file, dict(sorted({**attributes, **place}.items())))
-            ids = [image_ids[i] for i in of_shard]
-            write_strings(file, "image_ids", ids)
-            for layer, shape in sorted(layers.items()):
-                _create_layer(file, layer, shape, len(of_shard), dtype)
-            writer = ShardWriter(file, layers, str(attributes["encoder"]), ids)
-            yield writer
-            writer.finish()
-        # The file has its full size from the start. After a power cut, one that was not
-        # written to disk would read as zeros.
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+    with whole_hdf5(path, shared=True) as file:
+        write_attributes(file, dict(sorted({**attributes, **place}.items())))
+        ids = [image_ids[i] for i in of_shard]
+        write_strings(file, "image_ids", ids)
+        for layer, shape in sorted(layers.items()):
+            _create_layer(file, layer, shape, len(of_shard), dtype)
+        writer = ShardWriter(file, layers, str(attributes["encoder"]), ids)
+        yield writer
+        writer.finish()
 
 
 def read_shard(path: Path, layer: int) -> Shard:

@@ -24,6 +24,8 @@ cannot be checked from here."""
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Write beside `path`, then rename: a reader finds the complete file or none.
 
+    It is on the disk before it is renamed, so this holds after a power cut, too.
+
     Args:
         path: the file to write.
         shared: whether another job may write the same file at the same time. Each job
@@ -45,6 +47,7 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
         _drop_abandoned(path)
     try:
         yield partial
+        to_disk(partial)
     except Exception as error:
         number = error_number(error)
         if number not in _NO_ROOM:
@@ -55,6 +58,20 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
             "some room on its disk, and run again"
         ) from error
     os.replace(partial, path)
+    to_disk(path.parent)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems of networks know no fsync, for folders above all.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from vitproto.core.checksums import checksum
 from vitproto.core.files import whole_file
 from vitproto.core.unreadable import unreadable
 from vitproto.prototypes.autoencoder import SparseAutoencoder
@@ -60,10 +61,9 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
     arguments = {name: getattr(scorer, name) for name in scorer.ARGUMENTS}
     tensors = {name: v for name, v in arguments.items() if isinstance(v, Tensor)}
     numbers = {name: v for name, v in arguments.items() if name not in tensors}
-    header = json.dumps(
-        {"scorer": scorer.KIND, "arguments": numbers, "settings": settings},
-        sort_keys=True,
-    )
+    contents = {"scorer": scorer.KIND, "arguments": numbers, "settings": settings}
+    checksums = {name: checksum(tensor.numpy()) for name, tensor in tensors.items()}
+    header = json.dumps(contents | {"checksums": checksums}, sort_keys=True)
     with whole_file(path, shared=True) as partial:
         # Stores are shared, but files of `save_file` are readable by their owner only.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
@@ -96,12 +96,24 @@ def load_as(path: Path | str, cls: type[T]) -> T:
             f"{path} holds a scorer of kind {header['scorer']!r}, expected "
             f"{cls.KIND!r}: delete it and fit it again"
         )
+    tensors = _read_tensors(Path(path), header)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return cls(**tensors, **header["arguments"])
     except _DAMAGES as error:
         raise _damage(Path(path), error) from error
+
+
+def _read_tensors(path: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Read the tensors, and compare them with their checksums."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, tensor in tensors.items():
+            if checksum(tensor.numpy()) != header["checksums"][name]:
+                raise ValueError(f"the values of {name} do not match their checksum")
+        return tensors
+    except _DAMAGES as error:
+        raise _damage(path, error) from error
 
 
 def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
@@ -124,6 +136,7 @@ def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
     if not path.is_file():
         return False
     stored = read_settings(path)
+    _read_tensors(path, _read_header(path))
     wanted = json.loads(json.dumps(settings))
     if stored == wanted:
         return True
@@ -174,7 +187,7 @@ def _damage(path: Path, error: Exception) -> ValueError:
         path,
         error,
         f"the checkpoint {path} is damaged ({type(error).__name__}: {why}): delete it "
-        "and fit it again",
+        "and the checkpoints.json that lists it, and run again",
     )
 
 
@@ -264,6 +277,7 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
                 "again"
             )
         if _sha256(Path(fit.path)) != fit.sha256:
+            _read_tensors(Path(fit.path), _read_header(Path(fit.path)))
             raise ValueError(
                 f"{fit.path} has changed since {path} was written, by another study or "
                 f"by hand: delete {path} and run again"

@@ -325,7 +325,8 @@ class Features(Choice):
 @dataclass(frozen=True)
 class Storage:
     """Folders for large files. Studies can share them: what another study fitted with
-    the same code and settings to the same data is not fitted again."""
+    the same code and settings to the same data is not fitted again. Here, as in all
+    paths of a study, `~`, `$VAR` and `${VAR}` mean what they mean in a shell."""
 
     activations: Folder
     """Activations of all patches."""

@@ -1,7 +1,7 @@
 """Check a study's configuration before any job runs."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -31,6 +31,11 @@ def check_study(config: Config, schema: Path, lines: Lines) -> None:
     # Combinations can only be judged once each part is of the right kind.
     if not problems:
         problems = list(_combinations(config))
+    refuse(problems, lines)
+
+
+def refuse(problems: Collection[Problem], lines: Lines) -> None:
+    """Raise a ValueError with one line for each problem, if there are any."""
     if problems:
         raise ValueError(
             "\n".join(f"{lines.place(path)}: {text}" for path, text in problems)

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from vitproto.core.project import PROJECT
-from vitproto.study.check import check_study
+from vitproto.study.check import check_study, refuse
+from vitproto.study.paths import expand_paths
 from vitproto.study.presets import Resolved, resolve
 from vitproto.study.problems import Config
 from vitproto.study.yaml_file import read_mapping
@@ -48,4 +49,6 @@ def resolve_and_check(
     """
     resolved = resolve(config, files, project, typed)
     check_study(resolved.config, project / SCHEMA, resolved.lines)
-    return resolved
+    expanded, problems = expand_paths(resolved.config)
+    refuse(problems, resolved.lines)
+    return resolved._replace(config=expanded)

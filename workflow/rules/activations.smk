@@ -25,10 +25,10 @@ rule fetch_weights:
     shell:
         r"""
         python scripts/fetch_weights.py \
-            --fetched {output} \
+            --fetched {output:q} \
             {params.what} \
-            --hub_cache {params.hub_cache} \
-            >{log} 2>&1
+            --hub_cache {params.hub_cache:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -64,16 +64,16 @@ rule record_activations:
         r"""
         HF_HUB_OFFLINE=1 python scripts/record_activations.py \
             --dataset {wildcards.dataset} \
-            --root {params.root} \
-            --images {input.images} \
-            --shard {output} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --shard {output:q} \
             --i_shard {wildcards.i_shard} \
             --n_shards {wildcards.n_shards} \
             {params.encoder} \
-            --weights {params.weights} \
+            --weights {params.weights:q} \
             {params.hub} \
             {params.dtypes} \
             {params.how} \
             --n_workers {threads} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

@@ -399,18 +399,18 @@ def is_random(wildcards):
 def data_root(wildcards, threads):
     """The folder of a data set."""
     dataset = config["datasets"][wildcards.dataset]
-    return shlex.quote(dataset.get("root", DATA.format(dataset=wildcards.dataset)))
+    return dataset.get("root", DATA.format(dataset=wildcards.dataset))
 
 
 def evaluated_root(wildcards, threads):
     """The folder of the evaluated data set."""
     dataset = config["datasets"][EVALUATED]
-    return shlex.quote(dataset.get("root", DATA.format(dataset=EVALUATED)))
+    return dataset.get("root", DATA.format(dataset=EVALUATED))
 
 
 def weights(wildcards, threads):
     """The file of an encoder's weights, or `hub`, or `random`."""
-    return shlex.quote(config["encoders"][wildcards.encoder]["weights"])
+    return config["encoders"][wildcards.encoder]["weights"]
 
 
 def hub_flags(wildcards, threads):
@@ -434,7 +434,7 @@ def encoder_title(wildcards, threads):
 
 def hub_cache(wildcards, threads):
     """The folder for what is fetched from the hub."""
-    return shlex.quote(config["storage"]["weights"])
+    return config["storage"]["weights"]
 
 
 def device(wildcards, threads):

@@ -29,10 +29,10 @@ rule list_cub200:
         r"""
         python scripts/list_cub200.py \
             --dataset {wildcards.dataset} \
-            --root {params.root} \
-            --images {output.images} \
-            --splits {output.splits} \
-            >{log} 2>&1
+            --root {params.root:q} \
+            --images {output.images:q} \
+            --splits {output.splits:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -56,10 +56,10 @@ rule list_image_folder:
         r"""
         python scripts/list_image_folder.py \
             --dataset {wildcards.dataset} \
-            --root {params.root} \
-            --images {output.images} \
-            --splits {output.splits} \
-            >{log} 2>&1
+            --root {params.root:q} \
+            --images {output.images:q} \
+            --splits {output.splits:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -83,10 +83,10 @@ rule list_ade20k:
         r"""
         python scripts/list_ade20k.py \
             --dataset {wildcards.dataset} \
-            --root {params.root} \
-            --images {output.images} \
-            --splits {output.splits} \
-            >{log} 2>&1
+            --root {params.root:q} \
+            --images {output.images:q} \
+            --splits {output.splits:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -109,9 +109,9 @@ rule read_traits:
         r"""
         python scripts/read_traits.py \
             --dataset {wildcards.dataset} \
-            --root {params.root} \
-            --splits {input.splits} \
-            --traits {output.traits} \
+            --root {params.root:q} \
+            --splits {input.splits:q} \
+            --traits {output.traits:q} \
             {params.rule} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

@@ -20,10 +20,10 @@ rule draw_demo_birds:
     shell:
         r"""
         python scripts/draw_demo_birds.py \
-            --root {output} \
+            --root {output:q} \
             {params.flags} \
             --n_workers {threads} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -46,10 +46,10 @@ rule draw_demo_corpus:
     shell:
         r"""
         python scripts/draw_demo_corpus.py \
-            --root {output} \
+            --root {output:q} \
             {params.flags} \
             --n_workers {threads} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -72,8 +72,8 @@ rule draw_demo_scenes:
     shell:
         r"""
         python scripts/draw_demo_scenes.py \
-            --root {output} \
+            --root {output:q} \
             {params.flags} \
             --n_workers {threads} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

@@ -32,11 +32,11 @@ rule show_features:
     shell:
         r"""
         python scripts/show_features.py \
-            --root {params.root} \
-            --images {input.images} \
-            --shards {input.shards} \
-            --checkpoints {input.checkpoints} \
-            --features {output} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --shards {input.shards:q} \
+            --checkpoints {input.checkpoints:q} \
+            --features {output:q} \
             --dataset {params.dataset} \
             --encoder {wildcards.encoder} \
             --layer {wildcards.layer} \
@@ -45,5 +45,5 @@ rule show_features:
             --fit_dataset {params.fit_dataset} \
             {params.settings} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

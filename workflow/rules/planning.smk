@@ -39,8 +39,8 @@ rule tabulate_cost:
     shell:
         r"""
         python scripts/tabulate_cost.py \
-            --jobs {params.jobs} \
-            --table {output.table} \
-            --csv {output.csv} \
-            >{log} 2>&1
+            --jobs {params.jobs:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            >{log:q} 2>&1
         """

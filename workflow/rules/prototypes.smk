@@ -33,19 +33,19 @@ rule fit_kmeans:
     shell:
         r"""
         python scripts/fit_kmeans.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
+            --shards {input.shards:q} \
+            --splits {input.splits:q} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
-            --centres {params.centres} \
-            --store {params.store} \
-            --checkpoints {output} \
+            --centres {params.centres:q} \
+            --store {params.store:q} \
+            --checkpoints {output:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             --score {params.score} \
             {params.flags} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -73,16 +73,16 @@ rule fit_pca:
     shell:
         r"""
         python scripts/fit_pca.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
+            --shards {input.shards:q} \
+            --splits {input.splits:q} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output} \
+            --store {params.store:q} \
+            --checkpoints {output:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -116,21 +116,21 @@ rule fit_sae:
     shell:
         r"""
         python scripts/fit_sae.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
+            --shards {input.shards:q} \
+            --splits {input.splits:q} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output.checkpoints} \
-            --training {output.training} \
-            --unfinished {params.unfinished} \
+            --store {params.store:q} \
+            --checkpoints {output.checkpoints:q} \
+            --training {output.training:q} \
+            --unfinished {params.unfinished:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             --held_out_every {params.held_out_every} \
             {params.settings} \
             {params.how} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -156,15 +156,15 @@ rule fit_gaussian:
     shell:
         r"""
         python scripts/fit_gaussian.py \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output} \
+            --store {params.store:q} \
+            --checkpoints {output:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -198,18 +198,18 @@ rule import_sae:
         r"""
         python scripts/import_sae.py \
             --file {input.file:q} \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
             --runs {params.runs} \
-            --store {params.store} \
-            --checkpoints {output.checkpoints} \
-            --import_check {output.check} \
+            --store {params.store:q} \
+            --checkpoints {output.checkpoints:q} \
+            --import_check {output.check:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             {params.reading} \
             {params.beside} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -248,12 +248,12 @@ rule evaluate_saes:
     shell:
         r"""
         python scripts/evaluate_saes.py \
-            --shards {input.shards} \
-            --splits {input.splits} \
-            --checkpoints {input.checkpoints} \
-            --training {input.training} \
-            --sae_metrics {output.metrics} \
-            --latents {output.latents} \
+            --shards {input.shards:q} \
+            --splits {input.splits:q} \
+            --checkpoints {input.checkpoints:q} \
+            --training {input.training:q} \
+            --sae_metrics {output.metrics:q} \
+            --latents {output.latents:q} \
             --encoder {wildcards.encoder} \
             --layer {wildcards.layer} \
             --method {wildcards.method} \
@@ -261,7 +261,7 @@ rule evaluate_saes:
             --runs {params.runs} \
             {params.held_out} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -294,14 +294,14 @@ for METHOD in methods_with_a_script():
         shell:
             r"""
             python scripts/{rule}.py \
-                --shards {input.shards} \
-                --splits {input.splits} \
+                --shards {input.shards:q} \
+                --splits {input.splits:q} \
                 --layer {wildcards.layer} \
                 --runs {params.runs} \
-                --store {params.store} \
-                --checkpoints {output} \
+                --store {params.store:q} \
+                --checkpoints {output:q} \
                 --fit_dataset {params.fit_dataset} \
                 --encoder {wildcards.encoder} \
                 --method {wildcards.method} \
-                >{log} 2>&1
+                >{log:q} 2>&1
             """

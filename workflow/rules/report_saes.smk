@@ -42,12 +42,12 @@ rule tabulate_saes:
     shell:
         r"""
         python scripts/tabulate_saes.py \
-            --sae_metrics {input.metrics} \
+            --sae_metrics {input.metrics:q} \
             --n_correlated {params.n_correlated} \
-            --table {output.table} \
-            --csv {output.csv} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
             {params.sae_families} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -67,11 +67,11 @@ rule plot_sae_training:
     shell:
         r"""
         python scripts/plot_sae_training.py \
-            --training {input.training} \
-            --png {output.png} \
-            --svg {output.svg} \
+            --training {input.training:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
             {params.sae_families} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -91,11 +91,11 @@ rule plot_sae_front:
     shell:
         r"""
         python scripts/plot_sae_front.py \
-            --sae_metrics {input.metrics} \
-            --png {output.png} \
-            --svg {output.svg} \
+            --sae_metrics {input.metrics:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
             {params.sae_families} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -115,9 +115,9 @@ rule plot_sae_frequencies:
     shell:
         r"""
         python scripts/plot_sae_frequencies.py \
-            --latents {input.latents} \
-            --png {output.png} \
-            --svg {output.svg} \
+            --latents {input.latents:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
             {params.sae_families} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

@@ -44,11 +44,11 @@ rule tabulate_probes:
     shell:
         r"""
         python scripts/tabulate_probes.py \
-            --probe_metrics {input.probe_metrics} \
-            --baseline {input.baseline} \
-            --table {output.table} \
-            --csv {output.csv} \
-            >{log} 2>&1
+            --probe_metrics {input.probe_metrics:q} \
+            --baseline {input.baseline:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -72,12 +72,12 @@ rule measure_suppression:
     shell:
         r"""
         python scripts/measure_suppression.py \
-            --counts {input.counts} \
-            --suppression {output.suppression} \
-            --summary {output.summary} \
-            --comparison {output.comparison} \
+            --counts {input.counts:q} \
+            --suppression {output.suppression:q} \
+            --summary {output.summary:q} \
+            --comparison {output.comparison:q} \
             {params.controls} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -104,18 +104,18 @@ rule plot_suppression:
     shell:
         r"""
         python scripts/plot_suppression.py \
-            --suppression {input.suppression} \
-            --class_latents {input.class_latents} \
-            --changes {input.changes} \
-            --summary {input.summary} \
-            --comparison {input.comparison} \
-            --dose_png {output.dose_png} \
-            --dose_svg {output.dose_svg} \
-            --class_png {output.class_png} \
-            --class_svg {output.class_svg} \
+            --suppression {input.suppression:q} \
+            --class_latents {input.class_latents:q} \
+            --changes {input.changes:q} \
+            --summary {input.summary:q} \
+            --comparison {input.comparison:q} \
+            --dose_png {output.dose_png:q} \
+            --dose_svg {output.dose_svg:q} \
+            --class_png {output.class_png:q} \
+            --class_svg {output.class_svg:q} \
             --dose={params.dose} \
             {params.expected} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -142,18 +142,18 @@ rule tabulate_suppression:
     shell:
         r"""
         python scripts/tabulate_suppression.py \
-            --suppression {input.suppression} \
-            --class_latents {input.class_latents} \
-            --changes {input.changes} \
-            --summary {input.summary} \
-            --comparison {input.comparison} \
-            --dose_chart {input.dose_chart} \
-            --class_chart {input.class_chart} \
-            --pictures {input.pictures} \
-            --table {output} \
+            --suppression {input.suppression:q} \
+            --class_latents {input.class_latents:q} \
+            --changes {input.changes:q} \
+            --summary {input.summary:q} \
+            --comparison {input.comparison:q} \
+            --dose_chart {input.dose_chart:q} \
+            --class_chart {input.class_chart:q} \
+            --pictures {input.pictures:q} \
+            --table {output:q} \
             --dose={params.dose} \
             {params.expected} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -183,19 +183,19 @@ rule write_suppression_page:
     shell:
         r"""
         python scripts/write_suppression_page.py \
-            --probe_metrics {input.probe_metrics} \
-            --baseline {input.baseline} \
-            --suppression {input.suppression} \
-            --class_latents {input.class_latents} \
-            --changes {input.changes} \
-            --summary {input.summary} \
-            --comparison {input.comparison} \
-            --dose_chart {input.dose_chart} \
-            --class_chart {input.class_chart} \
-            --pictures {input.pictures} \
-            --out {output} \
+            --probe_metrics {input.probe_metrics:q} \
+            --baseline {input.baseline:q} \
+            --suppression {input.suppression:q} \
+            --class_latents {input.class_latents:q} \
+            --changes {input.changes:q} \
+            --summary {input.summary:q} \
+            --comparison {input.comparison:q} \
+            --dose_chart {input.dose_chart:q} \
+            --class_chart {input.class_chart:q} \
+            --pictures {input.pictures:q} \
+            --out {output:q} \
             --dataset {params.dataset} \
             --dose={params.dose} \
             {params.expected} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

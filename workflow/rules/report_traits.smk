@@ -66,23 +66,23 @@ rule tabulate_map:
     shell:
         r"""
         python scripts/tabulate_map.py \
-            --ap {input.ap} \
-            --intervals {input.intervals} \
-            --pairs {input.pairs} \
-            --null {input.null} \
-            --ceiling {input.ceiling} \
-            --ceiling_intervals {input.ceiling_intervals} \
-            --rules {input.rules} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --table {output.table} \
-            --csv {output.csv} \
-            --comparisons {output.comparisons} \
-            --answer {output.answer} \
+            --ap {input.ap:q} \
+            --intervals {input.intervals:q} \
+            --pairs {input.pairs:q} \
+            --null {input.null:q} \
+            --ceiling {input.ceiling:q} \
+            --ceiling_intervals {input.ceiling_intervals:q} \
+            --rules {input.rules:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            --comparisons {output.comparisons:q} \
+            --answer {output.answer:q} \
             {params.place} \
             {params.rule} \
             {params.expected} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -100,10 +100,10 @@ rule plot_map:
     shell:
         r"""
         python scripts/plot_map.py \
-            --map_table {input} \
-            --png {output.png} \
-            --svg {output.svg} \
-            >{log} 2>&1
+            --map_table {input:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -123,12 +123,12 @@ rule compare_layers:
     shell:
         r"""
         python scripts/compare_layers.py \
-            --map_table {input} \
-            --table {output.table} \
-            --csv {output.csv} \
-            --png {output.png} \
-            --svg {output.svg} \
-            >{log} 2>&1
+            --map_table {input:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -148,12 +148,12 @@ rule compare_encoders:
     shell:
         r"""
         python scripts/compare_encoders.py \
-            --map_table {input} \
-            --table {output.table} \
-            --csv {output.csv} \
-            --png {output.png} \
-            --svg {output.svg} \
-            >{log} 2>&1
+            --map_table {input:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -174,13 +174,13 @@ rule compare_groups:
     shell:
         r"""
         python scripts/compare_groups.py \
-            --map_table {input.map_table} \
-            --groups {input.groups} \
-            --table {output.table} \
-            --csv {output.csv} \
-            --png {output.png} \
-            --svg {output.svg} \
-            >{log} 2>&1
+            --map_table {input.map_table:q} \
+            --groups {input.groups:q} \
+            --table {output.table:q} \
+            --csv {output.csv:q} \
+            --png {output.png:q} \
+            --svg {output.svg:q} \
+            >{log:q} 2>&1
         """
 
 
@@ -216,25 +216,25 @@ rule write_map_page:
     shell:
         r"""
         python scripts/write_map_page.py \
-            --ap {input.ap} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --map_table {input.map_table} \
-            --group_table {input.group_table} \
-            --trait_intervals {input.trait_intervals} \
-            --answer {input.answer} \
-            --map_chart {input.map_chart} \
-            --layer_chart {input.layer_chart} \
-            --encoder_chart {input.encoder_chart} \
-            --group_chart {input.group_chart} \
-            --sae_metrics {input.sae_metrics} \
-            --sae_front {input.sae_front} \
-            --import_check {input.import_check} \
-            --features {input.features} \
-            --out {output} \
+            --ap {input.ap:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --map_table {input.map_table:q} \
+            --group_table {input.group_table:q} \
+            --trait_intervals {input.trait_intervals:q} \
+            --answer {input.answer:q} \
+            --map_chart {input.map_chart:q} \
+            --layer_chart {input.layer_chart:q} \
+            --encoder_chart {input.encoder_chart:q} \
+            --group_chart {input.group_chart:q} \
+            --sae_metrics {input.sae_metrics:q} \
+            --sae_front {input.sae_front:q} \
+            --import_check {input.import_check:q} \
+            --features {input.features:q} \
+            --out {output:q} \
             --n_correlated {params.n_correlated} \
             {params.sae_families} \
             {params.place} \
             {params.expected} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

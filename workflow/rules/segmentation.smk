@@ -72,15 +72,15 @@ rule label_patches:
     shell:
         r"""
         python scripts/label_patches.py \
-            --root {params.root} \
-            --images {input.images} \
-            --splits {input.splits} \
-            --shards {input.shards} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --splits {input.splits:q} \
+            --shards {input.shards:q} \
             --layer {params.layer} \
-            --patch_labels {output} \
+            --patch_labels {output:q} \
             --dataset {params.dataset} \
             --n_workers {threads} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -107,13 +107,13 @@ rule train_probes:
     shell:
         r"""
         python scripts/train_probes.py \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {params.layer} \
-            --patch_labels {input.patch_labels} \
-            --probes {output} \
+            --patch_labels {input.patch_labels:q} \
+            --probes {output:q} \
             {params.settings} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -142,15 +142,15 @@ rule evaluate_probes:
     shell:
         r"""
         python scripts/evaluate_probes.py \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {params.layer} \
-            --patch_labels {input.patch_labels} \
-            --probes {input.probes} \
-            --probe_metrics {output.probe_metrics} \
-            --probe {output.probe} \
-            --baseline {output.baseline} \
+            --patch_labels {input.patch_labels:q} \
+            --probes {input.probes:q} \
+            --probe_metrics {output.probe_metrics:q} \
+            --probe {output.probe:q} \
+            --baseline {output.baseline:q} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -186,20 +186,20 @@ rule find_class_directions:
     shell:
         r"""
         HF_HUB_OFFLINE=1 python scripts/find_class_directions.py \
-            --root {params.root} \
-            --images {input.images} \
-            --patch_labels {input.patch_labels} \
-            --probe {input.probe} \
-            --directions {output} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --patch_labels {input.patch_labels:q} \
+            --probe {input.probe:q} \
+            --directions {output:q} \
             --dataset {params.dataset} \
             --layer {wildcards.layer} \
             --probe_layer {params.probe_layer} \
             --n_gradient_images {params.n_gradient_images} \
             {params.encoder} \
-            --weights {params.weights} \
+            --weights {params.weights:q} \
             {params.hub} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -230,21 +230,21 @@ rule find_class_latents:
     shell:
         r"""
         NUMBA_NUM_THREADS={threads} python scripts/find_class_latents.py \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
-            --patch_labels {input.patch_labels} \
-            --checkpoints {input.checkpoints} \
+            --patch_labels {input.patch_labels:q} \
+            --checkpoints {input.checkpoints:q} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             --run {wildcards.run} \
-            --directions {input.directions} \
-            --class_latents {output.class_latents} \
-            --activity {output.activity} \
+            --directions {input.directions:q} \
+            --class_latents {output.class_latents:q} \
+            --activity {output.activity:q} \
             {params.picked} \
             {params.settings} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -293,19 +293,19 @@ rule suppress_latents:
     shell:
         r"""
         HF_HUB_OFFLINE=1 python scripts/suppress_latents.py \
-            --root {params.root} \
-            --images {input.images} \
-            --shards {input.shards} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
             --probe_layer {params.probe_layer} \
-            --patch_labels {input.patch_labels} \
-            --probe {input.probe} \
-            --checkpoints {input.checkpoints} \
-            --class_latents {input.class_latents} \
-            --activity {input.activity} \
-            --directions {input.directions} \
-            --counts {output.counts} \
-            --changes {output.changes} \
+            --patch_labels {input.patch_labels:q} \
+            --probe {input.probe:q} \
+            --checkpoints {input.checkpoints:q} \
+            --class_latents {input.class_latents:q} \
+            --activity {input.activity:q} \
+            --directions {input.directions:q} \
+            --counts {output.counts:q} \
+            --changes {output.changes:q} \
             --dataset {params.dataset} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
@@ -313,10 +313,10 @@ rule suppress_latents:
             --run {wildcards.run} \
             {params.settings} \
             {params.encoder} \
-            --weights {params.weights} \
+            --weights {params.weights:q} \
             {params.hub} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -358,17 +358,17 @@ rule show_suppression:
     shell:
         r"""
         HF_HUB_OFFLINE=1 python scripts/show_suppression.py \
-            --root {params.root} \
-            --images {input.images} \
-            --shards {input.shards} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
             --probe_layer {params.probe_layer} \
-            --patch_labels {input.patch_labels} \
-            --probe {input.probe} \
-            --checkpoints {input.checkpoints} \
-            --class_latents {input.class_latents} \
-            --activity {input.activity} \
-            --pictures {output} \
+            --patch_labels {input.patch_labels:q} \
+            --probe {input.probe:q} \
+            --checkpoints {input.checkpoints:q} \
+            --class_latents {input.class_latents:q} \
+            --activity {input.activity:q} \
+            --pictures {output:q} \
             --dataset {params.dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
@@ -377,8 +377,8 @@ rule show_suppression:
             --fit_dataset {params.fit_dataset} \
             {params.shown} \
             {params.encoder} \
-            --weights {params.weights} \
+            --weights {params.weights:q} \
             {params.hub} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

@@ -51,17 +51,17 @@ rule score_images:
     shell:
         r"""
         python scripts/score_images.py \
-            --shards {input.shards} \
+            --shards {input.shards:q} \
             --layer {wildcards.layer} \
-            --checkpoints {input.checkpoints} \
-            --scores {output} \
+            --checkpoints {input.checkpoints:q} \
+            --scores {output:q} \
             --dataset {params.dataset} \
             --fit_dataset {params.fit_dataset} \
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             --runs {params.runs} \
             {params.device} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -96,11 +96,11 @@ rule select_prototypes:
     shell:
         r"""
         NUMBA_NUM_THREADS={threads} python scripts/select_prototypes.py \
-            --scores {input.scores} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --ap {output.ap} \
-            --chosen {output.chosen} \
+            --scores {input.scores:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --ap {output.ap:q} \
+            --chosen {output.chosen:q} \
             --study {params.study} \
             --dataset {params.dataset} \
             --fit_dataset {params.fit_dataset} \
@@ -109,7 +109,7 @@ rule select_prototypes:
             --method {wildcards.method} \
             --runs {params.runs} \
             {params.selection} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -132,12 +132,12 @@ rule pool_activations:
     shell:
         r"""
         python scripts/pool_activations.py \
-            --shards {input} \
-            --pooled {output} \
+            --shards {input:q} \
+            --pooled {output:q} \
             --dataset {params.dataset} \
             --encoder {wildcards.encoder} \
             --layer {wildcards.layer} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -171,18 +171,18 @@ rule probe_traits:
     shell:
         r"""
         NUMBA_NUM_THREADS={threads} python scripts/probe_traits.py \
-            --pooled {input.pooled} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --ceiling {output.ceiling} \
-            --ceiling_scores {output.ceiling_scores} \
+            --pooled {input.pooled:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --ceiling {output.ceiling:q} \
+            --ceiling_scores {output.ceiling_scores:q} \
             --study {params.study} \
             --dataset {params.dataset} \
             --encoder {wildcards.encoder} \
             --layer {wildcards.layer} \
             {params.probes} \
             {params.selection} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -217,10 +217,10 @@ rule permute_labels:
     shell:
         r"""
         NUMBA_NUM_THREADS={threads} python scripts/permute_labels.py \
-            --scores {input.scores} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --null {output} \
+            --scores {input.scores:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --null {output:q} \
             --study {params.study} \
             --dataset {params.dataset} \
             --fit_dataset {params.fit_dataset} \
@@ -229,7 +229,7 @@ rule permute_labels:
             --method {wildcards.method} \
             --runs {params.runs} \
             {params.selection} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -262,18 +262,18 @@ rule compare_methods:
     shell:
         r"""
         NUMBA_NUM_THREADS={threads} python scripts/compare_methods.py \
-            --ap {input.ap} \
-            --chosen {input.chosen} \
-            --ceiling {input.ceiling} \
-            --ceiling_scores {input.ceiling_scores} \
-            --splits {input.splits} \
-            --traits {input.traits} \
-            --intervals {output.intervals} \
-            --pairs {output.pairs} \
-            --trait_intervals {output.trait_intervals} \
-            --rules {output.rules} \
-            --groups {output.groups} \
-            --ceiling_intervals {output.ceiling_intervals} \
+            --ap {input.ap:q} \
+            --chosen {input.chosen:q} \
+            --ceiling {input.ceiling:q} \
+            --ceiling_scores {input.ceiling_scores:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --intervals {output.intervals:q} \
+            --pairs {output.pairs:q} \
+            --trait_intervals {output.trait_intervals:q} \
+            --rules {output.rules:q} \
+            --groups {output.groups:q} \
+            --ceiling_intervals {output.ceiling_intervals:q} \
             --n_resamples {params.n_resamples} \
-            >{log} 2>&1
+            >{log:q} 2>&1
         """

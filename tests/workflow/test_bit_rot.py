@@ -1,0 +1,62 @@
+"""A bit that flips in a stored file stops the job that reads it; the advice works."""
+
+import re
+
+import h5py
+import pytest
+from study_copy import find, snakemake
+
+from vitproto.activations.shards import read_shard
+
+FAMILY = "results/tiny/tiny-vit/layer3/topk"
+SHARDS = "results/activations/tiny_birds/*/*/shard-00001-of-00002.h5"
+CHECKPOINTS = "results/checkpoints/tiny_corpus/tiny-vit/layer3/topk/k*.safetensors"
+SCORES = "results/scores/tiny/tiny-vit/layer3/topk/*/scores.h5"
+
+
+def first_table(path):
+    with h5py.File(path) as file:
+        (run, *_) = (name for name in file if name != "image_ids")
+        return file[f"{run}/scores_NK"].id.get_offset()
+
+
+DAMAGES = {
+    "a shard": (SHARDS, lambda path: int(read_shard(path, 3).offset_N[-1])),
+    "a checkpoint": (CHECKPOINTS, lambda path: path.stat().st_size - 9),
+    "scores": (SCORES, first_table),
+}
+"""The files, and the byte in which a bit flips."""
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_the_advice_of_the_message_works_when_followed_literally(
+    workdir, finished, what
+):
+    pattern, place = DAMAGES[what]
+    damaged = sorted(workdir.glob(pattern))[0]
+    good = damaged.read_bytes()
+    content = bytearray(good)
+    content[place(damaged)] ^= 1
+    damaged.write_bytes(content)
+    table = f"{FAMILY}/ap.csv"
+    (workdir / table).unlink()
+    if what != "scores":
+        (workdir / find(workdir, SCORES)).unlink()
+    command = (table, "--configfile", "tiny.yaml")
+
+    shown = snakemake(workdir, *command)
+    assert shown.returncode != 0
+    assert not (workdir / table).exists()
+    name = str(damaged.relative_to(workdir))
+    said = [line for line in shown.stdout.splitlines() if name in line]
+    said = [line for line in said if "is damaged" in line]
+    assert said, shown.stdout
+    assert re.search("[Dd]elete it", said[-1])
+
+    damaged.unlink()
+    if "checkpoints.json" in said[-1]:
+        (workdir / f"{FAMILY}/checkpoints.json").unlink()
+    shown = snakemake(workdir, *command)
+    assert shown.returncode == 0, shown.stdout
+    assert damaged.read_bytes() == good
+    assert (workdir / table).read_bytes() == (finished / table).read_bytes()
