@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from timing import Row, paired, run_alone
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.shards import LayerShape, read_shard, write_shard
 from vitproto.activations.stream import Activations
+from vitproto.prototypes.gaussian import draw_directions
+from vitproto.prototypes.scorer import DotProduct
+from vitproto.traits.image_scores import score_blocks
 
 N, P, D = 1024, 256, 768
 BLOCK = 8
@@ -33,7 +37,15 @@ def bench() -> list[Row]:
             *_in_order_float16(half),
             *_random_batches(single),
             *_cold(single),
+            *_checksums(half),
         ]
+
+
+class _Unchecked(Activations):
+    """Reads the same without comparing checksums."""
+
+    def _check(self, *_: object) -> None:
+        pass
 
 
 def _write(path: Path, dtype: str) -> None:
@@ -212,6 +224,32 @@ def _cold(path: Path) -> list[Row]:
             n_pairs=3,
         )
     ]
+
+
+def _checksums(path: Path) -> list[Row]:
+    """What comparing every patch with its checksum costs."""
+    checked, unchecked = Activations.open([path], 0), _Unchecked.open([path], 0)
+    n_batches = N * P // BATCH
+
+    def score(acts: Activations, n_prototypes: int) -> None:
+        scorer = DotProduct(draw_directions(n_prototypes, D, seed=0))
+        for _ in score_blocks(acts, [scorer], torch.device("cpu")):
+            pass
+
+    works = {
+        "read in order": lambda acts: list(map(len, acts.blocks(BLOCK))),
+        "random batches": lambda acts: _consume(acts, n_batches),
+        "score images, 128 prototypes": lambda acts: score(acts, 128),
+        "score images, 2,048 prototypes": lambda acts: score(acts, 2048),
+    }
+    rows = []
+    for work, run in works.items():
+        calls = [partial(run, acts) for acts in (checked, unchecked)]
+        aim = "≥ 0.95 ×" if "score" in work else ""
+        conditions = f"{SIZES}, float16, {WARM}"
+        names = "the same without checksums", calls[1], aim
+        rows.append(_row(work, conditions, calls[0], *names, N * P * 1e9, "patches/s"))
+    return rows
 
 
 def _consume(acts: Activations, n_batches: int) -> None:
