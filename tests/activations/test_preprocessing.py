@@ -163,6 +163,8 @@ def test_a_damaged_image_is_named(tmp_path):
     cut.write_bytes(good.read_bytes()[:2000])
     text = tmp_path / "text.jpg"
     text.write_text("no image")
-    for bad in (cut, text, tmp_path / "gone.jpg"):
+    for bad in (cut, text):
         with pytest.raises(ValueError, match=f"{bad.name} cannot be read as an image"):
             preprocessing(16, "shortest").read(bad)
+    with pytest.raises(ValueError, match=r"there is no .*gone\.jpg: put it back"):
+        preprocessing(16, "shortest").read(tmp_path / "gone.jpg")

@@ -1,3 +1,4 @@
+import logging
 import os
 import runpy
 
@@ -37,6 +38,23 @@ def test_images_without_folders_and_folders_within_folders_are_found(tmp_path):
         ("m/b", "m/b.tif", "train", "m"),
         ("m/deep down/a", "m/deep down/a.webp", "train", "m/deep down"),
     ]
+
+
+def test_what_is_left_out_is_counted_by_its_suffix(tmp_path, caplog):
+    _fill(tmp_path, "a/1.jpg", "a/1.xmp", "a/2.gif", "b/2.XMP", "b/notes", "b/3.jfif")
+    with caplog.at_level(logging.INFO):
+        assert [path for _, path, *_ in _rows(tmp_path)] == [
+            *("a/1.jpg", "a/2.gif", "b/3.jfif")
+        ]
+    assert caplog.messages == [
+        "left out, being no images by their suffix: 2 .xmp, 1 without suffix"
+    ]
+    caplog.clear()
+    (tmp_path / "a/1.xmp").unlink()
+    (tmp_path / "b/2.XMP").unlink()
+    (tmp_path / "b/notes").unlink()
+    _rows(tmp_path)
+    assert caplog.messages == []
 
 
 def test_hidden_files_and_folders_are_left_out(tmp_path):

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
+from vitproto.activations.image_file import read_image
+
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -157,21 +159,3 @@ class Preprocessing:
         """
         window = self.apply(read_image(path))
         return np.ascontiguousarray(np.asarray(window).transpose(2, 0, 1))
-
-
-def read_image(path: Path) -> Image.Image:
-    """Read an image file in three channels.
-
-    The EXIF orientation is ignored, for encoders and heat-maps alike.
-
-    Raises:
-        ValueError: the file is missing or is not a complete image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}): replace the file, or remove "
-            "it from the data set"
-        ) from error

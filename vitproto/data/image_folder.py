@@ -1,6 +1,8 @@
 """List image folders: iNat21, and any other data set that is a tree of images."""
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,10 @@ import pandas as pd
 
 from vitproto.data.image_list import COLUMNS, SPLITS
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif"),
+    *(".tiff", ".webp"),
+)
 """The suffixes of images, in lower or upper case."""
 
 
@@ -17,8 +22,8 @@ def read_images(root: Path) -> pd.DataFrame:
 
     Images may lie in `root/class/image.jpg`, in folders within folders, or in `root`
     itself. Their class is the path of their folder, and empty for images in `root`.
-    Hidden files and files that are not images by their suffix are left out. Links are
-    followed.
+    Hidden files and files that are not images by their suffix are left out; the latter
+    are counted in the log. Links are followed.
 
     All images are in the split `train`, unless the folders in `root` are exactly
     `train` and `test`: these are then the splits, and the classes lie below them.
@@ -33,7 +38,8 @@ def read_images(root: Path) -> pd.DataFrame:
     """
     has_splits = _folder_names(root) == set(SPLITS)
     rows = []
-    for path in _image_paths(root, "", ()):
+    left_out: Counter[str] = Counter()
+    for path in _image_paths(root, "", (), left_out):
         folder, _, _ = path.rpartition("/")
         split = "train"
         if has_splits and folder:
@@ -47,6 +53,9 @@ def read_images(root: Path) -> pd.DataFrame:
         )
     images = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
     _check_ids(root, images)
+    if left_out:
+        counts = ", ".join(f"{n:,} {suffix}" for suffix, n in left_out.most_common())
+        logging.info("left out, being no images by their suffix: %s", counts)
     return images
 
 
@@ -55,8 +64,13 @@ def _folder_names(root: Path) -> set[str]:
         return {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
 
 
-def _image_paths(root: Path, folder: str, above: tuple[str, ...]) -> Iterator[str]:
-    """The paths below `folder`, relative to `root` and sorted; its own files first."""
+def _image_paths(
+    root: Path, folder: str, above: tuple[str, ...], left_out: Counter[str]
+) -> Iterator[str]:
+    """The paths below `folder`, relative to `root` and sorted; its own files first.
+
+    Counts the suffixes of all other files in `left_out`.
+    """
     here = os.path.realpath(root / folder)
     if here in above:
         raise ValueError(f"{root / folder} is a link that leads back to {here}")
@@ -74,8 +88,10 @@ def _image_paths(root: Path, folder: str, above: tuple[str, ...]) -> Iterator[st
             if not entry.is_file():
                 raise ValueError(f"{root / path} is a link that leads nowhere")
             yield path
+        else:
+            left_out[os.path.splitext(entry.name)[1].lower() or "without suffix"] += 1
     for path in folders:
-        yield from _image_paths(root, path, (*above, here))
+        yield from _image_paths(root, path, (*above, here), left_out)
 
 
 def _check_ids(root: Path, images: pd.DataFrame) -> None:

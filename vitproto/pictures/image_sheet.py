@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from vitproto.activations.preprocessing import Preprocessing, read_image
+from vitproto.activations.image_file import read_image
+from vitproto.activations.preprocessing import Preprocessing
 from vitproto.pictures.heat_map import heat_map
 
 PER_ROW = 8

@@ -389,7 +389,9 @@ def test_a_label_that_no_class_has_stops_the_stage(study):
 
 def test_a_mask_that_went_missing_is_named(study):
     (study / "data/annotations/validation/image3.png").unlink()
-    with pytest.raises(ValueError, match="annotations/validation/image3.png cannot be"):
+    with pytest.raises(
+        ValueError, match="annotations/validation/image3.png: put it back"
+    ):
         run_stage(study)
 
 

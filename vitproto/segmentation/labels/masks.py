@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Int64, UInt16
 from PIL import Image
 
+from vitproto.activations.image_file import naming_image
 from vitproto.activations.preprocessing import Preprocessing
+from vitproto.core.unreadable import UnreadableError
 
 UNLABELLED = 0
 """The label of pixels without class, and of padding."""
@@ -53,15 +55,9 @@ def read_mask(
         ValueError: the file is missing or damaged, its pixels are colours, or a label
             is higher than there are classes.
     """
-    try:
-        with Image.open(path) as image:
-            _check_mode(path, image)
-            labels_HW = np.asarray(image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a mask ({error}): replace the file, or remove "
-            "it and its image from the data set"
-        ) from error
+    with naming_image(path, "a mask"), Image.open(path) as image:
+        _check_mode(path, image)
+        labels_HW = np.asarray(image)
     low, high = int(labels_HW.min()), int(labels_HW.max())
     if low < 0 or high > n_classes:
         raise ValueError(
@@ -89,21 +85,15 @@ def check_size(path: Path, image_path: Path) -> None:
 
 def _size(path: Path) -> tuple[int, int]:
     """Width and height, as the pixels are stored."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}): replace the file, or remove "
-            "it from the data set"
-        ) from error
+    with naming_image(path, "an image"), Image.open(path) as image:
+        return image.size
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:
     """Check that pixels are stored as single numbers, which Pillow does not rescale."""
     stored = [tile.args for tile in image.tile]
     if image.mode not in MODES or any(args in SPREAD for args in stored):
-        raise ValueError(
+        raise UnreadableError(
             f"{path} has pixels of type {stored[0] if stored else image.mode} instead "
             "of one label each: save it as 8-bit or 16-bit grey, or with a palette "
             "whose indices are the labels"

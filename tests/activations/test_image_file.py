@@ -1,0 +1,127 @@
+"""Images of every mode are read as they look, and what cannot be read is named."""
+
+import errno
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from vitproto.activations import image_file
+from vitproto.activations.image_file import naming_image, read_image
+from vitproto.core.unreadable import UnreadableError
+
+
+def greys_of(image):
+    """The grey of each pixel; all three channels must agree."""
+    x_HW3 = np.asarray(image)
+    assert image.mode == "RGB"
+    assert (x_HW3 == x_HW3[..., :1]).all()
+    return x_HW3[..., 0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_is_scaled_worked_out_by_hand(tmp_path, suffix):
+    stored = np.array([[0, 257, 300], [25_700, 32_896, 65_535]], np.uint16)
+    Image.fromarray(stored).save(tmp_path / f"deep.{suffix}")
+    greys_HW = greys_of(read_image(tmp_path / f"deep.{suffix}"))
+    assert greys_HW.tolist() == [[0, 1, 1], [100, 128, 255]]
+
+
+def test_16_bit_grey_looks_as_the_same_image_of_8_bits(tmp_path):
+    stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(stored).save(tmp_path / "shallow.png")
+    Image.fromarray(stored.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    shallow = greys_of(read_image(tmp_path / "shallow.png"))
+    np.testing.assert_array_equal(greys_of(read_image(tmp_path / "deep.png")), shallow)
+
+
+def test_floating_point_grey_goes_from_0_to_1(tmp_path):
+    stored = np.array([[0, 0.2, 1], [0.5, 0.998, 0.25]], np.float32)
+    Image.fromarray(stored).save(tmp_path / "a.tif")
+    greys_HW = greys_of(read_image(tmp_path / "a.tif"))
+    assert greys_HW.tolist() == [[0, 51, 255], [128, 254, 64]]
+
+
+@pytest.mark.parametrize(
+    ("stored", "complaint"),
+    [
+        (np.float32([[0, 300]]), "floating-point pixels from 0 to 300, and only 0 to"),
+        (np.float32([[-0.1, 1]]), "floating-point pixels from -0.1 to 1"),
+        (np.float32([[np.nan, 1]]), "floating-point pixels from nan"),
+        (np.int32([[0, 70_000]]), "pixels of 32 bits, of which nobody knows what is"),
+    ],
+)
+def test_pixels_of_an_unknown_range_are_refused(tmp_path, stored, complaint):
+    Image.fromarray(stored).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableError, match=rf"a\.tif has {complaint}"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_what_is_taken_for_white_is_said_once(tmp_path, caplog):
+    image_file._say_scaled.cache_clear()
+    for i in range(3):
+        Image.fromarray(np.ones((2, 2), np.uint16)).save(tmp_path / f"{i}.png")
+    with caplog.at_level(logging.INFO):
+        for i in range(3):
+            read_image(tmp_path / f"{i}.png")
+    assert caplog.messages == ["16-bit grey images: 0 is black and 65,535 is white"]
+
+
+def test_too_many_pixels_are_said(tmp_path, monkeypatch):
+    Image.new("L", (30, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    with pytest.raises(UnreadableError, match="a.png has more than 800 pixels: scale"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_long_text_in_a_png_names_the_file(tmp_path):
+    """Pillow refuses texts that would grow too long, by a plain ValueError."""
+    text = zlib.compress(bytes(2 * PngImagePlugin.MAX_TEXT_CHUNK))
+    Image.new("L", (3, 3)).save(tmp_path / "good.png")
+    content = (tmp_path / "good.png").read_bytes()
+    chunk = b"zTXtcomment\0\0" + text
+    packed = struct.pack(">I", len(chunk) - 4) + chunk
+    packed += struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "a.png").write_bytes(content[:33] + packed + content[33:])
+    with pytest.raises(UnreadableError, match=r"a\.png cannot be read as an image"):
+        read_image(tmp_path / "a.png")
+
+
+FORMATS = ("bmp", "gif", "jpg", "pgm", "png", "ppm", "tif", "webp")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    suffix=st.sampled_from(FORMATS),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255)), max_size=6),
+    kept=st.floats(0, 1),
+)
+def test_whatever_is_in_a_file_it_is_an_image_or_named(
+    tmp_path_factory, suffix, flips, kept
+):
+    path = tmp_path_factory.getbasetemp() / f"mutated.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    image = Image.fromarray(noise)
+    (image.convert("L") if suffix == "pgm" else image).save(path)
+    content = bytearray(path.read_bytes())
+    for place, change in flips:
+        content[int(place * len(content))] ^= change
+    path.write_bytes(content[: int(kept * len(content)) + 1])
+    try:
+        assert read_image(path).mode == "RGB"
+    except UnreadableError as error:
+        assert str(path) in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_an_error_of_the_file_system_does_not_blame_the_image(tmp_path, number):
+    with (
+        pytest.raises(UnreadableError, match="keep it"),
+        naming_image(tmp_path / "a.png", "an image"),
+    ):
+        raise OSError(number, "whatever")
