@@ -26,6 +26,7 @@ from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.learner import Learner, Scaling, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import measure_scaling
+from vitproto.prototypes.sae.states import States
 from vitproto.study.run import Run
 
 B, D, S = 2048, 768, 8192
@@ -386,7 +387,7 @@ def _sweep_against_singles(
 ) -> list[Row]:
     def train(runs: list[Run]) -> list[Learner]:
         learners = {run.name: _begin(run, scaling) for run in runs}
-        states = sweep.States(folder / "states")
+        states = States(folder / "states")
         sweep.train(
             learners,
             *(acts, np.arange(N), np.arange(1), _settings(runs[0])),

@@ -33,6 +33,7 @@ from vitproto.prototypes.sae import sweep
 from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import first_decoder, measure_scaling
+from vitproto.prototypes.sae.states import States
 from vitproto.report.shared.markdown import TextTable, write_markdown
 from vitproto.study.run import Run
 
@@ -185,7 +186,7 @@ def train_ours(
         sweep.train(
             learners,
             *(acts, image_N, image_N[:1], settings),
-            states=sweep.States(Path(folder)),
+            states=States(Path(folder)),
             device=torch.device("cpu"),
             save_every_s=1e9,
             observe=lambda *_: None,

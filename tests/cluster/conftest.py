@@ -149,7 +149,7 @@ def outcome(slurm, local_runs, tmp_path_factory) -> Outcome:
     ask(slurm, "scancel", other)
     wait_for(None, lambda: not ask(slurm, "squeue", "--noheader"))
     with main_process(workdir, slurm, "second.out", TARGETS) as second:
-        wait_for(second, (workdir / UNFINISHED).is_file)
+        wait_for(second, lambda: [*(workdir / UNFINISHED).glob("*/index.json")])
         # As a training does that takes longer than its limit, it has not ended by then.
         for training in processes(workdir, "scripts/fit_sae.py"):
             os.kill(training, signal.SIGSTOP)

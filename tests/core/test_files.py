@@ -32,6 +32,7 @@ def test_a_failed_writer_leaves_the_old_file(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_appears_when_it_is_whole_and_a_failed_one_never(tmp_path):
@@ -53,13 +54,13 @@ def test_a_folder_appears_when_it_is_whole_and_a_failed_one_never(tmp_path):
     assert [file.name for file in tmp_path.rglob("*")] == ["new", "pages", "index.html"]
 
 
-def test_two_jobs_may_write_a_shared_file_at_once(tmp_path, monkeypatch):
+def test_two_jobs_may_write_the_same_file_at_once(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint"
-    with whole_file(path, shared=True) as first:
+    with whole_file(path) as first:
         first.write_text("half")
         with monkeypatch.context() as patch:
             patch.setattr("os.getpid", lambda: 7)
-            with whole_file(path, shared=True) as second:
+            with whole_file(path) as second:
                 assert second != first
                 second.write_text("whole")
         assert path.read_text() == "whole"
@@ -68,7 +69,7 @@ def test_two_jobs_may_write_a_shared_file_at_once(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_killed_jobs_left_of_a_shared_file_is_deleted(tmp_path):
+def test_what_killed_jobs_left_of_a_file_is_deleted(tmp_path):
     """But not files that other jobs are writing, here or elsewhere."""
     path, host = tmp_path / "shard.h5", socket.gethostname()
     ended = subprocess.Popen(["true"])
@@ -79,6 +80,20 @@ def test_what_killed_jobs_left_of_a_shared_file_is_deleted(tmp_path):
     for file in (left, old, *others):
         file.write_text("half")
     os.utime(old, (0, 0))
-    with whole_file(path, shared=True) as partial:
+    with whole_file(path) as partial:
         partial.write_text("whole")
     assert {*tmp_path.iterdir()} == {path, *others}
+
+
+def test_what_a_killed_job_left_of_a_folder_is_deleted(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    host = socket.gethostname()
+    left = tmp_path / f".partial-{host}-{ended.pid}-pages"
+    other = tmp_path / f".partial-{host}-{os.getppid()}-pages"
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "index.html").write_text("half")
+    with whole_folder(tmp_path / "pages") as partial:
+        (partial / "index.html").write_text("whole")
+    assert {*tmp_path.iterdir()} == {tmp_path / "pages", other}

@@ -23,7 +23,7 @@ from vitproto.activations.stream import Activations
 from vitproto.activations.weights_file import read_weights
 from vitproto.core.unreadable import DamagedError, file_system_error, unreadable
 from vitproto.prototypes import checkpoint
-from vitproto.prototypes.sae import sweep
+from vitproto.prototypes.sae.states import States
 from vitproto.report.saes.frequencies import read_frequencies
 from vitproto.report.shared.links import read_note
 from vitproto.report.shared.typed_csv import read_typed
@@ -78,8 +78,8 @@ READERS = {
     "activity": ("latent_activity.csv", lambda path: read_activity(path, 4)),
     "a table": ("ap.csv", lambda path: read_typed(path, {"ap": "float64"}, [])),
     "states of a training": (
-        "index.json",
-        lambda path: sweep.States(path.parent).read("run"),
+        "unfinished/job-1/index.json",
+        lambda path: States(path.parents[1]).read("run"),
     ),
 }
 MAY_BE_MISSING = {"states of a training", "a note"}
@@ -121,6 +121,7 @@ def too_many_open_files():
 def test_too_many_open_files_are_not_damage(tmp_path, reader):
     name, read = READERS[reader]
     path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"whatever")
     with pytest.raises(ValueError, match=name):
         read(path)  # so that nothing is left to import
@@ -129,8 +130,9 @@ def test_too_many_open_files_are_not_damage(tmp_path, reader):
         too_many_open_files(),
     ):
         read(path)
+    named = path.parents[1] if reader == "states of a training" else path
     assert str(said.value).startswith(
-        f"{path} cannot be read: Too many open files (errno 24)"
+        f"{named} cannot be read: Too many open files (errno 24)"
     )
     assert "keep it" in str(said.value)
     assert "delete" not in str(said.value)
@@ -142,6 +144,7 @@ def test_too_many_open_files_are_not_damage(tmp_path, reader):
 def test_damage_names_the_file_and_what_to_do(tmp_path, reader, content):
     name, read = READERS[reader]
     path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(GARBAGE[content])
     with pytest.raises(ValueError, match=name) as said:
         read(path)
@@ -153,6 +156,7 @@ def test_damage_names_the_file_and_what_to_do(tmp_path, reader, content):
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path, reader):
     name, read = READERS[reader]
     path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     with pytest.raises(ValueError, match="there is no") as said:
         read(path)
     assert str(path) in str(said.value)
@@ -171,6 +175,7 @@ HEADERS += ('{"kind": "linear probe", "settings": 3}', '{"settings": [1, 2]}')
 def test_a_header_that_says_something_else_names_its_file(tmp_path, reader, header):
     name, read = READERS[reader]
     path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_file(TENSORS, path, {"vitproto": header})
     with pytest.raises(ValueError, match=name):
         read(path)

@@ -20,7 +20,7 @@ TARGETS = (
 )
 AP = "results/tiny/tiny-vit/layer3/random/ap.csv"
 SCENES = ("--configfile", "tiny_scenes.yaml")
-UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished/index.json"
+UNFINISHED = "results/tiny/tiny-vit/layer3/topk/unfinished"
 EVENT_WITHIN_S = 300
 # This cluster has no accounting.
 BY_SQUEUE = ("--slurm-status-command", "squeue")

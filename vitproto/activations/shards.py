@@ -218,7 +218,7 @@ def write_shard(
     }
     assert "encoder" in attributes, "the attributes must name the encoder"
     assert not place.keys() & attributes.keys(), "these attributes are ours to set"
-    with whole_hdf5(path, shared=True) as file:
+    with whole_hdf5(path) as file:
         write_attributes(file, dict(sorted({**attributes, **place}.items())))
         ids = [image_ids[i] for i in of_shard]
         write_strings(file, "image_ids", ids)

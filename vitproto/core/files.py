@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -21,44 +22,78 @@ cannot be checked from here."""
 
 
 @contextmanager
-def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Write beside `path`, then rename: a reader finds the complete file or none.
 
-    It is on the disk before it is renamed, so this holds after a power cut, too.
-
-    Args:
-        path: the file to write.
-        shared: whether another job may write the same file at the same time. Each job
-            then writes to a file of its own, and the last one to finish wins.
+    It is on the disk before it is renamed, so this holds after a power cut, too. Two
+    jobs may write the same file at once: each writes to a file of its own, and the last
+    one to finish wins. What killed jobs left is deleted.
 
     Yields:
         The path to write to. It has the suffix of `path`, since some writers choose
-        their format by it. If the body raises, the file stays; the next try
-        overwrites or deletes it.
+        their format by it. If the body raises, the file is deleted.
 
     Raises:
         ValueError: the disk is full, or a quota or the largest size of files is
-            reached. The partial file is then deleted.
+            reached.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = f"{socket.gethostname()}-{os.getpid()}-" if shared else ""
-    partial = path.with_name(f".partial-{owner}{path.name}")
-    if shared:
-        _drop_abandoned(path)
+    partial = partial_of(path)
+    drop_abandoned(path)
     try:
         yield partial
         to_disk(partial)
-    except Exception as error:
-        number = error_number(error)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        number = error_number(error) if isinstance(error, Exception) else None
         if number not in _NO_ROOM:
             raise
-        partial.unlink(missing_ok=True)
         raise ValueError(
             f"{path} cannot be written: {os.strerror(number)} (errno {number}). Free "
             "some room on its disk, and run again"
         ) from error
     os.replace(partial, path)
     to_disk(path.parent)
+
+
+def owner() -> str:
+    """The name of this process in the names of its files: host and process."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def is_abandoned(name: str, age_s: float, after_s: int) -> bool:
+    """Whether the process with this `owner` name has ended.
+
+    Args:
+        name: what `owner` returned there.
+        age_s: how long ago it last wrote.
+        after_s: the age that shows it, if the process ran on another machine.
+    """
+    host, _, pid = name.rpartition("-")
+    if age_s > after_s:
+        return True
+    return host == socket.gethostname() and pid.isdigit() and not _runs(int(pid))
+
+
+def partial_of(path: Path) -> Path:
+    """Where this process writes a file or folder before it is whole."""
+    return path.with_name(f".partial-{owner()}-{path.name}")
+
+
+def drop_abandoned(path: Path) -> None:
+    """Delete what killed jobs left of a file or folder, which may be large."""
+    pattern = re.compile(rf"\.partial-(.+-\d+)-{re.escape(path.name)}")
+    for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        if name := pattern.fullmatch(partial.name):
+            try:
+                age_s = time.time() - partial.stat().st_mtime
+                if is_abandoned(name[1], age_s, ABANDONED_AFTER_S):
+                    if partial.is_dir():
+                        shutil.rmtree(partial, ignore_errors=True)
+                    else:
+                        partial.unlink()
+            except FileNotFoundError:
+                continue  # its job has just ended
 
 
 def to_disk(path: Path) -> None:
@@ -78,22 +113,6 @@ def write_text(text: str, path: Path) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _drop_abandoned(path: Path) -> None:
-    """Delete partial files of killed jobs, which may be large."""
-    this_host = socket.gethostname()
-    pattern = re.compile(rf"\.partial-(.+)-(\d+)-{re.escape(path.name)}")
-    for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if name := pattern.fullmatch(partial.name):
-            host, pid = name.groups()
-            try:
-                age_s = time.time() - partial.stat().st_mtime
-                is_abandoned = host == this_host and not _runs(int(pid))
-                if is_abandoned or age_s > ABANDONED_AFTER_S:
-                    partial.unlink()
-            except FileNotFoundError:
-                continue  # its job has just ended
 
 
 def _runs(pid: int) -> bool:

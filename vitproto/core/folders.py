@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vitproto.core.files import drop_abandoned, partial_of
+
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
@@ -23,7 +25,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 f"{path} already exists: remove it, or name another folder"
             )
         shutil.rmtree(path)
-    partial = path.with_name(f".partial-{path.name}")
+    partial = partial_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drop_abandoned(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

@@ -31,9 +31,9 @@ _DAMAGES = (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueErr
 
 
 @contextmanager
-def whole_hdf5(path: Path, *, shared: bool = False) -> Iterator[h5py.File]:
+def whole_hdf5(path: Path) -> Iterator[h5py.File]:
     """Create an HDF5 file, see `whole_file`."""
-    with whole_file(path, shared=shared) as partial, open_new(partial) as file:
+    with whole_file(path) as partial, open_new(partial) as file:
         yield file
 
 

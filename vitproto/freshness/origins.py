@@ -223,7 +223,7 @@ def note(
         looks: see `Note`.
     """
     for result, content in contents.items():
-        with whole_file(_noted_at(result), shared=True) as partial:
+        with whole_file(_noted_at(result)) as partial:
             about = {"format": FORMAT, "content": content, "looks": {**looks}}
             text = {**about, **asdict(origin)}
             partial.write_text(

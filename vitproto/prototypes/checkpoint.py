@@ -64,7 +64,7 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
     contents = {"scorer": scorer.KIND, "arguments": numbers, "settings": settings}
     checksums = {name: checksum(tensor.numpy()) for name, tensor in tensors.items()}
     header = json.dumps(contents | {"checksums": checksums}, sort_keys=True)
-    with whole_file(path, shared=True) as partial:
+    with whole_file(path) as partial:
         # Stores are shared, but files of `save_file` are readable by their owner only.
         partial.write_bytes(to_bytes(tensors, {_KEY: header}))
 

@@ -63,7 +63,7 @@ def create_pooled(
     Yields:
         Empty tables of N images × D dimensions, in the order of `POOLINGS`.
     """
-    with whole_hdf5(path, shared=True) as file:
+    with whole_hdf5(path) as file:
         n_images = len(image_ids)
         write_attributes(file, {**asdict(layer), "code": code, "n_images": n_images})
         write_strings(file, "image_ids", image_ids)

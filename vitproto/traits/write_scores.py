@@ -34,7 +34,7 @@ def create_scores(
     Yields:
         An empty table of N images × K prototypes for each run.
     """
-    with whole_hdf5(path, shared=True) as file:
+    with whole_hdf5(path) as file:
         made_of = {
             "activations": json.dumps(acts.attributes, sort_keys=True),
             "code": code,

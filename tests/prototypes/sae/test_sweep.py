@@ -29,6 +29,7 @@ from vitproto.prototypes.sae.start import (
     measure_scaling,
     sample_batches,
 )
+from vitproto.prototypes.sae.states import States
 from vitproto.study.run import Run
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def train(acts, folder, settings, *runs, observe=lambda *_: None, save_every_s=1
     sweep.train(
         learners,
         *(acts, image_N, image_N[:2], settings),
-        states=sweep.States(folder / "states"),
+        states=States(folder / "states"),
         device=CPU,
         save_every_s=save_every_s,
         observe=observe,
@@ -262,7 +263,7 @@ def test_dead_latents_come_back_with_auxk(planted, tmp_path, kind):
         sweep.train(
             {run.name: learner},
             *(acts, image_N, image_N[:2], settings),
-            states=sweep.States(tmp_path / str(n_aux)),
+            states=States(tmp_path / str(n_aux)),
             device=CPU,
             save_every_s=1e9,
             observe=lambda _run, _n, log: seen.append(log.n_dead),
@@ -343,14 +344,14 @@ def test_a_state_with_a_flipped_bit_is_named_and_never_resumed(tmp_path, planted
     image_N = np.arange(acts.n_images)
     scaling = measure_scaling(acts, image_N, settings)
     rows_SD = first_decoder(acts, image_N, settings, scaling, 48, 0)
-    states = sweep.States(tmp_path / "states")
+    states = States(tmp_path / "states")
     states.write({"run": Learner.begin(TOPK, settings, scaling, rows_SD)})
     assert states.read("run")["step"] == 0
     (state,) = states.folder.glob("*.safetensors")
     content = bytearray(state.read_bytes())
     content[int(at * len(content))] ^= 1
     state.write_bytes(content)
-    with pytest.raises(DamagedError, match="delete .*states to train from the begin"):
+    with pytest.raises(DamagedError, match="delete .*states/.* to train from"):
         states.read("run")
     # What the message says to do, done literally:
     shutil.rmtree(states.folder)
@@ -385,7 +386,7 @@ def test_a_damaged_state_is_named_and_not_read(planted, tmp_path):
             observe=stop_at_the_third_step,
             save_every_s=0.0,
         )
-    (state,) = (tmp_path / "states").glob("*.safetensors")
+    (state,) = (tmp_path / "states").rglob("*.safetensors")
     assert state.name == f"{TOPK.name}.step-2.safetensors"
     os.truncate(state, 1000)
     with pytest.raises(ValueError, match=r"is damaged .* train from the beginning"):
@@ -432,9 +433,9 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
     n_killed = 0
     for signal_number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as job:
-            before = {path.name for path in unfinished.glob("*.safetensors")}
+            before = {path.name for path in unfinished.rglob("*.safetensors")}
             while job.poll() is None:
-                now = {path.name for path in unfinished.glob("*.safetensors")}
+                now = {path.name for path in unfinished.rglob("*.safetensors")}
                 if now - before:
                     time.sleep(0.05)
                     job.send_signal(signal_number)
@@ -444,7 +445,8 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
         n_killed += job.returncode != 0
     assert n_killed >= 2, "it ended before it could be killed"
     if unfinished.exists():  # as a job leaves it that is killed while it writes
-        (unfinished / ".partial-half-a-state.safetensors").write_bytes(b"half")
+        (job,) = unfinished.iterdir()
+        (job / ".partial-half-a-state.safetensors").write_bytes(b"half")
     subprocess.run(command, check=True)
     assert not unfinished.exists()
     files = sorted(path.relative_to(whole) for path in whole.rglob("*.*"))
@@ -453,6 +455,41 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
     for file in files:
         if file.name != "m.json":  # it holds the paths of checkpoints
             assert (whole / file).read_bytes() == (killed / file).read_bytes(), file
+
+
+def test_a_job_beside_an_orphan_ends_in_the_same_bytes_and_so_does_the_orphan(tmp_path):
+    """Where Snakemake alone is killed, its jobs live on, and the next run starts more."""
+    x_NPD, _ = planted_activations(n_images=400)
+    shards = write_shards(tmp_path, x_NPD, 2)
+    write_split_list(tmp_path, ["train"] * 400)
+    runs = ["k48-lr0.003-sparsity3-seed0", "k96-lr0.001-sparsity3-seed1"]
+    subprocess.run(stage_command(tmp_path / "whole", shards, runs, "study"), check=True)
+    command = stage_command(tmp_path / "two", shards, runs, "study")
+    unfinished = tmp_path / "two/study/unfinished"
+
+    def results():
+        parts = ("study/training.csv", "store/*.safetensors", "store/*.csv")
+        files = [path for part in parts for path in (tmp_path / "two").glob(part)]
+        return {path.relative_to(tmp_path / "two"): path.read_bytes() for path in files}
+
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as orphan:
+        while not list(unfinished.rglob("index.json")):
+            assert orphan.poll() is None, "it ended before it could be orphaned"
+            time.sleep(0.005)
+        orphan.send_signal(signal.SIGSTOP)
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 0, second.stderr
+        assert "continues at step" in second.stderr
+        (left,) = unfinished.iterdir()
+        assert left.name.endswith(f"-{orphan.pid}")
+        after_second = results()
+        orphan.send_signal(signal.SIGCONT)
+        assert orphan.wait(timeout=300) == 0
+    assert not unfinished.exists()
+    whole = tmp_path / "whole"
+    expected = {file: (whole / file).read_bytes() for file in after_second}
+    assert len(expected) == 1 + 2 * len(runs)
+    assert after_second == results() == expected
 
 
 def test_a_store_is_shared_and_what_was_made_otherwise_is_never_taken(tmp_path):

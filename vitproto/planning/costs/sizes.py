@@ -25,6 +25,8 @@ PICTURE = 40_000
 
 N_TRAITS = 312
 """The traits of CUB-200-2011, which drawn data sets imitate."""
+CHECKSUM = 4
+"""Bytes of the checksum of a patch."""
 TRAIN_SHARE = 0.5
 """The share of training images in CUB-200-2011, and in data sets that are drawn."""
 
@@ -89,10 +91,11 @@ class StudySizes:
         return (e["image_size"] // e["patch_size"]) ** 2
 
     def n_bytes_of_image(self, encoder: str) -> Number:
-        """An image's activations on disk: all layers, with a CLS token."""
+        """An image's activations on disk: all layers, with CLS and checksums."""
         e = self.config["encoders"][encoder]
-        n_values = (self.n_patches(encoder) + 1) * e["width"] * len(e["layers"])
-        return NAME + n_values * self.item
+        n_patches = self.n_patches(encoder)
+        n_bytes = (n_patches + 1) * e["width"] * self.item + CHECKSUM * n_patches
+        return NAME + n_bytes * len(e["layers"])
 
     @property
     def n_images(self) -> int:

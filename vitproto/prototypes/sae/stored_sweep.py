@@ -15,6 +15,7 @@ from vitproto.prototypes.sae.held_out import held_out_images, training_images
 from vitproto.prototypes.sae.learner import Learner
 from vitproto.prototypes.sae.settings import SaeSettings
 from vitproto.prototypes.sae.start import first_decoder, measure_scaling
+from vitproto.prototypes.sae.states import States
 from vitproto.prototypes.store import Stored
 from vitproto.study.family import FittedFamily
 
@@ -73,7 +74,7 @@ def train_missing(
         rows_SD = first_decoder(acts, image_N, cfg, scaling, *shape)
         learner = Learner.begin(fit, cfg, scaling, rows_SD)
         learners[stored.paths[fit].stem] = learner
-    states = sweep.States(job.unfinished)
+    states = States(job.unfinished)
     sweep.train(
         learners,
         *(acts, image_N, held_out_M, cfg),
@@ -86,7 +87,7 @@ def train_missing(
         if cfg.n_steps > 0:
             _say_how_it_ended(states.log_path(key))
             log = stored.paths[learner.run].with_suffix(".csv")
-            with whole_file(log, shared=True) as partial:
+            with whole_file(log) as partial:
                 shutil.copyfile(states.log_path(key), partial)
         stored.save(learner.run, learner.finish())
     states.forget(list(learners))

@@ -1,29 +1,23 @@
 """Train the autoencoders of a sweep together, over one stream of batches."""
 
 import csv
-import json
 import logging
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int64
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
-from vitproto.core.files import sha256_of, whole_file, write_text
+from vitproto.core.files import whole_file
 from vitproto.core.progress import progress_bar
 from vitproto.core.threads import one_core_each
-from vitproto.core.unreadable import unreadable
 from vitproto.prototypes.sae.calibration import calibrate_thresholds
 from vitproto.prototypes.sae.convergence import HELD_OUT_NMSE, measured_steps
 from vitproto.prototypes.sae.cpu_gradients import Scratch
@@ -31,6 +25,7 @@ from vitproto.prototypes.sae.gradients import Weights
 from vitproto.prototypes.sae.held_out_error import held_out_nmse, sample_held_out
 from vitproto.prototypes.sae.learner import Learner, LossNotFiniteError, StepLog
 from vitproto.prototypes.sae.settings import SaeSettings
+from vitproto.prototypes.sae.states import States
 
 N_LOGGED = 200
 """About how many steps a training log has: evenly spaced, those at which the held-out
@@ -48,101 +43,6 @@ Observer = Callable[[str, int, StepLog], None]
 
 class StoppedError(Exception):
     """SIGTERM stopped the training, which has saved its state."""
-
-
-class States:
-    """A folder of training states, from which a killed training continues.
-
-    New states are written beside the old ones, then an index is switched to them, then
-    the old ones are deleted. So a complete set exists whenever the job is killed.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self._index = folder / "index.json"
-
-    def read(self, key: str) -> dict[str, torch.Tensor] | None:
-        """Read the last state of a run, if there is one.
-
-        Args:
-            key: identifies the run with all its settings, data and code.
-
-        Raises:
-            ValueError: the state is damaged.
-        """
-        stored = self._stored().get(key)
-        if stored is None:
-            return None
-        path = self.folder / stored.name
-        try:
-            if sha256_of(path).hex() != stored.sha256:
-                raise SafetensorError("its SHA-256 is not the one noted beside it")
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise unreadable(
-                path,
-                error,
-                f"the state of a training, {path}, is damaged ({error}): delete "
-                f"{self.folder} to train from the beginning",
-            ) from error
-
-    def write(self, learners: Mapping[str, Learner]) -> None:
-        """Save the states of some runs, all at the same step."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        before = self._stored()
-        after = dict(before)
-        for key, learner in learners.items():
-            name = f"{key}.step-{learner.step}.safetensors"
-            with whole_file(self.folder / name) as partial:
-                save_file(learner.state(), partial)
-                after[key] = _Stored(name, sha256_of(partial).hex())
-        self._replace(before, after)
-
-    def forget(self, keys: Sequence[str]) -> None:
-        """Delete the states and logs of runs that are done."""
-        before = self._stored()
-        after = {k: stored for k, stored in before.items() if k not in keys}
-        self._replace(before, after)
-        for key in keys:
-            self.log_path(key).unlink(missing_ok=True)
-        if not after and self.folder.is_dir():
-            # It may hold partial files of a job that was killed while it wrote.
-            shutil.rmtree(self.folder)
-
-    def log_path(self, key: str) -> Path:
-        """The training log of a run while it trains."""
-        return self.folder / f"{key}.csv"
-
-    def _stored(self) -> dict[str, "_Stored"]:
-        if not self._index.is_file():
-            return {}
-        try:
-            listed = json.loads(self._index.read_text(encoding="utf-8"))
-            return {str(key): _Stored(**stored) for key, stored in listed.items()}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise unreadable(
-                self._index,
-                error,
-                f"{self._index}, the list of states of a training, is damaged "
-                f"({error}): delete {self.folder} to train from the beginning",
-            ) from error
-
-    def _replace(
-        self, before: dict[str, "_Stored"], after: dict[str, "_Stored"]
-    ) -> None:
-        if self.folder.is_dir():
-            listed = {key: asdict(stored) for key, stored in after.items()}
-            write_text(json.dumps(listed, indent=2), self._index)
-        for stored in set(before.values()) - set(after.values()):
-            (self.folder / stored.name).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A state on disk."""
-
-    name: str
-    sha256: str
 
 
 class TrainingLog:
@@ -317,6 +217,7 @@ def _train_together(
                     logs[key].add(step, step * settings.batch_size, log, nmse)
                     observe(learner.run.name, step * settings.batch_size, log)
             progress.update(len(x_BD))
+            states.beat()
             waited = batches.waited_s / (time.monotonic() - started)
             progress.set_postfix(waiting_for_data=f"{waited:.0%}", refresh=False)
             if step == n_steps:
