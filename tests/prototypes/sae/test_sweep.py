@@ -458,7 +458,7 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
 
 
 def test_a_job_beside_an_orphan_ends_in_the_same_bytes_and_so_does_the_orphan(tmp_path):
-    """Where Snakemake alone is killed, its jobs live on, and the next run starts more."""
+    """If Snakemake alone is killed, its jobs live on, and the next run starts more."""
     x_NPD, _ = planted_activations(n_images=400)
     shards = write_shards(tmp_path, x_NPD, 2)
     write_split_list(tmp_path, ["train"] * 400)
