@@ -64,8 +64,11 @@ def test_a_stage_without_a_cost_of_its_own_costs_what_a_report_costs(real):
 
 def test_activations_of_inat21_take_images_times_tokens_times_width(real):
     (written,) = written_by([recording("inat21", "bioclip-vit-b16", 32)], real)
-    # 500,000 images in 32 shards, 14 × 14 patches and a CLS token, 768 halves.
-    assert written.activations == pytest.approx(500_000 / 32 * 197 * 768 * 2, rel=1e-3)
+    # 500,000 images in 32 shards, 14 × 14 patches and a CLS token, 768 halves; and a
+    # checksum of 4 bytes for each patch.
+    assert written.activations == pytest.approx(
+        500_000 / 32 * (197 * 768 * 2 + 196 * 4), rel=1e-3
+    )
     assert written.checkpoints == written.results == written.scratch == 0
 
 

@@ -308,5 +308,5 @@ def test_a_file_that_is_made_again_needs_little_more_room(workdir):
     (workdir / shard).unlink()
     shown = snakemake(workdir, *command)
     assert shown.returncode != 0
-    assert "jobs write 608 kB to results/activations, but only 100 kB" in shown.stdout
+    assert "jobs write 623 kB to results/activations, but only 100 kB" in shown.stdout
     assert "set storage: activations to a folder on a larger one" in shown.stdout

@@ -17,16 +17,15 @@ Config = Mapping[str, Any]
 # charts or pictures too; with torch; with open_clip, or torch and compiled kernels.
 PANDAS, CHARTS, TORCH, KERNELS = 90e6, 170e6, 280e6, 430e6
 
-# Bytes, measured: of an HDF5 file beside its values, in all and for each image; of a
-# row of ap.csv, in the file and in memory; of the picture of one image.
-HEADER, NAME = 7500, 40
+# Bytes, measured: of an HDF5 file beside its values, in all and for each image; of the
+# checksum of a patch; of a row of ap.csv, in the file and in memory; of the picture of
+# one image.
+HEADER, NAME, CHECKSUM = 4100, 40, 4
 AP_ROW, AP_ROW_READ = 125, 300
 PICTURE = 40_000
 
 N_TRAITS = 312
 """The traits of CUB-200-2011, which drawn data sets imitate."""
-CHECKSUM = 4
-"""Bytes of the checksum of a patch."""
 TRAIN_SHARE = 0.5
 """The share of training images in CUB-200-2011, and in data sets that are drawn."""
 
