@@ -7,6 +7,8 @@ import textwrap
 import h5py
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from vitproto.core.checksums import PIECE, SMALL, checksum, row_checksums
 from vitproto.core.hdf5_file import (
@@ -17,6 +19,7 @@ from vitproto.core.hdf5_file import (
     write_strings,
 )
 from vitproto.core.project import PROJECT
+from vitproto.core.tensors_file import read_header, read_tensors, write_tensors
 from vitproto.core.unreadable import DamagedError
 
 IDS = ["a", "bird/ß", "", "a longer name than the others"]
@@ -164,3 +167,39 @@ def test_rows_of_zeros_have_a_checksum_of_their_own():
     zeros = row_checksums(np.zeros((3, 64), np.float32))
     assert len(set(zeros.tolist())) == 1
     assert zeros[0] != 0
+
+
+def test_no_bit_of_a_file_of_tensors_flips_unnoticed(tmp_path):
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    tensors = {"W_KD": torch.arange(12.0).view(3, 4).T, "b_K": torch.zeros(3)}
+    header = {"settings": {"seed": 3, "note": "é"}}
+    write_tensors(good, tensors, header)
+    content = good.read_bytes()
+    read = read_tensors(good, "delete it")
+    assert {name: t.tolist() for name, t in read.items()} == {
+        name: t.tolist() for name, t in tensors.items()
+    }
+    n_bytes_of_tensors = 4 * (12 + 3)
+    for at in range(len(content)):
+        for bit in range(8) if at >= len(content) - n_bytes_of_tensors else (at % 8,):
+            damaged = bytearray(content)
+            damaged[at] ^= 1 << bit
+            bad.write_bytes(damaged)
+            try:
+                came = read_tensors(bad, "delete it")
+            except DamagedError as error:
+                assert str(bad) in str(error)  # noqa: PT017
+            else:
+                assert at < len(content) - n_bytes_of_tensors
+                assert {n: t.tolist() for n, t in came.items()} == {
+                    n: t.tolist() for n, t in tensors.items()
+                }
+                assert read_header(bad, "delete it") == header
+
+
+def test_a_file_of_tensors_of_an_earlier_version_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.ones(2)}, path, {"vitproto": '{"settings": {}}'})
+    assert read_header(path, "fit it again") == {"settings": {}}
+    with pytest.raises(DamagedError, match="an earlier version wrote it"):
+        read_tensors(path, "fit it again")

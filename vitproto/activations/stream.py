@@ -411,7 +411,6 @@ def _check_images(shards: list[Shard]) -> None:
                     f"{shard.path}: image ids must be unique in the image list"
                 )
             shard_of[image_id] = shard
-    # HDF5 has no checksums on strings.
     expected = shards[0].attributes["image_ids_sha256"]
     if image_ids_digest(list(shard_of)) != expected:
         raise ValueError(

@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from vitproto.core.checksums import checksum
 from vitproto.core.files import whole_file
+from vitproto.core.tensors_file import (
+    naming_damage,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from vitproto.core.unreadable import unreadable
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import (
@@ -28,17 +31,11 @@ from vitproto.prototypes.scorer import (
 from vitproto.study.family import FittedFamily, check_family, check_runs
 from vitproto.study.run import Run
 
-# A single key, because safetensors writes several keys in random order, and the same
-# prototypes must give the same bytes.
-_KEY = "vitproto"
-
-# What is raised depends on what is damaged; ValueError covers JSON and UTF-8.
-_DAMAGES = (
-    *(OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError),
-    RuntimeError,
-)
-
 _REMEDY = "delete it and run again"
+_DAMAGED = "delete it and the checkpoints.json that lists it, and run again"
+
+# What a list may lack, or say otherwise.
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 KINDS = {
     cls.KIND: cls
@@ -61,12 +58,8 @@ def save(path: Path, scorer: StoredScorer, settings: Mapping[str, Any]) -> None:
     arguments = {name: getattr(scorer, name) for name in scorer.ARGUMENTS}
     tensors = {name: v for name, v in arguments.items() if isinstance(v, Tensor)}
     numbers = {name: v for name, v in arguments.items() if name not in tensors}
-    contents = {"scorer": scorer.KIND, "arguments": numbers, "settings": settings}
-    checksums = {name: checksum(tensor.numpy()) for name, tensor in tensors.items()}
-    header = json.dumps(contents | {"checksums": checksums}, sort_keys=True)
-    with whole_file(path) as partial:
-        # Stores are shared, but files of `save_file` are readable by their owner only.
-        partial.write_bytes(to_bytes(tensors, {_KEY: header}))
+    header = {"scorer": scorer.KIND, "arguments": numbers, "settings": settings}
+    write_tensors(path, tensors, header)
 
 
 def load(path: Path | str) -> Scorer:
@@ -96,24 +89,9 @@ def load_as(path: Path | str, cls: type[T]) -> T:
             f"{path} holds a scorer of kind {header['scorer']!r}, expected "
             f"{cls.KIND!r}: delete it and fit it again"
         )
-    tensors = _read_tensors(Path(path), header)
-    try:
+    tensors = read_tensors(Path(path), _DAMAGED)
+    with naming_damage(Path(path), _DAMAGED):
         return cls(**tensors, **header["arguments"])
-    except _DAMAGES as error:
-        raise _damage(Path(path), error) from error
-
-
-def _read_tensors(path: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Read the tensors, and compare them with their checksums."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        for name, tensor in tensors.items():
-            if checksum(tensor.numpy()) != header["checksums"][name]:
-                raise ValueError(f"the values of {name} do not match their checksum")
-        return tensors
-    except _DAMAGES as error:
-        raise _damage(path, error) from error
 
 
 def stored_at(store: Path, run: Run, settings: Mapping[str, Any]) -> Path:
@@ -136,7 +114,7 @@ def is_stored(path: Path, settings: Mapping[str, Any]) -> bool:
     if not path.is_file():
         return False
     stored = read_settings(path)
-    _read_tensors(path, _read_header(path))
+    read_tensors(path, _DAMAGED)
     wanted = json.loads(json.dumps(settings))
     if stored == wanted:
         return True
@@ -157,38 +135,19 @@ def read_kind(path: Path | str) -> str:
 def read_settings(path: Path | str) -> dict[str, Any]:
     """Read the settings that made a checkpoint, without its weights."""
     header = _read_header(Path(path))
-    try:
+    with naming_damage(Path(path), _DAMAGED):
         return header["settings"]
-    except KeyError as error:
-        raise _damage(Path(path), error) from error
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except _DAMAGES as error:
-        raise _damage(path, error) from error
-    if _KEY not in metadata:
+    header = read_header(path, _DAMAGED)
+    if not header:
         raise ValueError(
             f"{path} is a safetensors file, but was not written by vitproto: write the "
             "path of a checkpoint"
         )
-    try:
-        header = dict(json.loads(metadata[_KEY]))
+    with naming_damage(path, _DAMAGED):
         return {"scorer": header["scorer"], **header}
-    except _DAMAGES as error:
-        raise _damage(path, error) from error
-
-
-def _damage(path: Path, error: Exception) -> ValueError:
-    why = str(error).strip().split("\n")[0]
-    return unreadable(
-        path,
-        error,
-        f"the checkpoint {path} is damaged ({type(error).__name__}: {why}): delete it "
-        "and the checkpoints.json that lists it, and run again",
-    )
 
 
 @dataclass(frozen=True)
@@ -277,7 +236,7 @@ def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
                 "again"
             )
         if _sha256(Path(fit.path)) != fit.sha256:
-            _read_tensors(Path(fit.path), _read_header(Path(fit.path)))
+            read_tensors(Path(fit.path), _DAMAGED)
             raise ValueError(
                 f"{fit.path} has changed since {path} was written, by another study or "
                 f"by hand: delete {path} and run again"

@@ -78,7 +78,7 @@ def test_files_that_are_missing_cut_or_something_else_are_named(tmp_path):
         load_probe(path)
     save_probe(path, random_probe(), {})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match="probe.safetensors are damaged"):
+    with pytest.raises(ValueError, match="probe.safetensors is damaged"):
         load_probe(path)
     save_file({"x": torch.ones(2)}, path)
     with pytest.raises(ValueError, match="holds no linear probes"):

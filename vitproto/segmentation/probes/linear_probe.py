@@ -4,7 +4,6 @@ A probe computes the logits W x + b of a patch and predicts the class with the h
 G probes of a sweep, C classes, width D.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
-from vitproto.core.files import whole_file
-from vitproto.core.unreadable import unreadable
+from vitproto.core.tensors_file import read_header, read_tensors, write_tensors
 
-# A single key, as in prototypes/checkpoint.py: the same probes give the same bytes.
-_KEY = "vitproto"
+_REMEDY = "delete it and train again"
 _PROBE, _SWEEP = "linear_probe", "linear_probes"
 
 
@@ -101,7 +96,7 @@ def save_probe(path: Path, probe: LinearProbe, settings: Mapping[str, Any]) -> N
         settings: any JSON.
     """
     tensors = {"weight_CD": probe.weight_CD, "bias_C": probe.bias_C}
-    _write(path, tensors, {"kind": _PROBE, "settings": settings})
+    write_tensors(path, tensors, {"kind": _PROBE, "settings": settings})
 
 
 def load_probe(path: Path) -> LinearProbe:
@@ -130,7 +125,7 @@ def save_probes(
     }
     columns = ("learning_rate", "weight_decay", "loss")
     made = [{name: getattr(entry, name) for name in columns} for entry in trained]
-    _write(path, tensors, {"kind": _SWEEP, "probes": made, "settings": settings})
+    write_tensors(path, tensors, {"kind": _SWEEP, "probes": made, "settings": settings})
 
 
 def load_probes(path: Path) -> list[TrainedProbe]:
@@ -178,14 +173,6 @@ def check_trained_on(path: Path, acts: Activations, shard: Path) -> None:
     check_same_encoder(trained_on(path), used)
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
-    text = json.dumps(header, sort_keys=True)
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with whole_file(path) as partial:
-        # Files of `save_file` are readable by their owner only.
-        partial.write_bytes(to_bytes(contiguous, {_KEY: text}))
-
-
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     header = _read_header(path)
     if header["kind"] != kind:
@@ -193,21 +180,11 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} holds {header['kind']}, expected {kind}: train_probes writes "
             f"{_SWEEP}, evaluate_probes the best {_PROBE}"
         )
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    return read_tensors(path, _REMEDY), header
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        header = dict(json.loads(metadata.get(_KEY, "{}")))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise unreadable(
-            path,
-            error,
-            f"the probes in {path} are damaged ({error}): delete it and train again",
-        ) from error
+    header = read_header(path, _REMEDY)
     if header.get("kind") not in (_PROBE, _SWEEP):
         raise ValueError(f"{path} is a safetensors file, but holds no linear probes")
     return header

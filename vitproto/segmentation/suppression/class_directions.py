@@ -1,6 +1,5 @@
 """Class directions, along which the logit of a class rises most, and their file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
 
 from vitproto.activations.same_encoder import MadeWith, check_same_encoder
 from vitproto.activations.stream import Activations
-from vitproto.core.files import whole_file
-from vitproto.core.unreadable import unreadable
+from vitproto.core.tensors_file import (
+    naming_damage,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from vitproto.segmentation.probes.linear_probe import LinearProbe
 
 _TENSOR = "class_directions_CD"
-
-# One key, as in prototypes/checkpoint.py: the same directions give the same bytes.
-_KEY = "vitproto"
+_REMEDY = "delete it and run find_class_directions again"
 
 
 def probe_directions(probe: LinearProbe) -> Float32[np.ndarray, "c d"]:
@@ -44,10 +43,8 @@ def save_directions(
         class_directions_CD: for the labels 1 to C; NaN for a class without direction.
         settings: any JSON.
     """
-    header = json.dumps({"settings": settings}, sort_keys=True)
-    tensors = {_TENSOR: np.ascontiguousarray(class_directions_CD)}
-    with whole_file(path) as partial:
-        partial.write_bytes(save(tensors, {_KEY: header}))
+    tensors = {_TENSOR: torch.from_numpy(np.ascontiguousarray(class_directions_CD))}
+    write_tensors(path, tensors, {"settings": settings})
 
 
 def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
@@ -62,12 +59,9 @@ def check_found_for(path: Path, acts: Activations, shard: Path) -> None:
         ValueError: the file is damaged, or the encoder, its weights, its preprocessing
             or the layer differ.
     """
-    try:
-        with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            settings = dict(header.get("settings", {}))
-    except (SafetensorError, OSError, ValueError, AttributeError, TypeError) as error:
-        raise _damaged(path, error) from error
+    header = read_header(path, _REMEDY)
+    with naming_damage(path, _REMEDY):
+        settings = dict(header.get("settings", {}))
     made_with = MadeWith(
         str(path), settings.get("found_for", {}), settings.get("layer")
     )
@@ -95,13 +89,10 @@ def load_directions(
         ValueError: the file is damaged, was not written by `save_directions`, or has
             another number of classes or another width.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    tensors = read_tensors(path, _REMEDY)
     if _TENSOR not in tensors:
         raise ValueError(f"{path} is a safetensors file, but holds no class directions")
-    class_directions_CD = tensors[_TENSOR]
+    class_directions_CD = tensors[_TENSOR].numpy()
     if class_directions_CD.shape != (n_classes, width):
         n_found, found_width = class_directions_CD.shape
         raise ValueError(
@@ -110,11 +101,3 @@ def load_directions(
             "with the probe and encoder of these labels and activations"
         )
     return class_directions_CD
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return unreadable(
-        path,
-        error,
-        f"{path} is damaged ({error}): delete it and run find_class_directions again",
-    )
