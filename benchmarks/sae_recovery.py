@@ -5,7 +5,7 @@ autoencoder finds. Ours are compared with those of dictionary_learning (Marks,
 Karvonen and Mueller 2024) on the same patches in the same order. `make bench` leaves
 this out, since it times nothing. It takes about an hour on 2 cores:
 
-    pip install dictionary-learning
+    pip install git+https://github.com/saprmarks/dictionary_learning
     python benchmarks/sae_recovery.py
 """
 
@@ -121,7 +121,7 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
         "encoder_start: 0.3": {"encoder_start": 0.3},
     },
     "topk": {"n_aux: 0": {"n_aux": 0}, "encoder_start: 0.3": {"encoder_start": 0.3}},
-    "relu": {"encoder_start: 1": {"encoder_start": 1.0}},
+    "relu": {"encoder_start: 0.3": {"encoder_start": 0.3}},
     "jumprelu": {"n_aux: 0": {"n_aux": 0}, "encoder_start: 1": {"encoder_start": 1.0}},
     "matryoshka": {"encoder_start: 0.3": {"encoder_start": 0.3}},
 }
@@ -436,7 +436,9 @@ def write_page(n_seeds: int) -> str:
         "## What the settings bring",
         "Other settings than the preset's. `n_aux: 0` leaves dead latents alone. Where "
         "there are twice as many latents as directions, those that are left over have "
-        "nothing to find, so read how many are dead beside how many are found.",
+        "nothing to find, so read how many are dead beside how many are found. Each "
+        "line has its own learning rate, and where several do equally well, chance "
+        "decides which, and with it the error and the dead.",
         TextTable({"Planted": "<", "Kind": "<", "Settings": "<"} | columns, changed),
     )
 

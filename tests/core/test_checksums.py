@@ -20,7 +20,7 @@ from vitproto.core.hdf5_file import (
 )
 from vitproto.core.project import PROJECT
 from vitproto.core.tensors_file import read_header, read_tensors, write_tensors
-from vitproto.core.unreadable import DamagedError
+from vitproto.core.unreadable import DamagedError, UnreadableError
 
 IDS = ["a", "bird/ß", "", "a longer name than the others"]
 TABLE = np.arange(60, dtype=np.float32).reshape(4, 15)
@@ -67,7 +67,7 @@ FLIP = """
     from pathlib import Path
     sys.path[:0] = ["tests/core"]
     from test_checksums import read_all
-    from vitproto.core.unreadable import DamagedError
+    from vitproto.core.unreadable import DamagedError, UnreadableError
 
     good, bad = Path(sys.argv[1]), Path(sys.argv[2])
     expected = repr(read_all(good))
@@ -187,7 +187,7 @@ def test_no_bit_of_a_file_of_tensors_flips_unnoticed(tmp_path):
             bad.write_bytes(damaged)
             try:
                 came = read_tensors(bad, "delete it")
-            except DamagedError as error:
+            except UnreadableError as error:
                 assert str(bad) in str(error)  # noqa: PT017
             else:
                 assert at < len(content) - n_bytes_of_tensors
@@ -201,5 +201,5 @@ def test_a_file_of_tensors_of_an_earlier_version_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.ones(2)}, path, {"vitproto": '{"settings": {}}'})
     assert read_header(path, "fit it again") == {"settings": {}}
-    with pytest.raises(DamagedError, match="an earlier version wrote it"):
+    with pytest.raises(UnreadableError, match="an earlier version wrote it: fit it"):
         read_tensors(path, "fit it again")

@@ -197,7 +197,7 @@ def test_a_dead_prototype_that_is_listed_has_no_images(study):
 def test_a_missing_image_is_named_and_nothing_is_left(study):
     folder, _ = study
     (folder / "data/images/<i>21.png").unlink()
-    with pytest.raises(ValueError, match=r"images/<i>21\.png cannot be read"):
+    with pytest.raises(ValueError, match=r"images/<i>21\.png: put it back"):
         show(study)
     assert not [path for path in folder.iterdir() if "out" in path.name]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vitproto.core.checksums import checksum
 from vitproto.core.files import whole_file
-from vitproto.core.unreadable import unreadable
+from vitproto.core.unreadable import UnreadableError, unreadable
 
 # A single key, because safetensors writes several keys in random order, and the same
 # tensors must give the same bytes.
@@ -80,7 +80,10 @@ def read_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
     _, checksums = _read(path, remedy)
     with naming_damage(path, remedy), safe_open(path, framework="pt") as file:
         if checksums is None:
-            raise ValueError("it has no checksums: an earlier version wrote it")
+            raise UnreadableError(
+                f"{path} has no checksums, because an earlier version wrote it: "
+                f"{remedy}"
+            )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, tensor in tensors.items():
             if checksum(tensor.numpy()) != checksums[name]:
@@ -106,7 +109,13 @@ def naming_damage(path: Path, remedy: str) -> Iterator[None]:
     """Whatever is raised in the block is damage of the file."""
     try:
         yield
+    except UnreadableError:
+        raise
     except _DAMAGES as error:
-        why = str(error).strip().split("\n")[0]
-        text = f"{path} is damaged ({type(error).__name__}: {why}): {remedy}"
-        raise unreadable(path, error, text) from error
+        raise _damaged(path, error, remedy) from error
+
+
+def _damaged(path: Path, error: Exception, remedy: str) -> UnreadableError:
+    why = str(error).strip().split("\n")[0]
+    text = f"{path} is damaged ({type(error).__name__}: {why}): {remedy}"
+    return unreadable(path, error, text)

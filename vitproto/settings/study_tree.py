@@ -212,7 +212,8 @@ class RunRow:
     """For autoencoders that are trained: the largest learning rate."""
     sparsity: OneOrMore[NotNegative] | None
     """For autoencoders: the weight of the L1 norm (`relu`), or the number of latents
-    that may be active (`topk`, `batchtopk`)."""
+    that may be active (`topk`, `batchtopk`), or that should be, on average
+    (`jumprelu`)."""
     seed: OneOrMore[Index]
     """Decides what is drawn. `pca` and imported methods draw nothing: 0."""
 

@@ -16,6 +16,7 @@ from vitproto.activations.stream import Activations
 from vitproto.prototypes.sae.convergence import (
     N_MEASURED,
     UNTRAINED,
+    Convergence,
     conclude,
     convergence_of,
     measured_steps,
@@ -50,6 +51,15 @@ def test_the_slope_is_that_of_a_line_through_the_errors():
     assert conclude([75, 100], [0.6, 0.5], 100).is_improving
     assert not conclude([75, 100], [0.5, 0.5], 100).is_improving
     assert not conclude([75, 100], [0.5, 0.6], 100).is_improving
+
+
+@pytest.mark.parametrize(
+    ("slope", "is_improving"),
+    [(-0.011, True), (-0.0096, True), (-0.0094, False), (0.02, False)],
+)
+def test_what_is_printed_as_one_per_cent_still_improves(slope, is_improving):
+    assert Convergence(1000, slope).is_improving == is_improving
+    assert (float(f"{100 * slope:.1f}") <= -1) == is_improving
 
 
 def test_a_single_error_or_a_perfect_one_has_no_slope():

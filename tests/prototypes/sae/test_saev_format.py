@@ -19,7 +19,11 @@ from vitproto.core.project import PROJECT
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.checkpoint import load
-from vitproto.prototypes.sae.import_check import check_import
+from vitproto.prototypes.sae.import_check import (
+    ImportCheck,
+    check_import,
+    report_import,
+)
 from vitproto.prototypes.sae.saev_format import (
     NOT_SUBTRACTED,
     Reading,
@@ -27,6 +31,7 @@ from vitproto.prototypes.sae.saev_format import (
     write_saev,
 )
 from vitproto.prototypes.scorer import DotProduct
+from vitproto.study.family import FittedFamily
 
 import_sae = runpy.run_path(str(PROJECT / "scripts/import_sae.py"))["import_sae"]
 export_sae = runpy.run_path(str(PROJECT / "scripts/export_sae.py"))["export_sae"]
@@ -543,8 +548,16 @@ def test_an_import_reports_error_and_sparsity_and_warns_of_a_wrong_reading(
     saev_file(path, {"schema": 5, "cfg": cfg}, {**state, "W_dec": torch.zeros(4, 2)})
     import_sae(path, **family)
     (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
-    assert "reconstructs badly: NMSE 1.500 is above 0.5." in warning.getMessage()
+    assert "reconstructs badly: NMSE 1.500 is not below 0.5." in warning.getMessage()
     assert "under methods: imported: toy in docs/settings" in warning.getMessage()
+
+
+def test_an_import_whose_error_is_not_a_number_is_doubtful(tmp_path, caplog):
+    check = ImportCheck(1, 1, float("nan"), 0.0)
+    place = FittedFamily("corpus", "tiny", LAYER, "toy")
+    report_import(tmp_path / "check.csv", tmp_path / "sae.pt", place, check)
+    (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "reconstructs badly: NMSE nan is not below 0.5." in warning.getMessage()
 
 
 def test_the_report_of_an_import_depends_on_neither_shards_nor_threads(tmp_path):

@@ -358,6 +358,20 @@ def test_a_state_with_a_flipped_bit_is_named_and_never_resumed(tmp_path, planted
     assert states.read("run") is None
 
 
+def test_too_few_positive_latents_for_a_threshold_are_said(planted, tmp_path, caplog):
+    acts, _ = planted
+    settings = sae_settings(**{**SMALL, "activation": "batchtopk"})
+    good, collapsed = Run(48, 0, 0.003, 3.0), Run(48, 0, 3.0, 3.0)
+    train(acts, tmp_path / "good", settings, good)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+    sae = train(acts, tmp_path / "bad", settings, collapsed)[collapsed.name].finish()
+    l0 = (sae(acts.sample_patches(2000, seed=1)) > 0).sum(1).float().mean()
+    assert l0 < 2.9
+    (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert f"{collapsed.name}: only " in warning.getMessage()
+    assert "of the 3 asked for: most are dead" in warning.getMessage()
+
+
 def test_weights_that_are_not_finite_are_not_handed_out(planted):
     acts, _ = planted
     settings = sae_settings(**SMALL)

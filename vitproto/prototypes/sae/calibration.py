@@ -9,6 +9,7 @@ the training is short.
 B rows of a batch, D width, S latents.
 """
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +26,9 @@ from vitproto.prototypes.sae.start import sample_batches
 
 ROWS = 512
 """Patches that are encoded together."""
+
+ENOUGH = 0.99
+"""The share of the asked L0 below which a warning says that too few are positive."""
 
 Counts = Int64[np.ndarray, " n"]
 
@@ -53,7 +57,15 @@ def calibrate_thresholds(
     }
     buckets = {key: find_bucket(upper[key], n_wanted[key]) for key in learners}
     for key in [key for key, bucket in buckets.items() if bucket is None]:
-        learners[key].weights.threshold_S.zero_()  # fewer are positive at all
+        # Fewer are positive at all.
+        learners[key].weights.threshold_S.zero_()
+        l0 = upper[key].sum() / n_patches
+        if l0 < ENOUGH * learners[key].run.sparsity:
+            logging.warning(
+                "%s: only %.2f latents of a patch are positive after training, of the "
+                "%g asked for: most are dead, so lower its learning_rate",
+                *(learners[key].run.name, l0, learners[key].run.sparsity),
+            )
         del buckets[key]
     if not buckets:
         return

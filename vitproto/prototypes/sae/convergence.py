@@ -35,8 +35,11 @@ class Convergence(NamedTuple):
 
     @property
     def is_improving(self) -> bool:
-        """Whether the error still fell by at least `STILL_IMPROVING`."""
-        return self.nmse_slope <= -STILL_IMPROVING
+        """Whether the error still fell by at least `STILL_IMPROVING`.
+
+        It counts as it is printed, rounded to 0.1 %.
+        """
+        return round(self.nmse_slope, 3) <= -STILL_IMPROVING
 
 
 UNTRAINED = Convergence(0, math.nan)

@@ -94,10 +94,10 @@ def report_import(
         "%s: NMSE %.3f and L0 %.1f on %d images",
         *(file, check.nmse, check.l0, check.n_images),
     )
-    if check.nmse > DOUBTFUL_NMSE:
+    if not check.nmse <= DOUBTFUL_NMSE:  # NaN, too
         logging.warning(
-            "%s reconstructs badly: NMSE %.3f is above %s. It may belong to another "
-            "encoder or layer%s",
+            "%s reconstructs badly: NMSE %.3f is not below %s. It may belong to "
+            "another encoder or layer%s",
             *(file, check.nmse, DOUBTFUL_NMSE),
             ""
             if file.suffix == ".safetensors"

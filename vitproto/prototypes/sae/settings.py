@@ -46,8 +46,9 @@ class SaeSettings:
     """Initial rows of the decoder: random directions, or those of random patches
     (`data`), of length 1. The encoder starts with the same directions."""
     encoder_start: Positive
-    """Initial length of the encoder's rows. Smaller latents at the start help `relu`
-    and `jumprelu` to find directions (docs/sae_recovery.md)."""
+    """Initial length of the encoder's rows. Below 1, `jumprelu` finds more directions
+    at the same L0. So does `relu` with a large learning rate; with a small one, more of
+    its latents stay active (docs/sae_recovery.md)."""
     scale_mean: bool
     """Whether the mean activation is subtracted first."""
     scale_norm: bool
