@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt32, UInt64
 
 SMALL = 2**20
-"""Bytes up to which an array is hashed by SHA-256: loading a kernel takes longer."""
+"""Bytes up to which an array is hashed without the kernel: loading it takes longer."""
 PIECE = 2**26
 """Bytes of a dataset that are in memory at a time."""
 
@@ -30,8 +30,13 @@ def row_checksums(rows_RV: np.ndarray) -> UInt32[np.ndarray, " r"]:
     n_bytes = bytes_RB.shape[1]
     word = next(size for size in (4, 2, 1) if n_bytes % size == 0)
     words_RW = bytes_RB.view(f"u{word}")
+    coefficient_W1 = _coefficients(words_RW.shape[1])
+    if words_RW.nbytes <= SMALL:
+        # Converts piece by piece, not all words at once.
+        total_R = np.einsum("rw,w->r", words_RW, coefficient_W1[1:], dtype=np.uint64)
+        return ((total_R + coefficient_W1[0]) >> np.uint64(32)).astype(np.uint32)
     checksum_R = np.empty(n_rows, np.uint32)
-    _kernel()(words_RW, _coefficients(words_RW.shape[1]), checksum_R)
+    _kernel()(words_RW, coefficient_W1, checksum_R)
     return checksum_R
 
 
