@@ -1,7 +1,8 @@
 """Read the activations of one layer from all shards of a data set.
 
-Results do not depend on the number of shards, and only requested activations are kept
-in memory. A patch of the data set is a pair (image, patch): images are counted over all
+Results do not depend on the number of shards. Memory holds only requested activations,
+and 4 bytes per patch of the shards that were read: the checksums with which they are
+compared. A patch of the data set is a pair (image, patch): images are counted over all
 shards in the order of the image list, patches row by row in the image.
 """
 
