@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vitproto.activations.training_images import open_training_images
+from vitproto.core.stopping import StoppedError
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import write_manifest
@@ -14,7 +15,6 @@ from vitproto.prototypes.sae.stored_sweep import (
     train_missing,
     write_training_log,
 )
-from vitproto.prototypes.sae.sweep import StoppedError
 from vitproto.prototypes.sae.tensorboard import observer
 from vitproto.prototypes.store import look_up
 from vitproto.study.family import FittedFamily

@@ -9,6 +9,8 @@ import torch
 
 from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
+from vitproto.core.files import sha256_of
+from vitproto.core.unfinished import Unfinished
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.labelled_images import LabelledImages
@@ -16,6 +18,7 @@ from vitproto.segmentation.suppression.autoencoders import FittedAutoencoder
 from vitproto.segmentation.suppression.class_directions import directions_for
 from vitproto.segmentation.suppression.edits import SuppressionSettings
 from vitproto.segmentation.suppression.inputs import SuppressionInputs, open_inputs
+from vitproto.segmentation.suppression.kept_classes import KeptClasses
 from vitproto.segmentation.suppression.probed_encoder import ProbedEncoder
 from vitproto.segmentation.suppression.recorded_counts import record_counts
 from vitproto.segmentation.suppression.suppress import suppress
@@ -36,7 +39,8 @@ def suppress_latents(
     """Suppress the latents of each class, and count what a probe still finds.
 
     At the probe's own layer this needs only recorded activations. At an earlier layer
-    the encoder runs on the test images, for every class and edit.
+    the encoder runs on the test images, for every class and edit. A killed job goes on
+    with the first class that it had not finished.
 
     Args:
         directions: The safetensors file with the direction of each class.
@@ -54,18 +58,30 @@ def suppress_latents(
     ready = open_inputs(inputs, labelled, fitted, probed, torch_device)
     acts, labels, chosen = ready.acts, ready.labels, ready.chosen
     directions_CD = directions_for(directions, acts, inputs.shards[0], labels.n_classes)
-    results = suppress(
-        *(acts, labels, ready.autoencoder, ready.activity, chosen),
-        torch.from_numpy(directions_CD),
-        *(ready.logits, torch_device, cfg),
-    )
     place = {
         **{"encoder": fitted.encoder, "probe_layer": probed.probe_layer},
         **{"layer": fitted.layer, "method": fitted.method, "run": fitted.run},
     }
     made = {**dataclasses.asdict(cfg), "code": fingerprint("suppress_latents")}
+    files = [
+        *(inputs.probe, inputs.class_latents, inputs.activity, directions),
+        *(labelled.patch_labels, fitted.checkpoints),
+    ]
+    contents = {
+        "activations": acts.digest(),
+        "recorded": acts.attributes,
+        "files": [sha256_of(path).hex() for path in files],
+        "device": torch_device.type,
+    }
+    unfinished = Unfinished(counts, {**place, **made, **contents})
+    results = suppress(
+        *(acts, labels, ready.autoencoder, ready.activity, chosen),
+        torch.from_numpy(directions_CD),
+        *(ready.logits, torch_device, cfg, KeptClasses(unfinished)),
+    )
     table, n_measured = record_counts(counts, results, labels, place, made, cfg)
     write_csv(changes, table)
+    unfinished.forget()
     logging.info(
         "%s: %d of %d classes measured on %d images, edited at layer %d and probed at "
         "layer %d, in %.1f s",

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +29,7 @@ from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.segmentation.labels.patch_labels import PatchLabels, write_patch_labels
 from vitproto.segmentation.probes.linear_probe import LinearProbe, save_probe
 from vitproto.segmentation.probes.pixels import count_pixels
+from vitproto.segmentation.suppression import suppress as suppress_module
 from vitproto.segmentation.suppression.class_directions import (
     probe_directions,
     save_directions,
@@ -486,3 +489,75 @@ def test_an_autoencoder_of_another_family_is_refused(study):
     write_family(folder, {Run(24, 0): scene.autoencoder}, other)
     with pytest.raises(ValueError, match="it says method relu, expected method toy"):
         stage(folder)
+
+
+def test_a_killed_job_goes_on_with_the_class_it_had_not_finished(study, monkeypatch):
+    folder, _ = study
+    expected = {path.name: path.read_bytes() for path in stage(folder).iterdir()}
+    n_counted = []
+    count = suppress_module.count_changes
+
+    def count_and_die(edits, *rest):
+        n_counted.append(edits.label)
+        if len(n_counted) == 2:
+            raise KeyboardInterrupt
+        return count(edits, *rest)
+
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    monkeypatch.setattr(suppress_module, "count_changes", count_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        stage(folder)
+    (kept,) = (folder / "out").iterdir()
+    assert kept.name == "counts.h5.unfinished"
+    # The class of the first job is not counted again, that of the second is.
+    out = stage(folder)
+    assert len(set(n_counted)) == len(n_counted) - 1
+    assert n_counted[1] == n_counted[2]
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
+
+
+def test_what_was_kept_of_other_data_is_counted_again(study, monkeypatch):
+    folder, scene = study
+    count = suppress_module.count_changes
+    with monkeypatch.context() as patched:
+        n_counted = []
+
+        def count_and_die(*arguments):
+            n_counted.append(1)
+            if len(n_counted) == 3:
+                raise KeyboardInterrupt
+            return count(*arguments)
+
+        patched.setattr(suppress_module, "count_changes", count_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            stage(folder)
+    assert len(list((folder / "out/counts.h5.unfinished").iterdir())) == 2
+    # Half the activations, and what is recorded of their making is the same.
+    write_shards(folder, scene.x_NPD / 2, 2)
+    out = stage(folder)
+    went_on = {path.name: path.read_bytes() for path in out.iterdir()}
+    shutil.rmtree(out)
+    assert {path.name: path.read_bytes() for path in stage(folder).iterdir()} == went_on
+
+
+def test_damage_of_what_was_kept_is_named_and_deleting_it_helps(study, monkeypatch):
+    folder, _ = study
+    expected = {path.name: path.read_bytes() for path in stage(folder).iterdir()}
+    (folder / "out/counts.h5").unlink()
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setitem(suppress_latents.__globals__, "write_csv", die)
+        with pytest.raises(KeyboardInterrupt):
+            stage(folder)
+    first, *_ = sorted((folder / "out/counts.h5.unfinished").iterdir())
+    with h5py.File(first, "r+") as file:
+        file["n_changed_KO"][0, 0] += 1
+    with pytest.raises(ValueError, match=f"{first} is damaged .*: delete it, and run"):
+        stage(folder)
+    first.unlink()
+    out = stage(folder)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected

@@ -61,7 +61,13 @@ def run_stages(folder, n_shards=1):
     write_patch_labels(folder / "patch_labels.h5", labels, {})
     probes, table, best, baseline = (folder / name for name in FILES)
     train_probes(
-        shards, LAYER, folder / "patch_labels.h5", probes, device="cpu", cfg=CFG
+        shards,
+        LAYER,
+        folder / "patch_labels.h5",
+        probes,
+        device="cpu",
+        save_every_s=1e9,
+        cfg=CFG,
     )
     evaluate_sweep(folder, shards)
     return probes, table, best, baseline

@@ -442,6 +442,11 @@ def device(wildcards, threads):
     return flags({"device": config["how"]["device"]})
 
 
+def probe_flags(wildcards, threads):
+    """The device, and the time between saved states."""
+    return flags({key: config["how"][key] for key in ("device", "save_every_s")})
+
+
 def training_flags(wildcards, threads):
     """The device, the time between saved states, and whether TensorBoard logs."""
     keys = ("device", "save_every_s", "tensorboard")

@@ -103,7 +103,7 @@ rule train_probes:
     params:
         layer=SEGMENTED["layer"],
         settings=flags(SEGMENTED["probes"]),
-        device=device,
+        how=probe_flags,
     shell:
         r"""
         python scripts/train_probes.py \
@@ -112,7 +112,7 @@ rule train_probes:
             --patch_labels {input.patch_labels:q} \
             --probes {output:q} \
             {params.settings} \
-            {params.device} \
+            {params.how} \
             >{log:q} 2>&1
         """
 

@@ -24,6 +24,7 @@ from segmentation_planted import (
 )
 
 from vitproto.activations.stream import Activations
+from vitproto.core.unfinished import Unfinished
 from vitproto.report.segmentation.suppression_measures import (
     MeasuredClass,
     MeasuredSae,
@@ -42,6 +43,7 @@ from vitproto.segmentation.suppression import intervals
 from vitproto.segmentation.suppression.counts_file import read_counts
 from vitproto.segmentation.suppression.edited_logits import AtProbeLayer
 from vitproto.segmentation.suppression.effects import ClassEffects, EditEffects
+from vitproto.segmentation.suppression.kept_classes import KeptClasses
 from vitproto.segmentation.suppression.recorded_counts import record_counts
 from vitproto.segmentation.suppression.suppress import suppress
 from vitproto.segmentation.suppression.terms import ChosenClass, Place
@@ -57,6 +59,7 @@ def write_counts(folder, scene, cfg=CFG, **place):
     found = suppress(
         *(acts, scene.labels, scene.autoencoder, scene.activity, scene.chosen),
         *(scene.directions_CD, AtProbeLayer(scene.probe), cpu, cfg),
+        KeptClasses(Unfinished(folder / "found.h5", {})),
     )
     named = {
         **{"encoder": "tiny", "probe_layer": 2, "layer": 2},

@@ -1,5 +1,10 @@
 """Probes learn what autograd and AdamW would teach them, and find planted classes."""
 
+import os
+import signal
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +13,11 @@ from segmented import labelled
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
+from vitproto.core.stopping import StoppedError
+from vitproto.core.unfinished import Unfinished
+from vitproto.segmentation.probes import training
 from vitproto.segmentation.probes.held_out import split_training
+from vitproto.segmentation.probes.state import ProbeState
 from vitproto.segmentation.probes.training import (
     Batch,
     Learners,
@@ -52,6 +61,13 @@ def planted(n_images=60, grid=(4, 4), n_classes=5, width=24, noise=0.4, seed=0):
 
 def recorded(folder, x_NPD, n_shards=1):
     return Activations.open(write_shards(folder, x_NPD, n_shards), LAYER)
+
+
+def train(acts, labels, cfg, device):
+    """Probes whose training is not interrupted."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = ProbeState(Unfinished(Path(folder) / "probes", {}), 1e9)
+        return train_probes(acts, labels, cfg, device, state)
 
 
 def reference(acts, labels, cfg, rate, decay):
@@ -99,7 +115,7 @@ def reference(acts, labels, cfg, rate, decay):
 def test_probes_learn_what_autograd_and_torchs_adamw_teach_one_alone(tmp_path):
     x_NPD, labels = planted(noise=2.0)
     acts, cfg = recorded(tmp_path, x_NPD), probe_settings()
-    trained = train_probes(acts, labels, cfg, CPU)
+    trained = train(acts, labels, cfg, CPU)
     pairs = [(one.learning_rate, one.weight_decay) for one in trained]
     assert pairs == [(1e-3, 0.1), (1e-3, 1e-3), (1e-2, 0.1), (1e-2, 1e-3)]
     x_MD = torch.from_numpy(x_NPD.reshape(-1, acts.width))
@@ -122,7 +138,7 @@ def test_what_held_out_images_show_changes_no_probe(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first, second = (
-        train_probes(recorded(tmp_path / name, x), labels, probe_settings(), CPU)
+        train(recorded(tmp_path / name, x), labels, probe_settings(), CPU)
         for name, x in (("a", x_NPD), ("b", changed_NPD))
     )
     for one, other in zip(first, second, strict=True):
@@ -132,14 +148,12 @@ def test_what_held_out_images_show_changes_no_probe(tmp_path):
 def test_too_few_training_images_to_hold_one_out_are_refused(tmp_path):
     x_NPD, labels = planted(n_images=6)
     with pytest.raises(ValueError, match="one training image of 5 is held out"):
-        train_probes(
-            recorded(tmp_path, x_NPD), labels, probe_settings(held_out_every=5), CPU
-        )
+        train(recorded(tmp_path, x_NPD), labels, probe_settings(held_out_every=5), CPU)
 
 
 def test_classes_that_are_directions_are_found(tmp_path):
     x_NPD, labels = planted()
-    (best,) = train_probes(
+    (best,) = train(
         recorded(tmp_path, x_NPD),
         labels,
         probe_settings(learning_rates=(1e-2,), weight_decays=(1e-3,), n_epochs=10),
@@ -158,7 +172,7 @@ def test_shards_and_cores_change_no_bit(tmp_path):
     for n_shards, n_threads in ((1, 1), (3, 2), (7, 3)):
         acts = recorded(tmp_path, x_NPD, n_shards)
         trained = with_threads(
-            n_threads, lambda a=acts: train_probes(a, labels, probe_settings(), CPU)
+            n_threads, lambda a=acts: train(a, labels, probe_settings(), CPU)
         )
         found.add(
             b"".join(
@@ -174,8 +188,8 @@ def test_shards_and_cores_change_no_bit(tmp_path):
 def test_a_probe_learns_the_same_alone_as_in_a_sweep(tmp_path):
     x_NPD, labels = planted()
     acts = recorded(tmp_path, x_NPD)
-    *_, last = train_probes(acts, labels, probe_settings(), CPU)
-    (alone,) = train_probes(
+    *_, last = train(acts, labels, probe_settings(), CPU)
+    (alone,) = train(
         acts,
         labels,
         probe_settings(learning_rates=(1e-2,), weight_decays=(1e-3,)),
@@ -189,7 +203,7 @@ def test_the_scale_of_activations_changes_nothing_that_is_predicted(tmp_path):
     found = []
     for factor in (1, 1000):
         acts = recorded(tmp_path / str(factor), factor * x_NPD)
-        one = train_probes(acts, labels, probe_settings(), CPU)[-1]
+        one = train(acts, labels, probe_settings(), CPU)[-1]
         x_MD = torch.from_numpy(factor * x_NPD[0])
         found.append(one.probe(x_MD))
     torch.testing.assert_close(*found, atol=1e-3, rtol=1e-3)
@@ -199,7 +213,7 @@ def test_batches_without_any_label_are_passed_over(tmp_path):
     x_NPD, labels = planted(n_images=40)
     labels.labels_NP[:] = 0
     labels.labels_NP[0, 3] = 2
-    (one,) = train_probes(
+    (one,) = train(
         recorded(tmp_path, x_NPD),
         labels,
         probe_settings(
@@ -215,14 +229,14 @@ def test_without_labels_there_is_nothing_to_learn(tmp_path):
     x_NPD, labels = planted()
     labels.labels_NP[labels.is_train_N] = 0
     with pytest.raises(ValueError, match="no training patch has a label"):
-        train_probes(recorded(tmp_path, x_NPD), labels, probe_settings(), CPU)
+        train(recorded(tmp_path, x_NPD), labels, probe_settings(), CPU)
 
 
 def test_patches_that_are_all_alike_are_refused(tmp_path):
     x_NPD, labels = planted()
     acts = recorded(tmp_path, np.ones_like(x_NPD))
     with pytest.raises(ValueError, match="all 512 patches .* are equal"):
-        train_probes(acts, labels, probe_settings(), CPU)
+        train(acts, labels, probe_settings(), CPU)
 
 
 def test_a_sweep_without_a_rate_is_refused():
@@ -237,7 +251,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_probe(tmp_pa
         ValueError,
         match=r"learning rate 1e\+38 and weight decay 0.1 diverged: .* at step \d+ of",
     ):
-        train_probes(recorded(tmp_path, x_NPD), labels, cfg, CPU)
+        train(recorded(tmp_path, x_NPD), labels, cfg, CPU)
 
 
 def test_probes_that_share_a_product_as_on_a_gpu_learn_what_single_ones_learn():
@@ -267,9 +281,78 @@ def test_a_gpu_learns_what_the_cpu_learns(tmp_path):
     x_NPD, labels = planted(noise=2.0)
     acts = recorded(tmp_path, x_NPD)
     devices = (CPU, torch.device("cuda"))
-    found = [train_probes(acts, labels, probe_settings(), d) for d in devices]
+    found = [train(acts, labels, probe_settings(), d) for d in devices]
     x_MD = torch.from_numpy(x_NPD.reshape(-1, acts.width))
     for on_cpu, on_gpu in zip(*found, strict=True):
         torch.testing.assert_close(
             on_gpu.probe(x_MD), on_cpu.probe(x_MD), atol=1e-3, rtol=1e-3
         )
+
+
+def stopped_after(n, monkeypatch, end):
+    """From now on, training calls `end` in its n-th step."""
+    select, n_calls = training._select, []
+
+    def call(*arguments):
+        n_calls.append(1)
+        if len(n_calls) == n:
+            end()
+        return select(*arguments)
+
+    monkeypatch.setattr(training, "_select", call)
+
+
+def killed():
+    raise KeyboardInterrupt
+
+
+def terminated():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("n_steps", [1, 5, 13])
+@pytest.mark.parametrize("end", [killed, terminated])
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    tmp_path, monkeypatch, end, n_steps
+):
+    x_NPD, labels = planted(noise=2.0)
+    labels.labels_NP[:4] = 0
+    acts, cfg = recorded(tmp_path, x_NPD), probe_settings(n_mixed=100)
+    expected = train(acts, labels, cfg, CPU)
+    every_s = 0.0 if end is killed else 1e9
+    state = ProbeState(Unfinished(tmp_path / "probes", {}), every_s)
+    with monkeypatch.context() as patched:
+        stopped_after(n_steps, patched, end)
+        with pytest.raises((KeyboardInterrupt, StoppedError)):
+            train_probes(acts, labels, cfg, CPU, state)
+    done = state.restore([each.memory for each in learners_of(acts, labels, cfg)])
+    assert done.step == (n_steps - 1 if end is killed else n_steps)
+    assert done.n_counted > 0 or n_steps < 12
+    went_on = train_probes(acts, labels, cfg, CPU, state)
+    for one, other in zip(expected, went_on, strict=True):
+        assert one.loss == other.loss
+        assert torch.equal(one.probe.weight_CD, other.probe.weight_CD)
+        assert torch.equal(one.probe.bias_C, other.probe.bias_C)
+
+
+def learners_of(acts, labels, cfg):
+    n_probes = len(cfg.learning_rates) * len(cfg.weight_decays)
+    one = torch.ones(1, dtype=torch.float64)
+    shape = labels.n_classes, acts.width, CPU
+    return [Learners(one, one, *shape) for _ in range(n_probes)]
+
+
+def test_a_damaged_state_is_named_and_deleting_it_helps(tmp_path):
+    x_NPD, labels = planted()
+    acts, cfg = recorded(tmp_path, x_NPD), probe_settings()
+    state = ProbeState(Unfinished(tmp_path / "probes", {}), 0.0)
+    expected = train_probes(acts, labels, cfg, CPU, state)
+    (path,) = state.unfinished.folder.iterdir()
+    contents = bytearray(path.read_bytes())
+    contents[-30] ^= 4
+    path.write_bytes(contents)
+    with pytest.raises(ValueError, match=f"{path} is damaged.*delete it to train"):
+        train_probes(acts, labels, cfg, CPU, state)
+    path.unlink()
+    again = train_probes(acts, labels, cfg, CPU, state)
+    assert torch.equal(expected[0].probe.weight_CD, again[0].probe.weight_CD)

@@ -19,9 +19,11 @@ from segmentation_planted import (
 
 from vitproto.activations.stream import Activations
 from vitproto.core.hdf5_file import open_new, write_attributes
+from vitproto.core.unfinished import Unfinished
 from vitproto.segmentation.suppression.changes import change_rows
 from vitproto.segmentation.suppression.counts_file import read_counts
 from vitproto.segmentation.suppression.edited_logits import AtProbeLayer
+from vitproto.segmentation.suppression.kept_classes import KeptClasses
 from vitproto.segmentation.suppression.recorded_counts import record_counts
 from vitproto.segmentation.suppression.suppress import suppress
 from vitproto.segmentation.suppression.terms import EDITS, Place
@@ -39,6 +41,7 @@ def suppressed(folder, scene, cfg=CFG, n_shards=1, device=CPU):
     found = suppress(
         *(acts, scene.labels, scene.autoencoder, scene.activity, scene.chosen),
         *(scene.directions_CD, AtProbeLayer(scene.probe.to(device)), device, cfg),
+        KeptClasses(Unfinished(folder / "counts.h5", {})),
     )
     return {one.label: (before, one, counts) for before, one, counts in found}
 

@@ -56,7 +56,7 @@ def train_missing(
     Raises:
         ValueError: a loss is not finite, a state is damaged, or there are too few
             images to hold one out.
-        sweep.StoppedError: SIGTERM came; the state is kept.
+        StoppedError: SIGTERM came; the state is kept.
     """
     image_N = training_images(acts.n_images, held_out_every)
     held_out_M = held_out_images(acts.n_images, held_out_every)

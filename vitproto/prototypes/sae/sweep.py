@@ -2,11 +2,8 @@
 
 import csv
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.stream import Activations
 from vitproto.core.files import whole_file
 from vitproto.core.progress import progress_bar
+from vitproto.core.stopping import StoppedError, told_to_stop
 from vitproto.core.threads import one_core_each
 from vitproto.prototypes.sae.calibration import calibrate_thresholds
 from vitproto.prototypes.sae.convergence import HELD_OUT_NMSE, measured_steps
@@ -39,10 +37,6 @@ FAMILY_LOG_COLUMNS = ("encoder", "layer", "method", *LOG_COLUMNS)
 
 Observer = Callable[[str, int, StepLog], None]
 """Called at each logged step with the run's name, the patches seen, and the log."""
-
-
-class StoppedError(Exception):
-    """SIGTERM stopped the training, which has saved its state."""
 
 
 class TrainingLog:
@@ -197,7 +191,7 @@ def _train_together(
     with (
         one_core_each() as workers,
         progress_bar(n_patches, "patches") as progress,
-        _told_to_stop() as stopped,
+        told_to_stop() as stopped,
     ):
         for step, x_BD in zip(
             range(first_step + 1, n_steps + 1), batches, strict=False
@@ -252,17 +246,3 @@ def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError
     return ValueError(
         f"{error}; {kept}. Lower its learning_rate, or its method's max_gradient_norm"
     )
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """An event that is set by SIGTERM, which clusters send before they kill a job."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped  # only the main thread may handle signals
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -29,10 +29,12 @@ from vitproto.core.bounds import (
     check_bounds,
 )
 from vitproto.core.progress import progress_bar
+from vitproto.core.stopping import StoppedError, told_to_stop
 from vitproto.core.threads import one_core_each
 from vitproto.segmentation.labels.patch_labels import PatchLabels
 from vitproto.segmentation.probes.held_out import split_training
 from vitproto.segmentation.probes.linear_probe import LinearProbe, TrainedProbe
+from vitproto.segmentation.probes.state import ProbeState
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 """AdamW's defaults, from Loshchilov & Hutter (2019)."""
@@ -119,7 +121,13 @@ class Learners:
         self._keep_G1 = (1 - rate_G * decay_G).float().to(device)[:, None]
         self._of_weights = _Moments.of(self.weight_GCD)
         self._of_biases = _Moments.of(self.bias_GC)
-        self._step = 0
+        self._step = torch.zeros((), dtype=torch.int64)
+
+    @property
+    def memory(self) -> tuple[Tensor, ...]:
+        """All that a step changes: filled with earlier values, training goes on."""
+        parameters = self.weight_GCD, self.bias_GC
+        return (*parameters, *self._of_weights, *self._of_biases, self._step)
 
     def learn(self, batch: Batch) -> Float64[Tensor, " g"]:
         """Take one step; returns the mean cross-entropies before it."""
@@ -134,7 +142,7 @@ class Learners:
             ),
             (self.bias_GC, gradient_GCL.sum(2), self._of_biases, self._rate_G1),
         ):
-            parameter -= moments.next_step(gradient, self._step).mul_(rate)
+            parameter -= moments.next_step(gradient, int(self._step)).mul_(rate)
         return loss_G
 
     def _differentiate(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -186,12 +194,14 @@ def train_probes(
     labels: PatchLabels,
     cfg: ProbeSettings,
     device: torch.device,
+    state: ProbeState,
 ) -> list[TrainedProbe]:
     """Train a probe for each learning rate and weight decay, all on the same batches.
 
     Training streams recorded activations; the encoder does not run. Memory holds the
     probes and their moments, two pools of `n_mixed` patches and a few batches, for data
-    sets of any size. A killed training starts again: it takes minutes.
+    sets of any size. A killed training goes on from its last state, with the same
+    result: on a CPU, bit for bit.
 
     On a CPU one core computes each probe's step, so the number of cores does not change
     a bit. A GPU computes all probes at once.
@@ -202,14 +212,16 @@ def train_probes(
             so are held-out images.
         cfg: the probes to train.
         device: where to train.
+        state: where the state is kept until all is done.
 
     Returns:
         The probes on the CPU: all weight decays of the first learning rate, then of the
         next.
 
     Raises:
-        ValueError: there is no probe to train or no labelled patch, or a loss is not
-            finite.
+        ValueError: there is no probe to train or no labelled patch, a loss is not
+            finite, or the state is damaged.
+        StoppedError: SIGTERM arrived; the state is saved.
     """
     learnt_N = split_training(labels, cfg.held_out_every).learnt_N
     if not labels.labels_NP[learnt_N].any():
@@ -224,7 +236,9 @@ def train_probes(
         )
     ]
     scale = measure_scale(activations, learnt_N, cfg)
-    loss_G = _train(learners, activations, labels, learnt_N, cfg, scale, pairs, device)
+    loss_G = _train(
+        *(learners, activations, labels, learnt_N, cfg, scale, pairs, device, state)
+    )
     weight_GCD = torch.cat([each.weight_GCD.cpu() for each in learners])
     bias_GC = torch.cat([each.bias_GC.cpu() for each in learners])
     return [
@@ -275,50 +289,66 @@ def _train(
     scale: Scale,
     pairs: list[tuple[float, float]],
     device: torch.device,
+    state: ProbeState,
 ) -> list[float]:
     """Train to the end; returns the mean loss of each probe in the last epoch."""
     n_patches = len(learnt_N) * activations.n_patches
     n_steps = max(1, cfg.n_epochs * n_patches // cfg.batch_size)
     n_last = -(-n_patches // cfg.batch_size)
+    memory = [each.memory for each in learners]
+    done = state.restore(memory)
+    if done.step > 0:
+        logging.info("continues after step %d of %d", done.step, n_steps)
     batches = RandomBatches(
         activations,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
         n_mixed=cfg.n_mixed,
-        first_batch=0,
+        first_batch=done.step,
         images=learnt_N,
     )
     label_M = labels.labels_NP.reshape(-1)
     on_device = scale.to(device)
-    total_G, n_counted = np.zeros(len(pairs)), 0
-    started = time.monotonic()
+    first_step = done.step
+    started = saved = time.monotonic()
     with (
         one_core_each() as workers,
-        progress_bar(n_steps * cfg.batch_size, "patches") as progress,
+        progress_bar((n_steps - first_step) * cfg.batch_size, "patches") as progress,
+        told_to_stop() as stopped,
     ):
         for step, (x_BD, place_B) in zip(
-            range(n_steps), batches.with_places(), strict=False
+            range(first_step, n_steps), batches.with_places(), strict=False
         ):
             batch = workers.submit(
                 _select, x_BD, label_M[place_B.numpy()], on_device
             ).result()
             progress.update(cfg.batch_size)
-            if len(batch.class_L) == 0:
-                continue
-            losses = workers.map(Learners.learn, learners, [batch] * len(learners))
-            loss_G = torch.cat(list(losses)).cpu().numpy()
-            _check_finite(loss_G, pairs, step, n_steps)
-            if step >= n_steps - n_last:
-                total_G += loss_G * len(batch.class_L)
-                n_counted += len(batch.class_L)
-    if n_counted == 0:
+            if len(batch.class_L) > 0:
+                losses = workers.map(Learners.learn, learners, [batch] * len(learners))
+                loss_G = torch.cat(list(losses)).cpu().numpy()
+                _check_finite(loss_G, pairs, step, n_steps)
+                if step >= n_steps - n_last:
+                    done.total_G += loss_G * len(batch.class_L)
+                    done.n_counted += len(batch.class_L)
+            done.step = step + 1
+            if done.step == n_steps:
+                break
+            if stopped.is_set() or time.monotonic() - saved > state.save_every_s:
+                state.write(done, memory)
+                saved = time.monotonic()
+            if stopped.is_set():
+                raise StoppedError(
+                    f"stopped at step {done.step} of {n_steps}; run again to continue"
+                )
+    if done.n_counted == 0:
         raise _nothing_labelled()
     seconds = time.monotonic() - started
     logging.info(
         "%d probes, %d steps in %.0f s, %.1f %% of the time waiting for data",
-        *(len(pairs), n_steps, seconds, 100 * batches.waited_s / max(seconds, 1e-9)),
+        *(len(pairs), n_steps - first_step, seconds),
+        100 * batches.waited_s / max(seconds, 1e-9),
     )
-    return (total_G / n_counted).tolist()
+    return (done.total_G / done.n_counted).tolist()
 
 
 def _select(x_BD: Tensor, label_B: np.ndarray, scale: Scale) -> Batch:

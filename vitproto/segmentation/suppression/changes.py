@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitproto.segmentation.suppression.suppress import ClassCounts
+from vitproto.segmentation.suppression.class_counts import ClassCounts
 from vitproto.segmentation.suppression.terms import ChosenClass
 
 CHANGE_COLUMNS = (

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Integer
 
 from vitproto.core.hdf5_file import whole_hdf5, write_attributes, write_strings
 from vitproto.segmentation.labels.patch_labels import PatchLabels
 from vitproto.segmentation.suppression.changes import CHANGE_COLUMNS, change_rows
+from vitproto.segmentation.suppression.class_counts import Before, ClassCounts
 from vitproto.segmentation.suppression.counts_file import FORMAT
 from vitproto.segmentation.suppression.edits import SuppressionSettings
-from vitproto.segmentation.suppression.suppress import Before, ClassCounts
+from vitproto.segmentation.suppression.pixel_changes import changed_pixels
 from vitproto.segmentation.suppression.terms import ChosenClass
 
 _KEPT = {"compression": "gzip", "shuffle": True, "track_times": False}
@@ -116,7 +116,7 @@ class CountsFile(AbstractContextManager):
             "length_OM": np.zeros((n_doses, n_images)),
             "n_changed_KO": np.zeros((0, n_doses), np.int64),
             "n_others_KO": np.zeros((0, n_doses), np.int64),
-            **_changes(nothing, nothing),
+            **changed_pixels(nothing, nothing),
         }
         if counts is not None:
             self._n_measured += 1
@@ -124,7 +124,7 @@ class CountsFile(AbstractContextManager):
                 "length_OM": counts.length_OM,
                 "n_changed_KO": counts.n_changed_KO,
                 "n_others_KO": counts.n_others_changed_KO,
-                **_changes(
+                **changed_pixels(
                     counts.predicted_KOMC - before.predicted_MC.astype(np.int32),
                     counts.hit_KOMC - before.hit_MC.astype(np.int32),
                 ),
@@ -132,21 +132,3 @@ class CountsFile(AbstractContextManager):
         for name, values in parts.items():
             kept = _KEPT if values.size else {"track_times": False}
             group.create_dataset(name, data=values, **kept)
-
-
-def _changes(
-    predicted_KOMC: Integer[np.ndarray, "k o m c"],
-    hit_KOMC: Integer[np.ndarray, "k o m c"],
-) -> dict[str, np.ndarray]:
-    """The changes that are not 0, as lists of entries sorted by edit and image."""
-    n_edits = predicted_KOMC.shape[0] * predicted_KOMC.shape[1]
-    is_changed = (predicted_KOMC != 0) | (hit_KOMC != 0)
-    kind_X, dose_X, image_X, class_X = np.nonzero(is_changed)
-    edit_X = kind_X * predicted_KOMC.shape[1] + dose_X
-    return {
-        "start_E": np.searchsorted(edit_X, np.arange(n_edits + 1)),
-        "image_X": image_X.astype(np.uint32),
-        "class_X": class_X.astype(np.uint16),
-        "predicted_X": predicted_KOMC[is_changed],
-        "hit_X": hit_KOMC[is_changed],
-    }

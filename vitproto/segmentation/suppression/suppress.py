@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt16
+from jaxtyping import Bool, Float, Float64, Int32, Int64, UInt16
 from torch import Tensor
 from tqdm import tqdm
 
@@ -30,6 +30,11 @@ from vitproto.segmentation.probes.pixels import (
     count_pixels_on,
     true_C,
 )
+from vitproto.segmentation.suppression.class_counts import (
+    Active,
+    Before,
+    ClassCounts,
+)
 from vitproto.segmentation.suppression.edited_logits import EDITS_AT_ONCE, EditedLogits
 from vitproto.segmentation.suppression.edits import (
     Activity,
@@ -37,67 +42,11 @@ from vitproto.segmentation.suppression.edits import (
     SuppressionSettings,
     class_edits,
 )
+from vitproto.segmentation.suppression.kept_classes import KeptClasses
 from vitproto.segmentation.suppression.terms import ChosenClass
 
 IMAGES_PER_CORE = 4
 """Images that are read at a time."""
-
-
-class _Active(NamedTuple):
-    """The nonzero values of the chosen latents in an image, as lists of entries."""
-
-    i_patch: np.ndarray
-    i_kept: np.ndarray
-    """The index of the latent in `Before.kept`."""
-    value: np.ndarray
-
-
-@dataclass(frozen=True)
-class Before:
-    """The test images before any edit."""
-
-    logits_MPC: Float32[np.ndarray, "m p c"]
-    true_MC: Int64[np.ndarray, "m c"]
-    """Pixels of each class in the mask of each image."""
-    predicted_MC: Int64[np.ndarray, "m c"]
-    """Labelled pixels for which each class is predicted."""
-    hit_MC: Int64[np.ndarray, "m c"]
-    """Pixels for which it is predicted correctly."""
-    length_M: Float64[np.ndarray, " m"]
-    """The mean length of the activations to edit, over the patches of each image."""
-    kept: list[int]
-    """The latents whose values are kept: those chosen for any class."""
-    active_M: list[_Active]
-
-    def latents(
-        self, i_test: int, latents_J: Sequence[int]
-    ) -> Float32[np.ndarray, "p j"]:
-        """The values of some chosen latents on the patches of an image."""
-        active = self.active_M[i_test]
-        dense_PU = np.zeros((self.logits_MPC.shape[1], len(self.kept)), np.float32)
-        dense_PU[active.i_patch, active.i_kept] = active.value
-        return dense_PU[:, [self.kept.index(latent) for latent in latents_J]]
-
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """The effects of each edit for one class, as counts."""
-
-    edits: ClassEdits
-    predicted_KOMC: Int32[np.ndarray, "k o m c"]
-    hit_KOMC: Int32[np.ndarray, "k o m c"]
-    n_changed_KO: Int64[np.ndarray, "k o"]
-    """Patches of the class whose predicted class changes, in all images."""
-    n_others_changed_KO: Int64[np.ndarray, "k o"]
-    """Patches with other labels whose predicted class changes."""
-    n_to_OC: Int64[np.ndarray, "o c"]
-    """Patches of the class that change to each class if its latents are suppressed."""
-    n_patches: int
-    """Patches of the class in the test images."""
-    n_others: int
-    """Patches with other labels."""
-    length_OM: Float64[np.ndarray, "o m"]
-    """The mean length of the edits over all patches of an image, labelled or not."""
 
 
 class _Changes(NamedTuple):
@@ -148,10 +97,10 @@ def look_before(
     logits_MPC = np.empty((n_images, acts.n_patches, n_classes), np.float32)
     true_MC, predicted_MC, hit_MC = np.zeros((3, n_images, n_classes), np.int64)
     length_M = np.empty(n_images)
-    active_M: list[_Active] = []
+    active_M: list[Active] = []
 
     @torch.inference_mode()
-    def look(i_test: int, recorded_PD: Tensor) -> _Active:
+    def look(i_test: int, recorded_PD: Tensor) -> Active:
         acts_PD = recorded_PD.to(device)
         before_PC = logits.before(i_test, acts_PD)
         mask_HW = labels.masks_MHW[i_test]
@@ -163,7 +112,7 @@ def look_before(
         latents_PU = autoencoder(acts_PD)[:, kept].cpu().numpy()
         i_patch, i_kept = np.nonzero(latents_PU)
         value = latents_PU[i_patch, i_kept]
-        return _Active(i_patch.astype(np.int32), i_kept.astype(np.int32), value)
+        return Active(i_patch.astype(np.int32), i_kept.astype(np.int32), value)
 
     n_at_once = IMAGES_PER_CORE * torch.get_num_threads()
     with progress_bar(n_images, "images") as progress:
@@ -189,6 +138,7 @@ def suppress(
     logits: EditedLogits,
     device: torch.device,
     cfg: SuppressionSettings,
+    kept: KeptClasses,
 ) -> Iterator[tuple[Before, ChosenClass, ClassCounts | None]]:
     """Suppress one class after the other; counts of one class are in memory at a time.
 
@@ -205,6 +155,7 @@ def suppress(
         logits: on `device`.
         device: where to compute.
         cfg: doses, draws and seed.
+        kept: the counts that earlier jobs have kept, and where to keep others.
 
     Yields:
         The test images before any edit, always the same; the class; and its counts,
@@ -217,8 +168,8 @@ def suppress(
         is_shown_C = before.true_MC.any(axis=0)
         measured = {label for label in latents_of if is_shown_C[label - 1]}
         # Each image once per class that is measured.
-        n_images = len(measured) * len(before.true_MC)
-        with progress_bar(n_images, "images") as progress:
+        n_images = len(before.true_MC)
+        with progress_bar(len(measured) * n_images, "images") as progress:
             for choice in chosen:
                 if choice.label not in measured:
                     yield before, choice, None
@@ -229,13 +180,15 @@ def suppress(
                     *(choice.label, latents_of, autoencoder, activity),
                     *(directions_CD[choice.label - 1], labels.n_classes, cfg),
                 ).result()
-                yield (
-                    before,
-                    choice,
-                    count_changes(
+                counts = kept.read(edits, before)
+                if counts is not None:
+                    progress.update(n_images)
+                else:
+                    counts = count_changes(
                         *(edits, before, labels, logits, device, workers, progress)
-                    ),
-                )
+                    )
+                    kept.write(counts, before)
+                yield before, choice, counts
 
 
 def count_changes(

@@ -1,0 +1,35 @@
+"""What a job keeps while it runs, so that the next one goes on if it is killed."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Unfinished:
+    """Files of an unfinished job, in a folder beside its output.
+
+    Their names end with a key of all that decides what they hold. So what was kept with
+    other code, settings or data is not used, and two jobs that write the same file at
+    once write the same contents.
+
+    Attributes:
+        folder: beside the output; it exists while there is something in it.
+        made_from: what decides the contents, any JSON.
+    """
+
+    def __init__(self, output: Path, made_from: Mapping[str, Any]):
+        self.folder = output.with_name(f"{output.name}.unfinished")
+        self.made_from = made_from
+        text = json.dumps(made_from, sort_keys=True)
+        self._key = hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def path(self, name: str, suffix: str) -> Path:
+        """The place of a file, which may not exist."""
+        return self.folder / f"{name}-{self._key}{suffix}"
+
+    def forget(self) -> None:
+        """Delete all that was kept, also with other code, settings or data."""
+        shutil.rmtree(self.folder, ignore_errors=True)
