@@ -22,9 +22,9 @@ def test_every_run_is_listed():
     names = [line.split() for line in shown.stdout.split("\n\n")[0].splitlines()]
     assert names == [
         ["encoder", "layer", "method", "run"],
-        ["tiny-vit", "3", "relu", "k512-lr0.003-sparsity0.5-seed0"],
-        ["tiny-vit", "2", "topk", "k512-lr0.003-sparsity8-seed0"],
-        ["tiny-vit", "3", "topk", "k512-lr0.003-sparsity8-seed0"],
+        ["tiny-vit", "3", "relu", "k512-lr0.03-sparsity0.27-seed0"],
+        ["tiny-vit", "2", "topk", "k512-lr0.01-sparsity8-seed0"],
+        ["tiny-vit", "3", "topk", "k512-lr0.01-sparsity8-seed0"],
         ["tiny-vit", "3", "untrained", "k512-sparsity8-seed0"],
     ]
 
