@@ -3,7 +3,7 @@
 Activations are sparse sums of known directions, so one can count how many of them an
 autoencoder finds. Ours are compared with those of dictionary_learning (Marks,
 Karvonen and Mueller 2024) on the same patches in the same order. `make bench` leaves
-this out, since it times nothing. It takes about an hour on 2 cores:
+this out, since it times nothing. It takes a few hours on 2 cores:
 
     pip install git+https://github.com/saprmarks/dictionary_learning
     python benchmarks/sae_recovery.py
@@ -13,8 +13,9 @@ import argparse
 import datetime
 import importlib
 import importlib.metadata
+import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,10 +49,15 @@ N_TEST = 20_000
 FOUND = 0.95
 """A direction is found if a row of the decoder has a larger cosine with it."""
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
-L1_WEIGHTS = (0.2, 0.4)
+FRONT_RATES = (3e-3, 1e-2, 2e-2, 3e-2)
+L1_WEIGHTS = (0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
+"""Of the kinds of which no L0 can be asked: ReLU."""
+L0_FACTORS = (1.5, 2, 3)
+"""Such kinds are compared at these multiples of the directions in a patch."""
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
-KINDS = ("relu", "topk", "batchtopk", "jumprelu", "matryoshka")
+KINDS = ("topk", "batchtopk", "jumprelu", "matryoshka")
+"""Those that are asked for an L0."""
 PEERS = {
     "relu": ("standard", "StandardTrainer"),
     "topk": ("top_k", "TopKTrainer"),
@@ -121,11 +127,20 @@ CHANGES: dict[str, dict[str, dict[str, object]]] = {
         "encoder_start: 0.3": {"encoder_start": 0.3},
     },
     "topk": {"n_aux: 0": {"n_aux": 0}, "encoder_start: 0.3": {"encoder_start": 0.3}},
-    "relu": {"encoder_start: 0.3": {"encoder_start": 0.3}},
     "jumprelu": {"n_aux: 0": {"n_aux": 0}, "encoder_start: 1": {"encoder_start": 1.0}},
-    "matryoshka": {"encoder_start: 0.3": {"encoder_start": 0.3}},
+    "matryoshka": {
+        "prefixes: random, as in the preset": {"prefixes": "random"},
+        "n_aux: 0": {"n_aux": 0},
+        "encoder_start: 0.3": {"encoder_start": 0.3},
+    },
 }
 """Settings of a kind that differ from the preset, to see what each brings."""
+
+FRONT_CHANGES: dict[str, dict[str, object]] = {
+    "": {},
+    ", encoder_start: 1": {"encoder_start": 1.0},
+}
+"""The same for ReLU; the preset first."""
 
 
 class Found(NamedTuple):
@@ -167,7 +182,7 @@ def read_settings(kind: str, **changes: object) -> SaeSettings:
     preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
     settings = preset["methods"]["saes"][kind]
     if kind == "matryoshka":
-        settings["prefixes"] = "fixed"
+        settings = {**settings, "prefixes": "fixed"}
     return SaeSettings(**{**settings, **changes})
 
 
@@ -285,19 +300,100 @@ def record(planted: Planted, path: Path) -> Activations:
     return Activations.open([path], LAYER)
 
 
-def list_runs(planted: Planted, kind: str, seed: int) -> list[Run]:
-    """The runs of a kind: several learning rates, and with ReLU several weights."""
-    if kind == "relu":
-        settings = [(rate, l1) for rate in LEARNING_RATES for l1 in L1_WEIGHTS]
-    else:
-        settings = [(rate, planted.l0) for rate in LEARNING_RATES]
+def list_runs(planted: Planted, seed: int) -> list[Run]:
+    """The runs of a kind that is asked for an L0: several learning rates."""
+    settings = [(rate, planted.l0) for rate in LEARNING_RATES]
     return [Run(planted.n_latents, seed, *setting) for setting in settings]
+
+
+def list_front(planted: Planted, seed: int) -> list[Run]:
+    """The runs of ReLU: several learning rates and weights of the L1 norm."""
+    settings = [(rate, l1) for rate in FRONT_RATES for l1 in L1_WEIGHTS]
+    return [Run(planted.n_latents, seed, *setting) for setting in settings]
+
+
+Fronts = dict[float, list[list[Found]]]
+"""By learning rate, for each seed what each of `L1_WEIGHTS` gives."""
+
+
+def measure_fronts(
+    planted: Planted, seeds: range, train: Callable[[list[Run]], list[Found]]
+) -> Fronts:
+    """Train ReLU with all learning rates, weights and seeds."""
+    fronts: Fronts = {rate: [] for rate in FRONT_RATES}
+    for seed in seeds:
+        found = train(list_front(planted, seed))
+        for i, rate in enumerate(FRONT_RATES):
+            of_rate = found[i * len(L1_WEIGHTS) : (i + 1) * len(L1_WEIGHTS)]
+            fronts[rate].append(of_rate)
+    return fronts
+
+
+class AtL0(NamedTuple):
+    """A front where it has a certain L0."""
+
+    nmse: float
+    cosine: float
+    share: float
+    l1_weight: float
+
+
+def read_front(front: list[Found], l0: float) -> AtL0 | None:
+    """Read a front at an L0, on the line between the weights around it.
+
+    L0, NMSE and weights are on logarithmic axes. None if all weights give more, or all
+    give less.
+    """
+    by_l0 = sorted(zip(front, L1_WEIGHTS, strict=True), key=lambda item: item[0].l0)
+    log_l0_W = np.log([found.l0 for found, _ in by_l0])
+    if not log_l0_W[0] <= np.log(l0) <= log_l0_W[-1]:
+        return None
+
+    def read(values_W: list[float]) -> float:
+        return float(np.interp(np.log(l0), log_l0_W, values_W))
+
+    return AtL0(
+        float(np.exp(read([np.log(found.nmse) for found, _ in by_l0]))),
+        read([found.cosine for found, _ in by_l0]),
+        read([found.share for found, _ in by_l0]),
+        float(np.exp(read([np.log(weight) for _, weight in by_l0]))),
+    )
+
+
+def rows_at_l0(names: list[str], planted: Planted, fronts: Fronts) -> list[list[str]]:
+    """A row for each L0: the learning rate with the lowest NMSE, and how it does.
+
+    All are means over seeds; a rate with a seed that does not reach the L0 is left out.
+    """
+    rows = []
+    for l0 in (factor * planted.l0 for factor in L0_FACTORS):
+        at_rate = {
+            rate: [read_front(front, l0) for front in of_seeds]
+            for rate, of_seeds in fronts.items()
+        }
+        means = {
+            rate: AtL0(*np.mean(found, axis=0))
+            for rate, found in at_rate.items()
+            if None not in found
+        }
+        if not means:
+            rows.append([names[0], f"{l0:g}", names[1], *("–" for _ in range(4))])
+            continue
+        rate = min(means, key=lambda rate: means[rate].nmse)
+        best = means[rate]
+        rows.append(
+            [
+                *(names[0], f"{l0:g}", names[1], f"{best.nmse:.3f}"),
+                *(f"{best.cosine:.3f}", f"{best.share:.3f}"),
+                f"{rate:g}, L1 {best.l1_weight:.2f}",
+            ]
+        )
+    return rows
 
 
 def measure_best(
     names: list[str],
     planted: Planted,
-    kind: str,
     seeds: range,
     train: Callable[[list[Run]], list[Found]],
 ) -> list[str]:
@@ -306,52 +402,73 @@ def measure_best(
     The first seed chooses the setting; the row has means over all seeds.
     """
     first_seed, *others = seeds
-    runs = list_runs(planted, kind, first_seed)
+    runs = list_runs(planted, first_seed)
     best, run = max(
         zip(train(runs), runs, strict=True), key=lambda item: item[0].cosine
     )
     again = train([replace(run, seed=seed) for seed in others]) if others else []
     mean = Found(*np.mean([best, *again], axis=0))
-    weight = f", L1 {run.sparsity:g}" if kind == "relu" else ""
     row = [
         *names,
         *(f"{mean.cosine:.3f}", f"{mean.share:.3f}", f"{mean.nmse:.3f}"),
         *(f"{mean.l0:.2f}", f"{mean.n_dead:.0f}"),
-        f"{run.learning_rate:g}{weight}",
+        f"{run.learning_rate:g}",
     ]
     print(*row, flush=True)
     return row
 
 
-def measure_case(planted: Planted, seeds: range) -> tuple[list, list]:
-    """The rows of all kinds, ours and the peer's; and those of other settings."""
-    rows, changed = [], []
+class Case(NamedTuple):
+    """The rows of planted activations, for each table."""
+
+    kinds: list[list[str]]
+    at_l0: list[list[str]]
+    changed: list[list[str]]
+
+
+def measure_case(planted: Planted, seeds: range) -> Case:
+    """Train all kinds, ours and the peer's, and ours with other settings."""
+    case = Case([], [], [])
     with tempfile.TemporaryDirectory() as folder:
         acts = record(planted, Path(folder) / "planted.h5")
         for kind in KINDS:
-            settings = read_settings(kind)
-            case = planted, kind, seeds
-            ours = partial(train_ours, planted, acts, settings)
-            rows.append(measure_best([planted.name, kind, "vitproto"], *case, ours))
-            batches = [
-                x_BD.numpy().copy()
-                for _, x_BD in zip(
-                    range(settings.n_steps), stream(acts, settings), strict=False
-                )
-            ]
-            for norm, scale in SCALES.items():
-                names = [planted.name, kind, f"dictionary_learning, norm {norm}"]
-                length = scale(planted.width)
-                theirs = partial(train_peer, planted, batches, kind, length)
-                rows.append(measure_best(names, *case, theirs))
+            names = [planted.name, kind]
+            for by, train in trainers(planted, acts, kind, {"": {}}):
+                row = measure_best([*names, by], planted, seeds, train)
+                case.kinds.append(row)
+        for by, train in trainers(planted, acts, "relu", FRONT_CHANGES):
+            fronts = measure_fronts(planted, seeds, train)
+            case.at_l0.extend(rows_at_l0([planted.name, by], planted, fronts))
         # The wide case would take as long as all others together.
         for kind in CHANGES if planted.width <= WIDEST_CHANGED else ():
             for name, changes in CHANGES[kind].items():
                 settings = read_settings(kind, **changes)
-                ours = partial(train_ours, planted, acts, settings)
-                names = [planted.name, kind, name]
-                changed.append(measure_best(names, planted, kind, seeds, ours))
-    return rows, changed
+                train = partial(train_ours, planted, acts, settings)
+                row = measure_best([planted.name, kind, name], planted, seeds, train)
+                case.changed.append(row)
+    return case
+
+
+def trainers(
+    planted: Planted,
+    acts: Activations,
+    kind: str,
+    changes: dict[str, dict[str, object]],
+) -> Iterator[tuple[str, Callable[[list[Run]], list[Found]]]]:
+    """Who trains a kind, ours first, with their names in tables."""
+    for name, changed in changes.items():
+        settings = read_settings(kind, **changed)
+        yield f"vitproto{name}", partial(train_ours, planted, acts, settings)
+    settings = read_settings(kind)
+    batches = [
+        x_BD.numpy().copy()
+        for _, x_BD in zip(
+            range(settings.n_steps), stream(acts, settings), strict=False
+        )
+    ]
+    for norm, scale in SCALES.items():
+        train = partial(train_peer, planted, batches, kind, scale(planted.width))
+        yield f"dictionary_learning, norm {norm}", train
 
 
 def stream(acts: Activations, settings: SaeSettings) -> RandomBatches:
@@ -365,13 +482,16 @@ def stream(acts: Activations, settings: SaeSettings) -> RandomBatches:
     )
 
 
-def write_page(n_seeds: int) -> str:
-    """Run everything, and write the page."""
-    rows, changed = [], []
-    for planted in CASES:
-        of_kinds, of_changes = measure_case(planted, range(n_seeds))
-        rows += of_kinds
-        changed += of_changes
+def peer_version() -> str:
+    """The version of dictionary_learning and, where pip knows it, its commit."""
+    installed = importlib.metadata.distribution("dictionary-learning")
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    commit = origin.get("vcs_info", {}).get("commit_id", "")
+    return f"{installed.version} (commit {commit[:7]})" if commit else installed.version
+
+
+def write_page(cases: list[Case], n_seeds: int, peer: str) -> str:
+    """Write what was measured for each of `CASES` as a page."""
     columns = {
         "Mean cosine": ">",
         f"Found (> {FOUND:g})": ">",
@@ -380,16 +500,17 @@ def write_page(n_seeds: int) -> str:
         "Dead": ">",
         "Learning rate": "<",
     }
-    version = importlib.metadata.version("dictionary-learning")
     settings = read_settings("batchtopk")
-    rates = ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
-    weights = " and ".join(f"{weight:g}" for weight in L1_WEIGHTS)
+    rates, front_rates, weights = (
+        ", ".join(f"{value:g}" for value in values)
+        for values in (LEARNING_RATES, FRONT_RATES, L1_WEIGHTS)
+    )
     seeds = (
         f"The first of {n_seeds} seeds chooses it, and the line is their mean."
         if n_seeds > 1
         else "There is one seed, so small differences mean nothing."
     )
-    cases = [
+    planted_rows = [
         [
             *(planted.name, str(planted.width), str(planted.n_directions)),
             *(str(planted.n_latents), str(planted.l0)),
@@ -400,18 +521,18 @@ def write_page(n_seeds: int) -> str:
         "# Do autoencoders find planted directions?",
         f"Written by `python benchmarks/sae_recovery.py --n_seeds {n_seeds}` on "
         f"{datetime.date.today().isoformat()}, with torch {torch.__version__} and "
-        f"dictionary_learning {version}. Patches are sparse sums of known directions; "
+        f"dictionary_learning {peer}. Patches are sparse sums of known directions; "
         f"training sees {settings.n_patches:,} of them, in batches of "
         f"{settings.batch_size:,}. Ours have the settings of "
         f"`config/presets/methods/{PRESET.name}`, but for Matryoshka's prefixes, which "
         "are fixed as the peer's are. The peer has the same batches, also minus their "
-        "mean, the same numbers of latents, learning rates, warm-up, decay and time "
-        "until a latent counts as dead. Its prefixes end where ours do, its thresholds "
-        "are measured from a third of the training on, JumpReLU's bandwidth and weight "
-        "of sparsity grow with the norm of its activations, and all else is its own "
-        "default. It limits "
-        "gradients, but for ReLU's, to a norm of 1, which acts or not depending on the "
-        "norm of the activations, so both usual norms are shown.",
+        "mean, and the same numbers of latents, learning rates, warm-up, decay and "
+        "time until a latent counts as dead. Its prefixes end where ours do, its "
+        "thresholds are measured from a third of the training on, JumpReLU's bandwidth "
+        "and weight of sparsity grow with the norm of its activations, and all else is "
+        "its own default. It limits the norm of gradients to 1, except ReLU's. Whether "
+        "they reach that depends on the norm of the activations, so both usual norms "
+        "are shown.",
         TextTable(
             {
                 "Planted": "<",
@@ -420,26 +541,45 @@ def write_page(n_seeds: int) -> str:
                 "Latents": ">",
                 "Directions in a patch": ">",
             },
-            cases,
+            planted_rows,
         ),
         f"Measured on {N_TEST:,} new patches: the largest cosine of each direction "
         "with a row of the decoder, the share of directions for which it exceeds "
         f"{FOUND:g}, the error relative to that of a constant, the active latents of a "
-        "patch, and latents that no patch activates. All kinds but ReLU are asked for "
-        "as many active latents as a patch has directions. Each line shows the "
-        f"setting with the largest mean cosine, of learning rates {rates} and, for "
-        f"ReLU, weights of the L1 norm of {weights}. {seeds} ReLU is not compared at "
-        "equal L0: read its L0 beside its error. Its peer starts with an encoder a "
-        "tenth as long as the decoder, and does not limit gradients.",
-        "## Kinds",
-        TextTable({"Planted": "<", "Kind": "<", "By": "<"} | columns, rows),
+        "patch, and latents that no patch activates.",
+        "## Kinds that are asked for an L0",
+        "All are asked for as many active latents as a patch has directions. Each line "
+        f"shows the learning rate with the largest mean cosine, of {rates}. {seeds}",
+        TextTable(
+            {"Planted": "<", "Kind": "<", "By": "<"} | columns,
+            [row for case in cases for row in case.kinds],
+        ),
+        "## ReLU at equal L0",
+        "ReLU's L0 follows from its weight of the L1 norm. Each line is read where a "
+        f"straight line between neighbours of the weights {weights} has the L0, with "
+        "L0, NMSE and weight on logarithmic axes. It shows the learning rate with the "
+        f"lowest NMSE there, of {front_rates}, as a mean over {n_seeds} "
+        f"seed{'s' if n_seeds > 1 else ''}. The "
+        "peer starts with an encoder a tenth as long as the decoder; ours starts at "
+        f"{read_settings('relu').encoder_start:g} times.",
+        TextTable(
+            {
+                **{"Planted": "<", "L0": ">", "By": "<", "NMSE": ">"},
+                **{"Mean cosine": ">", f"Found (> {FOUND:g})": ">"},
+                "Learning rate": "<",
+            },
+            [row for case in cases for row in case.at_l0],
+        ),
         "## What the settings bring",
         "Other settings than the preset's. `n_aux: 0` leaves dead latents alone. Where "
         "there are twice as many latents as directions, those that are left over have "
         "nothing to find, so read how many are dead beside how many are found. Each "
-        "line has its own learning rate, and where several do equally well, chance "
-        "decides which, and with it the error and the dead.",
-        TextTable({"Planted": "<", "Kind": "<", "Settings": "<"} | columns, changed),
+        "line has the learning rate that is best for it. Where several do equally "
+        "well, chance decides which, and with it the error and the dead.",
+        TextTable(
+            {"Planted": "<", "Kind": "<", "Settings": "<"} | columns,
+            [row for case in cases for row in case.changed],
+        ),
     )
 
 
@@ -448,5 +588,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--n_seeds", type=int, default=3, help="seeds of each setting shown"
     )
-    write_text(write_page(parser.parse_args().n_seeds), OUT)
+    n_seeds = parser.parse_args().n_seeds
+    peer = peer_version()  # before hours of work, since it may be missing
+    cases = [measure_case(planted, range(n_seeds)) for planted in CASES]
+    write_text(write_page(cases, n_seeds, peer), OUT)
     print(f"wrote {OUT}")
