@@ -18,7 +18,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo test slurm-test reliability check bench runs plan stale queue graph settings demo-encoder help
+.PHONY: environment demo test slurm-test reliability check bench runs check-data plan stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +71,9 @@ demo-encoder: environment ## train the demo's encoder again (takes minutes; its 
 
 runs: environment ## list runs and settings of a study (CONFIG=config/config.yaml, or another)
 	$(PY) scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
+
+check-data: environment ## find all bad images, masks and labels of a study (CONFIG=...)
+	$(PY) scripts/check_data.py $(or $(CONFIG),config/config.yaml)
 
 plan: environment ## estimate jobs, GPU hours, disk and memory of a study (CONFIG=...)
 	$(PY) scripts/plan_study.py $(or $(CONFIG),config/config.yaml)

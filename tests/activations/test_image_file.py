@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from vitproto.activations import image_file
-from vitproto.activations.image_file import naming_image, read_image
+from vitproto.activations.image_file import naming_image, open_image, read_image
 from vitproto.core.unreadable import UnreadableError
 
 
@@ -72,11 +72,59 @@ def test_what_is_taken_for_white_is_said_once(tmp_path, caplog):
     assert caplog.messages == ["16-bit grey images: 0 is black and 65,535 is white"]
 
 
-def test_too_many_pixels_are_said(tmp_path, monkeypatch):
-    Image.new("L", (30, 30)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    with pytest.raises(UnreadableError, match="a.png has more than 800 pixels: scale"):
-        read_image(tmp_path / "a.png")
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_an_image_above_the_limit_is_refused_before_it_is_decoded(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("L", (30, 20)).save(path)
+    assert read_image(path, most_pixels=600).size == (30, 20)
+    told = rf"a\.{suffix} has 30 × 20 pixels, more than most_pixels: 599: scale it down"
+    with pytest.raises(UnreadableError, match=told):
+        read_image(path, most_pixels=599)
+
+
+def test_pillows_own_limit_is_not_the_studys(tmp_path):
+    """Pillow refuses more than 178,956,970 pixels."""
+    assert Image.MAX_IMAGE_PIXELS is None
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "a.png")
+    with open_image(tmp_path / "a.png", "an image", None) as image:
+        assert image.size == (20_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        np.uint16([[100, 355, 610]]),
+        np.int32([[-5, 0, 5]]),
+        np.float32([[-1e6, 0, 1e6]]),
+        np.float32([[0.25, 0.5, 0.75]]),
+    ],
+)
+def test_an_image_is_scaled_by_its_own_values_if_asked_for(tmp_path, stored):
+    Image.fromarray(stored).save(tmp_path / "a.tif")
+    greys_HW = greys_of(read_image(tmp_path / "a.tif", "file"))
+    assert greys_HW.tolist() == [[0, 128, 255]]
+
+
+def test_equal_pixels_are_black_by_their_own_values(tmp_path):
+    Image.fromarray(np.full((2, 2), 999, np.uint16)).save(tmp_path / "a.png")
+    assert greys_of(read_image(tmp_path / "a.png", "file")).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused(tmp_path, bad):
+    Image.fromarray(np.float32([[0, bad]])).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableError, match=r"a\.tif has pixels that are no finite"):
+        read_image(tmp_path / "a.tif", "file")
+
+
+def test_8_bits_and_colours_are_left_as_they_are(tmp_path):
+    stored = np.array([[[10, 20, 30], [40, 50, 60]]], np.uint8)
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", "file")
+    assert np.asarray(image).tolist() == stored.tolist()
+    Image.fromarray(stored[..., 0]).save(tmp_path / "b.png")
+    greys_HW = greys_of(read_image(tmp_path / "b.png", "file"))
+    assert greys_HW.tolist() == [[10, 40]]
 
 
 def test_a_long_text_in_a_png_names_the_file(tmp_path):

@@ -148,6 +148,23 @@ def test_damaged_lists_of_classes_are_refused(root, text, expected):
         read_classes(root)
 
 
+def test_all_bad_lines_of_a_list_of_classes_are_named(root):
+    path = root / "objectInfo3.txt"
+    path.write_text("Idx\tName\n1\ta\none\tb\n1\tc\n2\t\n9\td\n")
+    with pytest.raises(ValueError, match="Idx must be a whole number") as told:
+        read_classes(root)
+    assert str(told.value).split("\n") == [
+        f"{path}, line 3: Idx must be a whole number, got 'one'",
+        f"{path}, line 4: the Idx 1 is already on line 2",
+        f"{path}, line 5: the name is missing, got '2\\t'",
+    ]
+
+
+def test_a_folder_named_like_an_image_is_none(root):
+    (root / "images/training/d.jpg").mkdir()
+    assert rows(root) == EXPECTED
+
+
 def test_a_list_of_classes_that_is_not_text_is_refused(root):
     path = root / "objectInfo3.txt"
     path.write_bytes(OBJECT_INFO.encode("utf-16"))

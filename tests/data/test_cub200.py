@@ -259,6 +259,32 @@ def test_images_that_are_not_there_are_counted_and_the_first_few_named(official)
         read_images(official)
 
 
+@pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "a/../../b.jpg"])
+def test_an_image_must_lie_below_the_folder_of_images(official, name):
+    images = official / "images.txt"
+    images.write_text(IMAGES.replace(NAMES[1], name))
+    expected = f"{images}, line 2: expected a path below the folder of images"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        read_images(official)
+
+
+def test_a_folder_named_like_an_image_is_none(official):
+    (official / "images" / NAMES[0]).unlink()
+    (official / "images" / NAMES[0]).mkdir()
+    with pytest.raises(ValueError, match=f"1 of the 4 images are not in .*{NAMES[0]}"):
+        read_images(official)
+
+
+def test_pairs_without_a_line_are_counted(official, caplog):
+    read_traits(official, RULE)
+    labels = official / "attributes/image_attribute_labels.txt"
+    # Twelve pairs; nine lines, of which two repeat a pair.
+    assert caplog.messages == [
+        f"{labels} has no line for 4 of the 12 pairs of image and attribute: these "
+        "count as absent"
+    ]
+
+
 def test_an_image_in_the_folder_of_the_other_split_is_not_there(folders):
     os.replace(folders / "train" / NAMES[0], folders / "test" / NAMES[0])
     expected = f"1 of the 4 images are not in {folders}: train/{NAMES[0]}"

@@ -83,7 +83,7 @@ def real() -> tuple[dict, DryRun]:
     return read_study(config), shown
 
 
-def test_the_real_table_takes_at_most_100_jobs_and_5_waits(real):
+def test_the_real_table_takes_at_most_100_jobs_and_6_waits(real):
     """A family's permutations take longer than a group may, so each is a job."""
     study, shown = real
     groups = groups_of(PROFILE)
@@ -94,7 +94,7 @@ def test_the_real_table_takes_at_most_100_jobs_and_5_waits(real):
     planned = submissions(shown.planned, needs, everything, groups, sizes)
     assert planned.n_jobs <= 100
     assert planned.n_on_gpu <= 30
-    assert planned.n_waits <= 5
+    assert planned.n_waits <= 6
     assert sizes[groups["permute_labels"]] == 1
     others = [i for i in everything if shown.planned[i].rule != "permute_labels"]
     short = submissions(shown.planned, needs, others, groups, sizes)

@@ -436,5 +436,5 @@ def test_an_imported_method_has_no_settings_of_a_fit(demo, keys, message):
 
 def test_a_section_that_lacks_several_keys_says_so_once(demo):
     demo["how"] = {}
-    lacking = "device, batch_size, save_every_s, tensorboard"
+    lacking = "device, batch_size, most_pixels, save_every_s, tensorboard"
     assert refusal(demo) == f"how: lacks {lacking}"

@@ -9,9 +9,9 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -162,6 +162,23 @@ class Encoder:
             "image_intermediates_prefix", [None] * len(patches)
         )
 
+    def reading(self, **how: Any) -> "Encoder":
+        """The same encoder, reading image files in another way.
+
+        Args:
+            how: `grey_range` and `most_pixels`, see `read_image`.
+        """
+        return replace(self, preprocessing=replace(self.preprocessing, **how))
+
+    def reading_as_recorded(self, attributes: Mapping[str, Any]) -> "Encoder":
+        """The same encoder, scaling grey images as it did for a shard.
+
+        Args:
+            attributes: the root attributes of the shard, as far as they are known.
+        """
+        recorded = json.loads(attributes.get("preprocessing", "{}"))
+        return self.reading(grey_range=recorded.get("grey_range", "type"))
+
     def computed_in(self, device: torch.device) -> str:
         """The type in which a device computes activations."""
         return self.compute_dtype if device.type == "cuda" else "float32"
@@ -169,6 +186,7 @@ class Encoder:
     def attributes(self) -> dict[str, str]:
         """All that determines its activations, as attributes of shards."""
         preprocessing = dataclasses.asdict(self.preprocessing)
+        del preprocessing["most_pixels"]  # it refuses images, and changes none
         return {
             "encoder": self.settings.model,
             "pretrained": self.settings.pretrained,

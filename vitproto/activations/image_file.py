@@ -1,10 +1,12 @@
 """Read image files of any mode, and name those that cannot be read."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -15,36 +17,92 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of 16-bit grey. Its `convert("RGB")` cuts all above 255 to white."""
 
 
-def read_image(path: Path) -> Image.Image:
+Image.MAX_IMAGE_PIXELS = None  # `open_image` checks the limit of the study instead
+
+GreyRange = Literal["type", "file"]
+"""What is black and white in an image of deep grey: see `read_image`."""
+
+
+def read_image(
+    path: Path, grey_range: GreyRange = "type", most_pixels: int | None = None
+) -> Image.Image:
     """Read an image file in three channels of 8 bits.
 
-    16-bit grey is scaled from 0 to 65,535, floating-point grey from 0 to 1. An alpha
-    channel and the EXIF orientation are ignored, for encoders and heat-maps alike.
+    An alpha channel and the EXIF orientation are ignored, for encoders and heat-maps
+    alike.
+
+    Args:
+        path: the file.
+        grey_range: how grey of more than 8 bits becomes 8 bits. `type`: 16-bit grey
+            is scaled from 0 to 65,535, floating-point grey from 0 to 1, and others are
+            refused. `file`: all are scaled from the lowest to the highest value of
+            the image.
+        most_pixels: images with more are refused; None if there is no limit.
 
     Raises:
-        ValueError: the file is missing or not a complete image, or the range of its
-            pixels is not known.
+        ValueError: the file is missing, too large or not a complete image, or the range
+            of its pixels is not known.
     """
-    with naming_image(path, "an image"), Image.open(path) as image:
+    with open_image(path, "an image", most_pixels) as image:
+        if image.mode not in (*_DEEP, "I", "F"):
+            return image.convert("RGB")
+        values_HW = np.asarray(image, np.float64)
+        if grey_range == "file":
+            return _grey(_stretched(path, values_HW))
         if image.mode in _DEEP:
-            _say_scaled("16-bit", "65,535")
-            return _grey(np.asarray(image, np.float64) / 257)
-        if image.mode == "F":
-            values_HW = np.asarray(image)
-            low, high = float(values_HW.min()), float(values_HW.max())
-            if not (low >= 0 and high <= 1):
-                raise UnreadableError(
-                    f"{path} has floating-point pixels from {low:g} to {high:g}, and "
-                    "only 0 to 1 is understood: save it as 8-bit or 16-bit grey"
-                )
-            _say_scaled("floating-point", "1")
-            return _grey(values_HW * 255.0)
+            _say_scaled("16-bit grey images: 0 is black and 65,535 is white")
+            return _grey(values_HW / 257)
+        remedy = "write grey_range: file to scale each image by its own values"
         if image.mode == "I":
             raise UnreadableError(
                 f"{path} has pixels of 32 bits, of which nobody knows what is white: "
-                "save it as 8-bit or 16-bit grey"
+                f"save it as 8-bit or 16-bit grey, or {remedy}"
             )
-        return image.convert("RGB")
+        low, high = float(values_HW.min()), float(values_HW.max())
+        if not (low >= 0 and high <= 1):
+            raise UnreadableError(
+                f"{path} has floating-point pixels from {low:g} to {high:g}, and only "
+                f"0 to 1 is understood: save it as 8-bit or 16-bit grey, or {remedy}"
+            )
+        _say_scaled("floating-point grey images: 0 is black and 1 is white")
+        return _grey(values_HW * 255)
+
+
+def _stretched(path: Path, values_HW: np.ndarray) -> np.ndarray:
+    """Values from 0 to 255; an image of equal pixels is black."""
+    low, high = float(values_HW.min()), float(values_HW.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UnreadableError(
+            f"{path} has pixels that are no finite numbers: replace the file, or "
+            "remove it from the data set"
+        )
+    _say_scaled(
+        "grey images of more than 8 bits: the lowest value of each is black, the "
+        "highest is white"
+    )
+    return (values_HW - low) * (255 / (high - low) if high > low else 0.0)
+
+
+@contextmanager
+def open_image(path: Path, what: str, most_pixels: int | None) -> Iterator[Image.Image]:
+    """Open an image file of any mode; its pixels are decoded when they are asked for.
+
+    Args:
+        path: the file.
+        what: what it should be, such as "a mask".
+        most_pixels: images with more are refused; None if there is no limit.
+
+    Raises:
+        UnreadableError: the file cannot be read, or is too large.
+    """
+    with naming_image(path, what), Image.open(path) as image:
+        if most_pixels is not None and math.prod(image.size) > most_pixels:
+            raise UnreadableError(
+                f"{path} has {image.width:,} × {image.height:,} pixels, more than "
+                f"most_pixels: {most_pixels:,}: scale it down, since encoders see far "
+                "fewer, or raise most_pixels"
+            )
+        yield image
 
 
 @contextmanager
@@ -67,19 +125,12 @@ def naming_image(path: Path, what: str) -> Iterator[None]:
             f"there is no {path}: put it back, or remove it from the data set"
         ) from error
     except Exception as error:
-        raise unreadable(path, error, _describe(path, what, error)) from error
-
-
-def _describe(path: Path, what: str, error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return (
-            f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: scale it "
-            "down, encoders see far fewer"
-        )
-    return (
-        f"{path} cannot be read as {what} ({error}): replace the file, or remove it "
-        "from the data set"
-    )
+        raise unreadable(
+            path,
+            error,
+            f"{path} cannot be read as {what} ({error}): replace the file, or remove "
+            "it from the data set",
+        ) from error
 
 
 def _grey(values_HW: np.ndarray) -> Image.Image:
@@ -88,6 +139,6 @@ def _grey(values_HW: np.ndarray) -> Image.Image:
 
 
 @cache
-def _say_scaled(kind: str, white: str) -> None:
-    """Say once what is taken for white."""
-    logging.info("%s grey images: 0 is black and %s is white", kind, white)
+def _say_scaled(how: str) -> None:
+    """Say once what is taken for black and white."""
+    logging.info("%s", how)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
-from vitproto.activations.image_file import read_image
+from vitproto.activations.image_file import GreyRange, read_image
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -65,6 +65,7 @@ class Preprocessing:
         mean, std: subtracted from each colour channel, which is scaled to 0 to 1, and
             divided by.
         fill: the grey of padding, 0 to 255.
+        grey_range, most_pixels: how image files are read, see `read_image`.
     """
 
     height: int
@@ -75,6 +76,8 @@ class Preprocessing:
     std: tuple[float, float, float]
     crop_pct: float = 1.0
     fill: int = 0
+    grey_range: GreyRange = "type"
+    most_pixels: int | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
@@ -151,11 +154,19 @@ class Preprocessing:
         window.paste(scaled, (-geometry.left, -geometry.top))
         return window
 
+    def read_whole(self, path: Path) -> Image.Image:
+        """Read an image file before it is scaled and cropped.
+
+        Raises:
+            ValueError: the file is missing, too large or not a complete image.
+        """
+        return read_image(path, self.grey_range, self.most_pixels)
+
     def read(self, path: Path) -> UInt8[np.ndarray, "3 h w"]:
         """Read an image file as input of the encoder, channels first, 0 to 255.
 
         Raises:
-            ValueError: the file is missing or is not a complete image.
+            ValueError: the file is missing, too large or not a complete image.
         """
-        window = self.apply(read_image(path))
+        window = self.apply(self.read_whole(path))
         return np.ascontiguousarray(np.asarray(window).transpose(2, 0, 1))

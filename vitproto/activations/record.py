@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from vitproto.activations.ahead import ahead
 from vitproto.activations.encoder import Encoder
+from vitproto.activations.image_file import GreyRange
 from vitproto.activations.recording import encode_files
 from vitproto.activations.shards import ShardWriter
 from vitproto.core.files import sha256_of
@@ -28,6 +29,10 @@ class RecordingSettings:
     where a value would overflow."""
     compute_dtype: Literal["float32", "bfloat16"]
     """The type in which a GPU computes; a CPU always computes in float32."""
+    grey_range: GreyRange
+    """How grey images of more than 8 bits are scaled: type (16 bits from 0 to 65,535,
+    floating-point from 0 to 1), or file (from the lowest to the highest value of each
+    image)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class RecordingJob:
     """Images in one pass on a GPU; on a CPU they pass one by one."""
     n_workers: int
     """Threads that decode images, and on a CPU encode them too."""
+    most_pixels: int
+    """An image with more pixels is refused."""
 
 
 def record(

@@ -98,7 +98,7 @@ def read_classes(root: Path) -> list[str]:
     Raises:
         ValueError: there is no `objectInfo*.txt` or more than one, its header lacks
             the columns Idx and Name, a label is not a whole number, appears twice or is
-            left out, or a name is missing; with file and line.
+            left out, or a name is missing; all such problems, with file and line.
     """
     path = find_object_info(find_root(root))
     lines = _read_lines(path)
@@ -111,43 +111,44 @@ def read_classes(root: Path) -> list[str]:
     i_label, i_name = (header.index(column) for column in CLASS_COLUMNS)
     name_of: dict[int, str] = {}
     line_of: dict[int, int] = {}
+    problems = []
     for line, content in enumerate(lines[1:], start=2):
         if not content.strip():
             continue
-        where = f"{path}, line {line}"
         fields = [field.strip() for field in content.split("\t")]
         if len(fields) <= max(i_label, i_name) or not fields[i_name]:
-            raise ValueError(f"{where}: the name is missing, got {content!r}")
-        if not is_whole_number(fields[i_label]):
-            raise ValueError(
-                f"{where}: Idx must be a whole number, got {fields[i_label]!r}"
-            )
-        label = int(fields[i_label])
-        if label in name_of:
-            raise ValueError(
-                f"{where}: the Idx {label} is already on line {line_of[label]}"
-            )
-        name_of[label], line_of[label] = fields[i_name], line
-    _check_labels(path, line_of)
+            problems.append((line, f"the name is missing, got {content!r}"))
+        elif not is_whole_number(fields[i_label]):
+            got = fields[i_label]
+            problems.append((line, f"Idx must be a whole number, got {got!r}"))
+        elif (label := int(fields[i_label])) in name_of:
+            earlier = line_of[label]
+            problems.append((line, f"the Idx {label} is already on line {earlier}"))
+        else:
+            name_of[label], line_of[label] = fields[i_name], line
+    # Where lines could not be read, gaps are their fault.
+    problems += _find_gaps(line_of) if not problems else []
+    if problems:
+        raise ValueError("\n".join(f"{path}, line {n}: {why}" for n, why in problems))
+    if not name_of:
+        raise ValueError(f"{path} lists no class")
     return [name_of[label] for label in sorted(name_of)]
 
 
-def _check_labels(path: Path, line_of: dict[int, int]) -> None:
-    """Check that the labels are 1 to C without gaps."""
-    if not line_of:
-        raise ValueError(f"{path} lists no class")
+def _find_gaps(line_of: dict[int, int]) -> list[tuple[int, str]]:
+    """What is wrong where labels are not 1 to C without gaps: line and sentence."""
     if 0 in line_of:
-        raise ValueError(
-            f"{path}, line {line_of[0]}: Idx counts from 1, as 0 stands for pixels of "
-            "no class: remove the line"
-        )
-    highest = max(line_of)
-    if highest != len(line_of):
-        missing = next(label for label in range(1, highest) if label not in line_of)
-        raise ValueError(
-            f"{path}, line {line_of[highest]}: Idx goes up to {highest}, but no line "
-            f"has {missing}: number the classes without gaps"
-        )
+        why = "Idx counts from 1, as 0 stands for pixels of no class: remove the line"
+        return [(line_of[0], why)]
+    highest = max(line_of, default=0)
+    missing = [str(label) for label in range(1, highest) if label not in line_of]
+    if not missing:
+        return []
+    why = (
+        f"Idx goes up to {highest}, but no line has {first_few(missing)}: number the "
+        "classes without gaps"
+    )
+    return [(line_of[highest], why)]
 
 
 def _check_pairs(

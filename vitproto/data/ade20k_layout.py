@@ -1,7 +1,8 @@
 """Find the parts of a data set in ADE20K's layout."""
 
-import os
 from pathlib import Path
+
+from vitproto.data.files_of import files_of
 
 FOLDER = "ADEChallengeData2016"
 
@@ -51,8 +52,8 @@ def find_object_info(top: Path) -> Path:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names of all files and folders in a folder except hidden ones, sorted."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    """The names of all files in a folder except hidden ones, sorted."""
+    names = [name for name in files_of(folder) if not name.startswith(".")]
     for name in names:
         try:
             name.encode()

@@ -1,8 +1,7 @@
 """The images of CUB-200-2011, in the official layout and as image folders."""
 
-import os
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from vitproto.data.cub200_layout import (
     first_few,
     read_numbered,
 )
+from vitproto.data.files_of import files_of
 from vitproto.data.image_list import COLUMNS, SPLITS
 
 
@@ -38,7 +38,7 @@ def read_images(root: Path) -> pd.DataFrame:
     layout = find_layout(root)
     images = read_numbered(layout.metadata / "images.txt")
     split_of = _read_splits(layout, images)
-    _check_unique_paths(layout.metadata / "images.txt", images)
+    _check_paths(layout.metadata / "images.txt", images)
     rows = []
     for number, (_, name) in images.items():
         split = split_of[number]
@@ -78,9 +78,15 @@ def _read_splits(
     return split_of
 
 
-def _check_unique_paths(path: Path, images: dict[int, NumberedText]) -> None:
+def _check_paths(path: Path, images: dict[int, NumberedText]) -> None:
+    """Check that images lie below the folder of images, each on one line."""
     first_line: dict[str, int] = {}
     for line, name in images.values():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(
+                f"{path}, line {line}: expected a path below the folder of images, "
+                f"such as 001.Black_footed_Albatross/image.jpg, got {name!r}"
+            )
         earlier = first_line.setdefault(name, line)
         if earlier != line:
             raise ValueError(
@@ -91,10 +97,10 @@ def _check_unique_paths(path: Path, images: dict[int, NumberedText]) -> None:
 def _check_files(root: Path, paths: list[str]) -> None:
     # List whole folders: asking for 11,788 files one by one is slow on a network disk.
     @cache
-    def names_in(folder: Path) -> set[str]:
-        return set(os.listdir(folder)) if folder.is_dir() else set()
+    def files_in(folder: Path) -> set[str]:
+        return set(files_of(folder)) if folder.is_dir() else set()
 
-    missing = [p for p in paths if Path(p).name not in names_in((root / p).parent)]
+    missing = [p for p in paths if Path(p).name not in files_in((root / p).parent)]
     if missing:
         raise ValueError(
             f"{len(missing)} of the {len(paths)} images are not in {root}: "

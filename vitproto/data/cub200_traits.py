@@ -1,6 +1,7 @@
 """The trait labels of CUB-200-2011: 312 binary attributes for each image."""
 
 import itertools
+import logging
 import warnings
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def read_traits(root: Path, rule: LabelRule) -> TraitLabels:
     rows_R4 = read_label_columns(labels_txt)
     ids = (image_ids, list(attributes))
     answers_NT = tabulate_answers(labels_txt, rows_R4, *ids, rule)
+    n_without = int((answers_NT == 0).sum())
+    if n_without:
+        logging.warning(
+            "%s has no line for %s of the %s pairs of image and attribute: these count "
+            "as absent",
+            *(labels_txt, f"{n_without:,}", f"{answers_NT.size:,}"),
+        )
     labels_NT, known_NT = rule.apply(answers_NT)
     return TraitLabels(
         image_ids=[str(number) for number in image_ids],

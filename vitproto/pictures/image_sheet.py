@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from vitproto.activations.image_file import read_image
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.pictures.heat_map import heat_map
 
@@ -47,7 +46,7 @@ def read_shown(
     Raises:
         ValueError: the file is missing or is not a complete image.
     """
-    image = read_image(path)
+    image = preprocessing.read_whole(path)
     ratio = SIDE / max(image.size)
     width, height = (max(1, round(length * ratio)) for length in image.size)
     small = image.resize((width, height), Image.Resampling.LANCZOS)

@@ -101,6 +101,11 @@ class Record:
     value would overflow."""
     compute_dtype: Literal["float32", "bfloat16"]
     """The type that a GPU computes in. A CPU always computes in `float32`."""
+    grey_range: Literal["type", "file"]
+    """How grey images of more than 8 bits are scaled. `type`: 16-bit grey from 0 to
+    65,535, floating-point grey from 0 to 1, and others are refused. `file`: from the
+    lowest to the highest value of each image, so that the brightness of images cannot
+    be compared."""
 
 
 @dataclass(frozen=True)
@@ -353,6 +358,8 @@ class How:
     """Where jobs compute. `auto`: on a GPU if there is one."""
     batch_size: Count
     """Images in one pass through an encoder on a GPU."""
+    most_pixels: Count
+    """An image with more pixels is refused, before it fills the memory."""
     save_every_s: Positive
     """Seconds between the states from which a killed training goes on."""
     tensorboard: bool

@@ -32,12 +32,47 @@ rule fetch_weights:
         """
 
 
+rule check_images:
+    """Decode all images and masks, so that no GPU waits for a damaged file."""
+    input:
+        drawn_data,
+        images=f"{DATA}.images.csv",
+    output:
+        f"{DATA}.checked.csv",
+    log:
+        f"{LOGS}/check_images/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/check_images/{{dataset}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        root=data_root,
+        layout=layout,
+        reading=reading_flags,
+        reads=checked_sources,
+    shell:
+        r"""
+        python scripts/check_images.py \
+            --dataset {wildcards.dataset} \
+            --layout {params.layout} \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --checked {output:q} \
+            {params.reading} \
+            --n_workers {threads} \
+            >{log:q} 2>&1
+        """
+
+
 rule record_activations:
     """Run an encoder over a shard of a data set and keep what its patches say."""
     input:
         encoder_files,
         drawn_data,
         images=f"{DATA}.images.csv",
+        checked=f"{DATA}.checked.csv",
     output:
         SHARD,
     log:

@@ -171,6 +171,17 @@ def image_sources(wildcards):
     )
 
 
+def checked_sources(wildcards):
+    """All images of a data set, and its masks if it has any."""
+    name = wildcards.dataset
+    dataset = config["datasets"][name]
+    listed = Path(f"{DATA}.images.csv".format(dataset=name))
+    images = sources.of_shard(name, dataset, listed, 0, 1)
+    if dataset["layout"] != "ade20k":
+        return images
+    return [*images, *sources.of_patch_labels(name, dataset)]
+
+
 def encoder_sources(wildcards):
     """The files of an encoder that are missing."""
     return sources.of_encoder(wildcards.encoder, config["encoders"][wildcards.encoder])
@@ -464,9 +475,22 @@ def centre_store(wildcards, threads):
     return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **found)
 
 
+def layout(wildcards, threads):
+    """How the files of a data set are laid out."""
+    return config["datasets"][wildcards.dataset]["layout"]
+
+
+def reading_flags(wildcards, threads):
+    """How grey images are scaled, and how large an image may be."""
+    grey_range = config["record"]["grey_range"]
+    most_pixels = config["how"]["most_pixels"]
+    return flags({"grey_range": grey_range, "most_pixels": most_pixels})
+
+
 def recording_speed(wildcards, threads):
-    """Device and batch size."""
-    return flags({key: config["how"][key] for key in ("device", "batch_size")})
+    """Device, batch size, and how large an image may be."""
+    keys = ("device", "batch_size", "most_pixels")
+    return flags({key: config["how"][key] for key in keys})
 
 
 # What is checked before the first job --------------------------------------------

@@ -8,6 +8,11 @@ from vitproto.planning.costs.sizes import HEADER, KERNELS, StudySizes, count_ima
 TOWERS = 2
 """The towers of a model of open_clip: those of text and images are about as large."""
 
+DECODING_S = 0.02
+"""Seconds of one core for an image of half a million pixels, and its mask."""
+DECODED = 30e6
+"""Memory for a decoded image of ten million pixels."""
+
 
 def fetch_weights(job: PlannedJob, study: StudySizes) -> Cost:
     e = study.config["encoders"][job.wildcards["encoder"]]
@@ -17,6 +22,12 @@ def fetch_weights(job: PlannedJob, study: StudySizes) -> Cost:
     if e["weights"] != "hub":
         n_bytes = 0  # the architecture alone
     return study.cost(0, n_bytes, KERNELS, Written(weights=n_bytes))
+
+
+def check_images(job: PlannedJob, study: StudySizes) -> Cost:
+    n_images = count_images(study.config, job.wildcards["dataset"])
+    seconds = DECODING_S * n_images / job.n_threads
+    return study.cost(seconds, 0, KERNELS + job.n_threads * DECODED, Written())
 
 
 def record_activations(job: PlannedJob, study: StudySizes) -> Cost:

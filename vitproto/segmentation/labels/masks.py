@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int64, UInt16
 from PIL import Image
 
-from vitproto.activations.image_file import naming_image
+from vitproto.activations.image_file import open_image
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.core.unreadable import UnreadableError
 
@@ -47,15 +47,28 @@ def read_mask(
     """Read the mask of an image, scaled and cropped by `cut_window`.
 
     Args:
+        path, n_classes: see `read_labels`.
+        preprocessing: how the encoder's input is made from the image.
+
+    Raises:
+        ValueError: see `read_labels`.
+    """
+    return cut_window(read_labels(path, n_classes), preprocessing)
+
+
+def read_labels(path: Path, n_classes: int) -> UInt16[np.ndarray, "h w"]:
+    """Read the mask of an image.
+
+    Args:
         path: an image file with one number per pixel: its label, 0 if unlabelled.
         n_classes: the highest label.
-        preprocessing: how the encoder's input is made from the image.
 
     Raises:
         ValueError: the file is missing or damaged, its pixels are colours, or a label
             is higher than there are classes.
     """
-    with naming_image(path, "a mask"), Image.open(path) as image:
+    # Its image, of the same size, has been accepted.
+    with open_image(path, "a mask", most_pixels=None) as image:
         _check_mode(path, image)
         labels_HW = np.asarray(image)
     low, high = int(labels_HW.min()), int(labels_HW.max())
@@ -65,7 +78,7 @@ def read_mask(
             f"data set's objectInfo*.txt lists the classes 1 to {n_classes}: list the "
             "class there, or write 0 for pixels without class"
         )
-    return cut_window(labels_HW.astype(np.uint16), preprocessing)
+    return labels_HW.astype(np.uint16)
 
 
 def check_size(path: Path, image_path: Path) -> None:
@@ -85,7 +98,7 @@ def check_size(path: Path, image_path: Path) -> None:
 
 def _size(path: Path) -> tuple[int, int]:
     """Width and height, as the pixels are stored."""
-    with naming_image(path, "an image"), Image.open(path) as image:
+    with open_image(path, "an image", None) as image:
         return image.size
 
 

@@ -181,6 +181,7 @@ def load_tail(
         ValueError: another encoder recorded them, or it cannot be loaded.
     """
     encoder = load_encoder(settings, compute_dtype, (layer, probe_layer)).to(device)
+    encoder = encoder.reading_as_recorded(recorded.attributes)
     attributes = {
         **encoder.attributes(),
         "computed_in": encoder.computed_in(device),

@@ -48,8 +48,10 @@ def directions_before_probe(
     settings = probed.encoder_cfg
     layers = (layer, probed.probe_layer)
     encoder = load_encoder(settings, probed.compute_dtype, layers)
+    made = trained_on(probe)
+    encoder = encoder.reading_as_recorded(made.attributes)
     loaded = MadeWith(f"the encoder {settings.model}", encoder.attributes(), None)
-    check_same_encoder(trained_on(probe), loaded)
+    check_same_encoder(made, loaded)
     expected = (labels.n_classes, encoder.width)
     if (head.n_classes, head.width) != expected:
         raise ValueError(

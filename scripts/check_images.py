@@ -1,0 +1,57 @@
+"""Decode all images of a data set, and its masks, before a GPU waits for them."""
+
+import csv
+import logging
+from pathlib import Path
+from typing import Literal
+
+from vitproto.checks.data_set import describe
+from vitproto.checks.files import ImageReading, image_problems, mask_problems
+from vitproto.core.files import whole_file
+from vitproto.data.ade20k import read_classes
+from vitproto.data.data_root import check_root
+from vitproto.data.image_list import read_image_list
+from vitproto.launch.cli import run
+
+
+def check_images(
+    root: Path,
+    images: Path,
+    checked: Path,
+    *,
+    dataset: str,
+    layout: Literal["cub200", "image_folder", "ade20k"],
+    reading: ImageReading,
+) -> None:
+    """Decode all images of a data set, and its masks, before a GPU waits for them.
+
+    Args:
+        root: The folder of the data set.
+        images: The CSV file that lists its images.
+        checked: The CSV file to write: how many files of each kind were decoded.
+        dataset: The name of the data set in the configuration, for messages.
+        layout: How its files are laid out; ade20k has masks.
+        reading: How image files are read.
+    """
+    check_root(root, dataset)
+    paths = read_image_list(images)["path"].tolist()
+    rows = [("images", len(paths))]
+    problems = [*image_problems([root / path for path in paths], reading)]
+    if layout == "ade20k":
+        rows.append(("masks", len(paths)))
+        n_classes = len(read_classes(root))
+        problems += mask_problems(root, paths, n_classes, reading)
+    # A bad image is found twice, the second time with its mask.
+    if problems := [*dict.fromkeys(problems)]:
+        raise ValueError(
+            f"{len(problems):,} problems with the files of {dataset}:\n"
+            + "\n".join(describe(problems))
+        )
+    with whole_file(checked) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("files", "n"), *rows])
+    logging.info("%s: %s", dataset, ", ".join(f"{n:,} {what}" for what, n in rows))
+
+
+if __name__ == "__main__":
+    run(check_images)

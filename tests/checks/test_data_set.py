@@ -1,0 +1,171 @@
+"""Everything that is wrong with a data set is found in one go."""
+
+import os
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from flat_flags import call_flat
+from PIL import Image
+
+from vitproto.checks.data_set import N_SHOWN, describe, problems_of
+from vitproto.checks.files import ImageReading
+from vitproto.core.project import PROJECT
+from vitproto.data.ade20k import read_images
+from vitproto.data.image_list import write_image_list
+from vitproto.data.label_rule import LabelRule
+from vitproto.demo.write_birds import DemoBirds, write_demo_birds
+from vitproto.demo.write_scenes import DemoScenes, write_demo_scenes
+
+RULE = LabelRule(present=(3, 4), unknown=())
+READING = ImageReading(grey_range="type", most_pixels=10_000, n_workers=2)
+check_images = runpy.run_path(str(PROJECT / "scripts/check_images.py"))["check_images"]
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Scenes that the project draws: 6 for training, 4 for validation."""
+    drawn = DemoScenes(n_species=4, n_training=6, n_validation=4, image_size=64, seed=0)
+    write_demo_scenes(tmp_path / "scenes", drawn, n_workers=2)
+    return tmp_path / "scenes/ADEChallengeData2016"
+
+
+@pytest.fixture
+def birds(tmp_path):
+    drawn = DemoBirds(n_species=4, n_images_per_species=4, image_size=64, seed=0)
+    write_demo_birds(tmp_path / "birds", drawn, n_workers=2)
+    return tmp_path / "birds/CUB_200_2011"
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_sound_data_set_has_no_problem(scenes, birds):
+    assert problems_of("ade20k", scenes, None, READING) == []
+    assert problems_of("cub200", birds, RULE, READING) == []
+    assert problems_of("image_folder", birds / "images", None, READING) == []
+
+
+def damage(scenes):
+    """Faults of every kind; gives a part of each sentence that must come."""
+    images = files(scenes / "images/training")
+    masks = files(scenes / "annotations/training")
+    images[0].write_bytes(images[0].read_bytes()[:500])
+    images[1].write_bytes(b"<!DOCTYPE html>")
+    Image.new("RGB", (101, 100)).save(images[2])
+    Image.open(masks[3]).convert("RGB").save(masks[3])
+    Image.fromarray(np.full_like(Image.open(masks[4]), 250)).save(masks[4])
+    masks[5].write_bytes(b"")
+    return [
+        f"{images[0]} cannot be read as an image",
+        f"{images[1]} cannot be read as an image",
+        f"{images[2]} has 101 × 100 pixels, more than most_pixels: 10,000",
+        f"{masks[2]} has ",
+        f"{masks[3]} has pixels of type",
+        f"{masks[4]} holds the label 250",
+        f"{masks[5]} cannot be read as an image",
+    ]
+
+
+def test_all_bad_images_and_masks_are_named_at_once(scenes):
+    expected = damage(scenes)
+    problems = problems_of("ade20k", scenes, None, READING)
+    missing = [part for part in expected if not any(part in p for p in problems)]
+    assert not missing
+    assert len(problems) == len(expected)
+
+
+def test_all_bad_lines_of_the_classes_are_named_beside_bad_images(scenes):
+    damage(scenes)
+    (classes,) = scenes.glob("objectInfo*.txt")
+    lines = classes.read_text().splitlines()
+    lines[1], lines[3] = "one" + lines[1][1:], lines[2]
+    classes.write_text("\n".join(lines) + "\n7\n")
+    problems = problems_of("ade20k", scenes, None, READING)
+    assert problems[0].startswith(f"{classes}, line 2: Idx must be a whole number, got")
+    assert problems[1] == f"{classes}, line 4: the Idx 2 is already on line 3"
+    assert problems[2].startswith(f"{classes}, line {len(lines) + 1}: the name is miss")
+    assert len([p for p in problems if "images/training" in p]) >= 3
+
+
+def test_bad_labels_lists_and_images_of_birds_are_named_at_once(birds):
+    labels = birds / "attributes/image_attribute_labels.txt"
+    lines = labels.read_text().splitlines()
+    lines[6] = "1 7 yes 4 1.0"
+    labels.write_text("\n".join(lines))
+    bad = files(birds / "images")[2]
+    bad.write_bytes(b"\0" * 1000)
+    problems = problems_of("cub200", birds, RULE, READING)
+    assert len(problems) == 2
+    assert problems[0].startswith(f"{labels}, line 7: the presence must be a whole num")
+    assert problems[1].startswith(f"{bad} cannot be read as an image")
+    listed = (birds / "images.txt").read_text().split("\n", 1)[1]
+    (birds / "images.txt").write_text(f"1 /etc/a.jpg\n{listed}")
+    problems = problems_of("cub200", birds, RULE, READING)
+    assert any("line 1: expected a path below the folder" in p for p in problems)
+
+
+def test_many_problems_are_counted():
+    told = list(describe([f"problem {i}" for i in range(N_SHOWN + 1234)]))
+    assert told[:2] == ["- problem 0", "- problem 1"]
+    assert told[N_SHOWN:] == ["- and 1,234 more"]
+
+
+def stage(folder, scenes):
+    write_image_list(read_images(scenes), folder / "images.csv")
+    call_flat(
+        check_images,
+        root=scenes,
+        images=folder / "images.csv",
+        checked=folder / "checked.csv",
+        dataset="scenes",
+        layout="ade20k",
+        grey_range="type",
+        most_pixels=10_000,
+        n_workers=2,
+    )
+
+
+def test_the_stage_names_every_bad_file_and_writes_nothing(scenes, tmp_path):
+    damage(scenes)
+    with pytest.raises(
+        ValueError, match="9 files of scenes cannot be used:\n- "
+    ) as told:
+        stage(tmp_path, scenes)
+    assert str(told.value).count("\n") == 7
+    assert not (tmp_path / "checked.csv").exists()
+
+
+def test_the_stage_counts_what_it_has_decoded(scenes, tmp_path):
+    stage(tmp_path, scenes)
+    checked = (tmp_path / "checked.csv").read_text()
+    assert checked == "files,n\nimages,10\nmasks,10\n"
+
+
+def test_the_command_names_the_data_set_and_fails(scenes, tmp_path):
+    text = (PROJECT / "config/demo_scenes.yaml").read_text()
+    start, rest = text.split("    draw: {", 1)
+    own = f"    root: {scenes}\n    n_images: 10\n" + rest.split("}\n", 1)[1]
+    config = tmp_path / "own.yaml"
+    config.write_text(start + own)
+
+    def check():
+        return subprocess.run(
+            [sys.executable, str(PROJECT / "scripts/check_data.py"), str(config)],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+        )
+
+    good = check()
+    assert (good.returncode, good.stdout) == (0, "demo_scenes: no problem\n")
+    damage(scenes)
+    bad = check()
+    assert bad.returncode == 1
+    first, *lines = bad.stdout.splitlines()
+    assert first == f"demo_scenes: {len(lines)} problems"
+    assert all(line.startswith("- ") for line in lines)
