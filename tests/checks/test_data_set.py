@@ -131,9 +131,7 @@ def stage(folder, scenes):
 
 def test_the_stage_names_every_bad_file_and_writes_nothing(scenes, tmp_path):
     damage(scenes)
-    with pytest.raises(
-        ValueError, match="9 files of scenes cannot be used:\n- "
-    ) as told:
+    with pytest.raises(ValueError, match="7 problems with the files") as told:
         stage(tmp_path, scenes)
     assert str(told.value).count("\n") == 7
     assert not (tmp_path / "checked.csv").exists()
