@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 endif
 # Scripts of the workflow run with that Python, and with this folder's library.
 export PYTHONPATH := $(CURDIR)
+# Files and what is printed are UTF-8, whatever the locale.
+export PYTHONUTF8 := 1
 PY := "$(BIN)/python"
 
 DEMO := results/demo_birds

@@ -123,7 +123,7 @@ def run_alone(bench: Callable[[], list[Row]]) -> None:
     print(f"{machine()}\n{markdown_table(rows)}", flush=True)
     if sys.argv[1:]:
         records = [dataclasses.asdict(row) for row in rows]
-        Path(sys.argv[1]).write_text(json.dumps(records))
+        Path(sys.argv[1]).write_text(json.dumps(records), encoding="utf-8")
 
 
 def _unit(row: Row) -> str:
@@ -144,7 +144,8 @@ def _cpuinfo() -> dict[str, str]:
     if not file.exists():
         return {}
     pairs = (
-        line.split(":", 1) for line in file.read_text().split("\n\n")[0].split("\n")
+        line.split(":", 1)
+        for line in file.read_text(encoding="utf-8").split("\n\n")[0].split("\n")
     )
     return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 

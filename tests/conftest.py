@@ -1,17 +1,14 @@
 """In which order tests run, and which kernels they may use."""
 
-import os
-
 import pytest
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure():
     """Check compiled kernels as stages do, so that copies of the project share ours."""
-    # Not before jaxtyping's hook, which checks only what is imported later.
-    from vitproto.freshness.code.bytecode import KERNEL_LOCATORS
-
-    os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = KERNEL_LOCATORS
+    # Not before jaxtyping's hook, which checks only what is imported later. Numba,
+    # which a test may import first, reads what the package sets when it loads.
+    import vitproto  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):

@@ -71,7 +71,7 @@ def read_fetched(path: Path) -> Fetched:
         ValueError: the file is missing, damaged, or not such a list.
     """
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text())
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         files = [HubFile(**file) for file in content["files"]]
         return Fetched(**{**content, "files": files})
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -189,7 +189,7 @@ def _write_parts(root: Path, rows: list[_Row]) -> None:
 def _write_attributes(root: Path, cfg: DemoBirds, rows: list[_Row]) -> None:
     folder = root / "attributes"
     folder.mkdir()
-    with open(folder / "image_attribute_labels.txt", "w") as f:
+    with open(folder / "image_attribute_labels.txt", "w", encoding="utf-8") as f:
         f.writelines(row.attributes for row in rows)
     words = ("not visible", "guessing", "probably", "definitely")
     certainties = "".join(f"{i} {word}\n" for i, word in enumerate(words, 1))

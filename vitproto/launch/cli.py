@@ -11,6 +11,7 @@ import tyro
 
 from vitproto.core.project import PROJECT
 from vitproto.core.reader import reader_may_leave
+from vitproto.core.text_streams import print_utf8
 
 EXPECTED_CODE = "VITPROTO_CODE_OF_"
 """Prefix of the environment variable, completed by a stage's name, that holds the
@@ -24,6 +25,7 @@ def run(stage: Callable[..., None]) -> None:
     raised by our own code is a user's mistake and ends in one line with exit status 1.
     Anything else is our bug and keeps its traceback.
     """
+    print_utf8()
     _check_library(stage.__name__)
     _check_code(stage.__name__)
     logging.basicConfig(

@@ -119,7 +119,7 @@ def parts_of(inputs: Any, is_made: Callable[[Path], bool]) -> dict[str, str]:
 
 def raw_files_of(rule: Any, params: Any) -> tuple[RawFiles, ...] | None:
     """The files that a job reads besides its inputs; None without `reads`."""
-    names = [name for name, _ in rule.params.items()]
+    names = [name for name, _ in rule.params.items()]  # noqa: PERF102 (Snakemake's)
     return tuple(params.get(READS)) if READS in names else None
 
 

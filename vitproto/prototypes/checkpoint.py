@@ -216,7 +216,7 @@ def find_run(manifest: Path, family: FittedFamily, name: str) -> FittedRun:
 
 def _read_manifest(path: Path, family: FittedFamily) -> list[FittedRun]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         fitted = [FittedRun(**run) for run in content["runs"]]
         names = [fit.run.name for fit in fitted]
     except _DAMAGES as error:

@@ -15,6 +15,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     dict.fromkeys([str(workflow.basedir), *os.environ.get("PYTHONPATH", "").split(":")])
 ).rstrip(os.pathsep)
 
+# File names and logs are UTF-8 in all jobs, whatever the locale of this machine.
+os.environ["PYTHONUTF8"] = "1"
+
 import vitproto
 
 if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.py"):
@@ -24,6 +27,7 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
     )
 
 from vitproto.activations.fetched import find_fetched, needs_hub
+from vitproto.core.text_streams import print_utf8
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
 from vitproto.study.imported import imported_sae
@@ -44,7 +48,7 @@ from vitproto.study.run_table import Family, expand_runs, families
 from vitproto.launch.study_dag import decide_by_origins
 from vitproto.launch.workflow_jobs import NEXT_LINE, note_origins
 
-os.environ["NUMBA_CACHE_LOCATOR_CLASSES"] = bytecode.KERNEL_LOCATORS
+print_utf8()
 
 # Rules, and all that follows here, read the study with what it takes from presets.
 STUDY_FILES = [Path(file) for file in workflow.configfiles]

@@ -19,6 +19,19 @@ def test_columns_stand_one_below_the_other_and_pipes_are_kept_apart():
     ]
 
 
+def test_names_are_no_html_and_stay_on_their_line():
+    names = ["<script>alert(1)</script>", "p < 0.05, x<3", "two\nlines", "a <!-- b"]
+    table = TextTable({"Name": "<"}, [[name] for name in names])
+    assert [line.strip("| ") for line in align(table)[2:]] == [
+        "\\<script>alert(1)\\</script>",
+        "p < 0.05, x<3",
+        "two lines",
+        "a \\<!-- b",
+    ]
+    text = write_markdown("Is <img src=x> better?", [names[0]])
+    assert text == ("Is \\<img src=x> better?\n\n- \\<script>alert(1)\\</script>\n")
+
+
 def test_a_wide_table_leaves_empty_what_was_not_given():
     cells = [(("x", 1), "a", "10"), (("y", 1), "b", "21"), (("x", 1), "b", "11")]
     table = widen({"Name": "<", "N": ">"}, ["a", "b"], cells)

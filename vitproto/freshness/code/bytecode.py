@@ -9,12 +9,6 @@ import py_compile
 from contextlib import suppress
 from pathlib import Path
 
-KERNEL_LOCATORS = ",".join(
-    f"vitproto.freshness.code.kernel_cache.{name}"
-    for name in ("BesideSources", "OfUser")
-)
-"""The value of NUMBA_CACHE_LOCATOR_CLASSES. It is text, since numba loads slowly."""
-
 _BY_HASH = 0b1
 _FLAGS = slice(4, 8)
 

@@ -5,10 +5,13 @@ constants of other files that it uses, as they were when it was compiled.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from stat import S_ISDIR, S_IWGRP, S_IWOTH
 
 from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
 
@@ -31,6 +34,30 @@ class OfUser(UserWideCacheLocator):
     def get_source_stamp(self) -> bytes:
         """A digest of the sources; a kernel with another one is compiled again."""
         return digest_with_imports(Path(self._py_file), PROJECT)
+
+
+class Temporary(OfUser):
+    """Cache of kernels in a folder for temporary files, for users without a home.
+
+    Without any folder, numba would refuse to compile.
+    """
+
+    def __init__(self, py_func: Callable, py_file: str):
+        super().__init__(py_func, py_file)
+        subfolder = self.get_suitable_cache_subpath(py_file)
+        self._cache_path = str(_own_folder() / subfolder)
+
+
+@cache
+def _own_folder() -> Path:
+    """A folder that only this user can write to, since what is read from it runs."""
+    folder = Path(tempfile.gettempdir()) / f"vitproto-kernels-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stat = folder.lstat()
+    is_own = S_ISDIR(stat.st_mode) and stat.st_uid == os.getuid()
+    if is_own and not stat.st_mode & (S_IWGRP | S_IWOTH):
+        return folder
+    return Path(tempfile.mkdtemp(prefix="vitproto-kernels-"))
 
 
 @cache

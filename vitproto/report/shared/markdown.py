@@ -1,7 +1,11 @@
 """Tables of text, and Markdown documents that also read well in a terminal."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+_TAG = re.compile(r"(?<!\\)<(?=[A-Za-z/!?])")
+"""Where HTML may begin, see CommonMark. In `p < 0.05` nothing does."""
 
 
 class TextTable(NamedTuple):
@@ -34,10 +38,15 @@ def write_markdown(*blocks: str | TextTable | list[str]) -> str:
 
 def _write_block(block: str | TextTable | list[str]) -> str:
     if isinstance(block, str):
-        return block
+        return without_html(block)
     if isinstance(block, TextTable):
         return "\n".join(align(block))
-    return "\n".join(f"- {item}" for item in block)
+    return "\n".join(f"- {without_html(item)}" for item in block)
+
+
+def without_html(text: str) -> str:
+    """Keep a name such as `<b>` from being read as HTML, by a backslash before it."""
+    return _TAG.sub(r"\\<", text)
 
 
 def write_section(section: Section) -> str:
@@ -80,10 +89,14 @@ def widen(
     )
 
 
+def _write_cell(text: str) -> str:
+    return without_html(" ".join(text.split("\n")).replace("|", "\\|"))
+
+
 def align(table: TextTable) -> list[str]:
     """The lines of a Markdown table, padded so that its columns line up."""
     heading, *rows = [
-        [cell.replace("|", "\\|") for cell in row]
+        [_write_cell(cell) for cell in row]
         for row in [list(table.columns), *table.rows]
     ]
     sides = table.columns.values()
