@@ -9,7 +9,7 @@ from timing import Paired, Row, paired, run_alone
 
 from vitproto.traits.average_precision import average_precision
 from vitproto.traits.resampled_ap import draw_counts, resample_ap
-from vitproto.traits.selection import nested_order
+from vitproto.traits.subsets import nested_order
 
 N, K, T = 5_794, 8_192, 312
 """Images of the CUB-200-2011 test split, prototypes of the largest run, traits."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from vitproto.checks.data_set import describe, problems_of
+from vitproto.checks.data_set import problems_of
 from vitproto.checks.files import ImageReading
+from vitproto.checks.problem_list import describe
 from vitproto.data.data_root import check_root
 from vitproto.data.label_rule import LabelRule
 from vitproto.launch.cli import run

@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from vitproto.checks.data_set import describe
 from vitproto.checks.files import ImageReading, image_problems, mask_problems
+from vitproto.checks.problem_list import describe
 from vitproto.core.files import whole_file
 from vitproto.data.ade20k import read_classes
 from vitproto.data.data_root import check_root

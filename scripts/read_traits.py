@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
@@ -9,14 +10,22 @@ from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.data.label_rule import LabelRule
 from vitproto.launch.cli import run
 from vitproto.traits.guard import check_labels
+from vitproto.traits.subsets import subset_sizes
 
 
 def read_traits(
-    root: Path, splits: Path, traits: Path, *, dataset: str, rule: LabelRule
+    root: Path,
+    splits: Path,
+    traits: Path,
+    *,
+    dataset: str,
+    n_train: tuple[int | Literal["all"], ...],
+    rule: LabelRule,
 ) -> None:
     """Write which image shows which of the 312 attributes.
 
-    Labels for which constant scores would look good are refused.
+    Labels for which constant scores would look good are refused, and so are numbers of
+    training images that the data set does not have.
 
     Args:
         root: The folder CUB_200_2011, or the one above it, in the official layout or as
@@ -25,6 +34,7 @@ def read_traits(
         traits: The NPZ file to write: image_ids, trait_names, labels_NT, known_NT and
             answers_NT.
         dataset: The name of the data set in the configuration, for messages.
+        n_train: The numbers of training images on which prototypes will be chosen.
         rule: What the answers of annotators count as.
     """
     check_root(root, dataset)
@@ -34,6 +44,7 @@ def read_traits(
     check_same_images(labels.image_ids, str(root), image_ids, str(splits))
     # Here, since it costs nothing to stop before the first GPU hour.
     check_labels(labels.labels_NT, labels.known_NT, labels.trait_names, split_N)
+    subset_sizes(n_train, split_N.count("train"))
     labels.save(traits)
     logging.info(
         "%s: %s images x %d traits, %.1f %% of the cells are positive, %.1f %% unknown",

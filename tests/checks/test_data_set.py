@@ -10,8 +10,9 @@ import pytest
 from flat_flags import call_flat
 from PIL import Image
 
-from vitproto.checks.data_set import N_SHOWN, describe, problems_of
+from vitproto.checks.data_set import problems_of
 from vitproto.checks.files import ImageReading
+from vitproto.checks.problem_list import N_SHOWN, describe
 from vitproto.core.project import PROJECT
 from vitproto.data.ade20k import read_images
 from vitproto.data.image_list import write_image_list

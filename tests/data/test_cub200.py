@@ -425,7 +425,9 @@ def test_the_stages_write_images_splits_and_labels(layout, request, tmp_path):
     images, splits = tmp_path / "out" / "images.csv", tmp_path / "out" / "splits.csv"
     traits = tmp_path / "out" / "traits.npz"
     _stage("list_cub200")(root, images, splits, dataset="cub200")
-    _stage("read_traits")(root, splits, traits, dataset="cub200", rule=RULE)
+    _stage("read_traits")(
+        root, splits, traits, dataset="cub200", n_train=("all",), rule=RULE
+    )
     listed = read_image_list(images)
     assert listed["image_id"].tolist() == ["1", "2", "4", "3"]
     assert read_splits(splits)["split"].tolist() == ["train", "test", "test", "train"]
@@ -527,5 +529,7 @@ def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_pa
     every_cell = [(i, a) for i in range(1, 5) for a in range(1, n_attributes + 1)]
     path.write_text("".join(f"{i} {a} 1 4 1.0\n" for i, a in every_cell))
     with pytest.raises(ValueError, match=r"would reach an mAP of 1\.00 .*`present`"):
-        _stage("read_traits")(official, splits, labels, dataset="cub200", rule=RULE)
+        _stage("read_traits")(
+            official, splits, labels, dataset="cub200", n_train=("all",), rule=RULE
+        )
     assert not labels.exists()

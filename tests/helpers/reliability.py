@@ -189,7 +189,9 @@ EDITS = {
     "data: a corrected split": Edit(
         correct_a_split, ["list_cub200", *LABELLING, *FITTING]
     ),
-    "data: another image": Edit(replace_an_image, ["record_activations", *ACTIVATIONS]),
+    "data: another image": Edit(
+        replace_an_image, ["check_images", "record_activations", *ACTIVATIONS]
+    ),
     "weights: trained further": Edit(train_the_encoder_further, RECORDING),
     "force: --forcerun score_images": Edit(
         lambda workdir: None, SCORING, ("--forcerun", "score_images")

@@ -9,11 +9,10 @@ from vitproto.traits.selection import (
     NONE,
     best_prototypes,
     in_words,
-    nested_order,
     select_prototypes,
-    subset_sizes,
     to_table,
 )
+from vitproto.traits.subsets import nested_order, subset_sizes
 
 
 def random_study(n=300, k=40, t=12, seed=0):

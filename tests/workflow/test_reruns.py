@@ -73,6 +73,7 @@ def touch_everything(workdir: Path) -> None:
 def run_otherwise(workdir: Path) -> None:
     """Change how jobs run, and the order of all keys."""
     how = {"device": "auto", "batch_size": 64, "save_every_s": 5, "tensorboard": False}
+    how["most_pixels"] = 999_999
     set_key("how", to=how)(workdir)
 
 
@@ -182,6 +183,7 @@ EDITS = {
         [
             *("draw_demo_birds", "list_cub200", "read_traits"),
             *("draw_demo_corpus", "list_image_folder"),
+            *["check_images"] * 2,
             *["record_activations"] * 3,
             *(*ALL_FITS, *MEASURING, *POOLING),
         ],
@@ -258,6 +260,7 @@ def test_another_width_of_drawing_reruns_everything_about_that_dataset(workdir):
     stale = [
         "draw_demo_corpus",
         "list_image_folder",
+        "check_images",
         "record_activations",
         *FITS,
     ]

@@ -1,14 +1,11 @@
 """Find all that is wrong with the files of a data set, before anything is recorded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from vitproto.checks.files import ImageReading, image_problems, mask_problems
 from vitproto.data import ade20k, cub200_images, cub200_traits, image_folder
 from vitproto.data.label_rule import LabelRule
-
-N_SHOWN = 20
-"""Problems of a kind that are written out; the others are counted."""
 
 READERS = {
     "cub200": cub200_images.read_images,
@@ -54,10 +51,3 @@ def problems_of(
             problems += mask_problems(root, paths, len(classes), reading)
     # A bad image is found twice, the second time with its mask.
     return [*dict.fromkeys(problems)]
-
-
-def describe(problems: Sequence[str]) -> Iterator[str]:
-    """The first problems, a line each, and how many more there are."""
-    yield from (f"- {problem}" for problem in problems[:N_SHOWN])
-    if len(problems) > N_SHOWN:
-        yield f"- and {len(problems) - N_SHOWN:,} more"

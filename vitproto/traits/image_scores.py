@@ -1,5 +1,6 @@
 """Image scores: the maximum of a prototype's score over the patches of an image."""
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 
@@ -39,6 +40,9 @@ def score_blocks(
 
     Yields:
         The index of a block's first image, and its scores by each scorer, on the CPU.
+
+    Raises:
+        ValueError: a score is not finite.
     """
     on_device = [scorer.to(device) for scorer in scorers]
     with one_core_each() as workers:
@@ -46,7 +50,28 @@ def score_blocks(
         for i_first, acts_BPD in activations.blocks(n_images):
             acts_BPD = acts_BPD.to(device)
             scores = score_block(acts_BPD, on_device, workers)
-            yield i_first, [scores_BK.cpu() for scores_BK in scores]
+            scores = [scores_BK.cpu() for scores_BK in scores]
+            for scores_BK in scores:
+                _check_finite(scores_BK, activations, i_first)
+            yield i_first, scores
+
+
+def _check_finite(
+    scores_BK: Float[Tensor, "b k"], activations: Activations, i_first: int
+) -> None:
+    """Refuse scores that overflow: their order says nothing any more."""
+    # A sum is not finite if a value is not, and is ten times as fast as asking each.
+    if math.isfinite(scores_BK.double().sum().item()):
+        return
+    is_bad_BK = ~scores_BK.isfinite()
+    if not is_bad_BK.any():
+        return
+    i, k = is_bad_BK.nonzero()[0].tolist()
+    raise ValueError(
+        f"prototype {k} scores the image {activations.image_ids[i_first + i]!r} with "
+        f"{scores_BK[i, k].item()}: the product with its activations is too large for "
+        "32 bits. Scale the prototypes down, or record another layer"
+    )
 
 
 def score_block(

@@ -15,9 +15,8 @@ from vitproto.traits.rankings import Rankings
 from vitproto.traits.selection import (
     NONE,
     choose_best,
-    nested_order,
-    subset_sizes,
 )
+from vitproto.traits.subsets import nested_order, subset_sizes
 from vitproto.traits.trait_split import TraitSplit
 
 SEED = 0

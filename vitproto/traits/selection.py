@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from vitproto.traits.average_precision import average_precision
 from vitproto.traits.chance import chance_of
+from vitproto.traits.subsets import nested_order, subset_sizes
 
 SAME_AP = 1e-9
 """APs that differ by no more are equal. The same AP comes out differently in its last
@@ -153,34 +154,6 @@ def count_alive(scores_NK: Float[np.ndarray, "n k"]) -> int:
     active.
     """
     return int((scores_NK.max(axis=0) > scores_NK.min(axis=0)).sum())
-
-
-def subset_sizes(
-    n_train: Sequence[int | Literal["all"]], n_available: int
-) -> list[int]:
-    """The sizes of the training subsets as numbers, ascending, each once.
-
-    Raises:
-        ValueError: a size is not between 1 and `n_available`.
-    """
-    sizes = {n_available if n == "all" else n for n in n_train}
-    for size in sorted(sizes):
-        if not 1 <= size <= n_available:
-            raise ValueError(
-                f"cannot choose prototypes on {size} images, there are {n_available} "
-                f"training images: set `selection: n_train` to 1 to {n_available}, or "
-                "to `all`"
-            )
-    return sorted(sizes)
-
-
-def nested_order(n_images: int, selection_seed: int) -> Int[np.ndarray, " n"]:
-    """The order of images from which a seed's subsets take the first ones.
-
-    Larger subsets contain the smaller ones, so a curve over sizes shows the effect of
-    more images, not of other images.
-    """
-    return np.random.default_rng(selection_seed).permutation(n_images)
 
 
 def to_table(

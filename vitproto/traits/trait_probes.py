@@ -20,7 +20,7 @@ from vitproto.core.threads import one_core_each
 from vitproto.traits.average_precision import average_precision
 from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.ridge import fit_ridge
-from vitproto.traits.selection import nested_order, subset_sizes
+from vitproto.traits.subsets import nested_order, subset_sizes
 from vitproto.traits.trait_split import TraitSplit
 
 

@@ -49,18 +49,18 @@ rule check_images:
         runtime=REQUESTS.minutes,
     params:
         root=data_root,
-        layout=layout,
-        reading=reading_flags,
+        settings=checked_as,
+        how=most_pixels,
         reads=checked_sources,
     shell:
         r"""
         python scripts/check_images.py \
             --dataset {wildcards.dataset} \
-            --layout {params.layout} \
             --root {params.root:q} \
             --images {input.images:q} \
             --checked {output:q} \
-            {params.reading} \
+            {params.settings} \
+            {params.how} \
             --n_workers {threads} \
             >{log:q} 2>&1
         """

@@ -79,7 +79,7 @@ EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 BY_CONTENT = frozenset(
     {
         *("list_cub200", "list_image_folder", "list_ade20k", "read_traits"),
-        "fetch_weights",
+        *("check_images", "fetch_weights"),
     }
 )
 DIGESTS = Digests(Path("results/data/.digests.json"))
@@ -345,8 +345,9 @@ def fit_dataset(wildcards):
 
 
 def label_flags(wildcards):
-    """What the answers of annotators count as."""
-    return flags(config["selection"]["labels"])
+    """What the answers of annotators count as, and how many images choose."""
+    selection = config["selection"]
+    return flags({**selection["labels"], "n_train": selection["n_train"]})
 
 
 def kmeans_score(wildcards):
@@ -479,16 +480,15 @@ def centre_store(wildcards, threads):
     return CHECKPOINTS.format(dataset=fit_dataset(wildcards), **found)
 
 
-def layout(wildcards, threads):
-    """How the files of a data set are laid out."""
-    return config["datasets"][wildcards.dataset]["layout"]
+def checked_as(wildcards):
+    """How the files of a data set are laid out, and how grey images are scaled."""
+    layout = config["datasets"][wildcards.dataset]["layout"]
+    return flags({"layout": layout, "grey_range": config["record"]["grey_range"]})
 
 
-def reading_flags(wildcards, threads):
-    """How grey images are scaled, and how large an image may be."""
-    grey_range = config["record"]["grey_range"]
-    most_pixels = config["how"]["most_pixels"]
-    return flags({"grey_range": grey_range, "most_pixels": most_pixels})
+def most_pixels(wildcards, threads):
+    """How large an image may be."""
+    return flags({"most_pixels": config["how"]["most_pixels"]})
 
 
 def recording_speed(wildcards, threads):

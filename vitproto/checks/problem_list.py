@@ -1,0 +1,13 @@
+"""Write what is wrong with a data set as a list."""
+
+from collections.abc import Iterator, Sequence
+
+N_SHOWN = 20
+"""Problems of a kind that are written out; the others are counted."""
+
+
+def describe(problems: Sequence[str]) -> Iterator[str]:
+    """The first problems, a line each, and how many more there are."""
+    yield from (f"- {problem}" for problem in problems[:N_SHOWN])
+    if len(problems) > N_SHOWN:
+        yield f"- and {len(problems) - N_SHOWN:,} more"
