@@ -20,7 +20,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo test slurm-test reliability check bench runs check-data plan stale queue graph settings demo-encoder help
+.PHONY: environment demo test slurm-test reliability fault-test check bench runs check-data plan stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,8 +53,12 @@ test: environment ## run all tests, on up to four cores
 slurm-test: environment ## test the SLURM profile on a real cluster of one node
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m slurm -rs tests/cluster
 
-reliability: environment ## test every edit with every failure, and checkouts; write docs/reliability.md
+reliability: environment ## test every edit with every failure, and checkouts; write docs/reruns.md
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m reliability tests/workflow
+
+fault-test: environment ## kill 200 stages and 20 runs, mutate each form of file 10,000 times (N=...)
+	FAULT_INPUTS=$(or $(N),10000) FAULT_KILLS=200 FAULT_RUNS=20 HF_HUB_OFFLINE=1 $(PY) -m pytest \
+	  -n auto --maxprocesses 4 --dist worksteal tests/faults tests/core tests/workflow/test_bit_rot.py
 
 check: environment ## check style and formatting
 	$(PY) -m ruff check

@@ -5,9 +5,11 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from vitproto.activations.image_digests import write_image_digests
 from vitproto.checks.files import ImageReading, image_problems, mask_problems
 from vitproto.checks.problem_list import describe
-from vitproto.core.files import whole_file
+from vitproto.core.files import sha256_of, whole_file
+from vitproto.core.hdf5_file import whole_hdf5, write_strings
 from vitproto.data.ade20k import read_classes
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list
@@ -17,6 +19,7 @@ from vitproto.launch.cli import run
 def check_images(
     root: Path,
     images: Path,
+    digests: Path,
     checked: Path,
     *,
     dataset: str,
@@ -28,13 +31,16 @@ def check_images(
     Args:
         root: The folder of the data set.
         images: The CSV file that lists its images.
+        digests: The HDF5 file to write, with the SHA-256 of each image: it tells later
+            whether an image is another one.
         checked: The CSV file to write: how many files of each kind were decoded.
         dataset: The name of the data set in the configuration, for messages.
         layout: How its files are laid out; ade20k has masks.
         reading: How image files are read.
     """
     check_root(root, dataset)
-    paths = read_image_list(images)["path"].tolist()
+    listed = read_image_list(images)
+    paths = listed["path"].tolist()
     rows = [("images", len(paths))]
     problems = [*image_problems([root / path for path in paths], reading)]
     if layout == "ade20k":
@@ -47,6 +53,9 @@ def check_images(
             f"{len(problems):,} problems with the files of {dataset}:\n"
             + "\n".join(describe(problems))
         )
+    with whole_hdf5(digests) as file:
+        write_strings(file, "image_ids", listed["image_id"].tolist())
+        write_image_digests(file, [sha256_of(root / path) for path in paths])
     with whole_file(checked) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("files", "n"), *rows])

@@ -1,5 +1,6 @@
 """Everything that is wrong with a data set is found in one go."""
 
+import hashlib
 import os
 import runpy
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from flat_flags import call_flat
 from PIL import Image
 
+from vitproto.activations.image_digests import read_image_digests
 from vitproto.checks.data_set import problems_of
 from vitproto.checks.files import ImageReading
 from vitproto.checks.problem_list import N_SHOWN, describe
@@ -121,6 +123,7 @@ def stage(folder, scenes):
         check_images,
         root=scenes,
         images=folder / "images.csv",
+        digests=folder / "digests.h5",
         checked=folder / "checked.csv",
         dataset="scenes",
         layout="ade20k",
@@ -136,12 +139,16 @@ def test_the_stage_names_every_bad_file_and_writes_nothing(scenes, tmp_path):
         stage(tmp_path, scenes)
     assert str(told.value).count("\n") == 7
     assert not (tmp_path / "checked.csv").exists()
+    assert not (tmp_path / "digests.h5").exists()
 
 
 def test_the_stage_counts_what_it_has_decoded(scenes, tmp_path):
     stage(tmp_path, scenes)
     checked = (tmp_path / "checked.csv").read_text()
     assert checked == "files,n\nimages,10\nmasks,10\n"
+    paths = read_images(scenes)["path"]
+    digests = [hashlib.sha256((scenes / p).read_bytes()).digest() for p in paths]
+    assert read_image_digests(tmp_path / "digests.h5") == digests
 
 
 def test_the_command_names_the_data_set_and_fails(scenes, tmp_path):

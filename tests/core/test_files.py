@@ -3,10 +3,13 @@
 import os
 import socket
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from vitproto.core.files import whole_file
+from vitproto.core.files import whole_file, write_text
 from vitproto.core.folders import whole_folder
 
 
@@ -97,3 +100,15 @@ def test_what_a_killed_job_left_of_a_folder_is_deleted(tmp_path):
     with whole_folder(tmp_path / "pages") as partial:
         (partial / "index.html").write_text("whole")
     assert {*tmp_path.iterdir()} == {tmp_path / "pages", other}
+
+
+def test_a_process_that_has_ended_unasked_counts_as_ended(tmp_path):
+    """Its entry stays until its parent asks how it ended, which some never do."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    while "Z" not in Path(f"/proc/{ended.pid}/stat").read_text().split(")")[1]:
+        time.sleep(0.01)
+    partial = tmp_path / f".partial-{socket.gethostname()}-{ended.pid}-a.csv"
+    partial.touch()
+    write_text("a", tmp_path / "a.csv")
+    assert not partial.exists()
+    ended.wait()

@@ -26,6 +26,7 @@ from vitproto.demo.write_birds import DemoBirds, write_demo_birds
 
 SCRIPTS = PROJECT / "scripts"
 RULE = LabelRule(present=(3, 4), unknown=())
+RULE_FLAGS = ["--present", "4", "--unknown", "1"]
 
 IMAGES = """\
 1 001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg
@@ -483,14 +484,16 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
         ValueError, match=r"order their images differently: '\d' is number"
     ):
         _stage("read_traits")(
-            official, splits, tmp_path / "t.npz", dataset="cub200", rule=RULE
+            *(official, splits, tmp_path / "t.npz"),
+            **{"dataset": "cub200", "n_train": ("all",), "rule": RULE},
         )
     write_splits(listed.iloc[:3], splits)
     with pytest.raises(
         ValueError, match=r"not in .*splits\.csv, first '\d', number \d \(.* lists 3"
     ):
         _stage("read_traits")(
-            official, splits, tmp_path / "t.npz", dataset="cub200", rule=RULE
+            *(official, splits, tmp_path / "t.npz"),
+            **{"dataset": "cub200", "n_train": ("all",), "rule": RULE},
         )
     assert not (tmp_path / "t.npz").exists()
 
@@ -499,7 +502,7 @@ def test_labels_for_other_images_than_the_listed_ones_are_refused(official, tmp_
     ("stage", "flags"),
     [
         ("list_cub200", ["--images", "images.csv"]),
-        ("read_traits", ["--traits", "t.npz", "--present", "4", "--unknown", "1"]),
+        ("read_traits", ["--traits", "t.npz", "--n_train", "all", *RULE_FLAGS]),
     ],
 )
 def test_a_missing_root_names_the_path_and_the_key_to_set(
@@ -519,6 +522,18 @@ def test_a_fix_in_the_label_reader_leaves_image_lists_alone():
         "sys.exit(any('trait' in name for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS).returncode == 0
+
+
+def test_more_training_images_than_there_are_stop_the_run(official, tmp_path):
+    splits, labels = tmp_path / "splits.csv", tmp_path / "traits.npz"
+    _stage("list_cub200")(official, tmp_path / "images.csv", splits, dataset="cub200")
+    told = "cannot choose prototypes on 3 images, there are 2 training images: set `sel"
+    with pytest.raises(ValueError, match=told):
+        _stage("read_traits")(
+            *(official, splits, labels),
+            **{"dataset": "cub200", "n_train": (1, 3, "all"), "rule": RULE},
+        )
+    assert not labels.exists()
 
 
 def test_labels_on_which_constant_scores_look_good_stop_the_run(official, tmp_path):

@@ -133,5 +133,5 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, kind):
 
 
 def test_a_missing_file_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"traits\.npz"):
+    with pytest.raises(ValueError, match=r"there is no .*traits\.npz: run the stage"):
         TraitLabels.load(tmp_path / "traits.npz")

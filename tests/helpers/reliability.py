@@ -178,6 +178,10 @@ EDITS = {
         ),
         ["list_cub200"],
     ),
+    "code: check of images that finds the same": Edit(
+        replace("vitproto/checks/files.py", "4 * n_workers", "3 * n_workers"),
+        ["check_images"],
+    ),
     "setting: rounds of k-means": Edit(
         replace("micro.yaml", "n_iters: 5", "n_iters: 1"),
         [

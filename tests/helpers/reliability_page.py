@@ -1,4 +1,4 @@
-"""Write docs/reliability.md: edits, failures, and the rules that ran again."""
+"""Write docs/reruns.md: edits, failures, and the rules that ran again."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reliability import EDITS, FAILURES
 from study_copy import PROJECT
 
-PAGE = PROJECT / "docs/reliability.md"
+PAGE = PROJECT / "docs/reruns.md"
 
 _HEAD = """# What reruns when
 

@@ -23,6 +23,7 @@ from vitproto.prototypes.scorer import (
 )
 from vitproto.study.run import Run
 from vitproto.traits import image_scores as module
+from vitproto.traits.average_precision import average_precision
 from vitproto.traits.image_scores import (
     GROUP,
     image_scores,
@@ -401,3 +402,29 @@ def test_prototypes_of_another_family_are_not_scored(tmp_path, change, message):
     with pytest.raises(ValueError, match=rf"checkpoints\.json .*{message}"):
         score_images(tuple(shards), family, out, **{**HOW, **change})
     assert not out.exists()
+
+
+@pytest.mark.parametrize("scale", [3e38, -3e38])
+def test_scores_that_overflow_are_refused(tmp_path, scale):
+    x_NPD = np.ones((20, 3, 8), np.float32)
+    acts = Activations.open(write_shards(tmp_path, x_NPD, 2), LAYER)
+    directions_KD = torch.ones(5, 8)
+    directions_KD[3] = scale
+    with pytest.raises(ValueError, match="prototype 3 scores the image 'image0' with"):
+        list(score_blocks(acts, [DotProduct(directions_KD)], torch.device("cpu")))
+    directions_KD[3] = scale / 100
+    ((_, (scores_BK,)),) = score_blocks(
+        acts.only(np.arange(8)), [DotProduct(directions_KD)], torch.device("cpu")
+    )
+    assert scores_BK.isfinite().all()
+
+
+def test_one_image_of_one_patch_has_a_score_for_one_prototype(tmp_path):
+    acts = Activations.open(
+        write_shards(tmp_path, np.full((1, 1, 4), 2.0, "f4")), LAYER
+    )
+    scorer = DotProduct(torch.ones(1, 4))
+    ((i_first, (scores_BK,)),) = score_blocks(acts, [scorer], torch.device("cpu"))
+    assert (i_first, scores_BK.tolist()) == (0, [[8.0]])
+    ap_KT = average_precision(scores_BK.numpy(), np.array([[True, False]]))
+    np.testing.assert_array_equal(ap_KT, [[1.0, np.nan]])

@@ -1,6 +1,6 @@
 """Whatever is edited and whatever fails: the same command ends in the right tables.
 
-`make reliability` tries every edit with every failure, and writes docs/reliability.md.
+`make reliability` tries every edit with every failure, and writes docs/reruns.md.
 """
 
 import os

@@ -122,7 +122,20 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and its parent does not ask how.
+
+    In a container without an init process that stays so for ever.
+    """
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # The name, in brackets, may hold anything.
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def sha256_of(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """Trait labels: which image shows which trait."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,13 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vitproto.core.files import whole_file
+from vitproto.core.unreadable import unreadable
+
+# What is raised depends on which part of the archive is damaged.
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,12 @@ class TraitLabels:
                 raise ValueError("answers_NT must be a table of 8-bit numbers")
             ids, names = image_ids.tolist(), trait_names.tolist()
             return cls(ids, names, labels_NT, known_NT, answers_NT)
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
-            raise ValueError(
+        except _DAMAGES as error:
+            raise unreadable(
+                path,
+                error,
                 f"{path} holds no trait labels ({error}): delete it and run "
-                "scripts/read_traits.py again"
+                "scripts/read_traits.py again",
             ) from error
 
 

@@ -47,7 +47,13 @@ def read_records(jobs: Path) -> pd.DataFrame:
             f"{jobs} is missing, the list of the study's jobs: a run writes it before "
             "its first job unless --no-hooks is given, so run Snakemake without that"
         )
-    listed = pd.read_csv(jobs, dtype=str, keep_default_na=False)
+    try:
+        listed = pd.read_csv(jobs, dtype=str, keep_default_na=False)
+        listed = listed[["stage", "record"]]
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{jobs} is no list of jobs ({error}): delete it, and run again"
+        ) from error
     rows = [
         {"stage": stage} | (_read(Path(record)) if Path(record).is_file() else {})
         for stage, record in zip(listed["stage"], listed["record"], strict=True)

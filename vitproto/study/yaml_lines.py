@@ -31,7 +31,7 @@ class Lines:
             typed: what `--config` says.
 
         Raises:
-            ValueError: a key stands twice in a section.
+            ValueError: a key stands twice in a section, or is no text or whole number.
         """
         by_path: dict[KeyPath, tuple[Path, int]] = {}
         for file in files:
@@ -69,6 +69,9 @@ class Lines:
         return bool(path) and not isinstance(value, Mapping)
 
 
+_TAGS_OF_KEYS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "merge"))
+
+
 def _refuse_doubles(
     node: yaml.Node, file: Path, path: KeyPath, seen: set[yaml.Node]
 ) -> None:
@@ -79,6 +82,11 @@ def _refuse_doubles(
         line_of_key: dict[Any, int] = {}
         for key_node, value in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
+            if key_node.tag not in _TAGS_OF_KEYS:
+                raise ValueError(
+                    f"{file}:{line}: {key or 'nothing'} is no name of a key: write "
+                    "text, in quotes if YAML reads it otherwise"
+                )
             if key in line_of_key:
                 raise ValueError(
                     f"{file}:{line}: {'.'.join(map(str, (*path, key)))} stands already "

@@ -38,7 +38,8 @@ rule check_images:
         drawn_data,
         images=f"{DATA}.images.csv",
     output:
-        f"{DATA}.checked.csv",
+        digests=f"{DATA}.image_digests.h5",  # the first: it says what was read
+        checked=f"{DATA}.checked.csv",
     log:
         f"{LOGS}/check_images/{{dataset}}.log",
     benchmark:
@@ -58,7 +59,8 @@ rule check_images:
             --dataset {wildcards.dataset} \
             --root {params.root:q} \
             --images {input.images:q} \
-            --checked {output:q} \
+            --digests {output.digests:q} \
+            --checked {output.checked:q} \
             {params.settings} \
             {params.how} \
             --n_workers {threads} \

@@ -87,6 +87,13 @@ def convergence_of(log: Path, runs: Sequence[str]) -> list[Convergence]:
     return [ended.get(run, UNTRAINED) for run in runs]
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no error")
+    return value
+
+
 def read_convergence(log: Path) -> Mapping[str, Convergence]:
     """Read how the training of each run ended, by the run's name.
 
@@ -106,7 +113,7 @@ def read_convergence(log: Path) -> Mapping[str, Convergence]:
                 if row[HELD_OUT_NMSE]:
                     seen, nmse = measured.setdefault(row["run"], ([], []))
                     seen.append(n_patches)
-                    nmse.append(float(row[HELD_OUT_NMSE]))
+                    nmse.append(_finite(row[HELD_OUT_NMSE]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{log}, line {reader.line_num}, is damaged or not a training log "

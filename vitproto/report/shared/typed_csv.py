@@ -53,7 +53,7 @@ def read_typed(
                 keep_default_na=False,
                 na_values={name: [""] for name in may_be_empty},
             )
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+    except (OSError, ValueError, TypeError, pd.errors.ParserWarning) as error:
         raise _damage(path, error) from None
     return rows[list(columns)]
 
