@@ -7,6 +7,8 @@ import pytest
 
 from vitproto.core.project import PROJECT
 
+SEEDS = (0, 1, 2)
+
 
 def script(name: str, config: object) -> list[str]:
     return [sys.executable, str(PROJECT / f"scripts/{name}.py"), str(config)]
@@ -22,10 +24,13 @@ def test_every_run_is_listed():
     names = [line.split() for line in shown.stdout.split("\n\n")[0].splitlines()]
     assert names == [
         ["encoder", "layer", "method", "run"],
-        ["tiny-vit", "3", "relu", "k512-lr0.03-sparsity0.27-seed0"],
-        ["tiny-vit", "2", "topk", "k512-lr0.01-sparsity8-seed0"],
-        ["tiny-vit", "3", "topk", "k512-lr0.01-sparsity8-seed0"],
-        ["tiny-vit", "3", "untrained", "k512-sparsity8-seed0"],
+        *(
+            ["tiny-vit", "3", "relu", f"k512-lr0.03-sparsity0.27-seed{i}"]
+            for i in SEEDS
+        ),
+        *(["tiny-vit", "2", "topk", f"k512-lr0.01-sparsity8-seed{i}"] for i in SEEDS),
+        *(["tiny-vit", "3", "topk", f"k512-lr0.01-sparsity8-seed{i}"] for i in SEEDS),
+        *(["tiny-vit", "3", "untrained", f"k512-sparsity8-seed{i}"] for i in SEEDS),
     ]
 
 

@@ -218,7 +218,8 @@ class RunRow:
     sparsity: OneOrMore[NotNegative] | None
     """For autoencoders: the weight of the L1 norm (`relu`), or the number of latents
     that may be active (`topk`, `batchtopk`), or that should be, on average
-    (`jumprelu`)."""
+    (`jumprelu`). A weight w of a loss that averages squared errors over the D
+    dimensions of activations of mean norm n, as saev's does, is w · D / n here."""
     seed: OneOrMore[Index]
     """Decides what is drawn. `pca` and imported methods draw nothing: 0."""
 
