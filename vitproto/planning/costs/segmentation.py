@@ -58,7 +58,9 @@ def train_probes(job: PlannedJob, study: StudySizes) -> Cost:
     memory += cfg["batch_size"] * 4 * (4 * width + 4 * n_classes * job.n_threads)
     n_read = (cfg["n_epochs"] * n_patches + 2 * cfg["n_scaling"]) * width
     seconds = n_operations / study.flops
-    return study.cost(seconds, n_read * study.item, memory, Written(results=weights))
+    # States hold weights and two moments; the next is written beside the last.
+    written = Written(results=weights, scratch=2 * 3 * weights)
+    return study.cost(seconds, n_read * study.item, memory, written)
 
 
 def evaluate_probes(job: PlannedJob, study: StudySizes) -> Cost:
@@ -119,7 +121,9 @@ def suppress_latents(job: PlannedJob, study: StudySizes) -> Cost:
         seconds += n_edits * n_test * share * _encoding(study) / study.flops
         memory += _memory_of_encoder(study)
     n_read = n_test * n_patches * _encoder(study)["width"]
-    written = Written(results=BYTES_PER_EDIT * n_edits * n_test)
+    # Each class is kept until all are written.
+    n_bytes = BYTES_PER_EDIT * n_edits * n_test
+    written = Written(results=n_bytes, scratch=n_bytes)
     return study.cost(seconds, n_read * study.item, memory, written)
 
 

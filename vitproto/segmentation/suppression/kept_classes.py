@@ -17,7 +17,10 @@ from vitproto.core.hdf5_file import (
 from vitproto.core.unfinished import Unfinished
 from vitproto.segmentation.suppression.class_counts import Before, ClassCounts
 from vitproto.segmentation.suppression.edits import ClassEdits
-from vitproto.segmentation.suppression.pixel_changes import changed_pixels
+from vitproto.segmentation.suppression.pixel_changes import (
+    COMPRESSED,
+    changed_pixels,
+)
 
 _AS_COUNTED = ("n_changed_KO", "n_others_changed_KO", "n_to_OC", "length_OM")
 _NUMBERS = ("n_patches", "n_others")
@@ -40,7 +43,8 @@ class KeptClasses:
         with whole_hdf5(path) as file:
             write_attributes(file, {name: getattr(counts, name) for name in _NUMBERS})
             for name, array in {**values, **changes}.items():
-                file.create_dataset(name, data=array)
+                kept = COMPRESSED if array.size else {}
+                file.create_dataset(name, data=array, track_times=False, **kept)
 
     def read(self, edits: ClassEdits, before: Before) -> ClassCounts | None:
         """Read the counts of a class, None if they are not there.

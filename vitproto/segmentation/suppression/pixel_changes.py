@@ -7,6 +7,9 @@ dose. X entries: an edit, an image and a class whose counts the edit changes.
 import numpy as np
 from jaxtyping import Integer
 
+COMPRESSED = {"compression": "gzip", "shuffle": True}
+"""How h5py stores changes: in about 6 bytes each."""
+
 
 def changed_pixels(
     predicted_KOMC: Integer[np.ndarray, "k o m c"],

@@ -18,10 +18,11 @@ from vitproto.segmentation.suppression.changes import CHANGE_COLUMNS, change_row
 from vitproto.segmentation.suppression.class_counts import Before, ClassCounts
 from vitproto.segmentation.suppression.counts_file import FORMAT
 from vitproto.segmentation.suppression.edits import SuppressionSettings
-from vitproto.segmentation.suppression.pixel_changes import changed_pixels
+from vitproto.segmentation.suppression.pixel_changes import (
+    COMPRESSED,
+    changed_pixels,
+)
 from vitproto.segmentation.suppression.terms import ChosenClass
-
-_KEPT = {"compression": "gzip", "shuffle": True, "track_times": False}
 
 
 def record_counts(
@@ -130,5 +131,5 @@ class CountsFile(AbstractContextManager):
                 ),
             }
         for name, values in parts.items():
-            kept = _KEPT if values.size else {"track_times": False}
-            group.create_dataset(name, data=values, **kept)
+            kept = COMPRESSED if values.size else {}
+            group.create_dataset(name, data=values, track_times=False, **kept)
