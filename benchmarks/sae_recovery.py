@@ -50,7 +50,7 @@ FOUND = 0.95
 """A direction is found if a row of the decoder has a larger cosine with it."""
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
 FRONT_RATES = (3e-3, 1e-2, 2e-2, 3e-2)
-L1_WEIGHTS = (0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
+L1_WEIGHTS = (0.05, 0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
 """Of the kinds of which no L0 can be asked: ReLU."""
 L0_FACTORS = (1.5, 2, 3)
 """Such kinds are compared at these multiples of the directions in a patch."""
