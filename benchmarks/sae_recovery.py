@@ -559,7 +559,7 @@ def write_page(cases: list[Case], n_seeds: int, peer: str) -> str:
         f"straight line between neighbours of the weights {weights} has the L0, with "
         "L0, NMSE and weight on logarithmic axes. It shows the learning rate with the "
         f"lowest NMSE there, of {front_rates}, as a mean over {n_seeds} "
-        f"seed{'s' if n_seeds > 1 else ''}. The "
+        f"seed{'s' if n_seeds > 1 else ''}; – where no rate reaches the L0. The "
         "peer starts with an encoder a tenth as long as the decoder; ours starts at "
         f"{read_settings('relu').encoder_start:g} times.",
         TextTable(
