@@ -122,7 +122,7 @@ def test_the_graph_is_the_same_with_data_and_without(bare, tmp_path):
         assert not shown.failed, shown.said
         graphs.append(sorted(re.findall(r"^    output: .*", shown.said, re.M)))
     assert graphs[0] == graphs[1] == graphs[2]
-    assert len(graphs[0]) == 16
+    assert len(graphs[0]) == 17
 
 
 def test_an_environment_that_moved_with_its_folder_is_mended(tmp_path):
