@@ -7,10 +7,10 @@ from typing import Literal
 
 from vitproto.activations.image_digests import write_image_digests
 from vitproto.checks.files import ImageReading, image_problems, mask_problems
-from vitproto.checks.problem_list import describe
+from vitproto.checks.problem_list import count_problems, describe
 from vitproto.core.files import sha256_of, whole_file
 from vitproto.core.hdf5_file import whole_hdf5, write_strings
-from vitproto.data.ade20k import read_classes
+from vitproto.data.ade20k import mask_path, read_classes
 from vitproto.data.data_root import check_root
 from vitproto.data.image_list import read_image_list
 from vitproto.launch.cli import run
@@ -46,11 +46,12 @@ def check_images(
     if layout == "ade20k":
         rows.append(("masks", len(paths)))
         n_classes = len(read_classes(root))
-        problems += mask_problems(root, paths, n_classes, reading)
+        pairs = [(mask_path(root, path), root / path) for path in paths]
+        problems += mask_problems(pairs, n_classes, reading)
     # A bad image is found twice, the second time with its mask.
     if problems := [*dict.fromkeys(problems)]:
         raise ValueError(
-            f"{len(problems):,} problems with the files of {dataset}:\n"
+            f"{count_problems(problems)} with the files of {dataset}:\n"
             + "\n".join(describe(problems))
         )
     with whole_hdf5(digests) as file:

@@ -53,13 +53,24 @@ def test_floating_point_grey_goes_from_0_to_1(tmp_path):
         (np.float32([[0, 300]]), "floating-point pixels from 0 to 300, and only 0 to"),
         (np.float32([[-0.1, 1]]), "floating-point pixels from -0.1 to 1"),
         (np.float32([[np.nan, 1]]), "floating-point pixels from nan"),
-        (np.int32([[0, 70_000]]), "pixels of 32 bits, of which nobody knows what is"),
+        (
+            np.int32([[0, 70_000]]),
+            "pixels of 32 bits, or of 16 bits with a sign",
+        ),
     ],
 )
 def test_pixels_of_an_unknown_range_are_refused(tmp_path, stored, complaint):
     Image.fromarray(stored).save(tmp_path / "a.tif")
     with pytest.raises(UnreadableError, match=rf"a\.tif has {complaint}"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("most", [4095, 65_535])
+def test_a_pgm_of_more_than_8_bits_is_scaled_by_its_maximum(tmp_path, most):
+    values = np.array([[0, most // 2, most]], ">u2")
+    header = b"P5\n3 1\n%d\n" % most
+    (tmp_path / "a.pgm").write_bytes(header + values.tobytes())
+    assert greys_of(read_image(tmp_path / "a.pgm")).tolist() == [[0, 127, 255]]
 
 
 def test_what_is_taken_for_white_is_said_once(tmp_path, caplog):

@@ -69,7 +69,7 @@ def damage(scenes):
         f"{masks[2]} has ",
         f"{masks[3]} has pixels of type",
         f"{masks[4]} holds the label 250",
-        f"{masks[5]} cannot be read as an image",
+        f"{masks[5]} cannot be read as a mask",
     ]
 
 
@@ -92,6 +92,46 @@ def test_all_bad_lines_of_the_classes_are_named_beside_bad_images(scenes):
     assert problems[1] == f"{classes}, line 4: the Idx 2 is already on line 3"
     assert problems[2].startswith(f"{classes}, line {len(lines) + 1}: the name is miss")
     assert len([p for p in problems if "images/training" in p]) >= 3
+
+
+def test_a_list_that_cannot_be_made_hides_no_bad_file(scenes):
+    expected = damage(scenes)
+    validation = scenes / "annotations/validation"
+    alone = [path.name for path in sorted(validation.iterdir())[:2]]
+    (validation / alone[0]).unlink()
+    (scenes / "images/validation" / alone[1]).with_suffix(".jpg").unlink()
+    (classes,) = scenes.glob("objectInfo*.txt")
+    classes.write_text("Idx\tName\none\ta\n")
+    problems = problems_of("ade20k", scenes, None, READING)
+    expected = [part for part in expected if "label 250" not in part]
+    expected += [
+        f"{classes}, line 2: Idx must be a whole number",
+        f"1 of the 3 images in {scenes}/images/validation have no mask",
+        f"1 of the 3 masks in {validation} have no image",
+    ]
+    missing = [part for part in expected if not any(part in p for p in problems)]
+    assert not missing
+    assert len(problems) == len(expected)
+
+
+def test_a_mask_of_the_wrong_size_and_type_is_told_both(scenes):
+    mask = files(scenes / "annotations/training")[1]
+    Image.new("RGB", (3, 5)).save(mask)
+    first, second = problems_of("ade20k", scenes, None, READING)
+    assert first.startswith(f"{mask} has 3 × 5 pixels, but its image")
+    assert second.startswith(f"{mask} has pixels of type RGB")
+
+
+def test_images_that_share_an_id_are_all_named_beside_bad_ones(birds):
+    folder = birds / "images"
+    first, second, third, *_ = files(folder)
+    for path in (first, second):
+        path.with_suffix(".png").write_bytes(path.read_bytes())
+    third.write_bytes(b"")
+    problems = problems_of("image_folder", folder, None, READING)
+    assert len(problems) == 3
+    assert all("must not differ in their suffix" in line for line in problems[:2])
+    assert problems[2].startswith(f"{third} cannot be read as an image")
 
 
 def test_bad_labels_lists_and_images_of_birds_are_named_at_once(birds):

@@ -438,3 +438,20 @@ def test_a_section_that_lacks_several_keys_says_so_once(demo):
     demo["how"] = {}
     lacking = "device, batch_size, most_pixels, save_every_s, tensorboard"
     assert refusal(demo) == f"how: lacks {lacking}"
+
+
+def test_more_training_images_than_a_data_set_has_are_refused(demo):
+    demo["selection"]["n_train"] = [16, 2400, "all"]  # 50 species × 48 images
+    check_study(demo, SCHEMA, Lines.of_files([]))
+    demo["selection"]["n_train"] = [16, 2641, "all"]
+    assert refusal(demo) == (
+        "selection.n_train.1: is 2641, but demo_birds has 2400 images: write a smaller "
+        "number, or all"
+    )
+    demo["datasets"]["demo_birds"] = {
+        **{"layout": "cub200", "root": "birds", "n_images": 100, "n_shards": 1}
+    }
+    demo["selection"]["n_train"] = [110]  # users say roughly how many they have
+    check_study(demo, SCHEMA, Lines.of_files([]))
+    demo["selection"]["n_train"] = [111]
+    assert "is 111, but demo_birds has 100 images" in refusal(demo)

@@ -60,9 +60,10 @@ def test_there_is_one_job_per_family_or_shard_and_step(shown):
     assert counts.pop("pool_activations") == counts.pop("probe_traits") == n_places
     assert counts.pop("compare_methods") == n_places
     assert counts.pop("fetch_weights") == 2  # encoders
+    assert counts.pop("check_images") == 2  # data sets
     total = counts.pop("total")
     assert set(counts.values()) == {1}
-    assert total == 72 + 2 + 9 * n_places + 3 * n_families + len(counts)
+    assert total == 72 + 2 + 2 + 9 * n_places + 3 * n_families + len(counts)
 
 
 COMMAND = r"^Shell command: (.*?2>&1)$"

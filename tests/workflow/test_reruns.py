@@ -228,7 +228,10 @@ EDITS = {
         ["show_features", "write_map_page"],
     ),
     "selection seeds": (set_key("selection", "seeds", to=[0, 5]), LABELLED),
-    "n_train": (set_key("selection", "n_train", to=[16, "all"]), LABELLED),
+    "n_train": (
+        set_key("selection", "n_train", to=[16, "all"]),
+        ["read_traits", *LABELLED],  # are there so many?
+    ),
     "label rule": (
         set_key("selection", "labels", "present", to=[2, 3, 4]),
         ["read_traits", *LABELLED],

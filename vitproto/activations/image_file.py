@@ -49,14 +49,16 @@ def read_image(
         values_HW = np.asarray(image, np.float64)
         if grey_range == "file":
             return _grey(_stretched(path, values_HW))
-        if image.mode in _DEEP:
+        # Pillow reads a PGM of more than 8 bits in 32 bits, and scales it to 16.
+        if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):
             _say_scaled("16-bit grey images: 0 is black and 65,535 is white")
             return _grey(values_HW / 257)
         remedy = "write grey_range: file to scale each image by its own values"
         if image.mode == "I":
             raise UnreadableError(
-                f"{path} has pixels of 32 bits, of which nobody knows what is white: "
-                f"save it as 8-bit or 16-bit grey, or {remedy}"
+                f"{path} has pixels of 32 bits, or of 16 bits with a sign, of which "
+                "nobody knows what is white: save it as 8-bit grey, or as 16-bit grey "
+                f"without sign, or {remedy}"
             )
         low, high = float(values_HW.min()), float(values_HW.max())
         if not (low >= 0 and high <= 1):
@@ -128,8 +130,8 @@ def naming_image(path: Path, what: str) -> Iterator[None]:
         raise unreadable(
             path,
             error,
-            f"{path} cannot be read as {what} ({error}): replace the file, or remove "
-            "it from the data set",
+            f"{path} cannot be read as {what} ({error}): replace the file, save it in "
+            "another form, or remove it from the data set",
         ) from error
 
 

@@ -1,10 +1,12 @@
 """Find all that is wrong with the files of a data set, before anything is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vitproto.checks.files import ImageReading, image_problems, mask_problems
 from vitproto.data import ade20k, cub200_images, cub200_traits, image_folder
+from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.label_rule import LabelRule
 
 READERS = {
@@ -40,14 +42,40 @@ def problems_of(
 
     if rule is not None and layout == "cub200":
         attempt(lambda: cub200_traits.read_traits(root, rule))
-    classes = None
+    n_classes = None
     if layout == "ade20k":
-        classes = attempt(lambda: ade20k.read_classes(root))
+        n_classes = attempt(lambda: len(ade20k.read_classes(root)))
     listed = attempt(lambda: READERS[layout](root))
     if listed is not None:
-        paths = listed["path"].tolist()
-        problems += image_problems([root / path for path in paths], reading)
-        if classes is not None:
-            problems += mask_problems(root, paths, len(classes), reading)
+        images = [root / path for path in listed["path"]]
+    else:
+        # Their list cannot be made, but they can be decoded.
+        images = _files_below(root, SUFFIXES, without="annotations")
+    problems += image_problems(images, reading)
+    if layout == "ade20k":
+        problems += mask_problems(_pairs(root, images), n_classes, reading)
     # A bad image is found twice, the second time with its mask.
     return [*dict.fromkeys(problems)]
+
+
+def _pairs(root: Path, images: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """The masks and images that are both there."""
+    pairs = []
+    for image in images:
+        with suppress(ValueError):  # it lies where no image has a mask
+            mask = ade20k.mask_path(root, image.relative_to(root).as_posix())
+            if mask.is_file():
+                pairs.append((mask, image))
+    return pairs
+
+
+def _files_below(root: Path, suffixes: tuple[str, ...], without: str) -> list[Path]:
+    """All files with these suffixes, but for those in folders of some name."""
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.name.lower().endswith(suffixes)
+        and path.is_file()
+        and without not in path.parts
+        and not path.name.startswith(".")
+    ]

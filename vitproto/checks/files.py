@@ -1,6 +1,6 @@
 """Find the images and masks of a data set that cannot be used, all at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,6 @@ from pathlib import Path
 from vitproto.activations.ahead import ahead
 from vitproto.activations.image_file import GreyRange, read_image
 from vitproto.core.progress import progress_bar
-from vitproto.data.ade20k import mask_path
 from vitproto.segmentation.labels.masks import check_size, read_labels
 
 
@@ -32,51 +31,49 @@ def image_problems(paths: Sequence[Path], reading: ImageReading) -> Iterator[str
     Yields:
         A sentence for each that cannot be used, in order.
     """
-
-    def check(path: Path) -> None:
-        read_image(path, reading.grey_range, reading.most_pixels)
-
-    yield from _problems([partial(check, path) for path in paths], "images", reading)
+    checks = [
+        [partial(read_image, path, reading.grey_range, reading.most_pixels)]
+        for path in paths
+    ]
+    yield from _problems(checks, "images", reading)
 
 
 def mask_problems(
-    root: Path, paths: Sequence[str], n_classes: int, reading: ImageReading
+    pairs: Sequence[tuple[Path, Path]], n_classes: int | None, reading: ImageReading
 ) -> Iterator[str]:
-    """Decode the masks of all images, and check their sizes and labels.
+    """Decode masks, and check their sizes and labels.
 
     Args:
-        root: the folder of the data set, in ADE20K's layout.
-        paths: of the images, relative to `root`.
-        n_classes: the highest label.
+        pairs: masks and their images.
+        n_classes: the highest label; None if that is not known.
         reading: how files are read.
 
     Yields:
-        A sentence for each that cannot be used, in order.
+        The sentences for each that cannot be used, in order.
     """
-
-    def check(path: str) -> None:
-        mask = mask_path(root, path)
-        check_size(mask, root / path)
-        read_labels(mask, n_classes)
-
-    yield from _problems([partial(check, path) for path in paths], "masks", reading)
+    checks = [
+        [partial(check_size, mask, image), partial(read_labels, mask, n_classes)]
+        for mask, image in pairs
+    ]
+    yield from _problems(checks, "masks", reading)
 
 
 def _problems(
-    checks: Sequence[partial[None]], unit: str, reading: ImageReading
+    checks: Sequence[Sequence[Callable]], unit: str, reading: ImageReading
 ) -> Iterator[str]:
-    def told(check: partial[None]) -> str | None:
-        try:
-            check()
-        except ValueError as error:
-            return str(error)
-        return None
+    def told(of_file: Sequence[Callable]) -> list[str]:
+        problems = []
+        for check in of_file:
+            try:
+                check()
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
 
-    calls = (partial(told, check) for check in checks)
+    calls = (partial(told, of_file) for of_file in checks)
     n_workers = reading.n_workers
     results = ahead(calls, n_threads=n_workers, n_ahead=4 * n_workers)
     with progress_bar(len(checks), unit) as progress:
-        for problem in results:
+        for problems in results:
             progress.update()
-            if problem is not None:
-                yield problem
+            yield from problems

@@ -67,12 +67,13 @@ def is_abandoned(name: str, age_s: float, after_s: int) -> bool:
     Args:
         name: what `owner` returned there.
         age_s: how long ago it last wrote.
-        after_s: the age that shows it, if the process ran on another machine.
+        after_s: the age that shows it, if the process ran on another machine. One of
+            this machine may be silent for as long as it likes.
     """
     host, _, pid = name.rpartition("-")
-    if age_s > after_s:
-        return True
-    return host == socket.gethostname() and pid.isdigit() and not _runs(int(pid))
+    if host == socket.gethostname() and pid.isdigit():
+        return not _runs(int(pid))
+    return age_s > after_s
 
 
 def partial_of(path: Path) -> Path:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vitproto.core.files import drop_abandoned, partial_of
+from vitproto.core.files import drop_abandoned, partial_of, to_disk
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Fill a folder beside `path`, then rename: a reader finds all of it or none.
+
+    All of it is on the disk before it is renamed, so this holds after a power cut, too.
 
     Yields:
         The folder to fill. It is deleted if the body raises.
@@ -32,7 +34,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        for file in (*partial.rglob("*"), partial):
+            to_disk(file)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     os.replace(partial, path)
+    to_disk(path.parent)

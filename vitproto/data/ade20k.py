@@ -6,6 +6,7 @@ Images lie in `images/training/STEM.jpg` and `images/validation/`, their masks i
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -40,13 +41,14 @@ def read_images(root: Path) -> pd.DataFrame:
 
     Raises:
         ValueError: folders are missing, a split is empty, images and masks are not in
-            pairs, two images share an id, a name is not UTF-8, or a scene's line is
-            damaged; with the file, and the line if any.
+            pairs or two images share an id, in one message for all; a name is not
+            UTF-8, or a scene's line is damaged; with the file, and the line if any.
     """
     top = find_root(root)
     scene_of = _read_scenes(top / "sceneCategories.txt")
     rows = []
     path_of: dict[str, str] = {}
+    problems = []
     for folder, split in SPLIT_OF.items():
         images = top / "images" / folder
         names = [n for n in names_in(images) if n.lower().endswith(SUFFIXES)]
@@ -57,12 +59,14 @@ def read_images(root: Path) -> pd.DataFrame:
             path = (images / name).relative_to(root).as_posix()
             earlier = path_of.setdefault(stem, path)
             if earlier != path:
-                raise ValueError(
+                problems.append(
                     f"{root} holds {earlier} and {path}: two images must not share the "
                     f"name {stem}, which is their id: rename or remove one"
                 )
             rows.append((stem, path, split, scene_of.get(stem, "")))
-        _check_pairs(images, names, stems, top / "annotations" / folder)
+        problems += _unpaired(images, names, stems, top / "annotations" / folder)
+    if problems:
+        raise ValueError("\n".join(problems))
     return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
 
 
@@ -151,22 +155,22 @@ def _find_gaps(line_of: dict[int, int]) -> list[tuple[int, str]]:
     return [(line_of[highest], why)]
 
 
-def _check_pairs(
+def _unpaired(
     images: Path, names: list[str], stems: list[str], annotations: Path
-) -> None:
-    """Check that each image of a split has a mask, and each mask an image."""
+) -> Iterator[str]:
+    """Sentences about the images of a split without mask, and masks without image."""
     files = names_in(annotations)
     masks = {name.removesuffix(".png") for name in files if name.endswith(".png")}
     pairs = zip(stems, names, strict=True)
     alone = [name for stem, name in pairs if stem not in masks]
     if alone:
-        raise ValueError(
+        yield (
             f"{len(alone)} of the {len(names)} images in {images} have no mask, a .png "
             f"of the same name, in {annotations}: {first_few(alone)}"
         )
     without = sorted(f"{stem}.png" for stem in masks - set(stems))
     if without:
-        raise ValueError(
+        yield (
             f"{len(without)} of the {len(masks)} masks in {annotations} have no image "
             f"of the same name in {images}: {first_few(without)}"
         )

@@ -95,13 +95,14 @@ def _image_paths(
 
 
 def _check_ids(root: Path, images: pd.DataFrame) -> None:
-    twice = images["image_id"].duplicated(keep=False)
-    if twice.any():
-        first, second = images.loc[twice].sort_values("image_id")["path"].head(2)
-        raise ValueError(
-            f"{root} holds {first} and {second}: two images must not differ in their "
-            "suffix alone, rename or remove one"
-        )
+    same_id = images[images["image_id"].duplicated(keep=False)].groupby("image_id")
+    problems = [
+        f"{root} holds {' and '.join(sorted(paths))}: two images must not differ in "
+        "their suffix alone, rename or remove one"
+        for _, paths in same_id["path"]
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
     for path in images["path"]:
         try:
             path.encode()

@@ -30,6 +30,7 @@ def check_sections(config: Config) -> Iterator[Problem]:
     yield from _check_storage(config)
     if "selection" in config:
         yield from _check_labels(config["selection"]["labels"])
+        yield from _check_n_train(config)
 
 
 def _check_finite(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
@@ -49,6 +50,28 @@ def _check_labels(labels: Mapping[str, Any]) -> Iterator[Problem]:
     for certainty in sorted({*labels["present"]} & {*labels["unknown"]}):
         text = f"{certainty} stands in present too: write it in one of the two lists"
         yield Problem(("selection", "labels", "unknown"), text)
+
+
+def _check_n_train(config: Config) -> Iterator[Problem]:
+    """No more images can choose prototypes than there are.
+
+    The lists, which are made later, say exactly how many are for training.
+    """
+    dataset = config["datasets"].get(config["dataset"], {})
+    draw = dataset.get("draw", {})
+    n_images = dataset.get("n_images")
+    if {"n_species", "n_images_per_species"} <= draw.keys():
+        n_images = draw["n_species"] * draw["n_images_per_species"]
+    if n_images is None:
+        return
+    for i, n_train in enumerate(config["selection"]["n_train"]):
+        # Users say roughly how many images they have.
+        if n_train != "all" and n_train > 1.1 * n_images:
+            text = (
+                f"is {n_train}, but {config['dataset']} has {n_images} images: write "
+                "a smaller number, or all"
+            )
+            yield Problem(("selection", "n_train", i), text)
 
 
 def _check_datasets(config: Config) -> Iterator[Problem]:

@@ -56,12 +56,12 @@ def read_mask(
     return cut_window(read_labels(path, n_classes), preprocessing)
 
 
-def read_labels(path: Path, n_classes: int) -> UInt16[np.ndarray, "h w"]:
+def read_labels(path: Path, n_classes: int | None) -> UInt16[np.ndarray, "h w"]:
     """Read the mask of an image.
 
     Args:
         path: an image file with one number per pixel: its label, 0 if unlabelled.
-        n_classes: the highest label.
+        n_classes: the highest label; None if that is not known.
 
     Raises:
         ValueError: the file is missing or damaged, its pixels are colours, or a label
@@ -72,10 +72,11 @@ def read_labels(path: Path, n_classes: int) -> UInt16[np.ndarray, "h w"]:
         _check_mode(path, image)
         labels_HW = np.asarray(image)
     low, high = int(labels_HW.min()), int(labels_HW.max())
-    if low < 0 or high > n_classes:
+    highest = np.iinfo(np.uint16).max if n_classes is None else n_classes
+    if low < 0 or high > highest:
         raise ValueError(
-            f"{path} holds the label {high if high > n_classes else low}, but the "
-            f"data set's objectInfo*.txt lists the classes 1 to {n_classes}: list the "
+            f"{path} holds the label {high if high > highest else low}, but the "
+            f"data set's objectInfo*.txt lists the classes 1 to {highest}: list the "
             "class there, or write 0 for pixels without class"
         )
     return labels_HW.astype(np.uint16)
@@ -87,7 +88,7 @@ def check_size(path: Path, image_path: Path) -> None:
     Raises:
         ValueError: it has another size, or a file is missing or not an image.
     """
-    mask_size, image_size = _size(path), _size(image_path)
+    mask_size, image_size = _size(path, "a mask"), _size(image_path, "an image")
     if mask_size != image_size:
         raise ValueError(
             f"{path} has {mask_size[0]} × {mask_size[1]} pixels, but its image "
@@ -96,9 +97,9 @@ def check_size(path: Path, image_path: Path) -> None:
         )
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(path: Path, what: str) -> tuple[int, int]:
     """Width and height, as the pixels are stored."""
-    with open_image(path, "an image", None) as image:
+    with open_image(path, what, None) as image:
         return image.size
 
 
