@@ -43,9 +43,7 @@ def record_activations(
     check_root(root, dataset)
     device, layers = pick_device(job.device), recorded.layers
     encoder = load_encoder(cfg, recorded.compute_dtype, layers).to(device)
-    encoder = encoder.reading(
-        grey_range=recorded.grey_range, most_pixels=job.most_pixels
-    )
+    encoder = encoder.reading(recorded.grey_range, job.most_pixels)
     shape = LayerShape(encoder.n_patches, encoder.width, encoder.n_prefix > 0)
     shapes = dict.fromkeys(layers, shape)
     listed = read_image_list(images)

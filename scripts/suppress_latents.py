@@ -9,7 +9,6 @@ import torch
 
 from vitproto.core.csv_file import write_csv
 from vitproto.core.device import pick_device
-from vitproto.core.files import sha256_of
 from vitproto.core.unfinished import Unfinished
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
@@ -39,8 +38,7 @@ def suppress_latents(
     """Suppress the latents of each class, and count what a probe still finds.
 
     At the probe's own layer this needs only recorded activations. At an earlier layer
-    the encoder runs on the test images, for every class and edit. A killed job goes on
-    with the first class that it had not finished.
+    the encoder runs on the test images, for every class and edit. It resumes by class.
 
     Args:
         directions: The safetensors file with the direction of each class.
@@ -58,22 +56,10 @@ def suppress_latents(
     ready = open_inputs(inputs, labelled, fitted, probed, torch_device)
     acts, labels, chosen = ready.acts, ready.labels, ready.chosen
     directions_CD = directions_for(directions, acts, inputs.shards[0], labels.n_classes)
-    place = {
-        **{"encoder": fitted.encoder, "probe_layer": probed.probe_layer},
-        **{"layer": fitted.layer, "method": fitted.method, "run": fitted.run},
-    }
+    place = probed.place_of(fitted)
     made = {**dataclasses.asdict(cfg), "code": fingerprint("suppress_latents")}
-    files = [
-        *(inputs.probe, inputs.class_latents, inputs.activity, directions),
-        *(labelled.patch_labels, fitted.checkpoints),
-    ]
-    contents = {
-        "activations": acts.digest(),
-        "recorded": acts.attributes,
-        "files": [sha256_of(path).hex() for path in files],
-        "device": torch_device.type,
-    }
-    unfinished = Unfinished(counts, {**place, **made, **contents})
+    read = ready.identify(inputs, labelled, fitted, directions)
+    unfinished = Unfinished(counts, place | made | read | {"device": torch_device.type})
     results = suppress(
         *(acts, labels, ready.autoencoder, ready.activity, chosen),
         torch.from_numpy(directions_CD),

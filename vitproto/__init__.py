@@ -1,4 +1,4 @@
-"""Do prototypes in a vision transformer's activation space find traits in images?"""
+"""Find out whether prototypes in a vision transformer's space find traits in images."""
 
 import os
 

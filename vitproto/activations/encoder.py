@@ -27,6 +27,7 @@ from vitproto.activations.fetched import (
     needs_hub,
     read_fetched,
 )
+from vitproto.activations.image_file import GreyRange
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.tags import tag_of_open_clip, tag_of_timm
 from vitproto.activations.torchvision_shim import import_open_clip
@@ -162,12 +163,9 @@ class Encoder:
             "image_intermediates_prefix", [None] * len(patches)
         )
 
-    def reading(self, **how: Any) -> "Encoder":
-        """The same encoder, reading image files in another way.
-
-        Args:
-            how: `grey_range` and `most_pixels`, see `read_image`.
-        """
+    def reading(self, grey_range: GreyRange, most_pixels: int | None) -> "Encoder":
+        """The same encoder, reading image files in another way: see `read_image`."""
+        how = {"grey_range": grey_range, "most_pixels": most_pixels}
         return replace(self, preprocessing=replace(self.preprocessing, **how))
 
     def reading_as_recorded(self, attributes: Mapping[str, Any]) -> "Encoder":
@@ -177,7 +175,7 @@ class Encoder:
             attributes: the root attributes of the shard, as far as they are known.
         """
         recorded = json.loads(attributes.get("preprocessing", "{}"))
-        return self.reading(grey_range=recorded.get("grey_range", "type"))
+        return self.reading(recorded.get("grey_range", "type"), None)
 
     def computed_in(self, device: torch.device) -> str:
         """The type in which a device computes activations."""

@@ -31,7 +31,8 @@ class Lines:
             typed: what `--config` says.
 
         Raises:
-            ValueError: a key stands twice in a section, or is no text or whole number.
+            ValueError: a key stands twice in a section, or is neither text nor a whole
+                number.
         """
         by_path: dict[KeyPath, tuple[Path, int]] = {}
         for file in files:
@@ -84,7 +85,7 @@ def _refuse_doubles(
             key, line = key_node.value, key_node.start_mark.line + 1
             if key_node.tag not in _TAGS_OF_KEYS:
                 raise ValueError(
-                    f"{file}:{line}: {key or 'nothing'} is no name of a key: write "
+                    f"{file}:{line}: {key or 'nothing'} cannot be a key: write "
                     "text, in quotes if YAML reads it otherwise"
                 )
             if key in line_of_key:

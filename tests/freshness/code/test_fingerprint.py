@@ -330,7 +330,7 @@ def test_whatever_a_stage_calls_is_in_its_fingerprint(tmp_path):
         "list_cub200": ((birds, images, splits), {"dataset": "birds"}),
         "read_traits": (
             (birds, splits, tmp_path / "t.npz"),
-            {"dataset": "birds", "rule": LabelRule((3, 4), ())},
+            {"dataset": "birds", "n_train": ("all",), "rule": LabelRule((3, 4), ())},
         ),
         **fits,
         "fit_kmeans": (

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 _TAG = re.compile(r"(?<!\\)<(?=[A-Za-z/!?])")
 """Where HTML may begin, see CommonMark. In `p < 0.05` nothing does."""
+_KEPT = re.compile(r"\\<(?=[A-Za-z/!?])")
 
 
 class TextTable(NamedTuple):
@@ -87,6 +88,11 @@ def widen(
             for key, row in rows.items()
         ],
     )
+
+
+def with_html(markdown: str) -> str:
+    """Take back what `without_html` did, to write the text elsewhere."""
+    return _KEPT.sub("<", markdown)
 
 
 def _write_cell(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from vitproto.core.confidence import SIGNIFICANT
-from vitproto.report.shared.markdown import TextTable, write_markdown
+from vitproto.report.shared.markdown import TextTable, with_html, write_markdown
 from vitproto.report.shared.wording import (
     join_names,
     write_all,
@@ -77,7 +77,7 @@ def read_answer(path: Path) -> Quoted:
     Raises:
         ValueError: it is not what `in_markdown` writes.
     """
-    blocks = path.read_text(encoding="utf-8").strip().split("\n\n")
+    blocks = with_html(path.read_text(encoding="utf-8")).strip().split("\n\n")
     if len(blocks) != 3:
         raise ValueError(
             f"{path} has {len(blocks)} paragraphs, expected sentences, a table and its "

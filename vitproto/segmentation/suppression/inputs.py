@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vitproto.activations.stream import Activations
+from vitproto.core.files import sha256_of
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.segmentation.labels.labelled_images import LabelledImages
 from vitproto.segmentation.labels.patch_labels import PatchLabels, read_patch_labels
@@ -60,6 +62,24 @@ class Suppressible:
     activity: Activity
     chosen: list[ChosenClass]
     logits: EditedLogits
+
+    def identify(
+        self,
+        inputs: SuppressionInputs,
+        labelled: LabelledImages,
+        fitted: FittedAutoencoder,
+        directions: Path,
+    ) -> dict[str, Any]:
+        """Digests of all that is read: with the same ones, counts are the same."""
+        files = [
+            *(inputs.probe, inputs.class_latents, inputs.activity, directions),
+            *(labelled.patch_labels, fitted.checkpoints),
+        ]
+        return {
+            "activations": self.acts.digest(),
+            "recorded": self.acts.attributes,
+            "files": [sha256_of(path).hex() for path in files],
+        }
 
 
 def open_inputs(

@@ -14,6 +14,7 @@ from vitproto.segmentation.probes.linear_probe import (
     check_trained_on,
     load_probe,
 )
+from vitproto.segmentation.suppression.autoencoders import FittedAutoencoder
 from vitproto.segmentation.suppression.edited_logits import (
     AtEarlierLayer,
     AtProbeLayer,
@@ -44,6 +45,13 @@ class ProbedEncoder:
                 f"what is edited at layer {layer} never reaches a probe of layer "
                 f"{self.probe_layer}: name a layer from 0 to {self.probe_layer}"
             )
+
+    def place_of(self, fitted: FittedAutoencoder) -> dict[str, str | int]:
+        """The names that say which autoencoder is suppressed, and which probe looks."""
+        return {
+            **{"encoder": fitted.encoder, "probe_layer": self.probe_layer},
+            **{"layer": fitted.layer, "method": fitted.method, "run": fitted.run},
+        }
 
 
 def load_fitting_probe(
