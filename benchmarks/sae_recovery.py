@@ -335,6 +335,7 @@ class AtL0(NamedTuple):
     nmse: float
     cosine: float
     share: float
+    n_dead: float
     l1_weight: float
 
 
@@ -356,6 +357,7 @@ def read_front(front: list[Found], l0: float) -> AtL0 | None:
         float(np.exp(read([np.log(found.nmse) for found, _ in by_l0]))),
         read([found.cosine for found, _ in by_l0]),
         read([found.share for found, _ in by_l0]),
+        read([found.n_dead for found, _ in by_l0]),
         float(np.exp(read([np.log(weight) for _, weight in by_l0]))),
     )
 
@@ -377,14 +379,14 @@ def rows_at_l0(names: list[str], planted: Planted, fronts: Fronts) -> list[list[
             if None not in found
         }
         if not means:
-            rows.append([names[0], f"{l0:g}", names[1], *("–" for _ in range(4))])
+            rows.append([names[0], f"{l0:g}", names[1], *("–" for _ in range(5))])
             continue
         rate = min(means, key=lambda rate: means[rate].nmse)
         best = means[rate]
         rows.append(
             [
                 *(names[0], f"{l0:g}", names[1], f"{best.nmse:.3f}"),
-                *(f"{best.cosine:.3f}", f"{best.share:.3f}"),
+                *(f"{best.cosine:.3f}", f"{best.share:.3f}", f"{best.n_dead:.0f}"),
                 f"{rate:g}, L1 {best.l1_weight:.2f}",
             ]
         )
@@ -565,7 +567,7 @@ def write_page(cases: list[Case], n_seeds: int, peer: str) -> str:
         TextTable(
             {
                 **{"Planted": "<", "L0": ">", "By": "<", "NMSE": ">"},
-                **{"Mean cosine": ">", f"Found (> {FOUND:g})": ">"},
+                **{"Mean cosine": ">", f"Found (> {FOUND:g})": ">", "Dead": ">"},
                 "Learning rate": "<",
             },
             [row for case in cases for row in case.at_l0],

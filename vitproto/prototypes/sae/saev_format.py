@@ -250,7 +250,7 @@ def _parse_header(line: bytes, path: Path) -> _Header:
         n_latents = width * _count(cfg, "exp_factor", path)
     return _Header(
         *(schema, width, n_latents, activation, params, is_named_by_cls),
-        commit=str(header.get("commit", "unknown")),
+        commit=str(header.get("commit", "unknown")).lower(),
     )
 
 
