@@ -51,9 +51,9 @@ FOUND = 0.95
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
 FRONT_RATES = (3e-3, 1e-2, 2e-2, 3e-2)
 L1_WEIGHTS = (0.05, 0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
-"""Of the kinds of which no L0 can be asked: ReLU."""
+"""For ReLU, whose L0 cannot be set directly."""
 L0_FACTORS = (1.5, 2, 3)
-"""Such kinds are compared at these multiples of the directions in a patch."""
+"""ReLU is compared at these multiples of the directions in a patch."""
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
 KINDS = ("topk", "batchtopk", "jumprelu", "matryoshka")

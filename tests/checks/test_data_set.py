@@ -32,7 +32,9 @@ def scenes(tmp_path):
     """Scenes that the project draws: 6 for training, 4 for validation."""
     drawn = DemoScenes(n_species=4, n_training=6, n_validation=4, image_size=64, seed=0)
     write_demo_scenes(tmp_path / "scenes", drawn, n_workers=2)
-    return tmp_path / "scenes/ADEChallengeData2016"
+    # A folder of the user's may have the name of one of ADE20K's.
+    (tmp_path / "scenes").rename(tmp_path / "annotations")
+    return tmp_path / "annotations/ADEChallengeData2016"
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def our_files(root):
 
     return {
         "shards": Form([*shards], read_shards, is_checked=True),
-        "ids in a shard": Form([shards[0]], ids_and_digests, is_checked=False),
+        "ids in a shard": Form([shards[0]], ids_and_digests),
         "patch labels": read_one(folder / "labels.h5", read_patch_labels),
         "a probe": read_one(folder / "probe.safetensors", load_probe),
         "probes": read_one(folder / "probes.safetensors", load_probes),

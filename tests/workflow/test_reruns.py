@@ -230,7 +230,7 @@ EDITS = {
     "selection seeds": (set_key("selection", "seeds", to=[0, 5]), LABELLED),
     "n_train": (
         set_key("selection", "n_train", to=[16, "all"]),
-        ["read_traits", *LABELLED],  # are there so many?
+        ["read_traits", *LABELLED],  # checks it against the split
     ),
     "label rule": (
         set_key("selection", "labels", "present", to=[2, 3, 4]),

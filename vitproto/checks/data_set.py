@@ -76,6 +76,6 @@ def _files_below(root: Path, suffixes: tuple[str, ...], without: str) -> list[Pa
         for path in sorted(root.rglob("*"))
         if path.name.lower().endswith(suffixes)
         and path.is_file()
-        and without not in path.parts
+        and without not in path.relative_to(root).parts
         and not path.name.startswith(".")
     ]

@@ -17,12 +17,11 @@ class Unfinished:
 
     Attributes:
         folder: beside the output; it exists while there is something in it.
-        made_from: what decides the contents, any JSON.
     """
 
     def __init__(self, output: Path, made_from: Mapping[str, Any]):
+        """`made_from` is all that decides what the files hold, as any JSON."""
         self.folder = output.with_name(f"{output.name}.unfinished")
-        self.made_from = made_from
         text = json.dumps(made_from, sort_keys=True)
         self._key = hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -31,5 +30,5 @@ class Unfinished:
         return self.folder / f"{name}-{self._key}{suffix}"
 
     def forget(self) -> None:
-        """Delete all that was kept, also with other code, settings or data."""
+        """Delete all kept files, including those of other code, settings or data."""
         shutil.rmtree(self.folder, ignore_errors=True)

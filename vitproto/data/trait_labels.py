@@ -14,7 +14,7 @@ from vitproto.core.unreadable import unreadable
 # What is raised depends on which part of the archive is damaged.
 _DAMAGES = (
     *(zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError),
-    *(NotImplementedError, RuntimeError, MemoryError),
+    *(NotImplementedError, RuntimeError),  # zipfile, of unknown compressions
 )
 
 
