@@ -12,6 +12,7 @@ study: mine
 presets: [jobs/small, storage, selection, features, methods/small-saes]
 dataset: mine_birds
 fit_dataset: mine_birds
+selection: {n_train: [2, all]}
 datasets:
   mine_birds:
     layout: cub200
