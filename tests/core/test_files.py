@@ -1,15 +1,11 @@
 """Files appear complete or not at all."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from owners import ended_owner, owner_of
 
-from vitproto.core.files import whole_file, write_text
+from vitproto.core.files import whole_file
 from vitproto.core.folders import whole_folder
 
 
@@ -74,11 +70,8 @@ def test_two_jobs_may_write_the_same_file_at_once(tmp_path, monkeypatch):
 
 def test_what_killed_jobs_left_of_a_file_is_deleted(tmp_path):
     """But not files that other jobs are writing, here or elsewhere."""
-    path, host = tmp_path / "shard.h5", socket.gethostname()
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    here, elsewhere = f"{host}-{os.getppid()}", "another-host-7"
-    names = [f"{host}-{ended.pid}", "an-old-host-7", here, elsewhere]
+    path = tmp_path / "shard.h5"
+    names = [ended_owner(), "an-old-host-7", owner_of(os.getppid()), "another-host-7"]
     left, old, *others = (tmp_path / f".partial-{name}-shard.h5" for name in names)
     for file in (left, old, *others):
         file.write_text("half")
@@ -89,26 +82,11 @@ def test_what_killed_jobs_left_of_a_file_is_deleted(tmp_path):
 
 
 def test_what_a_killed_job_left_of_a_folder_is_deleted(tmp_path):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    host = socket.gethostname()
-    left = tmp_path / f".partial-{host}-{ended.pid}-pages"
-    other = tmp_path / f".partial-{host}-{os.getppid()}-pages"
+    left = tmp_path / f".partial-{ended_owner()}-pages"
+    other = tmp_path / f".partial-{owner_of(os.getppid())}-pages"
     for folder in (left, other):
         folder.mkdir()
         (folder / "index.html").write_text("half")
     with whole_folder(tmp_path / "pages") as partial:
         (partial / "index.html").write_text("whole")
     assert {*tmp_path.iterdir()} == {tmp_path / "pages", other}
-
-
-def test_a_process_that_has_ended_unasked_counts_as_ended(tmp_path):
-    """Its entry stays until its parent asks how it ended, which some never do."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    while "Z" not in Path(f"/proc/{ended.pid}/stat").read_text().split(")")[1]:
-        time.sleep(0.01)
-    partial = tmp_path / f".partial-{socket.gethostname()}-{ended.pid}-a.csv"
-    partial.touch()
-    write_text("a", tmp_path / "a.csv")
-    assert not partial.exists()
-    ended.wait()

@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
     assert not run_study(workdir).failed
     studies = [("micro.yaml", TABLE)]
     if IS_FULL:
-        scenes = "results/tiny_scenes/suppression_table.md"
+        scenes = "results/tinyscenes/suppression_table.md"
         studies += [("tiny.yaml", "results/tiny/sae_table.md"), (SCENES, scenes)]
     jobs = []
     for study, target in studies:

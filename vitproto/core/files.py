@@ -6,19 +6,19 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vitproto.core.owner import has_ended, owner
 from vitproto.core.unreadable import error_number
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 ABANDONED_AFTER_S = 86_400
-"""Age at which a partial file of another machine counts as abandoned: its process
-cannot be checked from here."""
+"""Age at which a partial file counts as abandoned if its process cannot be looked up
+from here."""
 
 
 @contextmanager
@@ -56,26 +56,6 @@ def whole_file(path: Path) -> Iterator[Path]:
     to_disk(path.parent)
 
 
-def owner() -> str:
-    """The name of this process in the names of its files: host and process."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def is_abandoned(name: str, age_s: float, after_s: int) -> bool:
-    """Whether the process with this `owner` name has ended.
-
-    Args:
-        name: what `owner` returned there.
-        age_s: how long ago it last wrote.
-        after_s: the age that shows it, if the process ran on another machine. One of
-            this machine may be silent for as long as it likes.
-    """
-    host, _, pid = name.rpartition("-")
-    if host == socket.gethostname() and pid.isdigit():
-        return not _runs(int(pid))
-    return age_s > after_s
-
-
 def partial_of(path: Path) -> Path:
     """Where this process writes a file or folder before it is whole."""
     return path.with_name(f".partial-{owner()}-{path.name}")
@@ -88,7 +68,7 @@ def drop_abandoned(path: Path) -> None:
         if name := pattern.fullmatch(partial.name):
             try:
                 age_s = time.time() - partial.stat().st_mtime
-                if is_abandoned(name[1], age_s, ABANDONED_AFTER_S):
+                if has_ended(name[1], age_s, ABANDONED_AFTER_S):
                     if partial.is_dir():
                         shutil.rmtree(partial, ignore_errors=True)
                     else:
@@ -114,29 +94,6 @@ def write_text(text: str, path: Path) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and its parent does not ask how.
-
-    In a container without an init process that stays so for ever.
-    """
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    # The name, in brackets, may hold anything.
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def sha256_of(path: Path) -> bytes:

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import socket
-import subprocess
 import time
 
 import numpy as np
 import pytest
+from owners import ended_owner, owner_of
 from planted import planted_activations, sae_settings
 from recorded import LAYER, write_shards
 
@@ -37,12 +36,6 @@ def states_of(root, owner):
     return states
 
 
-def ended():
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return f"{socket.gethostname()}-{process.pid}"
-
-
 def write(states, learner, step, log="step\n"):
     learner.step = step
     states.write({"run": learner})
@@ -50,8 +43,8 @@ def write(states, learner, step, log="step\n"):
 
 
 def test_a_job_continues_from_the_latest_state_of_any_job(tmp_path, learner):
-    first = states_of(tmp_path / "states", ended())
-    orphan = states_of(tmp_path / "states", f"{socket.gethostname()}-{os.getppid()}")
+    first = states_of(tmp_path / "states", ended_owner())
+    orphan = states_of(tmp_path / "states", owner_of(os.getppid()))
     write(first, learner, 5, "of the first")
     write(orphan, learner, 9, "of the orphan")
     mine = States(tmp_path / "states")
@@ -73,7 +66,7 @@ def test_a_job_continues_from_the_latest_state_of_any_job(tmp_path, learner):
 
 
 def test_other_runs_of_an_ended_job_are_kept(tmp_path, learner):
-    old = states_of(tmp_path, ended())
+    old = states_of(tmp_path, ended_owner())
     old.write({"run": learner, "other": learner})
     mine = States(tmp_path)
     mine.write({"run": learner})
@@ -114,7 +107,7 @@ def test_a_job_shows_that_it_lives(tmp_path, learner):
 def test_a_state_that_its_job_replaces_meanwhile_is_looked_for_again(
     tmp_path, learner, monkeypatch
 ):
-    orphan = states_of(tmp_path, f"{socket.gethostname()}-{os.getppid()}")
+    orphan = states_of(tmp_path, owner_of(os.getppid()))
     write(orphan, learner, 3)
     listed = States._of_all_jobs
     looks = []

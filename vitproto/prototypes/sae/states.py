@@ -13,18 +13,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from vitproto.core.files import (
-    is_abandoned,
-    owner,
-    sha256_of,
-    whole_file,
-    write_text,
-)
+from vitproto.core.files import sha256_of, whole_file, write_text
+from vitproto.core.owner import has_ended, owner
 from vitproto.core.unreadable import DamagedError, unreadable
 from vitproto.prototypes.sae.learner import Learner
 
 SILENT_AFTER_S = 3600
-"""How long a job on another machine may write nothing before it counts as ended."""
+"""How long a job may write nothing before it counts as ended, if its process cannot be
+looked up and SLURM does not know it."""
 BEAT_S = 60
 """Seconds between signs of life."""
 N_LOOKS = 10
@@ -144,7 +140,7 @@ class States:
         for folder in self._folders():
             with contextlib.suppress(FileNotFoundError):  # it has just ended
                 age_s = time.time() - folder.stat().st_mtime
-                if folder != self.folder and is_abandoned(
+                if folder != self.folder and has_ended(
                     folder.name, age_s, SILENT_AFTER_S
                 ):
                     _forget(folder, keys)
