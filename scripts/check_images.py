@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from vitproto.activations.image_digests import write_image_digests
-from vitproto.checks.files import ImageReading, image_problems, mask_problems
+from vitproto.checks.files import ImageReading, checked_images, mask_problems
 from vitproto.checks.problem_list import count_problems, describe
-from vitproto.core.files import sha256_of, whole_file
+from vitproto.core.files import whole_file
 from vitproto.core.hdf5_file import whole_hdf5, write_strings
 from vitproto.data.ade20k import mask_path, read_classes
 from vitproto.data.data_root import check_root
@@ -42,7 +42,8 @@ def check_images(
     listed = read_image_list(images)
     paths = listed["path"].tolist()
     rows = [("images", len(paths))]
-    problems = [*image_problems([root / path for path in paths], reading)]
+    found = [*checked_images([root / path for path in paths], reading)]
+    problems = [image.problem for image in found if image.problem]
     if layout == "ade20k":
         rows.append(("masks", len(paths)))
         n_classes = len(read_classes(root))
@@ -56,7 +57,7 @@ def check_images(
         )
     with whole_hdf5(digests) as file:
         write_strings(file, "image_ids", listed["image_id"].tolist())
-        write_image_digests(file, [sha256_of(root / path) for path in paths])
+        write_image_digests(file, [image.sha256 for image in found])
     with whole_file(checked) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("files", "n"), *rows])

@@ -12,6 +12,7 @@ from flat_flags import call_flat
 from PIL import Image
 
 from vitproto.activations.image_digests import read_image_digests
+from vitproto.activations.image_file import read_image
 from vitproto.checks.data_set import problems_of
 from vitproto.checks.files import ImageReading
 from vitproto.checks.problem_list import N_SHOWN, describe
@@ -191,6 +192,23 @@ def test_the_stage_counts_what_it_has_decoded(scenes, tmp_path):
     paths = read_images(scenes)["path"]
     digests = [hashlib.sha256((scenes / p).read_bytes()).digest() for p in paths]
     assert read_image_digests(tmp_path / "digests.h5") == digests
+
+
+def test_an_image_that_is_replaced_while_it_is_decoded_counts_as_another(
+    scenes, tmp_path, monkeypatch
+):
+    first = scenes / read_images(scenes)["path"][0]
+    before = hashlib.sha256(first.read_bytes()).digest()
+
+    def then_replaced(path, *how):
+        image = read_image(path, *how)
+        image.rotate(180).save(path)
+        return image
+
+    monkeypatch.setattr("vitproto.checks.files.read_image", then_replaced)
+    stage(tmp_path, scenes)
+    assert read_image_digests(tmp_path / "digests.h5")[0] == before
+    assert hashlib.sha256(first.read_bytes()).digest() != before
 
 
 def test_the_command_names_the_data_set_and_fails(scenes, tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vitproto.checks.files import ImageReading, image_problems, mask_problems
+from vitproto.checks.files import ImageReading, checked_images, mask_problems
 from vitproto.data import ade20k, cub200_images, cub200_traits, image_folder
 from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.label_rule import LabelRule
@@ -51,7 +51,8 @@ def problems_of(
     else:
         # Their list cannot be made, but they can be decoded.
         images = _files_below(root, SUFFIXES, without="annotations")
-    problems += image_problems(images, reading)
+    checked = checked_images(images, reading)
+    problems += [image.problem for image in checked if image.problem]
     if layout == "ade20k":
         problems += mask_problems(_pairs(root, images), n_classes, reading)
     # A bad image is found twice, the second time with its mask.

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from vitproto.activations.ahead import ahead
-from vitproto.activations.image_file import GreyRange, read_image
+from vitproto.activations.image_file import GreyRange, naming_image, read_image
+from vitproto.core.files import sha256_of
 from vitproto.core.progress import progress_bar
 from vitproto.segmentation.labels.masks import check_size, read_labels
 
@@ -25,17 +27,31 @@ class ImageReading:
     """Threads that decode images."""
 
 
-def image_problems(paths: Sequence[Path], reading: ImageReading) -> Iterator[str]:
-    """Decode all images, as recording does.
+class CheckedImage(NamedTuple):
+    """What was found in an image file."""
 
-    Yields:
-        A sentence for each that cannot be used, in order.
-    """
-    checks = [
-        [partial(read_image, path, reading.grey_range, reading.most_pixels)]
-        for path in paths
-    ]
-    yield from _problems(checks, "images", reading)
+    sha256: bytes
+    """Taken before it was decoded, so that a file that is replaced meanwhile counts as
+    another one. Empty if there is a problem."""
+    problem: str | None
+    """A sentence that says why it cannot be used."""
+
+
+def checked_images(
+    paths: Sequence[Path], reading: ImageReading
+) -> Iterator[CheckedImage]:
+    """Decode all images, as recording does, and yield what was found, in order."""
+
+    def check(path: Path) -> CheckedImage:
+        try:
+            with naming_image(path, "an image"):
+                sha256 = sha256_of(path)
+            read_image(path, reading.grey_range, reading.most_pixels)
+        except ValueError as error:
+            return CheckedImage(b"", str(error))
+        return CheckedImage(sha256, None)
+
+    yield from _each(check, paths, "images", reading)
 
 
 def mask_problems(
@@ -51,29 +67,34 @@ def mask_problems(
     Yields:
         The sentences for each that cannot be used, in order.
     """
-    checks = [
-        [partial(check_size, mask, image), partial(read_labels, mask, n_classes)]
-        for mask, image in pairs
-    ]
-    yield from _problems(checks, "masks", reading)
+
+    def check(pair: tuple[Path, Path]) -> list[str]:
+        mask, image = pair
+        return [
+            *_told_by(partial(check_size, mask, image)),
+            *_told_by(partial(read_labels, mask, n_classes)),
+        ]
+
+    for problems in _each(check, pairs, "masks", reading):
+        yield from problems
 
 
-def _problems(
-    checks: Sequence[Sequence[Callable]], unit: str, reading: ImageReading
-) -> Iterator[str]:
-    def told(of_file: Sequence[Callable]) -> list[str]:
-        problems = []
-        for check in of_file:
-            try:
-                check()
-            except ValueError as error:
-                problems.append(str(error))
-        return problems
+def _told_by(check: Callable) -> list[str]:
+    """The sentence in which a check fails, if it does."""
+    try:
+        check()
+    except ValueError as error:
+        return [str(error)]
+    return []
 
-    calls = (partial(told, of_file) for of_file in checks)
+
+def _each(
+    check: Callable, items: Sequence, unit: str, reading: ImageReading
+) -> Iterator[Any]:
+    """The results of a check of many files, in order, with progress."""
+    calls = (partial(check, item) for item in items)
     n_workers = reading.n_workers
-    results = ahead(calls, n_threads=n_workers, n_ahead=4 * n_workers)
-    with progress_bar(len(checks), unit) as progress:
-        for problems in results:
+    with progress_bar(len(items), unit) as progress:
+        for result in ahead(calls, n_threads=n_workers, n_ahead=4 * n_workers):
             progress.update()
-            yield from problems
+            yield result
