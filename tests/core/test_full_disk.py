@@ -31,9 +31,18 @@ SIZE = 4_300_000
 """About the size of the shard."""
 
 
-def record(folder):
-    command = [sys.executable, "-c", WRITE_SHARD, "--folder", folder]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def record(folder, largest_file=resource.RLIM_INFINITY):
+    """Write the shard in a process of its own, whose files have a largest size."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return subprocess.run(
+        [sys.executable, "-c", WRITE_SHARD, "--folder", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (largest_file, hard)
+        ),
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -58,6 +67,18 @@ def test_a_shard_on_a_full_disk_is_a_sentence(tmp_path, size):
     )
     assert "Traceback" not in done.stderr
     assert left == []
+
+
+@pytest.mark.parametrize("size", [20_000, SIZE // 2, SIZE - 300_000])
+def test_a_shard_above_the_largest_size_of_files_is_a_sentence(tmp_path, size):
+    done = record(tmp_path, largest_file=size)
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"record: {tmp_path}/shard.h5 cannot be written: File too large (errno 27). "
+        "Raise the largest size of files (ulimit -f), and run again"
+    )
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shard_that_finds_room_is_written(tmp_path):

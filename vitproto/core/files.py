@@ -14,7 +14,12 @@ from pathlib import Path
 from vitproto.core.owner import has_ended, owner
 from vitproto.core.unreadable import error_number
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM = {
+    errno.ENOSPC: "Free some room on its disk",
+    errno.EDQUOT: "Free some of your quota on its disk",
+    errno.EFBIG: "Raise the largest size of files (ulimit -f)",
+}
+"""What to do where a file cannot grow, by error number."""
 
 ABANDONED_AFTER_S = 86_400
 """Age at which a partial file counts as abandoned if its process cannot be looked up
@@ -49,8 +54,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         if number not in _NO_ROOM:
             raise
         raise ValueError(
-            f"{path} cannot be written: {os.strerror(number)} (errno {number}). Free "
-            "some room on its disk, and run again"
+            f"{path} cannot be written: {os.strerror(number)} (errno {number}). "
+            f"{_NO_ROOM[number]}, and run again"
         ) from error
     os.replace(partial, path)
     to_disk(path.parent)

@@ -188,9 +188,10 @@ def _discard(file: h5py.File) -> None:
     """Close a file that cannot be written, for instance because the disk is full.
 
     HDF5 still writes what is left when it closes a file. Where it cannot, it ends the
-    process with SIGSEGV, and the reason is never seen. So it writes to memory.
+    process with SIGSEGV, and the reason is never seen. So it writes to nowhere.
     """
-    if hasattr(os, "memfd_create"):
-        os.dup2(os.memfd_create("discarded"), file.id.get_vfd_handle())
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, file.id.get_vfd_handle())
+    os.close(nowhere)
     with contextlib.suppress(OSError, RuntimeError):
         file.close()
