@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import yaml
+from scipy.stats import ttest_ind
 
 from vitproto.activations.random_batches import RandomBatches
 from vitproto.activations.shards import LayerShape, write_shard
@@ -48,16 +49,25 @@ N_PATCHES = 64
 N_TEST = 20_000
 FOUND = 0.95
 """A direction is found if a row of the decoder has a larger cosine with it."""
-LEARNING_RATES = (3e-3, 1e-2, 3e-2)
-FRONT_RATES = (3e-3, 1e-2, 2e-2, 3e-2)
+LEARNING_RATES = (3e-3, 1e-2, 2e-2, 3e-2, 6e-2)
 L1_WEIGHTS = (0.05, 0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
 """For ReLU, whose L0 cannot be set directly."""
 L0_FACTORS = (1.5, 2, 3)
 """ReLU is compared at these multiples of the directions in a patch."""
+SIGNIFICANCE = 0.05
+"""Of Welch's t-test over seeds, for the list of lines in which ours is behind."""
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}
 """Norms of the peer's activations: a limit of its gradients acts on the larger ones."""
 KINDS = ("topk", "batchtopk", "jumprelu", "matryoshka")
 """Those that are asked for an L0."""
+MEASURES = {
+    "cosine": "Mean cosine",
+    "share": f"Found (> {FOUND:g})",
+    "nmse": "NMSE",
+    "l0": "L0",
+    "n_dead": "Dead",
+}
+"""Fields of `Found`, and their names in tables."""
 PEERS = {
     "relu": ("standard", "StandardTrainer"),
     "topk": ("top_k", "TopKTrainer"),
@@ -308,7 +318,7 @@ def list_runs(planted: Planted, seed: int) -> list[Run]:
 
 def list_front(planted: Planted, seed: int) -> list[Run]:
     """The runs of ReLU: several learning rates and weights of the L1 norm."""
-    settings = [(rate, l1) for rate in FRONT_RATES for l1 in L1_WEIGHTS]
+    settings = [(rate, l1) for rate in LEARNING_RATES for l1 in L1_WEIGHTS]
     return [Run(planted.n_latents, seed, *setting) for setting in settings]
 
 
@@ -320,10 +330,10 @@ def measure_fronts(
     planted: Planted, seeds: range, train: Callable[[list[Run]], list[Found]]
 ) -> Fronts:
     """Train ReLU with all learning rates, weights and seeds."""
-    fronts: Fronts = {rate: [] for rate in FRONT_RATES}
+    fronts: Fronts = {rate: [] for rate in LEARNING_RATES}
     for seed in seeds:
         found = train(list_front(planted, seed))
-        for i, rate in enumerate(FRONT_RATES):
+        for i, rate in enumerate(LEARNING_RATES):
             of_rate = found[i * len(L1_WEIGHTS) : (i + 1) * len(L1_WEIGHTS)]
             fronts[rate].append(of_rate)
     return fronts
@@ -332,9 +342,9 @@ def measure_fronts(
 class AtL0(NamedTuple):
     """A front where it has a certain L0."""
 
-    nmse: float
     cosine: float
     share: float
+    nmse: float
     n_dead: float
     l1_weight: float
 
@@ -354,78 +364,127 @@ def read_front(front: list[Found], l0: float) -> AtL0 | None:
         return float(np.interp(np.log(l0), log_l0_W, values_W))
 
     return AtL0(
-        float(np.exp(read([np.log(found.nmse) for found, _ in by_l0]))),
         read([found.cosine for found, _ in by_l0]),
         read([found.share for found, _ in by_l0]),
+        float(np.exp(read([np.log(found.nmse) for found, _ in by_l0]))),
         read([found.n_dead for found, _ in by_l0]),
         float(np.exp(read([np.log(weight) for _, weight in by_l0]))),
     )
 
 
-def rows_at_l0(names: list[str], planted: Planted, fronts: Fronts) -> list[list[str]]:
-    """A row for each L0: the learning rate with the lowest NMSE, and how it does.
+class Line(NamedTuple):
+    """A line of a table: one setting, with all seeds."""
 
-    All are means over seeds; a rate with a seed that does not reach the L0 is left out.
+    place: tuple[str, ...]
+    """What it is compared in: planted activations, and a kind or an L0."""
+    by: str
+    """Who trained, or with which settings."""
+    found: list[Found] | list[AtL0]
+    """For each seed; empty if the L0 is not reached."""
+    setting: str
+    """The learning rate, and for ReLU the weight of the L1 norm."""
+
+    def cells(self, *measures: str) -> list[str]:
+        """The cells of the table, with these measures."""
+        values = [
+            spread([getattr(found, measure) for found in self.found], measure)
+            for measure in measures
+        ]
+        return [*self.place, self.by, *values, self.setting]
+
+
+def spread(values: list[float], measure: str) -> str:
+    """A mean over seeds and the standard deviation between them."""
+    if not values:
+        return "–"
+    n_digits = {"l0": 2, "n_dead": 0}.get(measure, 3)
+    text = f"{np.mean(values):.{n_digits}f}"
+    if len(values) == 1 or measure == "n_dead":
+        return text
+    return f"{text} ± {np.std(values, ddof=1):.{n_digits}f}"
+
+
+def find_behind(lines: list[Line]) -> list[str]:
+    """Where ours is behind a line of the peer's: place, peer and measure.
+
+    It must be worse by Welch's t-test over seeds. There is no correction for the number
+    of comparisons: it would hide some.
     """
-    rows = []
+    behind = []
+    for place in dict.fromkeys(line.place for line in lines):
+        ours, *others = (line for line in lines if line.place == place)
+        peers = [line for line in others if line.by.startswith("dictionary_learning")]
+        for peer in (line for line in peers if line.found and ours.found):
+            for measure, better in (("cosine", 1), ("share", 1), ("nmse", -1)):
+                x, y = (
+                    np.array([getattr(found, measure) for found in line.found])
+                    for line in (ours, peer)
+                )
+                lead = better * (x.mean() - y.mean())
+                if lead < 0 and is_different(x, y):
+                    name = MEASURES[measure]
+                    values = f"{x.mean():.3f} against {y.mean():.3f}"
+                    behind.append(f"{', '.join(place)}: {name} {values}, {peer.by}")
+    return behind
+
+
+def is_different(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether two means differ by Welch's t-test."""
+    if len(x) < 2 or len(y) < 2:
+        return False
+    if x.std() == y.std() == 0:
+        return bool(x[0] != y[0])
+    return bool(ttest_ind(x, y, equal_var=False).pvalue < SIGNIFICANCE)
+
+
+def lines_at_l0(planted: Planted, by: str, fronts: Fronts) -> list[Line]:
+    """A line for each L0: the learning rate with the lowest mean NMSE.
+
+    A rate with a seed that does not reach the L0 is left out.
+    """
+    lines = []
     for l0 in (factor * planted.l0 for factor in L0_FACTORS):
+        place = planted.name, f"{l0:g}"
         at_rate = {
             rate: [read_front(front, l0) for front in of_seeds]
             for rate, of_seeds in fronts.items()
         }
-        means = {
-            rate: AtL0(*np.mean(found, axis=0))
-            for rate, found in at_rate.items()
-            if None not in found
-        }
-        if not means:
-            rows.append([names[0], f"{l0:g}", names[1], *("–" for _ in range(5))])
+        reached = {rate: found for rate, found in at_rate.items() if None not in found}
+        if not reached:
+            lines.append(Line(place, by, [], "–"))
             continue
-        rate = min(means, key=lambda rate: means[rate].nmse)
-        best = means[rate]
-        rows.append(
-            [
-                *(names[0], f"{l0:g}", names[1], f"{best.nmse:.3f}"),
-                *(f"{best.cosine:.3f}", f"{best.share:.3f}", f"{best.n_dead:.0f}"),
-                f"{rate:g}, L1 {best.l1_weight:.2f}",
-            ]
-        )
-    return rows
+        rate = min(reached, key=lambda r: np.mean([found.nmse for found in reached[r]]))
+        weight = np.mean([found.l1_weight for found in reached[rate]])
+        setting = f"{rate:g}, L1 {weight:.2f}"
+        lines.append(Line(place, by, reached[rate], setting))
+    return lines
 
 
 def measure_best(
-    names: list[str],
+    place: tuple[str, ...],
+    by: str,
     planted: Planted,
     seeds: range,
     train: Callable[[list[Run]], list[Found]],
-) -> list[str]:
-    """A row: the setting that finds directions best, and how it does.
-
-    The first seed chooses the setting; the row has means over all seeds.
-    """
+) -> Line:
+    """The learning rate with which the first seed finds directions best; all seeds."""
     first_seed, *others = seeds
     runs = list_runs(planted, first_seed)
     best, run = max(
         zip(train(runs), runs, strict=True), key=lambda item: item[0].cosine
     )
     again = train([replace(run, seed=seed) for seed in others]) if others else []
-    mean = Found(*np.mean([best, *again], axis=0))
-    row = [
-        *names,
-        *(f"{mean.cosine:.3f}", f"{mean.share:.3f}", f"{mean.nmse:.3f}"),
-        *(f"{mean.l0:.2f}", f"{mean.n_dead:.0f}"),
-        f"{run.learning_rate:g}",
-    ]
-    print(*row, flush=True)
-    return row
+    line = Line(place, by, [best, *again], f"{run.learning_rate:g}")
+    print(*line.cells(*MEASURES), flush=True)
+    return line
 
 
 class Case(NamedTuple):
-    """The rows of planted activations, for each table."""
+    """The lines of planted activations, for each table."""
 
-    kinds: list[list[str]]
-    at_l0: list[list[str]]
-    changed: list[list[str]]
+    kinds: list[Line]
+    at_l0: list[Line]
+    changed: list[Line]
 
 
 def measure_case(planted: Planted, seeds: range) -> Case:
@@ -434,20 +493,20 @@ def measure_case(planted: Planted, seeds: range) -> Case:
     with tempfile.TemporaryDirectory() as folder:
         acts = record(planted, Path(folder) / "planted.h5")
         for kind in KINDS:
-            names = [planted.name, kind]
+            place = planted.name, kind
             for by, train in trainers(planted, acts, kind, {"": {}}):
-                row = measure_best([*names, by], planted, seeds, train)
-                case.kinds.append(row)
+                case.kinds.append(measure_best(place, by, planted, seeds, train))
         for by, train in trainers(planted, acts, "relu", FRONT_CHANGES):
             fronts = measure_fronts(planted, seeds, train)
-            case.at_l0.extend(rows_at_l0([planted.name, by], planted, fronts))
+            case.at_l0.extend(lines_at_l0(planted, by, fronts))
+        case.at_l0.sort(key=lambda line: float(line.place[1]))
         # The wide case would take as long as all others together.
         for kind in CHANGES if planted.width <= WIDEST_CHANGED else ():
             for name, changes in CHANGES[kind].items():
                 settings = read_settings(kind, **changes)
                 train = partial(train_ours, planted, acts, settings)
-                row = measure_best([planted.name, kind, name], planted, seeds, train)
-                case.changed.append(row)
+                place = planted.name, kind
+                case.changed.append(measure_best(place, name, planted, seeds, train))
     return case
 
 
@@ -494,21 +553,23 @@ def peer_version() -> str:
 
 def write_page(cases: list[Case], n_seeds: int, peer: str) -> str:
     """Write what was measured for each of `CASES` as a page."""
-    columns = {
-        "Mean cosine": ">",
-        f"Found (> {FOUND:g})": ">",
-        "NMSE": ">",
-        "L0": ">",
-        "Dead": ">",
-        "Learning rate": "<",
-    }
+    at_l0 = [measure for measure in MEASURES if measure != "l0"]
+
+    def table(names: list[str], measures: list[str], lines: list[Line]) -> TextTable:
+        columns = dict.fromkeys(names, "<")
+        columns |= {MEASURES[measure]: ">" for measure in measures}
+        cells = [line.cells(*measures) for line in lines]
+        return TextTable({**columns, "Learning rate": "<"}, cells)
+
+    lines = [line for case in cases for line in (*case.kinds, *case.at_l0)]
     settings = read_settings("batchtopk")
-    rates, front_rates, weights = (
+    rates, weights = (
         ", ".join(f"{value:g}" for value in values)
-        for values in (LEARNING_RATES, FRONT_RATES, L1_WEIGHTS)
+        for values in (LEARNING_RATES, L1_WEIGHTS)
     )
     seeds = (
-        f"The first of {n_seeds} seeds chooses it, and the line is their mean."
+        f"The first of {n_seeds} seeds chooses it. The line is their mean ± the "
+        "standard deviation between them."
         if n_seeds > 1
         else "There is one seed, so small differences mean nothing."
     )
@@ -552,36 +613,53 @@ def write_page(cases: list[Case], n_seeds: int, peer: str) -> str:
         "## Kinds that are asked for an L0",
         "All are asked for as many active latents as a patch has directions. Each line "
         f"shows the learning rate with the largest mean cosine, of {rates}. {seeds}",
-        TextTable(
-            {"Planted": "<", "Kind": "<", "By": "<"} | columns,
-            [row for case in cases for row in case.kinds],
+        table(
+            ["Planted", "Kind", "By"],
+            [*MEASURES],
+            [line for case in cases for line in case.kinds],
         ),
         "## ReLU at equal L0",
         "ReLU's L0 follows from its weight of the L1 norm. Each line is read where a "
         f"straight line between neighbours of the weights {weights} has the L0, with "
         "L0, NMSE and weight on logarithmic axes. It shows the learning rate with the "
-        f"lowest NMSE there, of {front_rates}, as a mean over {n_seeds} "
-        f"seed{'s' if n_seeds > 1 else ''}; – where no rate reaches the L0. The "
-        "peer starts with an encoder a tenth as long as the decoder; ours starts at "
-        f"{read_settings('relu').encoder_start:g} times.",
-        TextTable(
-            {
-                **{"Planted": "<", "L0": ">", "By": "<", "NMSE": ">"},
-                **{"Mean cosine": ">", f"Found (> {FOUND:g})": ">", "Dead": ">"},
-                "Learning rate": "<",
-            },
-            [row for case in cases for row in case.at_l0],
+        f"lowest NMSE there, of {rates}, as a mean over {n_seeds} "
+        f"seed{'s' if n_seeds > 1 else ''} ± their standard deviation; – where no rate "
+        "reaches the L0. The peer starts with an encoder a tenth as long as the "
+        f"decoder; ours starts at {read_settings('relu').encoder_start:g} times.",
+        table(
+            ["Planted", "L0", "By"],
+            at_l0,
+            [line for case in cases for line in case.at_l0],
         ),
+        "## Where ours is behind",
+        describe_behind(lines),
         "## What the settings bring",
         "Other settings than the preset's. `n_aux: 0` leaves dead latents alone. Where "
         "there are twice as many latents as directions, those that are left over have "
         "nothing to find, so read how many are dead beside how many are found. Each "
         "line has the learning rate that is best for it. Where several do equally "
         "well, chance decides which, and with it the error and the dead.",
-        TextTable(
-            {"Planted": "<", "Kind": "<", "Settings": "<"} | columns,
-            [row for case in cases for row in case.changed],
+        table(
+            ["Planted", "Kind", "Settings"],
+            [*MEASURES],
+            [line for case in cases for line in case.changed],
         ),
+    )
+
+
+def describe_behind(lines: list[Line]) -> str:
+    """The lines in which ours is behind the peer's, in sentences."""
+    behind = find_behind(lines)
+    n_compared = 3 * sum(
+        line.by.startswith("dictionary_learning") and len(line.found) > 1
+        for line in lines
+    )
+    where = "".join(f"\n\n- {text}" for text in behind) if behind else ""
+    return (
+        f"Of {n_compared} comparisons with a line of the peer's in mean cosine, share "
+        f"found and NMSE, ours is worse in {len(behind) or 'none'} by Welch's t-test "
+        f"over seeds at {SIGNIFICANCE:.0%}, which is not corrected for their number"
+        f"{':' if behind else '.'}{where}"
     )
 
 

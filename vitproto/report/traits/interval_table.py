@@ -3,12 +3,13 @@
 They are made of all families in one layer of an encoder: methods are compared there.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
 from vitproto.core.confidence import (
@@ -112,42 +113,78 @@ def tabulate_row(
     }
 
 
-def tabulate_pair(
+def tabulate_pairs(
     at: tuple[object, ...],
-    methods: tuple[str, str],
-    rows: tuple[Resampled, Resampled],
+    rows: Mapping[str, Resampled],
     fit_variance: float,
     n_groups: int,
     traits: Traits,
-) -> dict[str, object]:
-    """The difference of two methods' mAPs, and the traits that the first wins.
+) -> list[dict[str, object]]:
+    """The differences of all pairs of methods at one place, and the traits won.
 
-    `fit_variance` is the `mean_fit_variance` of all methods that are compared there.
+    A trait that too few groups of test images show is not tested. The others' p-values
+    are corrected for all traits of all pairs.
 
-    A trait that too few groups of test images show is not tested.
+    Args:
+        at: the place, with the columns `AT`.
+        rows: by method.
+        fit_variance: the `mean_fit_variance` of these methods.
+        n_groups: the groups of test images, such as species.
+        traits: what the APs are of.
     """
-    a, b = rows
-    ap_T = a.ap_FST.mean(axis=(0, 1)) - b.ap_FST.mean(axis=(0, 1))
-    parts = difference_parts(a, b, n_groups, fit_variance)
-    of_traits = trait_part(ap_T, a.ap_RT - b.ap_RT, traits.attribute_T)
-    ends = _two_intervals(a.value - b.value, parts, of_traits, n_groups)
-    spread = trait_spread(a, b, traits.n_shown_groups_T)
+    pairs = [*itertools.combinations(sorted(rows), 2)]
+    if not pairs:
+        return []
     enough_T = _have_enough_groups(traits, n_groups)
-    p_T = holm(np.where(enough_T, spread.p_T, np.nan))
-    won_T = (p_T < SIGNIFICANT) & (ap_T > 0)
-    lost_T = (p_T < SIGNIFICANT) & (ap_T < 0)
+    p_PT = np.array(
+        [trait_spread(rows[a], rows[b], traits.n_shown_groups_T).p_T for a, b in pairs]
+    )
+    p_PT[:, ~enough_T] = np.nan
+    p_PT = holm(p_PT.ravel()).reshape(p_PT.shape)
+    return [
+        {
+            **dict(zip(AT, at, strict=True)),
+            "method_a": pair[0],
+            "method_b": pair[1],
+            **_difference(rows[pair[0]], rows[pair[1]], fit_variance, n_groups, traits),
+            **_count_traits(rows[pair[0]], rows[pair[1]], p_T, enough_T),
+        }
+        for pair, p_T in zip(pairs, p_PT, strict=True)
+    ]
+
+
+def _difference(
+    a: Resampled, b: Resampled, fit_variance: float, n_groups: int, traits: Traits
+) -> dict[str, object]:
+    """The difference of two methods' mAPs, with its intervals and p-value."""
+    parts = difference_parts(a, b, n_groups, fit_variance)
+    of_traits = trait_part(_lead(a, b), a.ap_RT - b.ap_RT, traits.attribute_T)
+    *ends, p = _two_intervals(a.value - b.value, parts, of_traits, n_groups)
+    ends = dict(zip(ENDS, ends, strict=True))
+    return {"difference": a.value - b.value, **ends, "p": p}
+
+
+def _count_traits(
+    a: Resampled,
+    b: Resampled,
+    p_T: Float[np.ndarray, " t"],
+    enough_T: Bool[np.ndarray, " t"],
+) -> dict[str, object]:
+    """How many traits the first method wins, by corrected p-values."""
+    lead_T = _lead(a, b)
+    n_won = int(((p_T < SIGNIFICANT) & (lead_T > 0)).sum())
+    n_lost = int(((p_T < SIGNIFICANT) & (lead_T < 0)).sum())
     return {
-        **dict(zip(AT, at, strict=True)),
-        "method_a": methods[0],
-        "method_b": methods[1],
-        "difference": a.value - b.value,
-        **dict(zip(ENDS, ends[:4], strict=True)),
-        "p": ends[4],
-        "n_won": int(won_T.sum()),
-        "n_tied": int(enough_T.sum() - won_T.sum() - lost_T.sum()),
-        "n_lost": int(lost_T.sum()),
+        "n_won": n_won,
+        "n_tied": int(enough_T.sum()) - n_won - n_lost,
+        "n_lost": n_lost,
         "n_untested": int((~enough_T).sum()),
     }
+
+
+def _lead(a: Resampled, b: Resampled) -> Float[np.ndarray, " t"]:
+    """The first method's AP of each trait less the second's."""
+    return a.ap_FST.mean(axis=(0, 1)) - b.ap_FST.mean(axis=(0, 1))
 
 
 def tabulate_traits_of_row(

@@ -194,8 +194,8 @@ def write_map_table(
         "test images and seeds, and, in the next column, over traits too. Each "
         "interval is for a single comparison; p is corrected as in the matrix. A trait "
         f"is won or lost if the paired difference of its AP has p < {SIGNIFICANT:g} "
-        "after Holm's correction for the traits that are tested, else the methods are "
-        "not told apart by it. A "
+        "after Holm's correction for the tested traits of all pairs of methods with as "
+        "many prototypes and images, else the methods are not told apart by it. A "
         f"trait that fewer than {MIN_SHOWN_GROUPS} classes of test images show is not "
         "tested."
     )

@@ -1,6 +1,5 @@
 """Comparison of all methods in one layer of an encoder, from the chosen scores."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from vitproto.report.traits.interval_table import (
     Measured,
     Traits,
     measure_row,
-    tabulate_pair,
+    tabulate_pairs,
     tabulate_row,
     tabulate_traits_of_row,
 )
@@ -143,12 +142,9 @@ def compare_in_layer(
     ]
     pairs, grouped = [], []
     for at, methods in sorted(compared.items()):
-        for a, b in itertools.combinations(sorted(methods), 2):
-            both = methods[a].row, methods[b].row
-            fit_variance = fit_variances[at]
-            pairs.append(
-                tabulate_pair(at, (a, b), both, fit_variance, images.n_groups, traits)
-            )
+        of_method = {method: chosen.row for method, chosen in methods.items()}
+        fit_variance = fit_variances[at]
+        pairs += tabulate_pairs(at, of_method, fit_variance, images.n_groups, traits)
         of_methods = [
             measured for _, measured in sorted(methods.items()) if measured.groups
         ]
