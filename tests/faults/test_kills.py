@@ -91,11 +91,14 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """What a file holds, or all files of a folder."""
+    """What a file holds, or all files of a folder but for Snakemake's own."""
     if path.is_file():
         return {"": path.read_bytes()}
-    files = (file for file in sorted(path.rglob("*")) if file.is_file())
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != ".snakemake_timestamp"
+    }
 
 
 def forget(workdir: Path, stage: Stage) -> None:
