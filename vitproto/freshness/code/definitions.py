@@ -7,19 +7,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TypeVar
 
-from vitproto.freshness.code.statement_text import (
-    ERRORS,
-    FUNCTIONS,
-    Context,
-    Import,
-    StatementText,
-    dotted,
-    imports_of,
-    is_text,
-    only_prints,
-    read_statement,
-    side_effects,
-)
+from vitproto.freshness.code.imports import Context, Import, dotted, imports_of
+from vitproto.freshness.code.messages import ERRORS, is_text, only_prints, side_effects
+from vitproto.freshness.code.scopes import FUNCTIONS, Scopes
+from vitproto.freshness.code.statement_text import StatementText, read_statement
 
 # Calling these, decorating with them or deriving from them has no side effects.
 # Omissions only cause extra reruns.
@@ -140,11 +131,12 @@ def read_module(
         plain_errors=_plain_errors([node for node, _ in nodes], ours),
         has_walrus=b":=" in source,
     )
+    scopes = Scopes(context)
     statements: list[Statement] = []
     plain: set[str] = set()
     n_bound = Counter(name for _, names in nodes for name in names)
     for node, names in nodes:
-        if only_prints(node, context) and not side_effects(node, context):
+        if only_prints(scopes, node) and not [*side_effects(scopes, node)]:
             continue
         has_effects = _has_effects(node, context, plain)
         statements.append(Statement(node, names, context, has_effects))

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from vitproto.freshness.code.definitions import Module, Statement, read_module
-from vitproto.freshness.code.statement_text import Import
+from vitproto.freshness.code.imports import Import
 
 
 class Modules:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from vitproto.freshness.code import dependencies
 from vitproto.freshness.code.definitions import Module, Statement
+from vitproto.freshness.code.imports import Import
 from vitproto.freshness.code.modules import Modules
-from vitproto.freshness.code.statement_text import Import, Reference
+from vitproto.freshness.code.statement_text import Reference
 from vitproto.freshness.code.targets import Target, Targets, is_fingerprint_module
 
 # These reach code without naming it: in the module that uses them, or anywhere.

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from vitproto.freshness.code.definitions import Module
+from vitproto.freshness.code.imports import Import
 from vitproto.freshness.code.modules import Modules
-from vitproto.freshness.code.statement_text import Import, Reference
+from vitproto.freshness.code.statement_text import Reference
 
 # Stages ask for their own fingerprint: the function of this name in the module of this
 # name. Its code is left out of every fingerprint: it cannot change any other result.
