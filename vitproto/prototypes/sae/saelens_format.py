@@ -34,6 +34,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.foreign_tensors import check_tensors
 from vitproto.study.imported import SAELENS_CFG
 
 _ARCHITECTURES = ("standard", "topk", "jumprelu")
@@ -65,7 +66,8 @@ def read_saelens(weights: Path, cfg: Path | None) -> SparseAutoencoder:
     }
     if architecture == "jumprelu":
         shapes["threshold"] = (n_latents,)
-    _check_tensors(tensors, shapes, weights, cfg)
+    # A latent with an infinite threshold is never active.
+    check_tensors(tensors, shapes, weights, str(cfg), may_be_infinite={"threshold"})
     W_enc_SD = tensors["W_enc"].T.contiguous()
     b_enc_S, W_dec_SD, b_dec_D = (tensors[name] for name in ("b_enc", "W_dec", "b_dec"))
     if not _flag(settings, "apply_b_dec_to_input", True, cfg):
@@ -175,33 +177,6 @@ def _check_normalisation(
             f"{cfg} says finetuning_scaling_factor: this version of vitproto evaluates "
             "autoencoders without it"
         )
-
-
-def _check_tensors(
-    tensors: Mapping[str, Tensor],
-    shapes: Mapping[str, tuple[int, ...]],
-    path: Path,
-    cfg: Path | None,
-) -> None:
-    if tensors.keys() != shapes.keys():
-        raise ValueError(
-            f"{path} holds the tensors {', '.join(sorted(tensors))}, but {cfg} "
-            f"requires {', '.join(sorted(shapes))}"
-        )
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape:
-            raise ValueError(
-                f"{name} in {path} has shape {tuple(tensors[name].shape)}, but {cfg} "
-                f"says {shape}"
-            )
-        # A latent with an infinite threshold is never active.
-        tensor = tensors[name]
-        is_bad = tensor.isnan() if name == "threshold" else ~tensor.isfinite()
-        if is_bad.any():
-            raise ValueError(
-                f"{name} in {path} has values that are NaN or infinite: its training "
-                "failed"
-            )
 
 
 def _flag(

@@ -63,6 +63,7 @@ from torch import Tensor
 
 from vitproto.core.files import whole_file
 from vitproto.prototypes.autoencoder import SparseAutoencoder
+from vitproto.prototypes.sae.foreign_tensors import check_tensors
 
 NEWEST = 5
 """The schema that we write. We read this and all earlier ones, and headers without."""
@@ -340,22 +341,8 @@ def _check_weights(weights: Mapping[str, Tensor], header: _Header, path: Path) -
     }
     if header.activation == "BatchTopK" and _THRESHOLD in weights:
         shapes[_THRESHOLD] = ()
-    if weights.keys() != shapes.keys():
-        raise ValueError(
-            f"{path} holds the tensors {', '.join(weights)}, but its header requires "
-            f"{', '.join(shapes)}"
-        )
-    for name, shape in shapes.items():
-        if tuple(weights[name].shape) != shape:
-            raise ValueError(
-                f"{name} in {path} has shape {tuple(weights[name].shape)}, but its "
-                f"header (width {width}, {n_latents} latents) says {shape}"
-            )
-        if not weights[name].isfinite().all():
-            raise ValueError(
-                f"{name} in {path} has values that are NaN or infinite: its training "
-                "failed"
-            )
+    said_by = f"its header (width {width}, {n_latents} latents)"
+    check_tensors(weights, shapes, path, said_by)
 
 
 def _kept(
