@@ -58,7 +58,7 @@ reliability: environment ## test every edit with every failure, and checkouts; w
 
 fault-test: environment ## kill 200 stages and 20 runs, mutate each form of file 10,000 times (N=...)
 	FAULT_INPUTS=$(or $(N),10000) FAULT_KILLS=200 FAULT_RUNS=20 HF_HUB_OFFLINE=1 $(PY) -m pytest \
-	  -n auto --maxprocesses 4 --dist worksteal tests/faults tests/core tests/workflow/test_bit_rot.py
+	  -n auto --maxprocesses 4 --dist load --maxschedchunk 1 tests/faults tests/core tests/workflow/test_bit_rot.py
 
 check: environment ## check style and formatting
 	$(PY) -m ruff check
