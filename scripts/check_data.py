@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from vitproto.checks.data_set import problems_of
 from vitproto.checks.files import ImageReading
-from vitproto.checks.problem_list import describe
+from vitproto.checks.problem_list import count_problems
 from vitproto.data.data_root import check_root
 from vitproto.data.label_rule import LabelRule
 from vitproto.launch.cli import run
@@ -45,11 +45,9 @@ def check_data(config: Positional[Path]) -> None:
             problems = problems_of(data_set["layout"], root, rule, reading)
         except ValueError as error:
             problems = [str(error)]
-        print(
-            f"{name}: {len(problems):,} problems" if problems else f"{name}: no problem"
-        )
-        for line in describe(problems):
-            print(line)
+        print(f"{name}: {count_problems(problems)}")
+        for problem in problems:
+            print(f"- {problem}")
         n_bad += len(problems)
     if n_bad:
         sys.exit(1)

@@ -225,10 +225,32 @@ def test_a_file_for_a_plain_name_of_open_clip_must_fit_it(tuned, tmp_path):
 
 def test_a_garbage_folder_of_open_clip_is_refused(original):
     folder = original.model.removeprefix("local-dir:")
-    with open(f"{folder}/open_clip_model.safetensors", "wb") as file:
-        file.write(b"junk" * 100)
-    with pytest.raises(ValueError, match="cannot be loaded"):
+    weights = Path(folder, "open_clip_model.safetensors")
+    for content in (b"", b"junk" * 100, b"<!DOCTYPE html>"):
+        weights.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged or not a file of we") as said:
+            load_encoder(original, "float32", [0])
+        assert str(weights) in str(said.value)
+        assert "network" not in str(said.value)
+
+
+def test_weights_of_another_model_in_a_folder_of_open_clip_are_named(original):
+    folder = original.model.removeprefix("local-dir:")
+    weights = Path(folder, "open_clip_model.safetensors")
+    save_file({"visual.proj": torch.ones(3, 3)}, weights)
+    with pytest.raises(ValueError, match="does not fit") as said:
         load_encoder(original, "float32", [0])
+    assert str(weights) in str(said.value)
+    assert "\n" not in str(said.value)
+
+
+def test_a_page_in_place_of_pickled_weights_is_not_said_to_be_safe(tmp_path):
+    """PyTorch advises to read such a file with code in it."""
+    page = tmp_path / "weights.pt"
+    page.write_text("<!DOCTYPE html><html></html>")
+    with pytest.raises(ValueError, match="it is not a file of tensors") as said:
+        read_weights(page)
+    assert "weights_only" not in str(said.value)
 
 
 @pytest.fixture(scope="module")

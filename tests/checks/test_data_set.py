@@ -157,7 +157,7 @@ def test_bad_labels_lists_and_images_of_birds_are_named_at_once(birds):
 def test_many_problems_are_counted():
     told = list(describe([f"problem {i}" for i in range(N_SHOWN + 1234)]))
     assert told[:2] == ["- problem 0", "- problem 1"]
-    assert told[N_SHOWN:] == ["- and 1,234 more"]
+    assert told[N_SHOWN:] == ["- and 1,234 more, which make check-data lists"]
 
 
 def stage(folder, scenes):

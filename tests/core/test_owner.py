@@ -112,7 +112,10 @@ def test_a_job_that_slurm_moved_here_does_not_take_itself_for_the_one_that_ended
     asked = squeue("echo 12")
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     assert owner().split("-")[-2] == "12"
+    assert not has_ended(elsewhere("12"), AFTER_S - 1.0, AFTER_S)
     assert has_ended(elsewhere("12"), AFTER_S + 1.0, AFTER_S)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert has_ended(elsewhere("12"), 0.0, AFTER_S)
     assert not asked.exists()
 
 

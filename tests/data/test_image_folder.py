@@ -47,7 +47,7 @@ def test_what_is_left_out_is_counted_by_its_suffix(tmp_path, caplog):
             *("a/1.jpg", "a/2.gif", "b/3.jfif")
         ]
     assert caplog.messages == [
-        "left out, being no images by their suffix: 2 .xmp, 1 without suffix"
+        "left out, since their suffix is not that of an image: 2 .xmp, 1 without suffix"
     ]
     caplog.clear()
     (tmp_path / "a/1.xmp").unlink()
@@ -114,8 +114,15 @@ def test_a_link_that_leads_back_is_refused(tmp_path):
 def test_a_link_that_leads_nowhere_is_refused(tmp_path):
     _fill(tmp_path, "a/1.jpg")
     (tmp_path / "a" / "2.jpg").symlink_to(tmp_path / "gone.jpg")
-    with pytest.raises(ValueError, match=r"a/2\.jpg is a link that leads nowhere"):
+    os.mkfifo(tmp_path / "a/3.jpg")
+    (tmp_path / "4.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(ValueError, match="link") as said:
         read_images(tmp_path)
+    assert str(said.value).splitlines() == [
+        f"{tmp_path}/4.jpg is a link that leads nowhere",
+        f"{tmp_path}/a/2.jpg is a link that leads nowhere",
+        f"{tmp_path}/a/3.jpg is not a file: remove it",
+    ]
 
 
 def test_a_folder_without_images_is_refused_with_what_was_looked_for(tmp_path):

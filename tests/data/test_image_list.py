@@ -151,7 +151,7 @@ def test_damaged_splits_are_refused_with_file_and_line(tmp_path, text, expected)
 )
 def test_a_list_that_is_not_utf8_is_refused_with_its_name(tmp_path, read, header):
     (tmp_path / "list.csv").write_bytes(header.encode() + b"1,\xff.jpg,train,x\n")
-    with pytest.raises(ValueError, match=r"list\.csv, after line 0: not a CSV file"):
+    with pytest.raises(ValueError, match=r"list\.csv, line 1: not a CSV file"):
         read(tmp_path / "list.csv")
 
 

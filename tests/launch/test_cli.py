@@ -83,13 +83,52 @@ def test_code_that_changed_since_the_workflow_looked_is_not_run(tmp_path, monkey
     assert "gone" in python(str(stage), *args.split()).stderr
 
 
-def test_our_own_bug_keeps_its_traceback(tmp_path):
-    stage = tmp_path / "break_things.py"
+def run_stage(folder, body):
+    stage = folder / "break_things.py"
     stage.write_text(
         "from vitproto.launch.cli import run\n"
         "def break_things() -> None:\n"
-        "    int('x')\n"
+        f"    {body}\n"
         "run(break_things)\n"
     )
-    shown = python(str(stage))
+    return python(str(stage))
+
+
+@pytest.mark.parametrize(
+    "body", ["int('x')", "open('/gone')", "raise OSError('of no file system')"]
+)
+def test_our_own_bug_keeps_its_traceback(tmp_path, body):
+    shown = run_stage(tmp_path, body)
+    assert shown.returncode == 1
     assert "Traceback" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "raise PermissionError(13, 'no', '/a/b')",
+            "/a/b cannot be read or written: Permission denied (errno 13). Change the "
+            "permissions of the file or its folder, and run again",
+        ),
+        (
+            "raise OSError(116, 'stale', '/a/b')",
+            "/a/b cannot be read or written: Stale file handle (errno 116). Run again "
+            "when the file system works",
+        ),
+        (
+            "raise OSError(\"unable to create (name = 'a.h5', errno = 30)\")",
+            "unable to create (name = 'a.h5', errno = 30) cannot be read or written: "
+            "Read-only file system (errno 30). Change the permissions of the file or "
+            "its folder, and run again",
+        ),
+        (
+            "raise MemoryError('8 GB')",
+            "there is not enough memory (8 GB): give the job more, or end other "
+            "programs",
+        ),
+    ],
+)
+def test_the_machine_is_to_blame_in_one_line(tmp_path, body, said):
+    shown = run_stage(tmp_path, body)
+    assert (shown.returncode, shown.stderr) == (1, f"break_things: {said}\n")

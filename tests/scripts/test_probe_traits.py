@@ -153,13 +153,13 @@ def test_scores_of_another_layer_subset_or_shape_are_refused(study):
         del file["max/n16-seed1/scores_MT"]
         file["max/n16-seed1/scores_MT"] = np.zeros((50, 3), np.float32)
     with open_ceiling_scores(path, BIRDS) as scores:
-        with pytest.raises(ValueError, match="no file of scores .*open object"):
+        with pytest.raises(ValueError, match="not a file of scores .*open object"):
             scores.read("mean", 17, 0)
         with pytest.raises(ValueError, match=r"shape \(50, 3\), expected .* \(50, 4\)"):
             scores.read("max", 16, 1)
     path.write_text("nothing")
     with (
-        pytest.raises(ValueError, match="is damaged or no file of scores"),
+        pytest.raises(ValueError, match="is damaged or not a file of scores"),
         open_ceiling_scores(path, BIRDS),
     ):
         pass

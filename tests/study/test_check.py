@@ -455,3 +455,20 @@ def test_more_training_images_than_a_data_set_has_are_refused(demo):
     check_study(demo, SCHEMA, Lines.of_files([]))
     demo["selection"]["n_train"] = [111]
     assert "is 111, but demo_birds has 100 images" in refusal(demo)
+
+
+def test_more_shards_than_images_are_refused(demo):
+    demo["datasets"]["demo_corpus"]["n_shards"] = 1201
+    check_study(demo, SCHEMA, Lines.of_files([]))  # nearly as many as 40 × 30 images
+    demo["datasets"]["demo_corpus"]["n_shards"] = 1321
+    assert refusal(demo) == (
+        "datasets.demo_corpus.n_shards: is 1321, more than the data set's 1200 images: "
+        "lower it"
+    )
+
+
+@pytest.mark.parametrize("key", ["sparsity", "learning_rate", "seed", "exp_factor"])
+def test_a_number_of_a_run_that_is_none_is_refused_alone(demo, key):
+    (row,) = (i for i, run in enumerate(demo["runs"]) if run["method"] == "relu")
+    demo["runs"][row][key] = float("nan")
+    assert refusal(demo) == f"runs.{row}.{key}: is nan: write a finite number"

@@ -77,9 +77,13 @@ def test_what_is_no_variable_stays_as_it_is(text):
         ("~nobody-has-this-name/x", "names a home that does not exist"),
         ("a/{encoder}", "has braces or line breaks"),
         ("a\nb", "has braces or line breaks"),
+        ("$OF_BRACES/x", r"\$OF_BRACES/x', which stands for '/a{b}/x', has braces"),
     ],
 )
-def test_what_cannot_be_expanded_is_refused_with_file_and_line(text, complaint):
+def test_what_cannot_be_expanded_is_refused_with_file_and_line(
+    monkeypatch, text, complaint
+):
+    monkeypatch.setenv("OF_BRACES", "/a{b}")
     (problem,) = expand_paths(study(scores=text))[1]
     assert problem.path == ("storage", "scores")
     config = read_mapping(DEMO)

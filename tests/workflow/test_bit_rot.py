@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import h5py
 import pytest
@@ -76,3 +77,47 @@ def test_the_advice_of_the_message_works_when_followed_literally(
     assert shown.returncode == 0, shown.stdout
     assert damaged.read_bytes() == good
     assert (workdir / table).read_bytes() == (finished / table).read_bytes()
+
+
+TEXTS = {
+    "AP": (f"{FAMILY}/ap.csv", "results/tiny/map_table.md"),
+    "a list of checkpoints": (f"{FAMILY}/checkpoints.json", f"{FAMILY}/latents.h5"),
+    "a training log": (f"{FAMILY}/training.csv", f"{FAMILY}/latents.h5"),
+    "traits": ("results/tiny/tiny_birds.traits.npz", f"{FAMILY}/ap.csv"),
+}
+"""Files without checksums of their own, and a result that is made from each."""
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_tables_and_lists_that_are_not_what_was_written_are_named(
+    workdir, finished, what
+):
+    """A digit that turned into another one cannot be seen in a table itself."""
+    name, made_from_it = TEXTS[what]
+    damaged = workdir / name
+    good = damaged.read_bytes()
+    time.sleep(2.1)  # digests of files that have just changed are not kept
+    assert "Nothing to be done" in snakemake(workdir, *ALL, "-n").stdout
+    content = bytearray(good)
+    place = max(content.rfind(digit) for digit in b"0123456789")
+    content[place] ^= 1
+    damaged.write_bytes(content)
+    let_dates_say_nothing(workdir, damaged)
+    (workdir / made_from_it).unlink()
+    command = (made_from_it, "--configfile", "tiny.yaml")
+
+    shown = snakemake(workdir, *command)
+    assert shown.returncode != 0, shown.stdout
+    assert not (workdir / made_from_it).exists()
+    assert "Traceback" not in shown.stdout
+    said = [line for line in shown.stdout.splitlines() if name in line]
+    said = [line for line in said if "Delete it and run the same command again" in line]
+    assert said, shown.stdout
+
+    damaged.unlink()
+    shown = snakemake(workdir, *command)
+    assert shown.returncode == 0, shown.stdout
+    assert damaged.read_bytes() == good
+    assert (workdir / made_from_it).read_bytes() == (
+        finished / made_from_it
+    ).read_bytes()

@@ -33,6 +33,7 @@ from vitproto.activations.tags import tag_of_open_clip, tag_of_timm
 from vitproto.activations.torchvision_shim import import_open_clip
 from vitproto.activations.weights_file import (
     UNREADABLE,
+    WEIGHTS,
     check_patches,
     load_image_tower,
     misfit_of_error,
@@ -293,6 +294,8 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
     # Readers of weights raise many types of errors. For the user they mean the same:
     # the weights are not available here.
     except UNREADABLE as error:
+        if has_weights:
+            _name_bad_weights(Path(name.removeprefix("local-dir:")), settings, error)
         raise ValueError(
             f"the encoder {settings.model} ({settings.pretrained}) cannot be loaded: "
             f"{error}. {NO_NETWORK}"
@@ -310,6 +313,17 @@ def _load_open_clip(settings: EncoderSettings) -> tuple[nn.Module, Preprocessing
         std=tuple(cfg["std"]),
         fill=cfg["fill_color"],
     )
+
+
+def _name_bad_weights(
+    folder: Path, settings: EncoderSettings, error: Exception
+) -> None:
+    """Raise an error that names the weights in a folder, if they are to blame."""
+    files = [path for path in sorted(folder.glob("*")) if path.suffix in WEIGHTS]
+    for file in files:
+        read_weights(file)
+    if len(files) == 1:
+        raise misfit_of_error(files[0], settings.model, error) from error
 
 
 def _open_clip_preprocessing(

@@ -56,11 +56,11 @@ def read_image(
         remedy = "write grey_range: file to scale each image by its own values"
         if image.mode == "I":
             raise UnreadableError(
-                f"{path} has pixels of 32 bits, or of 16 bits with a sign, of which "
-                "nobody knows what is white: save it as 8-bit grey, or as 16-bit grey "
-                f"without sign, or {remedy}"
+                f"{path} has pixels of 32 bits, or of 16 bits with a sign, for which "
+                "white is not defined: save it as 8-bit grey, or as 16-bit grey "
+                f"without a sign, or {remedy}"
             )
-        low, high = float(values_HW.min()), float(values_HW.max())
+        low, high = _range_of(path, values_HW)
         if not (low >= 0 and high <= 1):
             raise UnreadableError(
                 f"{path} has floating-point pixels from {low:g} to {high:g}, and only "
@@ -72,17 +72,23 @@ def read_image(
 
 def _stretched(path: Path, values_HW: np.ndarray) -> np.ndarray:
     """Values from 0 to 255; an image of equal pixels is black."""
-    low, high = float(values_HW.min()), float(values_HW.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise UnreadableError(
-            f"{path} has pixels that are no finite numbers: replace the file, or "
-            "remove it from the data set"
-        )
+    low, high = _range_of(path, values_HW)
     _say_scaled(
         "grey images of more than 8 bits: the lowest value of each is black, the "
         "highest is white"
     )
     return (values_HW - low) * (255 / (high - low) if high > low else 0.0)
+
+
+def _range_of(path: Path, values_HW: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value of an image, which must be finite."""
+    low, high = float(values_HW.min()), float(values_HW.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UnreadableError(
+            f"{path} has pixels that are not finite: replace the file, or "
+            "remove it from the data set"
+        )
+    return low, high
 
 
 @contextmanager
@@ -120,7 +126,7 @@ def naming_image(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except UnreadableError:
+    except (UnreadableError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise UnreadableError(

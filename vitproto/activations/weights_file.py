@@ -15,9 +15,12 @@ from vitproto.core.unreadable import unreadable
 
 Weights = dict[str, Tensor]
 
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
+"""The suffixes of files of weights."""
+
 UNREADABLE = (
     *(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError),
-    *(EOFError, IndexError, pickle.UnpicklingError, SafetensorError),
+    *(AssertionError, EOFError, IndexError, pickle.UnpicklingError, SafetensorError),
 )
 """Errors that readers of weights raise for damaged or unsuitable files."""
 
@@ -40,12 +43,12 @@ def read_weights(path: Path) -> Weights:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        why = str(error).strip().split("\n")[0] or type(error).__name__
         raise unreadable(
             path,
             error,
-            f"{path} is damaged or not a file of weights ({why}): set the encoder's "
-            "`weights` to a .safetensors, .pt, .pth or .bin file that holds tensors",
+            f"{path} is damaged or not a file of weights ({reason_of(error)}): set the "
+            "encoder's `weights` to a .safetensors, .pt, .pth or .bin file that holds "
+            "tensors",
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -56,13 +59,21 @@ def read_weights(path: Path) -> Weights:
     if isinstance(content, Mapping):
         for name, value in content.items():
             if isinstance(value, Tensor):
-                tensors[str(name).removeprefix("module.")] = value
+                tensors[str(name).removeprefix("module.")] = value.detach()
     if not tensors:
         raise ValueError(
             f"{path} holds no tensors: set the encoder's `weights` to a file with "
             "its weights"
         )
     return tensors
+
+
+def reason_of(error: Exception) -> str:
+    """Why torch could not read a file, without its advice to run code from the file."""
+    first = str(error).strip().partition("\n")[0]
+    if "weights_only" in first:
+        return "it is not a file of tensors that torch.save wrote"
+    return first or type(error).__name__
 
 
 def load_image_tower(vision: nn.Module, path: Path, model: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 N_SHOWN = 20
-"""Problems of a kind that are written out; the others are counted."""
+"""Problems that the log of a job writes out; the others are counted."""
 
 
 def count_problems(problems: Sequence[str]) -> str:
@@ -17,4 +17,4 @@ def describe(problems: Sequence[str]) -> Iterator[str]:
     """The first problems, a line each, and how many more there are."""
     yield from (f"- {problem}" for problem in problems[:N_SHOWN])
     if len(problems) > N_SHOWN:
-        yield f"- and {len(problems) - N_SHOWN:,} more"
+        yield f"- and {len(problems) - N_SHOWN:,} more, which make check-data lists"

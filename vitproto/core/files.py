@@ -21,6 +21,9 @@ _NO_ROOM = {
 }
 """What to do where a file cannot grow, by error number."""
 
+_PARTIAL = re.compile(r"\.partial-(.+?-[0-9a-f]{8}-\d*-\d+|.+?-\d+)-.+")
+"""The name of a partial file, with its owner."""
+
 ABANDONED_AFTER_S = 86_400
 """Age at which a partial file counts as abandoned if its process cannot be looked up
 from here."""
@@ -68,18 +71,23 @@ def partial_of(path: Path) -> Path:
 
 def drop_abandoned(path: Path) -> None:
     """Delete what killed jobs left of a file or folder, which may be large."""
-    pattern = re.compile(rf"\.partial-(.+-\d+)-{re.escape(path.name)}")
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if name := pattern.fullmatch(partial.name):
-            try:
-                age_s = time.time() - partial.stat().st_mtime
-                if has_ended(name[1], age_s, ABANDONED_AFTER_S):
-                    if partial.is_dir():
-                        shutil.rmtree(partial, ignore_errors=True)
-                    else:
-                        partial.unlink()
-            except FileNotFoundError:
-                continue  # its job has just ended
+        if is_being_written(partial):
+            continue
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether this is the partial file of a process that may still run."""
+    name = _PARTIAL.fullmatch(path.name)
+    try:
+        age_s = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return name is not None and not has_ended(name[1], age_s, ABANDONED_AFTER_S)
 
 
 def to_disk(path: Path) -> None:

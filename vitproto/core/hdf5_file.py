@@ -148,7 +148,7 @@ def open_hdf5(path: Path, what: str, remedy: str) -> Iterator[Hdf5Reader]:
 
     Args:
         path: the file.
-        what: what it is if it is not damaged, such as "no file of scores".
+        what: what it is if it is not damaged, such as "not a file of scores".
         remedy: what to do about it, such as "delete it and score the images again".
 
     Raises:

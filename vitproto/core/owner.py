@@ -45,8 +45,11 @@ def has_ended(name: str, age_s: float, after_s: int) -> bool:
         return age_s > after_s
     if (found["host"], found["space"]) == (socket.gethostname(), _space()):
         return not _runs(int(found["pid"]))
-    # A job that SLURM has moved to this machine keeps its number.
-    if found["job"] and found["job"] != os.environ.get("SLURM_JOB_ID"):
+    if found["job"] and found["job"] == os.environ.get("SLURM_JOB_ID"):
+        # A job that SLURM starts again, maybe on another machine, keeps its number.
+        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+            return True
+    elif found["job"]:
         is_live = _is_live_in_slurm(found["job"])
         if is_live is not None:
             return not is_live

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from vitproto.core.files import is_being_written
 
 
 class Unfinished:
@@ -30,5 +32,15 @@ class Unfinished:
         return self.folder / f"{name}-{self._key}{suffix}"
 
     def forget(self) -> None:
-        """Delete all kept files, including those of other code, settings or data."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete all kept files, including those of other code, settings or data.
+
+        Another job that makes the same output may be writing here. What it has not
+        finished stays, and so does the folder, until that job forgets it, too.
+        """
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if not is_being_written(path):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()

@@ -15,6 +15,10 @@ _OF_CONTENTS = {0, errno.EINVAL, errno.EFBIG, errno.EOVERFLOW, errno.ERANGE}
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+_TOO_MANY = {errno.EMFILE, errno.ENFILE}
+
 _IN_MESSAGES = re.compile(r"errno = (\d+)|os error (\d+)")
 """How HDF5 and safetensors name the error number in the texts of their errors."""
 
@@ -56,7 +60,24 @@ def file_system_error(path: Path, error: Exception) -> int | None:
             file.read(1)
     except OSError as again:
         return again.errno
+    except ValueError:  # a path that no file can have
+        pass
     return None
+
+
+def describe_file_system_error(error: OSError) -> str | None:
+    """The sentence for an error that the file system is to blame for.
+
+    None for a file that is missing or exists already: whoever asked for it should know.
+    """
+    number = error_number(error)
+    if number in (None, 0, errno.EBADF, errno.EEXIST, *_ABSENT):
+        return None
+    what = error.filename or str(error)
+    return (
+        f"{what} cannot be read or written: {os.strerror(number)} (errno {number}). "
+        f"{_remedy(number)}"
+    )
 
 
 def error_number(error: Exception) -> int | None:
@@ -75,6 +96,15 @@ def _describe(path: Path, number: int) -> str:
         )
     return (
         f"{path} cannot be read: {os.strerror(number)} (errno {number}). This is an "
-        "error of the file system and says nothing about the file, so keep it, and run "
-        "again when the file can be read"
+        "error of the file system and says nothing about the file, so keep it. "
+        f"{_remedy(number)}"
     )
+
+
+def _remedy(number: int) -> str:
+    """What to do about an error of the file system."""
+    if number in _FORBIDDEN:
+        return "Change the permissions of the file or its folder, and run again"
+    if number in _TOO_MANY:
+        return "Raise the largest number of open files (ulimit -n), and run again"
+    return "Run again when the file system works"

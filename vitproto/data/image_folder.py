@@ -39,13 +39,19 @@ def read_images(root: Path) -> pd.DataFrame:
     has_splits = _folder_names(root) == set(SPLITS)
     rows = []
     left_out: Counter[str] = Counter()
-    for path in _image_paths(root, "", (), left_out):
+    no_files: list[str] = []
+    for path in _image_paths(root, "", (), left_out, no_files):
         folder, _, _ = path.rpartition("/")
         split = "train"
         if has_splits and folder:
             split, _, folder = folder.partition("/")
         image_id = os.path.splitext(path)[0]
         rows.append((image_id, path, split, folder))
+    if left_out:
+        counts = ", ".join(f"{n:,} {suffix}" for suffix, n in left_out.most_common())
+        logging.info("left out, since their suffix is not that of an image: %s", counts)
+    if no_files:
+        raise ValueError("\n".join(no_files))
     if not rows:
         raise ValueError(
             f"{root} holds no images: looked for {', '.join(SUFFIXES)} in it and in "
@@ -53,9 +59,6 @@ def read_images(root: Path) -> pd.DataFrame:
         )
     images = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
     _check_ids(root, images)
-    if left_out:
-        counts = ", ".join(f"{n:,} {suffix}" for suffix, n in left_out.most_common())
-        logging.info("left out, being no images by their suffix: %s", counts)
     return images
 
 
@@ -65,11 +68,16 @@ def _folder_names(root: Path) -> set[str]:
 
 
 def _image_paths(
-    root: Path, folder: str, above: tuple[str, ...], left_out: Counter[str]
+    root: Path,
+    folder: str,
+    above: tuple[str, ...],
+    left_out: Counter[str],
+    no_files: list[str],
 ) -> Iterator[str]:
     """The paths below `folder`, relative to `root` and sorted; its own files first.
 
-    Counts the suffixes of all other files in `left_out`.
+    Counts the suffixes of all other files in `left_out`, and says in `no_files` which
+    images are broken links or devices.
     """
     here = os.path.realpath(root / folder)
     if here in above:
@@ -85,13 +93,16 @@ def _image_paths(
         if entry.is_dir():
             folders.append(path)
         elif entry.name.lower().endswith(SUFFIXES):
-            if not entry.is_file():
-                raise ValueError(f"{root / path} is a link that leads nowhere")
-            yield path
+            if entry.is_file():
+                yield path
+            elif entry.is_symlink():
+                no_files.append(f"{root / path} is a link that leads nowhere")
+            else:
+                no_files.append(f"{root / path} is not a file: remove it")
         else:
             left_out[os.path.splitext(entry.name)[1].lower() or "without suffix"] += 1
     for path in folders:
-        yield from _image_paths(root, path, (*above, here), left_out)
+        yield from _image_paths(root, path, (*above, here), left_out, no_files)
 
 
 def _check_ids(root: Path, images: pd.DataFrame) -> None:

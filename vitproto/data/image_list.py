@@ -164,8 +164,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
             return [(reader.line_num, row) for row in reader]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{path}, after line {reader.line_num}: not a CSV file in UTF-8 "
-                f"({error})"
+                f"{path}, line {reader.line_num + 1}: not a CSV file in UTF-8 ({error})"
             ) from None
 
 

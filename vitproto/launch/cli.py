@@ -12,6 +12,7 @@ import tyro
 from vitproto.core.project import PROJECT
 from vitproto.core.reader import reader_may_leave
 from vitproto.core.text_streams import print_utf8
+from vitproto.core.unreadable import describe_file_system_error
 
 EXPECTED_CODE = "VITPROTO_CODE_OF_"
 """Prefix of the environment variable, completed by a stage's name, that holds the
@@ -22,8 +23,9 @@ def run(stage: Callable[..., None]) -> None:
     """Run a stage with the arguments of the command line.
 
     The stage's signature becomes its flags, its docstring the `--help`. A `ValueError`
-    raised by our own code is a user's mistake and ends in one line with exit status 1.
-    Anything else is our bug and keeps its traceback.
+    raised by our own code is a user's mistake and ends in one line with exit status 1,
+    as do an error of the file system and a lack of memory. Anything else is our bug and
+    keeps its traceback.
     """
     print_utf8()
     _check_library(stage.__name__)
@@ -39,6 +41,17 @@ def run(stage: Callable[..., None]) -> None:
         if not _is_ours(raised_in):
             raise
         sys.exit(f"{stage.__name__}: {error}")
+    except OSError as error:
+        problem = describe_file_system_error(error)
+        if problem is None:
+            raise
+        sys.exit(f"{stage.__name__}: {problem}")
+    except MemoryError as error:
+        sys.exit(
+            f"{stage.__name__}: there is not enough memory"
+            f"{f' ({error})' if str(error) else ''}: give the job more, or end other "
+            "programs"
+        )
 
 
 def _check_library(name: str) -> None:

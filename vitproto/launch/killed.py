@@ -39,11 +39,16 @@ def log_signal(
     if killed_by is None:
         return
     number, name, often = killed_by.value, killed_by.name, _OFTEN.get(killed_by, "")
+    log_end(logs, f"{rule}: killed by signal {number} ({name}){often}\n")
+
+
+def log_end(logs: Iterable[str], lines: str) -> None:
+    """Append lines to the logs of a job, which may end within a line."""
     for log in logs:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
         with Path(log).open("ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read() != b"\n":
                     file.write(b"\n")
-            line = f"{rule}: killed by signal {number} ({name}){often}\n"
-            file.write(line.encode())
+            file.write(lines.encode())

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.core.project import PROJECT
 from vitproto.freshness import origins
+from vitproto.freshness.damage import find_damage
 from vitproto.freshness.digests import Digests
 from vitproto.freshness.image_contents import with_recorded
 from vitproto.freshness.raw_files import RawFiles, look_again
@@ -23,7 +25,7 @@ from vitproto.freshness.staleness import (
     origin_of_job,
 )
 from vitproto.launch.cli import EXPECTED_CODE
-from vitproto.launch.killed import log_signal
+from vitproto.launch.killed import log_end, log_signal
 
 READS = "reads"
 """The parameter of a rule that lists what its jobs read besides their inputs."""
@@ -181,6 +183,10 @@ def _noting_origin(rule: Any, by_content: bool, digests: Digests) -> Any:
             is_wanted=True,
             is_forced=False,
         )
+        if damage := [*find_damage(notes)]:
+            log_end(log, "".join(f"{rule.name}: {text}\n" for text in damage))
+            # Snakemake shows other errors with a traceback.
+            raise WorkflowError("\n".join(damage))
         made_of = {file: noted and noted.origin for file, noted in notes.items()}
         look_again()
         with digests.watched() as changed:

@@ -1,8 +1,10 @@
 """Check a study's configuration before any job runs."""
 
 import functools
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -27,7 +29,9 @@ def check_study(config: Config, schema: Path, lines: Lines) -> None:
         ValueError: one line for each problem: where it stands, what is wrong, what to
             write instead.
     """
-    problems = schema_problems(config, _validator(schema))
+    problems = [*_check_finite(config, ())]
+    if not problems:
+        problems = schema_problems(config, _validator(schema))
     # Combinations can only be judged once each part is of the right kind.
     if not problems:
         problems = list(_combinations(config))
@@ -40,6 +44,18 @@ def refuse(problems: Collection[Problem], lines: Lines) -> None:
         raise ValueError(
             "\n".join(f"{lines.place(path)}: {text}" for path, text in problems)
         )
+
+
+def _check_finite(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """YAML has numbers that are none: `.inf` and `.nan`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _check_finite(inner, (*path, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _check_finite(inner, (*path, i))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"is {value}: write a finite number")
 
 
 def _combinations(config: Config) -> Iterator[Problem]:

@@ -1,6 +1,5 @@
 """Check keys that belong together, in all sections but runs and segmentation."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,10 +18,12 @@ DRAWN_COUNTS = {
 }
 """The keys that say how many images to draw, by layout."""
 
+ROUGHLY = 1.1
+"""Users say roughly how many images they have: what needs fewer is not refused."""
+
 
 def check_sections(config: Config) -> Iterator[Problem]:
     """The problems of data sets, encoders, methods and storage."""
-    yield from _check_finite(config, ())
     yield from _check_datasets(config)
     yield from _check_encoders(config["encoders"])
     yield from _check_saes(config["methods"]["saes"])
@@ -31,18 +32,6 @@ def check_sections(config: Config) -> Iterator[Problem]:
     if "selection" in config:
         yield from _check_labels(config["selection"]["labels"])
         yield from _check_n_train(config)
-
-
-def _check_finite(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
-    """YAML has numbers that are none: `.inf` and `.nan`."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _check_finite(inner, (*path, key))
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _check_finite(inner, (*path, i))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, f"is {value}: write a finite number")
 
 
 def _check_labels(labels: Mapping[str, Any]) -> Iterator[Problem]:
@@ -57,21 +46,34 @@ def _check_n_train(config: Config) -> Iterator[Problem]:
 
     The lists, which are made later, say exactly how many are for training.
     """
-    dataset = config["datasets"].get(config["dataset"], {})
-    draw = dataset.get("draw", {})
-    n_images = dataset.get("n_images")
-    if {"n_species", "n_images_per_species"} <= draw.keys():
-        n_images = draw["n_species"] * draw["n_images_per_species"]
+    n_images = _count_images(config["datasets"].get(config["dataset"], {}))
     if n_images is None:
         return
     for i, n_train in enumerate(config["selection"]["n_train"]):
-        # Users say roughly how many images they have.
-        if n_train != "all" and n_train > 1.1 * n_images:
+        if n_train != "all" and n_train > ROUGHLY * n_images:
             text = (
                 f"is {n_train}, but {config['dataset']} has {n_images} images: write "
                 "a smaller number, or all"
             )
             yield Problem(("selection", "n_train", i), text)
+
+
+def _count_images(dataset: Mapping[str, Any]) -> int | None:
+    """Roughly the images of a data set; None if its section does not say."""
+    draw = dataset.get("draw", {})
+    if {"n_species", "n_images_per_species"} <= draw.keys():
+        return draw["n_species"] * draw["n_images_per_species"]
+    if {"n_training", "n_validation"} <= draw.keys():
+        return draw["n_training"] + draw["n_validation"]
+    return dataset.get("n_images")
+
+
+def _check_n_shards(dataset: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each shard holds an image at least."""
+    n_images, n_shards = _count_images(dataset), dataset["n_shards"]
+    if n_images is not None and n_shards > ROUGHLY * n_images:
+        text = f"is {n_shards}, more than the data set's {n_images} images: lower it"
+        yield Problem(("n_shards",), text)
 
 
 def _check_datasets(config: Config) -> Iterator[Problem]:
@@ -87,6 +89,8 @@ def _check_datasets(config: Config) -> Iterator[Problem]:
         yield from _check_question(config, labelled["layout"])
     for name, dataset in datasets.items():
         yield from _check_drawing(name, dataset)
+        for problem in _check_n_shards(dataset):
+            yield problem.within("datasets", name)
         if ("root" in dataset) == ("draw" in dataset):
             text = "needs root (its folder) or draw, not both"
             yield Problem(("datasets", name), text)

@@ -38,6 +38,13 @@ def check_segmentation(config: Config) -> Iterator[Problem]:
             text = "repeats another row of saes"
             yield Problem(("segmentation", "saes", i_row), text)
         earlier.add(sae)
+    ranking = segmentation["ranking"]
+    if ranking["n_chosen"] > ranking["n_ranked"]:
+        yield Problem(
+            ("segmentation", "ranking", "n_chosen"),
+            f"is {ranking['n_chosen']}, but only {ranking['n_ranked']} "
+            "latents of a class are ranked: raise n_ranked or lower n_chosen",
+        )
     suppression = segmentation["suppression"]
     if suppression["dose"] not in suppression["doses"]:
         yield Problem(

@@ -77,10 +77,12 @@ def _find_problem(text: str) -> str | None:
     folder = text.removeprefix(_LOCAL)
     if folder.startswith("~") and os.path.expanduser(folder) == folder:
         return f"{text!r} names a home that does not exist: write the folder itself"
-    if set(_VARIABLE.sub("", text)) & set("{}\n"):
+    expanded = os.path.expandvars(os.path.expanduser(folder))
+    if set(expanded) & set("{}\n"):
+        stands_for = "" if expanded == folder else f", which stands for {expanded!r},"
         return (
-            f"{text!r} has braces or line breaks, which mean something else to "
-            "Snakemake: rename the folder, or name it through a link"
+            f"{text!r}{stands_for} has braces or line breaks, which mean something "
+            "else to Snakemake: rename the folder, or name it through a link"
         )
     return None
 

@@ -24,7 +24,7 @@ from vitproto.core.hdf5_file import (
 from vitproto.traits.fitted_probes import TraitProbes
 from vitproto.traits.pooled_file import PooledLayer
 
-_WHAT = "no file of scores"
+_WHAT = "not a file of scores"
 _REMEDY = "delete it and run probe_traits again"
 
 

@@ -21,7 +21,7 @@ from vitproto.core.hdf5_file import (
 )
 from vitproto.traits.poolings import POOLINGS
 
-_WHAT = "no file of pooled activations"
+_WHAT = "not a file of pooled activations"
 _REMEDY = "delete it and run pool_activations again"
 
 

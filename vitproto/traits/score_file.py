@@ -78,7 +78,7 @@ def open_score_file(
         ValueError: the file is missing or damaged, or holds another family or other
             runs.
     """
-    with open_hdf5(path, "no file of scores", remedy) as file:
+    with open_hdf5(path, "not a file of scores", remedy) as file:
         scored = ScoreFile(file)
         check_family(path, scored.attributes, family, remedy)
         check_runs(path, [run.name for run in scored.runs], runs, remedy)

@@ -101,6 +101,8 @@ rule read_traits:
         f"{LOGS}/read_traits/{{dataset}}.log",
     benchmark:
         f"{LOGS}/read_traits/{{dataset}}.tsv"
+    # It refuses settings that do not fit the lists: before a GPU works, not after.
+    priority: 1
     params:
         root=data_root,
         reads=trait_sources,

@@ -76,7 +76,9 @@ def test_a_single_error_or_a_perfect_one_has_no_slope():
 def test_a_damaged_log_is_named_with_its_line(tmp_path, text):
     log = tmp_path / "training.csv"
     log.write_text(text)
-    with pytest.raises(ValueError, match=re.escape(f"{log}, line 2, is damaged")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"{log}, line ") + "[12], is damaged"
+    ):
         read_convergence(log)
 
 

@@ -123,6 +123,23 @@ def test_a_state_that_its_job_replaces_meanwhile_is_looked_for_again(
     assert len(looks) == 2
 
 
+def test_a_damaged_list_of_an_ended_job_stops_nobody_who_has_a_state(
+    tmp_path, learner, caplog
+):
+    root = tmp_path / "states"
+    old, mine = states_of(root, ended_owner()), States(root)
+    write(old, learner, 3)
+    (old.folder / "index.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged .* to train from the beginning"):
+        mine.read("run")
+    write(mine, learner, 5)
+    assert mine.read("run")["step"] == 5
+    assert "other jobs kept states, too" in caplog.text
+    assert str(old.folder) in caplog.text
+    mine.forget(["run"])
+    assert [path.name for path in root.iterdir()] == [old.folder.name]
+
+
 def test_a_state_that_is_listed_but_missing_is_said(tmp_path, learner):
     states = States(tmp_path)
     write(states, learner, 3)

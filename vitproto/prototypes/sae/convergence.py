@@ -108,8 +108,13 @@ def read_convergence(log: Path) -> Mapping[str, Convergence]:
     with log.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         try:
+            if not {"run", "n_patches", HELD_OUT_NMSE} <= {*(reader.fieldnames or ())}:
+                raise KeyError("a column is missing")
             for row in reader:
-                n_patches = n_trained[row["run"]] = int(row["n_patches"])
+                n_patches = int(row["n_patches"])
+                if n_patches <= n_trained.get(row["run"], 0):
+                    raise ValueError("n_patches does not grow")
+                n_trained[row["run"]] = n_patches
                 if row[HELD_OUT_NMSE]:
                     seen, nmse = measured.setdefault(row["run"], ([], []))
                     seen.append(n_patches)

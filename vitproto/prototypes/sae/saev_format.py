@@ -61,6 +61,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vitproto.activations.weights_file import reason_of
 from vitproto.core.files import whole_file
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.sae.foreign_tensors import check_tensors
@@ -294,7 +295,7 @@ def _read_mean(file: Path | None, width: int, path: Path) -> Tensor:
         )
     if not mean.isfinite().all():
         raise ValueError(f"the mean in {file} has values that are NaN or infinite")
-    return mean.float()
+    return mean.detach().float()
 
 
 def _section(within: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
@@ -318,17 +319,16 @@ def _load_weights(payload: BytesIO, path: Path) -> dict[str, Tensor]:
         state = torch.load(payload, weights_only=True, map_location="cpu")
     # The error depends on which of torch's layers meets the damage.
     except Exception as error:
-        first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"the weights in {path} cannot be read ({first}): the file is damaged, or "
-            "holds objects other than tensors, which we never load"
+            f"the weights in {path} cannot be read ({reason_of(error)}): the file is "
+            "damaged, or holds objects other than tensors, which we never load"
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
         raise ValueError(f"the weights in {path} are not a state dict of tensors")
     # A transposed tensor is saved as such, and a checkpoint cannot hold one.
-    return {name: tensor.float().contiguous() for name, tensor in state.items()}
+    return {name: kept.detach().float().contiguous() for name, kept in state.items()}
 
 
 def _check_weights(weights: Mapping[str, Tensor], header: _Header, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -63,6 +64,7 @@ class States:
         for _ in range(N_LOOKS):
             latest = max(self._of_all_jobs(key), default=None)
             if latest is None:
+                self._refuse_damaged_lists()
                 return None
             _, folder, stored = latest
             path = folder / stored.name
@@ -124,9 +126,18 @@ class States:
     def _of_all_jobs(self, key: str) -> Iterator[tuple[int, Path, _Stored]]:
         """The states of a run: step, folder and file."""
         for folder in self._folders():
-            stored = _read_index(folder).get(key)
+            try:
+                stored = _read_index(folder).get(key)
+            except DamagedError as error:
+                logging.warning("%s, or let it be: other jobs kept states, too", error)
+                continue
             if stored is not None:
                 yield stored.step, folder, stored
+
+    def _refuse_damaged_lists(self) -> None:
+        """Nobody shall train from the beginning without knowing what could be saved."""
+        for folder in self._folders():
+            _read_index(folder)
 
     def _folders(self) -> list[Path]:
         try:
@@ -138,7 +149,8 @@ class States:
 
     def _forget_in_ended_jobs(self, keys: Sequence[str]) -> None:
         for folder in self._folders():
-            with contextlib.suppress(FileNotFoundError):  # it has just ended
+            # It has just ended, or is damaged and has been said to be.
+            with contextlib.suppress(FileNotFoundError, DamagedError):
                 age_s = time.time() - folder.stat().st_mtime
                 if folder != self.folder and has_ended(
                     folder.name, age_s, SILENT_AFTER_S

@@ -240,9 +240,8 @@ def _diverged(error: LossNotFiniteError, states: States, key: str) -> ValueError
     state = states.read(key)
     kept = "no state was saved before"
     if state is not None:
-        kept = (
-            f"its last good state is of step {int(state['step'])}, in {states.folder}"
-        )
+        step = int(state["step"])
+        kept = f"its last good state is of step {step}, below {states.root}"
     return ValueError(
         f"{error}; {kept}. Lower its learning_rate, or its method's max_gradient_norm"
     )
