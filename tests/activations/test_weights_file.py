@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import save, save_file
 from vitproto.activations.encoder import EncoderSettings, load_encoder
 from vitproto.activations.fetched import Fetched, HubFile, write_fetched
 from vitproto.activations.torchvision_shim import import_open_clip
+from vitproto.activations.weights_file import read_weights
 
 VISION = {"image_size": 32, "layers": 3, "width": 64, "head_width": 32, "patch_size": 8}
 TEXT = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 1, "layers": 1}
