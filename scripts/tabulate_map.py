@@ -7,7 +7,7 @@ from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.launch.cli import run
 from vitproto.report.shared.typed_csv import write_csv
-from vitproto.report.traits.answer import Place, find_answer
+from vitproto.report.traits.answer import Place, find_answer, mark_controls
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.ceiling import read_ceiling, tabulate_ceiling
 from vitproto.report.traits.comparison_table import tabulate_comparisons
@@ -27,6 +27,7 @@ def tabulate_map(
     answer: Path,
     *,
     place: Place,
+    controls: tuple[str, ...],
     present: tuple[int, ...],
     unknown: tuple[int, ...],
     expected: Expected,
@@ -41,6 +42,7 @@ def tabulate_map(
         comparisons: The CSV file to write, of all pairs of methods.
         answer: The Markdown file to write: a few sentences and a matrix.
         place: The encoder and layer that the answer is about.
+        controls: The methods that train nothing.
         present: Certainties of answers with which a trait counts as present.
         unknown: Certainties of answers that do not count at all.
         expected: What the AP files must hold.
@@ -55,15 +57,14 @@ def tabulate_map(
     images = count_images(read_splits(files.splits), labels, results)
     write_map_csv(results, csv)
     write_csv(compared, comparisons)
+    results, compared, rules = (
+        mark_controls(rows, controls) for rows in (results, compared, measured.rules)
+    )
     said = find_answer(results, compared, place)
     write_text(said.in_markdown(), answer)
-    write_text(
-        write_map_table(
-            *(results, compared, RuleEffects(present, unknown, measured.rules)),
-            *(said, place, images),
-        ),
-        table,
-    )
+    effects = RuleEffects(present, unknown, rules)
+    shown = write_map_table(results, compared, effects, said, place, images)
+    write_text(shown, table)
 
 
 if __name__ == "__main__":

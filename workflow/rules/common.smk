@@ -73,6 +73,11 @@ IMPORTED_FAMILIES = [
     family for family in FAMILIES if family.method in config["methods"]["imported"]
 ]
 SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
+UNTRAINED = [
+    name
+    for name, cfg in config["methods"]["saes"].items()
+    if cfg["trains"] == "nothing"
+]
 EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 # What is made of these counts what they hold. If one is made again and comes out the
 # same, nothing else runs again.

@@ -1,10 +1,5 @@
 """From what suppression did to tables, charts and a page."""
 
-UNTRAINED = [
-    name
-    for name, cfg in config["methods"]["saes"].items()
-    if cfg["trains"] == "nothing"
-]
 EXPECTED_SAES = flags(
     {
         "sae_families": suppressed_runs(),

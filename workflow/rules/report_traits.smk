@@ -61,6 +61,7 @@ rule tabulate_map:
         f"{STUDY_LOGS}/tabulate_map.tsv"
     params:
         place=PLACE_OF_ANSWER,
+        controls=flags({"controls": UNTRAINED}),
         rule=flags(config["selection"]["labels"]),
         expected=EXPECTED_AP,
     shell:
@@ -80,6 +81,7 @@ rule tabulate_map:
             --comparisons {output.comparisons:q} \
             --answer {output.answer:q} \
             {params.place} \
+            {params.controls} \
             {params.rule} \
             {params.expected} \
             >{log:q} 2>&1

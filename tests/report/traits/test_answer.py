@@ -6,7 +6,12 @@ import pytest
 from ap_rows import ap_rows
 from statistics_rows import statistics_of
 
-from vitproto.report.traits.answer import Place, find_answer, read_answer
+from vitproto.report.traits.answer import (
+    Place,
+    find_answer,
+    mark_controls,
+    read_answer,
+)
 from vitproto.report.traits.comparison_table import (
     compare_with_best,
     tabulate_comparisons,
@@ -328,3 +333,33 @@ def test_the_table_of_a_large_study_has_at_most_80_rows(n_others):
     assert ("The 20 best of 41 methods." in text) == (n_others == 40)
     assert text.index(answer.sentences[0]) < text.index("|")
     assert "## Lead of methoda, with 32 prototypes chosen on 160 images" in text
+
+
+def test_controls_carry_a_badge_in_sentences_and_tables(tmp_path):
+    runs = _run(0.5, method="untrained"), _run(0.3), _run(0.4, method="pca")
+    _, table, comparisons = _answer(*runs)
+    rules = statistics_of(pd.concat(runs, ignore_index=True)).rules
+    table, comparisons, rules = (
+        mark_controls(rows, ["untrained"]) for rows in (table, comparisons, rules)
+    )
+    answer = find_answer(table, comparisons, HERE)
+    assert "untrained [control]" in answer.sentences[0]
+    assert [row[0] for row in answer.matrix.rows] == [
+        "untrained [control]",
+        "pca",
+        "random",
+    ]
+    assert "[control] marks an autoencoder that nothing has trained." in answer.legend
+    path = tmp_path / "answer.md"
+    path.write_text(answer.in_markdown())
+    assert read_answer(path).matrix.rows == answer.matrix.rows
+    effects, images = RuleEffects(*RULE, rules), Images(6, 10, 1.0)
+    shown = write_map_table(table, comparisons, effects, answer, HERE, images)
+    assert "untrained [control]" in shown.split("## Lead of")[1]
+    assert shown.count("untrained") == shown.count("untrained [control]")
+
+
+def test_no_badge_is_explained_where_there_is_none():
+    answer, table, _ = _answer(_run(0.5, method="kmeans"), _run(0.3))
+    assert "[control]" not in answer.in_markdown()
+    pd.testing.assert_frame_equal(mark_controls(table, []), table)

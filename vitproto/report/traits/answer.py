@@ -5,6 +5,7 @@ They are about the first encoder and layer of the study's `runs`, at the largest
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pandas as pd
 from vitproto.core.confidence import SIGNIFICANT
 from vitproto.report.shared.markdown import TextTable, with_html, write_markdown
 from vitproto.report.shared.wording import (
+    CONTROL_BADGE,
     join_names,
     write_all,
     write_bracketed,
@@ -90,6 +92,18 @@ def read_answer(path: Path) -> Quoted:
     sides = [">" if cell.endswith(":") else "<" for cell in rule]
     matrix = TextTable(dict(zip(heading, sides, strict=True)), rows)
     return Quoted(blocks[0], matrix, blocks[2])
+
+
+def mark_controls(rows: pd.DataFrame, controls: Collection[str]) -> pd.DataFrame:
+    """Add `CONTROL_BADGE` to the names of methods, wherever rows hold them.
+
+    Args:
+        rows: rows of the mAP table, of comparisons or of label rules.
+        controls: the methods that train nothing.
+    """
+    named = {method: f"{method} {CONTROL_BADGE}" for method in controls}
+    columns = rows.columns.intersection(["method", "method_a", "method_b", "winner"])
+    return rows.assign(**{name: rows[name].replace(named) for name in columns})
 
 
 def find_answer(table: pd.DataFrame, comparisons: pd.DataFrame, place: Place) -> Answer:
@@ -313,4 +327,6 @@ def _write_legend(rows: pd.DataFrame, compared: pd.DataFrame) -> str:
     n_methods = rows["method"].nunique()
     if n_methods > MAX_METHODS:
         legend = f"The {MAX_METHODS} best of {n_methods} methods. {legend}"
+    if rows["method"].str.endswith(CONTROL_BADGE).any():
+        legend += f" {CONTROL_BADGE} marks an autoencoder that nothing has trained."
     return legend + (star if compared["p_holm"].notna().any() else "")
