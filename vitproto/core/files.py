@@ -72,7 +72,7 @@ def partial_of(path: Path) -> Path:
 def drop_abandoned(path: Path) -> None:
     """Delete what killed jobs left of a file or folder, which may be large."""
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if is_being_written(partial):
+        if not _PARTIAL.fullmatch(partial.name) or is_being_written(partial):
             continue
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
