@@ -52,7 +52,7 @@ def test_floating_point_grey_goes_from_0_to_1(tmp_path):
     [
         (np.float32([[0, 300]]), "floating-point pixels from 0 to 300, and only 0 to"),
         (np.float32([[-0.1, 1]]), "floating-point pixels from -0.1 to 1"),
-        (np.float32([[np.nan, 1]]), "floating-point pixels from nan"),
+        (np.float32([[np.nan, 1]]), "pixels that are not finite"),
         (
             np.int32([[0, 70_000]]),
             "pixels of 32 bits, or of 16 bits with a sign",
@@ -121,11 +121,23 @@ def test_equal_pixels_are_black_by_their_own_values(tmp_path):
     assert greys_of(read_image(tmp_path / "a.png", "file")).tolist() == [[0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize("grey_range", ["type", "file"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_pixels_that_are_no_numbers_are_refused(tmp_path, bad):
+def test_pixels_that_are_no_numbers_are_refused(tmp_path, bad, grey_range):
     Image.fromarray(np.float32([[0, bad]])).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableError, match=r"a\.tif has pixels that are no finite"):
-        read_image(tmp_path / "a.tif", "file")
+    with pytest.raises(UnreadableError, match=r"a\.tif has pixels that are not fini"):
+        read_image(tmp_path / "a.tif", grey_range)
+
+
+def test_a_lack_of_memory_is_not_blamed_on_an_image(tmp_path, monkeypatch):
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.Image.open", fail)
+    with pytest.raises(MemoryError):
+        read_image(tmp_path / "a.png")
 
 
 def test_8_bits_and_colours_are_left_as_they_are(tmp_path):

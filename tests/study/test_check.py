@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -253,7 +254,7 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
             {"SAE": "x.pt"},
             "SAE: is not a name of small letter",
         ),
-        (("methods", "imported"), {"theirs": 1}, "1 is not the path of a sae.pt file"),
+        (("methods", "imported"), {"theirs": 1}, "1 is not the path of a file"),
         (
             ("methods", "imported"),
             {"theirs": {"scaling": {"norm": 2}}},
@@ -399,7 +400,7 @@ def test_missing_data_and_weights_name_the_key_to_set(demo, tmp_path):
     assert "set encoders: a: model" in missing[1]
     assert "set encoders: b: weights" in missing[2]
     assert missing[3] == (
-        f"the autoencoder theirs is not at {tmp_path}/sae.pt: set methods: imported: "
+        f"the imported theirs is not at {tmp_path}/sae.pt: set methods: imported: "
         "theirs to its file"
     )
     demo["methods"]["imported"]["other"] = {
@@ -472,3 +473,47 @@ def test_a_number_of_a_run_that_is_none_is_refused_alone(demo, key):
     (row,) = (i for i, run in enumerate(demo["runs"]) if run["method"] == "relu")
     demo["runs"][row][key] = float("nan")
     assert refusal(demo) == f"runs.{row}.{key}: is nan: write a finite number"
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_prototypes", "complaint"),
+    [
+        ((3, 64), 3, ""),
+        ((3, 64), 4, "n_prototypes: 4 is not how many directions {file} has: write 3"),
+        (
+            (3, 65),
+            3,
+            "method: mine has directions of width 65 in {file}, but tiny-vit has width "
+            "64: write the encoder that they are of",
+        ),
+    ],
+)
+def test_directions_that_do_not_fit_are_refused_before_anything_is_recorded(
+    demo, tmp_path, shape, n_prototypes, complaint
+):
+    file = tmp_path / "mine.npy"
+    np.save(file, np.ones(shape))
+    demo["methods"]["imported"] = {"mine": str(file)}
+    row = {"encoder": "tiny-vit", "layer": 3, "method": "mine", "seed": 0}
+    demo["runs"] = [{**row, "n_prototypes": n_prototypes}]
+    demo["features"]["runs"] = []
+    if not complaint:
+        check_study(demo, SCHEMA, Lines.of_files([]))
+    else:
+        assert refusal(demo) == f"runs.0.{complaint.format(file=file)}"
+
+
+def test_what_a_file_holds_is_said_once_and_rightly(demo):
+    demo["methods"]["imported"] = {
+        "a": {"file": "a.pt", "holds": "directions"},
+        "b": {"file": "b.npy", "holds": "autoencoder"},
+        "c": {"file": "c.csv", "scaling": {"norm": 2}},
+        "d": {"file": "d.safetensors", "holds": "directions"},
+    }
+    assert refusal(demo).splitlines() == [
+        "methods.imported.a.file: a.pt is none of .npy, .csv and .safetensors",
+        "methods.imported.b.holds: is autoencoder, but b.npy holds directions: leave "
+        "it out",
+        "methods.imported.c.scaling: is for a sae.pt, and c.csv says itself how it is "
+        "read: leave it out",
+    ]

@@ -14,6 +14,7 @@ from study_copy import copy_project, find, snakemake
 FAMILY = "results/tiny/tiny-vit/layer3/theirs"
 SCORES = "results/scores/tiny/tiny-vit/layer3/theirs/*/scores.h5"
 AP = (f"{FAMILY}/ap.csv", "--configfile", "tiny.yaml")
+SHARD = "results/activations/tiny_birds/*/*/shard-00000-of-*.h5"
 WIDTH, N_LATENTS, TOP_K = 64, 16, 4
 
 
@@ -34,6 +35,38 @@ def write_theirs(path, seed):
     return state
 
 
+def test_a_study_evaluates_directions_of_a_matrix(tmp_path):
+    workdir = copy_project(tmp_path)
+    study = yaml.safe_load((workdir / "tiny.yaml").read_text())
+    study["methods"]["imported"] = {"theirs": "theirs.npy"}
+    row = {"encoder": "tiny-vit", "layer": 3, "method": "theirs", "seed": 0}
+    study["runs"] = [{**row, "n_prototypes": N_LATENTS}]
+    study["features"]["runs"] = []
+    (workdir / "tiny.yaml").write_text(yaml.safe_dump(study))
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode != 0
+    assert "the imported theirs is not at theirs.npy: set methods" in shown.stdout
+
+    rng = np.random.default_rng(0)
+    directions_KD = rng.standard_normal((N_LATENTS, WIDTH)).astype(np.float32)
+    np.save(workdir / "theirs.npy", directions_KD)
+    shown = snakemake(workdir, *AP)
+    assert shown.returncode == 0, shown.stdout
+    assert {*pd.read_csv(workdir / f"{FAMILY}/ap.csv").method} == {"theirs"}
+    with h5py.File(workdir / find(workdir, SHARD)) as file:
+        patches_NPD = file["layer3/patches"][:]
+    with h5py.File(workdir / find(workdir, SCORES)) as file:
+        scores_NK = file[f"k{N_LATENTS}-seed0/scores_NK"][: len(patches_NPD)]
+    expected_NK = (patches_NPD.astype(float) @ directions_KD.T).max(axis=1)
+    np.testing.assert_allclose(scores_NK, expected_NK, rtol=1e-4, atol=1e-4)
+
+    # Another matrix makes stale what was made from the first one, and nothing else.
+    np.save(workdir / "theirs.npy", -directions_KD)
+    shown = snakemake(workdir, *AP, "-n")
+    stale = sorted(re.findall(r"^(?:local)?rule (\w+):", shown.stdout, re.MULTILINE))
+    assert stale == ["import_directions", "score_images", "select_prototypes"]
+
+
 def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     workdir = copy_project(tmp_path)
     study = yaml.safe_load((workdir / "tiny.yaml").read_text())
@@ -46,7 +79,7 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     shown = snakemake(workdir, *AP)
     assert shown.returncode != 0
     assert (
-        "the autoencoder theirs is not at theirs.pt: set methods: impo" in shown.stdout
+        "the imported theirs is not at theirs.pt: set methods: imported" in shown.stdout
     )
     assert not (workdir / "results").exists()
 

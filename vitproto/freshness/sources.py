@@ -154,7 +154,7 @@ def of_imported(name: str, files: Mapping[str, Path]) -> list[RawFiles]:
         files: its files, by the key that names each.
     """
     return [
-        Absent(f"the autoencoder {name} ({key}: {file})", file.name)
+        Absent(f"the imported {name} ({key}: {file})", file.name)
         for key, file in files.items()
         if not file.is_file()
     ]

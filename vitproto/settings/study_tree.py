@@ -155,14 +155,19 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class ImportedSae:
-    """The file of an autoencoder, and how it is read. A path alone will do if nothing
-    else is to be said."""
+class ImportedMethod:
+    """The file of an autoencoder or of directions, and how it is read. A path alone
+    will do if nothing else is to be said."""
 
-    file: Annotated[str, Says("the path of a sae.pt file")]
-    """A `sae.pt` of the saev project, a `sae_weights.safetensors` of SAELens with its
-    `cfg.json` beside it, or another `.safetensors` file: a checkpoint of another study
-    here."""
+    file: Annotated[str, Says("the path of a file")]
+    """An autoencoder: a `sae.pt` of the saev project, a `sae_weights.safetensors` of
+    SAELens with its `cfg.json` beside it, or another `.safetensors` file: a checkpoint
+    of another study here. Or a matrix of directions, one a row: an `.npy` file, or a
+    `.csv` file without a header."""
+    holds: Literal["autoencoder", "directions"] | None
+    """`directions` for a `.safetensors` file with a single tensor, a direction in each
+    row. If left out, `.npy` and `.csv` hold directions, and all others an
+    autoencoder."""
     subtract_b_dec_before_encoding: bool | None
     """Whether the encoder of a `sae.pt` takes x - `b_dec` instead of x. If left out,
     the header of the file decides, by its schema and by the commit that it names."""
@@ -185,18 +190,19 @@ class Methods:
         Mapping[
             MethodName,
             Annotated[
-                Annotated[str, Says("the path of a sae.pt file")] | ImportedSae,
-                Says("the path of a sae.pt file, or a section that has it as file"),
+                Annotated[str, Says("the path of a file")] | ImportedMethod,
+                Says("the path of a file, or a section that has it as file"),
             ],
         ],
-        Says("one sae.pt per imported autoencoder, headed by its name, or {} for none"),
+        Says("one file per imported method, headed by its name, or {} for none"),
     ]
-    """The file of an autoencoder, or a section with its `file` and how it is read: a
-    `sae.pt` of the [saev](https://github.com/OSU-NLP-Group/saev) project, a
+    """The file of an autoencoder or of directions, or a section with its `file` and how
+    it is read; NAME becomes a method. Autoencoders are a `sae.pt` of the
+    [saev](https://github.com/OSU-NLP-Group/saev) project, a
     `sae_weights.safetensors` of [SAELens](https://github.com/decoderesearch/SAELens)
     with its `cfg.json` beside it, or another `.safetensors` file, a checkpoint of
-    another study here; NAME becomes a method. `{}` for
-    none."""
+    another study here. Directions are a matrix with one in each row, in an `.npy` or
+    `.csv` file. `{}` for none."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitproto.study.family import Family
-from vitproto.study.imported import imported_sae
+from vitproto.study.imported import imported_method
 
 Config = Mapping[str, Any]
 
@@ -59,10 +59,12 @@ def _name_of_imported(config: Config, method: str) -> str:
     """The file of an imported method, and how it is read; empty for others."""
     if method not in config["methods"]["imported"]:
         return ""
-    sae = imported_sae(config, method)
+    sae = imported_method(config, method)
     mean = None if sae.mean is None else sae.mean.name
     said = (sae.subtract_b_dec_before_encoding, mean, sae.norm)
     is_said = any(part is not None for part in said)
+    if sae.has_directions:
+        return f"directions in {sae.file.name}"
     return " ".join(map(str, (sae.file.name, *said))) if is_said else sae.file.name
 
 

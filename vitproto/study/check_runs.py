@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vitproto.study.imported import imported_method, shape_of_directions
 from vitproto.study.problems import METHODS, Config, Problem
 from vitproto.study.run_table import SEEDLESS, Family, StudyRun, expand_runs
 
@@ -142,8 +143,32 @@ def _impossible_members(row: Mapping[str, Any], config: Config) -> Iterator[Prob
                 f"{seed} is not a seed of {run.method}, which is imported: write 0, in "
                 "a row of its own",
             )
+        elif run.method in config["methods"]["imported"]:
+            yield from _impossible_directions(run, config, encoder["width"])
         elif run.method in config["methods"]["saes"]:
             yield from _impossible_sae(run, config["methods"]["saes"][run.method])
+
+
+def _impossible_directions(
+    run: StudyRun, config: Config, width: int
+) -> Iterator[Problem]:
+    """What a file of directions says before anything is recorded."""
+    file = imported_method(config, run.method).file
+    shape = shape_of_directions(file)
+    if shape is None:
+        return
+    if shape[1] != width:
+        yield Problem(
+            ("method",),
+            f"{run.method} has directions of width {shape[1]} in {file}, but "
+            f"{run.encoder} has width {width}: write the encoder that they are of",
+        )
+    elif shape[0] != run.run.n_prototypes:
+        yield Problem(
+            ("n_prototypes",),
+            f"{run.run.n_prototypes} is not how many directions {file} has: write "
+            f"{shape[0]}",
+        )
 
 
 def _impossible_sae(run: StudyRun, settings: Mapping[str, Any]) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vitproto.study.imported import imported_sae
+from vitproto.study.imported import DIRECTIONS, imported_method
 from vitproto.study.problems import METHODS, Config, Problem
 from vitproto.study.sae_rules import impossible_settings
 
@@ -194,8 +194,18 @@ def _check_imported(methods: Mapping[str, Any]) -> Iterator[Problem]:
         if said.get("scaling") == {}:
             text = "is empty: write mean, norm or both, or leave scaling out"
             yield Problem((*path, "scaling"), text)
-        if imported_sae({"methods": methods}, name).file.suffix == ".safetensors":
-            for key in said.keys() - {"file"}:
+        imported = imported_method({"methods": methods}, name)
+        if said.get("holds") == "directions" and imported.file.suffix not in (
+            *DIRECTIONS,
+            ".safetensors",
+        ):
+            text = f"{said['file']} is none of {', '.join(DIRECTIONS)} and .safetensors"
+            yield Problem((*path, "file"), text)
+        if said.get("holds") == "autoencoder" and imported.has_directions:
+            text = f"is autoencoder, but {said['file']} holds directions: leave it out"
+            yield Problem((*path, "holds"), text)
+        if imported.has_directions or imported.file.suffix == ".safetensors":
+            for key in said.keys() - {"file", "holds"}:
                 text = (
                     f"is for a sae.pt, and {said['file']} says itself how it is read: "
                     "leave it out"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vitproto.study.imported import is_imported_sae
 from vitproto.study.problems import Config, Problem
 from vitproto.study.run_table import StudyRun, expand_runs
 
@@ -27,7 +28,11 @@ def check_segmentation(config: Config) -> Iterator[Problem]:
         )
     table = expand_runs(config["runs"], config["encoders"])
     of_encoder = [run for run in table if run.encoder == name]
-    methods = [*config["methods"]["saes"], *config["methods"]["imported"]]
+    imported = config["methods"]["imported"]
+    methods = [
+        *config["methods"]["saes"],
+        *(name for name in imported if is_imported_sae(config, name)),
+    ]
     earlier = set()
     for i_row, row in enumerate(segmentation["saes"]):
         sae = (row["layer"], row["method"], row["run"])

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from vitproto.study.imported import imported_sae
+from vitproto.study.imported import imported_method
 from vitproto.study.problems import Config
 
 
@@ -46,11 +46,11 @@ def missing_inputs(
                 "weights to the file, or to hub to fetch them"
             )
     for name in sorted(imported):
-        sae = imported_sae(config, name)
+        sae = imported_method(config, name)
         key = f"methods: imported: {name}"
         if not sae.file.is_file():
             missing.append(
-                f"the autoencoder {name} is not at {sae.file}: set {key} to its file"
+                f"the imported {name} is not at {sae.file}: set {key} to its file"
             )
         elif sae.cfg is not None and not sae.cfg.is_file():
             missing.append(

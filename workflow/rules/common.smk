@@ -30,7 +30,7 @@ from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.core.text_streams import print_utf8
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
-from vitproto.study.imported import imported_sae
+from vitproto.study.imported import imported_method, is_imported_sae
 from vitproto.study.missing_inputs import missing_inputs as missing_of_study
 from vitproto.study.read_study import resolve_and_check
 from vitproto.study import addresses
@@ -69,8 +69,8 @@ FAMILIES = families(expand_runs(config["runs"], config["encoders"]))
 SAE_FAMILIES = [
     family for family in FAMILIES if family.method in config["methods"]["saes"]
 ]
-IMPORTED_FAMILIES = [
-    family for family in FAMILIES if family.method in config["methods"]["imported"]
+IMPORTED_SAE_FAMILIES = [
+    family for family in FAMILIES if is_imported_sae(config, family.method)
 ]
 SAE_METHODS = "|".join(config["methods"]["saes"]) or "(?!)"
 UNTRAINED = [
@@ -203,7 +203,7 @@ def recording_sources(wildcards):
 
 def imported_sources(wildcards):
     """The files of an imported method that are missing."""
-    files = imported_sae(config, wildcards.method).files
+    files = imported_method(config, wildcards.method).files
     return sources.of_imported(wildcards.method, files)
 
 
@@ -233,24 +233,29 @@ def fetched_files(wildcards):
     return [WEIGHTS.format(encoder=wildcards.encoder)] if is_needed else []
 
 
-def imported_methods():
-    """The names of the imported methods, as a pattern."""
-    return "|".join(map(re.escape, config["methods"]["imported"])) or "(?!)"
+def imported_methods(has_directions):
+    """The names of the imported methods that are directions or autoencoders."""
+    names = [
+        name
+        for name in config["methods"]["imported"]
+        if imported_method(config, name).has_directions == has_directions
+    ]
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def imported_file(wildcards):
     """The file of an imported method; nothing where it is missing."""
-    return if_there(imported_sae(config, wildcards.method).file)
+    return if_there(imported_method(config, wildcards.method).file)
 
 
 def imported_cfg(wildcards):
     """The file beside the weights of SAELens that says how they are read."""
-    return if_there(imported_sae(config, wildcards.method).cfg)
+    return if_there(imported_method(config, wildcards.method).cfg)
 
 
 def imported_mean(wildcards):
     """The file of the mean that an imported method subtracts, if it is there."""
-    return if_there(imported_sae(config, wildcards.method).mean)
+    return if_there(imported_method(config, wildcards.method).mean)
 
 
 def if_there(file):
@@ -367,7 +372,7 @@ def sae_flags(wildcards):
 
 def reading_flags(wildcards):
     """How the file of an imported method is read; None where the study does not say."""
-    sae = imported_sae(config, wildcards.method)
+    sae = imported_method(config, wildcards.method)
     return flags(
         {
             "subtract_b_dec_before_encoding": sae.subtract_b_dec_before_encoding,
@@ -443,7 +448,7 @@ def hub_flags(wildcards, threads):
 
 def beside_flags(wildcards, threads):
     """The files that say how an imported method's file is read; None without them."""
-    sae = imported_sae(config, wildcards.method)
+    sae = imported_method(config, wildcards.method)
     return flags({"saelens_cfg": sae.cfg, "scaling_mean": sae.mean})
 
 
@@ -517,7 +522,7 @@ def missing_inputs():
     # A job whose paths do not name a data set reads the evaluated one.
     datasets = {job.wildcards.get("dataset", EVALUATED) for job in with_data}
     with_encoder = [job for job in jobs if "weights" in job.params.keys()]
-    imports = [job for job in jobs if job.rule.name == "import_sae"]
+    imports = [job for job in jobs if job.rule.name.startswith("import_")]
     missing = missing_of_study(
         config,
         datasets=datasets,

@@ -168,6 +168,43 @@ rule fit_gaussian:
         """
 
 
+rule import_directions:
+    """Take the rows of a matrix that lies in a file."""
+    input:
+        shards=evaluated_shards,
+        file=imported_file,
+    output:
+        f"{FAMILY}/checkpoints.json",
+    log:
+        f"{FAMILY_LOGS}/import_directions.log",
+    benchmark:
+        f"{FAMILY_LOGS}/import_directions.tsv"
+    wildcard_constraints:
+        method=imported_methods(has_directions=True),
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        runs=runs_of_family,
+        fit_dataset=fit_dataset,
+        store=checkpoint_store,
+        reads=imported_sources,
+    shell:
+        r"""
+        python scripts/import_directions.py \
+            --file {input.file:q} \
+            --shards {input.shards:q} \
+            --layer {wildcards.layer} \
+            --runs {params.runs} \
+            --store {params.store:q} \
+            --checkpoints {output:q} \
+            --fit_dataset {params.fit_dataset} \
+            --encoder {wildcards.encoder} \
+            --method {wildcards.method} \
+            >{log:q} 2>&1
+        """
+
+
 rule import_sae:
     """Take the latents of a sparse autoencoder that lies in a file."""
     input:
@@ -183,7 +220,7 @@ rule import_sae:
     benchmark:
         f"{FAMILY_LOGS}/import_sae.tsv"
     wildcard_constraints:
-        method=imported_methods(),
+        method=imported_methods(has_directions=False),
     resources:
         mem_mb=REQUESTS.memory_mb,
         runtime=REQUESTS.minutes,

@@ -202,7 +202,7 @@ rule write_map_page:
         trait_intervals=every_layer(f"{LAYER}/trait_intervals.csv"),
         sae_metrics=SAE_METRICS,
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
-        import_check=every_family(f"{FAMILY}/import_check.csv", IMPORTED_FAMILIES),
+        import_check=every_family(f"{FAMILY}/import_check.csv", IMPORTED_SAE_FAMILIES),
         features=EVERY_FEATURES,
     output:
         f"{STUDY}/index.html",

@@ -8,7 +8,7 @@ from vitproto.study.imported import N_CHECKED
 
 
 def fit_random(job: PlannedJob, study: StudySizes) -> Cost:
-    """Also the cost of fit_gaussian, which only writes prototypes down, too."""
+    """Also the cost of the others that only write prototypes down."""
     width = study.width(job.family)
     n_bytes = [4 * width * k for k in study.ks(job.family)]
     written = Written(checkpoints=sum(n_bytes) * study.n_weights(job.family))
@@ -17,6 +17,7 @@ def fit_random(job: PlannedJob, study: StudySizes) -> Cost:
 
 
 fit_gaussian = fit_random
+import_directions = fit_random
 
 
 def import_sae(job: PlannedJob, study: StudySizes) -> Cost:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitproto.planning.costs.job import Cost, Number, Written
 from vitproto.study.family import Family
+from vitproto.study.imported import is_imported_sae
 from vitproto.study.run import Run
 from vitproto.study.run_table import expand_runs, families
 
@@ -107,8 +108,8 @@ class StudySizes:
         return count_images(self.config, self.config["fit_dataset"])
 
     def is_sae(self, family: Family) -> bool:
-        methods = self.config["methods"]
-        return family.method in methods["saes"] or family.method in methods["imported"]
+        is_trained = family.method in self.config["methods"]["saes"]
+        return is_trained or is_imported_sae(self.config, family.method)
 
     def n_weights(self, family: Family) -> int:
         """Weights that a prototype has for each dimension."""
