@@ -20,7 +20,6 @@ AFTER_S = 3600
 @pytest.fixture(autouse=True)
 def _outside_slurm(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.setattr(module, "_ENDED_JOBS", set())
 
 
 @pytest.fixture
@@ -97,13 +96,6 @@ def test_where_slurm_does_not_answer_silence_decides(squeue, monkeypatch, script
         squeue(script)
     assert not has_ended(elsewhere("12"), AFTER_S - 1.0, AFTER_S)
     assert has_ended(elsewhere("12"), AFTER_S + 1.0, AFTER_S)
-
-
-def test_slurm_is_asked_once_about_a_job_that_has_ended(squeue):
-    asked = squeue("exit 0")
-    assert has_ended(elsewhere("12"), 0.0, AFTER_S)
-    assert has_ended(elsewhere("12"), 0.0, AFTER_S)
-    assert len(asked.read_text().splitlines()) == 1
 
 
 def test_a_job_that_slurm_moved_here_does_not_take_itself_for_the_one_that_ended(

@@ -21,7 +21,7 @@ _NO_ROOM = {
 }
 """What to do where a file cannot grow, by error number."""
 
-_PARTIAL = re.compile(r"\.partial-(.+?-[0-9a-f]{8}-\d*-\d+|.+?-\d+)-.+")
+_PARTIAL = r"\.partial-(.+?-[0-9a-f]{8}-\d*-\d+|.+?-\d+)-.+"
 """The name of a partial file, with its owner."""
 
 ABANDONED_AFTER_S = 86_400
@@ -72,7 +72,7 @@ def partial_of(path: Path) -> Path:
 def drop_abandoned(path: Path) -> None:
     """Delete what killed jobs left of a file or folder, which may be large."""
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        if not _PARTIAL.fullmatch(partial.name) or is_being_written(partial):
+        if not re.fullmatch(_PARTIAL, partial.name) or is_being_written(partial):
             continue
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -82,7 +82,7 @@ def drop_abandoned(path: Path) -> None:
 
 def is_being_written(path: Path) -> bool:
     """Whether this is the partial file of a process that may still run."""
-    name = _PARTIAL.fullmatch(path.name)
+    name = re.fullmatch(_PARTIAL, path.name)
     try:
         age_s = time.time() - path.stat().st_mtime
     except FileNotFoundError:

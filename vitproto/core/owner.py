@@ -16,10 +16,7 @@ from pathlib import Path
 LONGEST_ANSWER_S = 30
 """SLURM's controller may be busy; then the age of a file decides."""
 
-_NAME = re.compile(r"(?P<host>.+)-(?P<space>[0-9a-f]{8})-(?P<job>\d*)-(?P<pid>\d+)")
-
-_ENDED_JOBS: set[str] = set()
-"""Those that SLURM has called ended: it numbers no other job like them."""
+_NAME = r"(?P<host>.+)-(?P<space>[0-9a-f]{8})-(?P<job>\d*)-(?P<pid>\d+)"
 
 
 def owner() -> str:
@@ -40,7 +37,7 @@ def has_ended(name: str, age_s: float, after_s: int) -> bool:
         age_s: how long ago it last wrote.
         after_s: the age that shows it, if nothing else does.
     """
-    found = _NAME.fullmatch(name)
+    found = re.fullmatch(_NAME, name)
     if found is None:
         return age_s > after_s
     if (found["host"], found["space"]) == (socket.gethostname(), _space()):
@@ -71,8 +68,6 @@ def _space() -> str:
 
 def _is_live_in_slurm(job: str) -> bool | None:
     """Whether a job waits or runs; None if SLURM does not say."""
-    if job in _ENDED_JOBS:
-        return False
     command = ["squeue", "--noheader", f"--jobs={job}", "--format=%A"]
     try:
         asked = subprocess.run(
@@ -87,10 +82,8 @@ def _is_live_in_slurm(job: str) -> bool | None:
     if asked.returncode == 0 and asked.stdout.split():
         return True
     # SLURM forgets jobs minutes after their end.
-    if asked.returncode == 0 or "Invalid job id" in asked.stderr:
-        _ENDED_JOBS.add(job)
-        return False
-    return None
+    is_unknown = asked.returncode == 0 or "Invalid job id" in asked.stderr
+    return False if is_unknown else None
 
 
 def _runs(pid: int) -> bool:
