@@ -32,7 +32,7 @@ DRAWERS = {
 FITTERS = {"fit_random", "fit_gaussian", "fit_pca"}
 READERS = {
     *FITTERS,
-    *("fit_kmeans", "fit_sae", "import_sae"),
+    *("fit_kmeans", "fit_sae", "import_sae", "import_directions"),
     *("evaluate_saes", "score_images", "show_features", "pool_activations"),
     *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
     *("find_class_directions", "suppress_latents", "show_suppression"),
