@@ -331,7 +331,7 @@ DAMAGES += ["stray", "fewer images"]
 def test_damaged_scores_are_named_in_one_sentence(study, how):
     study.write()
     damage(study.paths["scores"], how)
-    message = rf"/scores\.h5 is damaged or no file .*: {REMEDY}"
+    message = rf"/scores\.h5 is damaged or not a file .*: {REMEDY}"
     if how == "gone":
         message = r"there is no .*/scores\.h5: run the stage that makes it"
     with pytest.raises(ValueError, match=message):
@@ -355,7 +355,9 @@ def test_damaged_chosen_scores_are_named_in_one_sentence(study, how):
     ap = study.select()
     path = study.paths["chosen"]
     damage(path, how)
-    message = r"chosen_scores\.h5 is damaged or no file .*: delete it and select proto"
+    message = (
+        r"chosen_scores\.h5 is damaged or not a file .*: delete it and select proto"
+    )
     if how == "gone":
         message = r"there is no .*/chosen_scores\.h5: run the stage that makes it"
 

@@ -52,8 +52,10 @@ def test_another_layer_and_damaged_files_are_refused(tmp_path):
         read_pooled(path, replace(BIRDS, layer=3))
     with h5py.File(path, "r+") as file:
         del file["mean_ND"]
-    with pytest.raises(ValueError, match=r"pooled-1\.h5 is damaged or no file of poo"):
+    with pytest.raises(
+        ValueError, match=r"pooled-1\.h5 is damaged or not a file of poo"
+    ):
         read_pooled(path, BIRDS)
     path.write_text("max,mean\n")
-    with pytest.raises(ValueError, match="is damaged or no file of pooled"):
+    with pytest.raises(ValueError, match="is damaged or not a file of pooled"):
         read_pooled(path, BIRDS)
