@@ -355,9 +355,7 @@ def test_damaged_chosen_scores_are_named_in_one_sentence(study, how):
     ap = study.select()
     path = study.paths["chosen"]
     damage(path, how)
-    message = (
-        r"chosen_scores\.h5 is damaged or not a file .*: delete it and select proto"
-    )
+    message = r"chosen_scores\.h5 is damaged or not a file .*: delete it and select p"
     if how == "gone":
         message = r"there is no .*/chosen_scores\.h5: run the stage that makes it"
 
