@@ -371,7 +371,7 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
         *files("map_table", ".md", ".csv"),
         *(folder / "comparison_table.csv", folder / "answer.md"),
         place=place,
-        **{"present": RULE[0], "unknown": RULE[1]},
+        **{"controls": (), "present": RULE[0], "unknown": RULE[1]},
         **whole,
     )
     groups = splits.parent / "groups.csv"
@@ -462,6 +462,7 @@ def test_a_list_of_fewer_images_than_were_trained_on_is_refused(tmp_path, splits
             statistics,
             *out,
             place=PLACE,
+            controls=(),
             present=(3, 4),
             unknown=(),
             expected=expected,
