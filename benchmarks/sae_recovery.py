@@ -55,7 +55,7 @@ L1_WEIGHTS = (0.05, 0.08, 0.14, 0.2, 0.3, 0.4, 0.6)
 L0_FACTORS = (1.5, 2, 3)
 """ReLU is compared at these multiples of the directions in a patch."""
 SIGNIFICANCE = 0.05
-"""Of Welch's t-test over seeds, for the list of lines in which ours is behind."""
+"""The level of Welch's t-test over seeds: below it, a line is listed as behind."""
 SHOWN = 0.001
 """Smaller differences cannot be seen in the tables."""
 SCALES = {"1": lambda width: 1.0, "√D": lambda width: width**0.5}

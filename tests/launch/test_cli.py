@@ -112,6 +112,11 @@ def test_our_own_bug_keeps_its_traceback(tmp_path, body):
             "permissions of the file or its folder, and run again",
         ),
         (
+            "open('/tmp', 'w')",
+            "/tmp cannot be read or written: Is a directory (errno 21). Name another "
+            "file, and run again",
+        ),
+        (
             "raise OSError(116, 'stale', '/a/b')",
             "/a/b cannot be read or written: Stale file handle (errno 116). Run again "
             "when the file system works",

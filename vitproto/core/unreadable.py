@@ -19,6 +19,8 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
 
+_MISNAMED = {errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY}
+
 _IN_MESSAGES = re.compile(r"errno = (\d+)|os error (\d+)")
 """How HDF5 and safetensors name the error number in the texts of their errors."""
 
@@ -107,4 +109,6 @@ def _remedy(number: int) -> str:
         return "Change the permissions of the file or its folder, and run again"
     if number in _TOO_MANY:
         return "Raise the largest number of open files (ulimit -n), and run again"
+    if number in _MISNAMED:
+        return "Name another file, and run again"
     return "Run again when the file system works"
