@@ -16,6 +16,7 @@ from vitproto.report.shared.runs import check_expected, runs_of
 from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import ApFiles, Expected
 from vitproto.report.traits.features_links import find_pages
+from vitproto.report.traits.trait_links import find_trait_pages
 
 
 def write_map_page(
@@ -26,6 +27,7 @@ def write_map_page(
     sae_front: tuple[Path, ...],
     import_check: tuple[Path, ...],
     features: tuple[Path, ...],
+    trait_pages: Path,
     out: Path,
     *,
     n_correlated: int,
@@ -45,6 +47,7 @@ def write_map_page(
         import_check: The CSV files of import_sae.py, in any order; none if the study
             imports no autoencoder.
         features: The folders of show_features.py to link to, in any order.
+        trait_pages: The folder of show_traits.py to link to.
         out: The HTML file to write.
         n_correlated: The number of latents whose correlations evaluate_saes.py
             measured, at most.
@@ -67,7 +70,10 @@ def write_map_page(
     results = tables.read(files, expected)
     imports = read_imports(import_check) if import_check else None
     links = find_pages(features, out)
-    page = render_map_page(results, place, charts.read(), saes, imports, links)
+    traits = find_trait_pages(trait_pages, out)
+    page = render_map_page(
+        *(results, place, charts.read(), saes, imports, links, traits)
+    )
     write_text(page, out)
 
 

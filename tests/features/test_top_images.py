@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recorded import LAYER, with_threads, write_shards
 
 from vitproto.activations.stream import Activations
-from vitproto.features.top_images import find_top_images, score_patches
+from vitproto.features.top_images import Wanted, find_top_images, score_patches
 from vitproto.prototypes.autoencoder import SparseAutoencoder
 from vitproto.prototypes.scorer import DotProduct, NegativeDistance
 
@@ -123,8 +123,9 @@ def test_shards_and_cores_change_no_bit_and_patches_score_what_their_image_score
 
         def look(acts=acts):
             top = find_top_images(acts, scorer, 4, CPU)
-            pairs = [(i, k) for k in (0, 250) for i in top.i_image_RK[:, k].tolist()]
-            return top, score_patches(acts, scorer, pairs, CPU)
+            best = top.i_image_RK
+            pairs = [Wanted(i, k) for k in (0, 250) for i in best[:, k].tolist()]
+            return top, score_patches(acts, [scorer], pairs, CPU)
 
         top, scores_MP = with_threads(n_threads, look)
         np.testing.assert_array_equal(
@@ -133,6 +134,17 @@ def test_shards_and_cores_change_no_bit_and_patches_score_what_their_image_score
         arrays = (top.score_RK, top.i_image_RK, top.sum_above_K, top.n_above_K)
         found[n_shards] = [array.tobytes() for array in (*arrays, scores_MP)]
     assert found[1] == found[3] == found[5]
+
+
+def test_patches_of_several_methods_are_scored_together(tmp_path):
+    acts = recorded(tmp_path, normal(0, 6, 9, 16))
+    scorers = [DotProduct(normal(1, 5, 16)), autoencoder(40, 16, l0=2)]
+    wanted = [Wanted(4, 0, 0), Wanted(1, 30, 1), Wanted(4, 7, 1), Wanted(4, 3, 0)]
+    together_MP = score_patches(acts, scorers, wanted, CPU)
+    for place, scores_P in zip(wanted, together_MP, strict=True):
+        alone = [place._replace(i_scorer=0)]
+        one_P = score_patches(acts, [scorers[place.i_scorer]], alone, CPU)[0]
+        np.testing.assert_array_equal(scores_P, one_P)
 
 
 def test_latents_are_counted_where_they_are_active(tmp_path):
@@ -156,7 +168,7 @@ def test_a_gpu_finds_the_images_that_the_cpu_finds(tmp_path):
     on_cpu, on_gpu = (find_top_images(acts, scorer, 3, d) for d in (CPU, gpu))
     np.testing.assert_allclose(on_gpu.score_RK, on_cpu.score_RK, atol=1e-3)
     np.testing.assert_allclose(on_gpu.frequency_K, on_cpu.frequency_K, atol=1e-3)
-    pairs = [(int(on_gpu.i_image_RK[0, k]), k) for k in range(20)]
+    pairs = [Wanted(int(on_gpu.i_image_RK[0, k]), k) for k in range(20)]
     np.testing.assert_array_equal(
-        score_patches(acts, scorer, pairs, gpu).max(1), on_gpu.score_RK[0, :20]
+        score_patches(acts, [scorer], pairs, gpu).max(1), on_gpu.score_RK[0, :20]
     )

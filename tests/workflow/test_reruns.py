@@ -13,7 +13,7 @@ from vitproto.freshness.code.fingerprint import fingerprint
 
 REPORT = [
     *("compare_layers", "compare_encoders", "compare_groups"),
-    *("plot_map", "tabulate_map", "write_map_page"),
+    *("plot_map", "tabulate_map", "show_traits", "write_map_page"),
 ]
 SAE_REPORT = [
     *("plot_sae_training", "plot_sae_front", "plot_sae_frequencies"),
@@ -196,6 +196,10 @@ EDITS = {
         replace("vitproto/features/features_page.html.jinja", "<nav ", "<nav  "),
         ["show_features", "write_map_page"],
     ),
+    "page of a trait": (
+        replace("vitproto/pictures/overlay.py", "SIDE = 160", "SIDE = 150"),
+        ["show_traits", "write_map_page"],
+    ),
     "comment": (
         replace(
             "vitproto/traits/average_precision.py",
@@ -225,7 +229,7 @@ EDITS = {
     ),
     "number of images shown": (
         set_key("features", "n_images", to=2),
-        ["show_features", "write_map_page"],
+        ["show_features", "show_traits", "write_map_page"],
     ),
     "selection seeds": (set_key("selection", "seeds", to=[0, 5]), LABELLED),
     "n_train": (

@@ -133,10 +133,12 @@ def test_a_run_makes_just_what_is_stale(workdir):
     assert re.search(rf"^plot_map: {re.escape(charts)}\w+ changed$", said, re.M)
     assert f"show_features: {FEATURES}\n    n_images: 3 → 2\n" in said
     assert "Results made from these are stale too: write_map_page 1\n" in said
-    assert "4 of " in said
+    assert "5 of " in said
     shown = snakemake(workdir, "results/tiny/index.html", *EVERYTHING)
     assert shown.returncode == 0, shown.stdout
-    assert rules_run(shown.stdout) == ["plot_map", "show_features", "write_map_page"]
+    assert rules_run(shown.stdout) == [
+        *("plot_map", "show_features", "show_traits", "write_map_page")
+    ]
     assert find_stale(workdir)[1].startswith("0 of ")
 
 

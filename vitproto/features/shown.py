@@ -12,7 +12,7 @@ from vitproto.activations.stream import Activations
 from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.features.choice import Choice, Chosen
 from vitproto.features.feature import Feature, to_feature, to_image
-from vitproto.features.top_images import TopImages, score_patches
+from vitproto.features.top_images import TopImages, Wanted, score_patches
 from vitproto.pictures.image_sheet import color_range, draw_strip, read_shown
 from vitproto.prototypes.scorer import Scorer
 
@@ -79,8 +79,8 @@ def show_prototype(
         What is known of the prototype, and the width of its picture, 0 without one.
     """
     i_images = top.images_of(prototype)
-    pairs = [(i_image, prototype) for i_image in i_images]
-    scores_MP = score_patches(source.acts, scorer, pairs, device)
+    wanted = [Wanted(i_image, prototype) for i_image in i_images]
+    scores_MP = score_patches(source.acts, [scorer], wanted, device)
     grid = source.preprocessing.grid(source.acts.n_patches)
     shown, drawn = [], []
     for i, scores_P in zip(i_images, scores_MP, strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
+from tqdm import tqdm
 
 from vitproto.activations.stream import Activations
 from vitproto.core.progress import progress_bar
@@ -119,37 +120,58 @@ def find_top_images(
     return TopImages(score_RK, i_image_RK, n_patches, n_above_K, sum_above_K, lowest_K)
 
 
+class Wanted(NamedTuple):
+    """An image, and the prototype that its patches are scored by."""
+
+    i_image: int
+    prototype: int
+    i_scorer: int = 0
+    """The index of its scorer."""
+
+
 def score_patches(
     activations: Activations,
-    scorer: Scorer,
-    pairs: Sequence[tuple[int, int]],
+    scorers: Sequence[Scorer],
+    wanted: Sequence[Wanted],
     device: torch.device,
+    progress: tqdm | None = None,
 ) -> Float32[np.ndarray, "m p"]:
-    """Score the patches of images, each pair for one image and one prototype.
+    """Score the patches of images, for M pairs of an image and a prototype.
 
-    Scores have the same bits as in `find_top_images`. Each image is read once.
+    Scores have the same bits as in `find_top_images`. Each image is read once, in the
+    order of the shards.
 
     Args:
-        pairs: M pairs of an image and a prototype.
+        activations: the activations of the images.
+        scorers: the prototypes.
+        wanted: the pairs.
+        device: where to compute scores.
+        progress: moves on by one for each image.
     """
-    on_device = scorer.to(device)
-    rows_of: dict[int, list[int]] = {}
-    for row, (i_image, _) in enumerate(pairs):
-        rows_of.setdefault(i_image, []).append(row)
+    on_device = [scorer.to(device) for scorer in scorers]
+    rows_of: dict[int, dict[int, list[int]]] = {}
+    for row, (i_image, _, i_scorer) in enumerate(wanted):
+        rows_of.setdefault(i_image, {}).setdefault(i_scorer, []).append(row)
     i_patch_P = np.arange(activations.n_patches)
-    scores_MP = np.empty((len(pairs), len(i_patch_P)), np.float32)
+    scores_MP = np.empty((len(wanted), len(i_patch_P)), np.float32)
 
-    def score(i_image: int) -> Tensor:
+    @torch.inference_mode()
+    def score(i_image: int) -> list[Tensor]:
         acts_PD = activations.read_patches(np.full_like(i_patch_P, i_image), i_patch_P)
-        prototypes = [pairs[row][1] for row in rows_of[i_image]]
-        with torch.inference_mode():
-            return on_device(acts_PD.to(device))[:, prototypes].T.cpu()
+        acts_PD = acts_PD.to(device)
+        parts = []
+        for i_scorer, rows in rows_of[i_image].items():
+            prototypes = [wanted[row].prototype for row in rows]
+            parts.append(on_device[i_scorer](acts_PD)[:, prototypes].T.cpu())
+        return parts
 
     with one_core_each() as workers:
-        for rows, scores_RP in zip(
-            rows_of.values(), workers.map(score, rows_of), strict=True
-        ):
-            scores_MP[rows] = scores_RP.numpy()
+        images = sorted(rows_of)
+        for i_image, parts in zip(images, workers.map(score, images), strict=True):
+            for rows, scores_RP in zip(rows_of[i_image].values(), parts, strict=True):
+                scores_MP[rows] = scores_RP.numpy()
+            if progress is not None:
+                progress.update()
     return scores_MP
 
 

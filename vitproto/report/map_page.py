@@ -33,6 +33,7 @@ from vitproto.report.traits.map_text import (
     find_best,
     write_chance_note,
 )
+from vitproto.report.traits.trait_links import TraitLinks
 from vitproto.report.traits.trait_table import read_trait_intervals, tabulate_traits
 
 TEMPLATE = Path(__file__).with_name("map_page.html.jinja")
@@ -130,6 +131,7 @@ def render_map_page(
     saes: Autoencoders | None,
     imports: pd.DataFrame | None,
     features: Sequence[FeaturesLink],
+    traits: TraitLinks,
 ) -> str:
     """Write the page of a trait study.
 
@@ -140,6 +142,7 @@ def render_map_page(
         saes: the autoencoders that the study trained, if any.
         imports: the rows of `read_imports`, if it imported any.
         features: the pages of prototypes to link to.
+        traits: the pages of traits to link to.
 
     Returns:
         HTML that loads nothing.
@@ -167,6 +170,7 @@ def render_map_page(
         saes=None if saes is None else _show_saes(saes),
         imports=None if imports is None else describe_imports(imports),
         features=features,
+        trait_links=traits,
         methods=methods,
         table=show_maps(shown),
         above_chance=shown["above_chance"].tolist(),

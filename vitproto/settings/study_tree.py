@@ -332,7 +332,7 @@ class Features(Choice):
     ]
     """The runs whose prototypes are shown."""
     n_images: Count
-    """Images for each prototype."""
+    """Images for each prototype, and in each row of images on the page of a trait."""
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,10 @@ class ChosenScores:
         scores_NM[:, is_chosen_M] = scores_NC[:, np.searchsorted(prototypes_C, wanted)]
         return scores_NM
 
+    def made_by(self, run: Run) -> str:
+        """The SHA-256 of the checkpoint that gave the scores of a run."""
+        return self._file.attribute(run, "scores_NC", "checkpoint_sha256")
+
     def _run_of(self, rows: pd.DataFrame) -> Run:
         """The single run of all rows."""
         place = ["dataset", "encoder", "layer", "method"]

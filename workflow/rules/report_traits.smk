@@ -12,12 +12,17 @@ EXPECTED_AP = flags(
     }
 )
 # The answer is about the first encoder and layer of `runs`.
-PLACE_OF_ANSWER = flags(
-    {
-        "encoder": first_of(config["runs"][0]["encoder"]),
-        "layer": first_of(config["runs"][0]["layer"]),
-    }
-)
+ANSWERED = {
+    "encoder": first_of(config["runs"][0]["encoder"]),
+    "layer": first_of(config["runs"][0]["layer"]),
+}
+PLACE_OF_ANSWER = flags(ANSWERED)
+ANSWERING = [
+    family
+    for family in FAMILIES
+    if (family.encoder, family.layer) == tuple(ANSWERED.values())
+]
+TRAIT_PAGES = f"{STUDY}/traits"
 REPORT = [
     f"{STUDY}/map_table.md",
     f"{STUDY}/map_chart.png",
@@ -186,6 +191,61 @@ rule compare_groups:
         """
 
 
+rule show_traits:
+    """Show, for each trait, the images that its prototypes find and miss."""
+    input:
+        evaluated_data,
+        images=IMAGES,
+        splits=SPLITS,
+        traits=TRAITS,
+        shards=shards(EVALUATED, ANSWERED["encoder"]),
+        map_table=MAP_TABLE,
+        trait_intervals=f"{LAYER}/trait_intervals.csv".format(**ANSWERED),
+        ceiling=f"{LAYER}/ceiling.csv".format(**ANSWERED),
+        ap=every_family(f"{FAMILY}/ap.csv", ANSWERING),
+        chosen=every_family(f"{FAMILY}/chosen_scores.h5", ANSWERING),
+        checkpoints=every_family(f"{FAMILY}/checkpoints.json", ANSWERING),
+    output:
+        directory(TRAIT_PAGES),
+    log:
+        f"{STUDY_LOGS}/show_traits.log",
+    benchmark:
+        f"{STUDY_LOGS}/show_traits.tsv"
+    threads: 8
+    resources:
+        mem_mb=REQUESTS.memory_mb,
+        runtime=REQUESTS.minutes,
+    params:
+        root=evaluated_root,
+        dataset=EVALUATED,
+        fit_datasets=flags({"fit_datasets": [*map(fit_dataset, ANSWERING)]}),
+        place=PLACE_OF_ANSWER,
+        controls=flags({"controls": UNTRAINED}),
+        n_images=config["features"]["n_images"],
+    shell:
+        r"""
+        python scripts/show_traits.py \
+            --root {params.root:q} \
+            --images {input.images:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --shards {input.shards:q} \
+            --map_table {input.map_table:q} \
+            --trait_intervals {input.trait_intervals:q} \
+            --ceiling {input.ceiling:q} \
+            --ap {input.ap:q} \
+            --chosen {input.chosen:q} \
+            --checkpoints {input.checkpoints:q} \
+            --pages {output:q} \
+            --dataset {params.dataset} \
+            {params.place} \
+            {params.fit_datasets} \
+            {params.controls} \
+            --n_images {params.n_images} \
+            >{log:q} 2>&1
+        """
+
+
 rule write_map_page:
     """Write the result as one page that opens offline."""
     input:
@@ -204,6 +264,7 @@ rule write_map_page:
         sae_front=f"{STUDY}/sae_front.svg" if SAE_FAMILIES else [],
         import_check=every_family(f"{FAMILY}/import_check.csv", IMPORTED_SAE_FAMILIES),
         features=EVERY_FEATURES,
+        trait_pages=TRAIT_PAGES,
     output:
         f"{STUDY}/index.html",
     log:
@@ -233,6 +294,7 @@ rule write_map_page:
             --sae_front {input.sae_front:q} \
             --import_check {input.import_check:q} \
             --features {input.features:q} \
+            --trait_pages {input.trait_pages:q} \
             --out {output:q} \
             --n_correlated {params.n_correlated} \
             {params.sae_families} \

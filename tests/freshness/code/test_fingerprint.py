@@ -34,6 +34,7 @@ READERS = {
     *FITTERS,
     *("fit_kmeans", "fit_sae", "import_sae", "import_directions"),
     *("evaluate_saes", "score_images", "show_features", "pool_activations"),
+    "show_traits",
     *("label_patches", "train_probes", "evaluate_probes", "find_class_latents"),
     *("find_class_directions", "suppress_latents", "show_suppression"),
 }
@@ -119,7 +120,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "latents_BS <= self.threshold_S",
             "self.threshold_S >= latents_BS",
             {"evaluate_saes", "export_sae", "fit_sae", "import_sae"}
-            | {"score_images", "show_features"}
+            | {"score_images", "show_features", "show_traits"}
             | SUPPRESSION,
         ),
         (
@@ -136,7 +137,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
                 *DRAWERS,
                 *("check_images", "check_data"),
                 *("record_activations", "fit_kmeans", "fit_pca", "fit_sae"),
-                *("evaluate_saes", "score_images", "show_features"),
+                *("evaluate_saes", "score_images", "show_features", "show_traits"),
                 *("pool_activations", "permute_labels", "compare_methods"),
                 *("label_patches", "train_probes", "evaluate_probes"),
                 *("find_class_directions", "find_class_latents"),
@@ -168,7 +169,12 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "pages/page_frame.html.jinja",
             "<main>",
             "<main >",
-            {"show_features", "write_map_page", "write_suppression_page"},
+            {
+                "show_features",
+                "show_traits",
+                "write_map_page",
+                "write_suppression_page",
+            },
         ),
         ("prototypes/pca.py", "n_patches < 2:", "n_patches < 2 :", set()),
         (

@@ -355,6 +355,15 @@ def _write_statistics(folder, ap):
     return StatisticsFiles(*((folder / f"{name}.csv",) for name in tables))
 
 
+def _write_trait_pages(folder, ap_files):
+    """A folder that names a page for each trait."""
+    folder.mkdir(exist_ok=True)
+    traits = sorted(read_rows(ap_files.ap, None)["trait"].unique())
+    pages = {trait: f"{t:03d}.html" for t, trait in enumerate(traits)}
+    (folder / "pages.json").write_text(json.dumps(pages))
+    return folder
+
+
 def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLACE):
     folder.mkdir(exist_ok=True)
     traits, expected = _whole(splits.parent, ap_files)
@@ -393,7 +402,8 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     if sae_metrics:
         front = files("sae_front", ".png", ".svg")
         _stage("plot_sae_front")(sae_metrics, *front, sae_families=SAE_RUNS)
-    more = sae_metrics, sae_front, (), features
+    pages = _write_trait_pages(folder / "traits", read)
+    more = sae_metrics, sae_front, (), features, pages
     page = folder / "index.html"
     whole |= {"n_correlated": 9, "sae_families": SAE_RUNS if sae_metrics else ()}
     whole["place"] = place
@@ -509,7 +519,15 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
     text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
     page = _read_page(text)
-    assert all(link.startswith("#") for link in page.links)
+    inside = [link for link in page.links if link.startswith("#")]
+    pages = [link for link in page.links if not link.startswith("#")]
+    assert pages[0] == "traits/index.html"
+    names = json.loads((tmp_path / "out/traits/pages.json").read_text())
+    linked = re.findall(r'<a href="(traits/[^"]+)">(.*?)</a>\n? *[(<]', text)
+    for href, name in linked:
+        assert href == f"traits/{names[name.replace('<wbr>', '')]}"
+    assert pages[1:] == [href for href, _ in linked]
+    assert len(linked) == 3
     assert not {"link", "img", "iframe", "object"} & set(page.tags)
     assert "@import" not in text
     assert "url(http" not in text
@@ -524,7 +542,7 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     assert [bill, "0.467 [0.457, 0.477]", "0.200", "0.267"] in [row[:4] for row in rows]
     assert ["other", "3", "0.267", "0.533 [0.523, 0.543]"] in rows
     assert len(page.ids) == len(set(page.ids))
-    for link in page.links:
+    for link in inside:
         assert link.removeprefix("#") in page.ids, link
     assert (
         "random, the only method with that many, reaches mAP 0.533 [0.523, 0.543] on"
@@ -581,7 +599,8 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, s
     assert len(page.ids) == len(set(page.ids))
     inside = [link for link in page.links if link.startswith("#")]
     assert {link.removeprefix("#") for link in inside} <= set(page.ids)
-    outside = [link for link in page.links if link not in inside]
+    to_traits = [link for link in page.links if link.startswith("traits/")]
+    outside = [link for link in page.links if link not in [*inside, *to_traits]]
     assert [(out / unquote(link)).parent for link in outside] == features[::-1]
     assert all((out / unquote(link)).is_file() for link in outside)
     assert re.findall(r">(topk, .*)</a>", text) == [
@@ -604,9 +623,9 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_families": ()}
     more |= {"expected": expected, "place": PLACE}
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
-        _stage("write_map_page")(*page, (ap,), (), (), (), out, **more)
+        _stage("write_map_page")(*page, (ap,), (), (), (), out, out, **more)
     with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
-        _stage("write_map_page")(*page, (), (), (), (tmp_path,), out, **more)
+        _stage("write_map_page")(*page, (), (), (), (tmp_path,), out, out, **more)
     assert not out.exists()
 
 
@@ -636,7 +655,7 @@ def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
         _stage("write_map_page")(
             ApFiles((ap,), splits, traits),
             ResultFiles(*results),
-            *(ChartFiles(ap, ap, ap, ap), (), (), (), ()),
+            *(ChartFiles(ap, ap, ap, ap), (), (), (), (), tmp_path / "out/traits"),
             tmp_path / "index.html",
             n_correlated=9,
             sae_families=(),

@@ -19,11 +19,11 @@ Config = Mapping[str, Any]
 PANDAS, CHARTS, TORCH, KERNELS = 90e6, 170e6, 280e6, 430e6
 
 # Bytes, measured: of an HDF5 file beside its values, in all and for each image; of the
-# checksum of a patch; of a row of ap.csv, in the file and in memory; of the picture of
-# one image.
+# checksum of a patch; of a row of ap.csv, in the file and in memory; of the picture and
+# of the thumbnail of one image.
 HEADER, NAME, CHECKSUM = 4100, 40, 4
 AP_ROW, AP_ROW_READ = 125, 300
-PICTURE = 40_000
+PICTURE, THUMBNAIL = 40_000, 8_000
 
 N_TRAITS = 312
 """The traits of CUB-200-2011, which drawn data sets imitate."""

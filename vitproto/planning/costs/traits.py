@@ -8,6 +8,7 @@ from vitproto.planning.costs.sizes import (
     KERNELS,
     N_TRAITS,
     NAME,
+    THUMBNAIL,
     TORCH,
     TRAIN_SHARE,
     StudySizes,
@@ -21,6 +22,10 @@ EIGEN = 10
 """Operations of a decomposition of R × R, by R³ (about 9, Golub & Van Loan 8.3)."""
 CEILING_ROW = 122
 """Bytes of a row of ceiling.csv, measured."""
+TRAIT_PAGE_S = 0.2
+"""Seconds of one core for the page of a trait, without its images, measured."""
+TRAIT_PAGE, SHOWN_IMAGE = 80_000, 680
+"""Bytes of the page of a trait, and of each image on it, measured."""
 
 
 def score_images(job: PlannedJob, study: StudySizes) -> Cost:
@@ -86,6 +91,32 @@ def compare_methods(job: PlannedJob, study: StudySizes) -> Cost:
     memory = TORCH + 4 * n_rows * n_resamples * N_TRAITS + 2 * 4 * n_scores
     written = Written(results=INTERVAL_ROW * n_rows * N_TRAITS)
     return study.cost(seconds, 4 * n_scores * n_runs, memory, written)
+
+
+def show_traits(job: PlannedJob, study: StudySizes) -> Cost:
+    first = study.config["runs"][0]
+    place = [first[key] for key in ("encoder", "layer")]
+    place = [value[0] if isinstance(value, list) else value for value in place]
+    here = [family for family in study.families if list(family[:2]) == place]
+    n_shown = 3 * study.config["features"]["n_images"]
+    n_patches, width = study.n_patches(place[0]), study.width(here[0])
+    # With so many traits, nearly all test images are on some page.
+    n_test = (1 - TRAIN_SHARE) * study.n_images
+    ks = [max(study.ks(family)) for family in here]
+    n_operations = 2 * n_test * n_patches * width * sum(ks)
+    seconds = n_operations / study.rates["cpu_flops"] + N_TRAITS * TRAIT_PAGE_S
+    n_pairs = N_TRAITS * n_shown * len(here)
+    weights = [
+        4 * width * k * (study.n_weights(family) + 1)
+        for family, k in zip(here, ks, strict=True)
+    ]
+    memory = KERNELS + sum(weights) + 4 * n_pairs * n_patches
+    memory += 4 * study.n_images * N_TRAITS * len(here)
+    memory += job.n_threads * 3 * n_patches * max(ks) * 4
+    pages = N_TRAITS * TRAIT_PAGE + n_pairs * SHOWN_IMAGE
+    written = Written(results=pages + study.n_images * THUMBNAIL)
+    n_read = n_test * n_patches * width * study.item
+    return study.cost(seconds, n_read + sum(written), memory, written)
 
 
 def pool_activations(job: PlannedJob, study: StudySizes) -> Cost:

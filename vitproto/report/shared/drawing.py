@@ -1,5 +1,6 @@
 """Parts of all charts: colours, whiskers, labels at the ends of lines, files."""
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,15 @@ def name_with_marker(name: str, style: dict) -> str:
     return f"{GLYPHS[MARKERS.index(style['marker'])]} {name}"
 
 
+# By default the ids in an SVG are random, and both formats carry the date or the
+# version of matplotlib.
+_SAME_IDS = {"svg.hashsalt": "vitproto", "svg.fonttype": "path"}
+_METADATA = {
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+}
+
+
 def save_chart(figure: Figure, *paths: Path) -> None:
     """Write a chart as PNG or SVG, by the suffix; the same chart gives the same bytes.
 
@@ -49,16 +59,18 @@ def save_chart(figure: Figure, *paths: Path) -> None:
         figure: the chart.
         paths: the files to write.
     """
-    # By default the ids in an SVG are random, and both formats carry the date or the
-    # version of matplotlib.
-    metadata = {
-        ".svg": {"Date": None, "Creator": None},
-        ".png": {"Software": None},
-    }
-    with matplotlib.rc_context({"svg.hashsalt": "vitproto", "svg.fonttype": "path"}):
+    with matplotlib.rc_context(_SAME_IDS):
         for path in paths:
             with whole_file(path) as partial:
-                figure.savefig(partial, dpi=200, metadata=metadata[path.suffix])
+                figure.savefig(partial, dpi=200, metadata=_METADATA[path.suffix])
+
+
+def to_svg(figure: Figure) -> str:
+    """A chart as an SVG document; the same chart gives the same text."""
+    file = io.StringIO()
+    with matplotlib.rc_context(_SAME_IDS):
+        figure.savefig(file, format="svg", metadata=_METADATA[".svg"])
+    return file.getvalue()
 
 
 def make_panels(
