@@ -20,7 +20,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo test slurm-test reliability fault-test check bench runs check-data plan stale queue graph settings demo-encoder help
+.PHONY: environment demo test slurm-test reliability fault-test check bench runs check-data plan trait show stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -83,6 +83,12 @@ check-data: environment ## find all bad images, masks and labels of a study (CON
 
 plan: environment ## estimate jobs, GPU hours, disk and memory of a study (CONFIG=...)
 	$(PY) scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
+
+trait: environment ## make the page of a trait (TRAIT=has_wing_color::blue CONFIG=... PROFILE=...)
+	@$(PY) scripts/open_trait.py $(or $(CONFIG),config/config.yaml) '$(TRAIT)'
+
+show: environment ## make a page of prototypes (RUN=tiny-vit/layer3/pca/k8-seed0 PROTOTYPES=5,7 CONFIG=...)
+	@$(PY) scripts/open_prototypes.py $(or $(CONFIG),config/config.yaml) '$(RUN)' '$(PROTOTYPES)'
 
 stale: environment ## list results that do not match today's code, settings or files (CONFIG=...)
 	@$(PY) scripts/find_stale.py $(or $(CONFIG),config/config.yaml)

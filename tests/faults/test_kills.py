@@ -113,6 +113,13 @@ def forget(workdir: Path, stage: Stage) -> None:
         shutil.rmtree(workdir / "results/checkpoints")
 
 
+def clear_folders(workdir: Path, stage: Stage) -> None:
+    """Delete the folders that a stage writes, as Snakemake does before it runs a job."""
+    for output in stage.outputs:
+        if (workdir / output).is_dir():
+            shutil.rmtree(workdir / output)
+
+
 def left_over(workdir: Path) -> list[str]:
     """Partial files and states of unfinished jobs."""
     named = (path.name for path in (workdir / "results").rglob("*"))
@@ -156,6 +163,7 @@ def test_a_killed_stage_leaves_whole_results_or_none_and_ends_the_same(
     whole = {output: contents(source / output) for output in stage.outputs}
     # Most of the time goes into imports, so most kills come in the second half.
     for _ in range(rng.choice((1, 1, 2))):
+        clear_folders(workdir, stage)
         process = start(workdir, stage.command)
         try:
             process.wait(timeout=stage.took_s * rng.triangular(0, 1.1, 0.9))
@@ -164,6 +172,7 @@ def test_a_killed_stage_leaves_whole_results_or_none_and_ends_the_same(
         for output in stage.outputs:
             if (workdir / output).exists():
                 assert contents(workdir / output) == whole[output], stage
+    clear_folders(workdir, stage)
     process = start(workdir, stage.command)
     assert process.wait(timeout=300) == 0, stage
     assert {out: contents(workdir / out) for out in stage.outputs} == whole, stage

@@ -26,6 +26,7 @@ from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import read_rows
 from vitproto.report.traits.map_table import tabulate_configurations, write_map_csv
 from vitproto.report.traits.pages.finders import FamilyFiles
+from vitproto.report.traits.pages.trait_page import describe_classes
 from vitproto.study.family import FittedFamily, ScoredFamily
 from vitproto.study.run import Run
 
@@ -284,6 +285,29 @@ def test_pages_count_images_and_say_how_many_of_the_best_show_the_trait(study, p
     assert "4 of the 4 test images" not in wrong
     assert "1.000 [0.990, 1.010]" in text
     assert "0.700" in text  # the probe
+
+
+def test_panels_name_the_classes_that_score_highest_and_other_traits(study, pages):
+    shown = pd.read_csv(pages / "shown_images.csv")
+    of_poor = shown[shown["method"] == "poor"].groupby("trait")["prototype"].first()
+    text = page_of(pages, RED)
+    if of_poor[RED] == of_poor[BLUE]:
+        assert "The same prototype was chosen for 1 other trait" in text
+    good = text[text.index("good: prototype") : text.index("poor [control]")]
+    assert "The same prototype" not in good
+    # All test images are of one class, so there is none to name.
+    assert "Classes whose" not in text
+
+
+def test_classes_are_ranked_by_their_mean_score_and_count_images_with_the_trait():
+    text = describe_classes(
+        np.array([1.0, 3.0, 5.0, 0.0]),
+        np.array([True, False, True, False]),
+        ["owl", "owl", "crow", "swan"],
+    )
+    assert text.endswith(
+        "trait: crow (5; 1 of 1), owl (2; 1 of 2) and swan (0; 0 of 1)."
+    )
 
 
 def test_traits_that_cannot_be_tested_or_chosen_say_so(pages):

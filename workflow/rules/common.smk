@@ -113,7 +113,7 @@ FAMILY = LAYER + "/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
 LAYER_LOGS = STUDY_LOGS + "/{encoder}/layer{layer}"
 FAMILY_LOGS = LAYER_LOGS + "/{method}"
-FEATURES = FAMILY + "/features/{run}"
+FEATURES = FAMILY + "/features/{run}{asked}"
 SUPPRESSION = FAMILY + "/suppression/{run}"
 
 
@@ -123,6 +123,7 @@ wildcard_constraints:
     layer=r"\d+",
     method=r"[a-z]+",
     run=r"k\d+(-[a-z0-9.+-]+)?-seed\d+",
+    asked=r"(\+\d+(,\d+)*)?",
     address=rf"[0-9a-f]{{{addresses.N_DIGITS}}}",
     i_shard=r"\d{5}",
     n_shards=r"\d{5}",

@@ -1,6 +1,17 @@
 """From prototypes to the images and patches that drive them: one job per run shown."""
 
-EVERY_FEATURES = [FEATURES.format(**row) for row in config["features"]["runs"]]
+EVERY_FEATURES = [
+    FEATURES.format(**row, asked="") for row in config["features"]["runs"]
+]
+
+
+def shown_prototypes(wildcards):
+    """The prototypes to show: the study's choice, or those that were asked for."""
+    choice = {key: value for key, value in config["features"].items() if key != "runs"}
+    if wildcards.asked:
+        asked = [int(number) for number in wildcards.asked[1:].split(",")]
+        choice |= {"listed": asked, "n_in_range": 0, "n_sampled": 0}
+    return flags(choice)
 
 
 rule show_features:
@@ -13,9 +24,9 @@ rule show_features:
     output:
         directory(FEATURES),
     log:
-        f"{FAMILY_LOGS}/show_features-{{run}}.log",
+        f"{FAMILY_LOGS}/show_features-{{run}}{{asked}}.log",
     benchmark:
-        f"{FAMILY_LOGS}/show_features-{{run}}.tsv"
+        f"{FAMILY_LOGS}/show_features-{{run}}{{asked}}.tsv"
     threads: 8
     resources:
         gpu=1,
@@ -26,9 +37,7 @@ rule show_features:
         dataset=EVALUATED,
         fit_dataset=fit_dataset,
         device=device,
-        settings=flags(
-            {key: value for key, value in config["features"].items() if key != "runs"}
-        ),
+        settings=shown_prototypes,
     shell:
         r"""
         python scripts/show_features.py \

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float32
 from markupsafe import Markup
 from matplotlib.colors import to_hex
@@ -16,11 +17,14 @@ from vitproto.pages.templates import inline, read_template
 from vitproto.pictures.image_sheet import COLORS, color_range, format_score
 from vitproto.pictures.overlay import Overlay, Thumbnail, lay_over
 from vitproto.report.shared.markdown import TextTable
-from vitproto.report.shared.wording import write_count, write_number
+from vitproto.report.shared.wording import join_names, write_count, write_number
 from vitproto.report.traits.pages.finders import Finder
 from vitproto.report.traits.pages.panels import Panel
 from vitproto.report.traits.pages.picks import Examples
 from vitproto.report.traits.pages.trait_facts import Counted
+
+N_CLASSES = 3
+"""Classes that a panel names."""
 
 TEMPLATE = Path(__file__).with_name("trait_page.html.jinja")
 
@@ -30,6 +34,10 @@ class ImageNames(NamedTuple):
 
     image_ids: list[str]
     class_names: list[str]
+
+    def of(self, chosen_N: np.ndarray) -> list[str]:
+        """The classes of some images."""
+        return [self.class_names[i] for i in np.flatnonzero(chosen_N)]
 
 
 class ShownImage(NamedTuple):
@@ -52,12 +60,23 @@ class Strip(NamedTuple):
     images: list[ShownImage]
 
 
+class TraitLink(NamedTuple):
+    """A link to the page of another trait."""
+
+    trait: str
+    page: str
+
+
 class ShownPanel(NamedTuple):
     """A method's prototype with its strips."""
 
     finder: Finder
     prototype: int
     facts: str
+    classes: str
+    """Which classes score highest; empty if images have no classes."""
+    same: list[TraitLink]
+    """The other traits that the same prototype was chosen for."""
     strips: list[Strip]
     low: str
     """The score at the dark end of the heat-maps."""
@@ -86,6 +105,8 @@ def show_panel(
     shows_N: np.ndarray,
     scores_MP: Float32[np.ndarray, "m p"],
     counted: Counted,
+    ranked_N: np.ndarray,
+    same: list[TraitLink],
     gallery: Gallery,
 ) -> ShownPanel:
     """Prepare the strips of a panel.
@@ -97,6 +118,8 @@ def show_panel(
         shows_N: which images show it.
         scores_MP: the scores of the patches of `panel.picks.images`.
         counted: the test images.
+        ranked_N: the test images of which it is known.
+        same: the other traits that the prototype was chosen for.
         gallery: thumbnails and names.
     """
     low, high = color_range(scores_MP)
@@ -126,6 +149,10 @@ def show_panel(
         finder,
         panel.prototype,
         describe_panel(panel, finder, trait, shows_N, counted),
+        describe_classes(
+            scores_N[ranked_N], shows_N[ranked_N], gallery.names.of(ranked_N)
+        ),
+        same,
         [strip for strip in strips if strip.images],
         format_score(low),
         format_score(high),
@@ -147,6 +174,30 @@ def describe_panel(
         f"{write_count(finder.n_prototypes, 'prototype')} of {finder.fit.name}. "
         f"{n_right} of the {n_shown} test images with the highest scores show the "
         f"trait; of {n_shown} drawn at random, {write_number(by_chance, 1)} would."
+    )
+
+
+def describe_classes(
+    scores_M: np.ndarray, shows_M: np.ndarray, class_names: Sequence[str]
+) -> str:
+    """A sentence: the classes whose test images have the highest mean score.
+
+    Empty if there is only one class.
+    """
+    images = pd.DataFrame({"score": scores_M, "shows": shows_M, "name": class_names})
+    classes = images.groupby("name").agg(
+        mean=("score", "mean"), n_shows=("shows", "sum"), n=("shows", "size")
+    )
+    if len(classes) < 2:
+        return ""
+    order = classes.reset_index().sort_values(["mean", "name"], ascending=[False, True])
+    named = [
+        f"{row.name_} ({format_score(row.mean)}; {row.n_shows} of {row.n})"
+        for row in order.rename(columns={"name": "name_"}).head(N_CLASSES).itertuples()
+    ]
+    return (
+        "Classes whose test images have the highest mean score, and how many of these "
+        f"images show the trait: {join_names(named)}."
     )
 
 

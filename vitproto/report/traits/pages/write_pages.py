@@ -28,6 +28,7 @@ from vitproto.report.traits.pages.trait_page import (
     Gallery,
     ImageNames,
     Neighbours,
+    TraitLink,
     TraitPage,
     name_page,
     render_trait_page,
@@ -145,6 +146,7 @@ class TraitPages:
         shows_N = self.traits.labels_NT[:, t]
         counts = count_trait(self.traits, t)
         panels = self.panels_of.get(t, [])
+        ranked_N = self.traits.known_NT[:, t] & ~self.traits.is_train_N
         shown = {finder.method: finder.n_prototypes for finder in self.finders}
         table, others = tabulate_trait(self.facts, trait, shown)
         return TraitPage(
@@ -160,7 +162,8 @@ class TraitPages:
             [
                 show_panel(
                     *(panel, self.finders[panel.i_finder], trait, shows_N),
-                    *(scores_MP, counts["test"], gallery),
+                    *(scores_MP, counts["test"], ranked_N),
+                    *(self._find_same(panel, files), gallery),
                 )
                 for panel, scores_MP in panels
             ],
@@ -171,6 +174,22 @@ class TraitPages:
             ),
             self.controls,
         )
+
+    @cached_property
+    def traits_of(self) -> dict[tuple[int, int], list[int]]:
+        """The traits that each prototype of a finder was chosen for."""
+        traits: dict[tuple[int, int], list[int]] = {}
+        for panel in self.panels:
+            traits.setdefault((panel.i_finder, panel.prototype), []).append(panel.t)
+        return traits
+
+    def _find_same(self, panel: Panel, files: Sequence[str]) -> list[TraitLink]:
+        """Links to the other traits that a prototype was chosen for."""
+        return [
+            TraitLink(self.traits.trait_names[t], files[t])
+            for t in self.traits_of[panel.i_finder, panel.prototype]
+            if t != panel.t
+        ]
 
     def _draw(self, t: int) -> str:
         """The precision–recall curves of a trait."""
