@@ -114,7 +114,7 @@ def forget(workdir: Path, stage: Stage) -> None:
 
 
 def clear_folders(workdir: Path, stage: Stage) -> None:
-    """Delete the folders that a stage writes, as Snakemake does before it runs a job."""
+    """Delete the folders that a stage writes, as Snakemake does before a job."""
     for output in stage.outputs:
         if (workdir / output).is_dir():
             shutil.rmtree(workdir / output)
