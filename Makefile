@@ -20,7 +20,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo test slurm-test reliability fault-test check bench runs check-data plan trait show stale queue graph settings demo-encoder help
+.PHONY: environment demo new test slurm-test reliability fault-test check bench runs check-data plan trait show stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -74,6 +74,10 @@ demo-encoder: environment ## train the demo's encoder again (takes minutes; its 
 	  --n_species 1000 --n_images_per_species 10 --drawing_size 160 --corpus_seed 1001 \
 	  --batch_size 64 --n_steps 2400 --n_warmup 50 --learning_rate 3e-3 \
 	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
+
+new: environment ## write a study of your own (STUDY=mine IMAGES=photos TRAITS=traits.csv ENCODER=...)
+	@$(PY) scripts/new_study.py 'config/$(STUDY).yaml' '$(IMAGES)' '$(TRAITS)' '$(or $(ENCODER),bioclip-vit-b16)'
+	@$(PY) scripts/plan_study.py 'config/$(STUDY).yaml'
 
 runs: environment ## list runs and settings of a study (CONFIG=config/config.yaml, or another)
 	$(PY) scripts/list_runs.py $(or $(CONFIG),config/config.yaml)

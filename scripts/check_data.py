@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from vitproto.checks.data_set import problems_of
+from vitproto.checks.data_set import Table, problems_of
 from vitproto.checks.files import ImageReading
 from vitproto.checks.problem_list import count_problems
 from vitproto.data.data_root import check_root
 from vitproto.data.label_rule import LabelRule
+from vitproto.data.stratified_split import TableSplit
 from vitproto.launch.cli import run
 from vitproto.study.read_study import read_study
 
@@ -42,7 +43,8 @@ def check_data(config: Positional[Path]) -> None:
             rule = None
             if "selection" in study and name == study["dataset"]:
                 rule = LabelRule(**_tuples(study["selection"]["labels"]))
-            problems = problems_of(data_set["layout"], root, rule, reading)
+            table = _table_of(data_set)
+            problems = problems_of(data_set["layout"], root, rule, reading, table)
         except ValueError as error:
             problems = [str(error)]
         print(f"{name}: {count_problems(problems)}")
@@ -51,6 +53,13 @@ def check_data(config: Positional[Path]) -> None:
         n_bad += len(problems)
     if n_bad:
         sys.exit(1)
+
+
+def _table_of(data_set: dict) -> Table | None:
+    if "table" not in data_set:
+        return None
+    said = data_set["table"]
+    return Table(Path(said["file"]), TableSplit(said["test_share"], said["seed"]))
 
 
 def _tuples(section: dict) -> dict:

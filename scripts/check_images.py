@@ -23,7 +23,7 @@ def check_images(
     checked: Path,
     *,
     dataset: str,
-    layout: Literal["cub200", "image_folder", "ade20k"],
+    layout: Literal["cub200", "table", "image_folder", "ade20k"],
     reading: ImageReading,
 ) -> None:
     """Decode all images of a data set, and its masks, before a GPU waits for them.

@@ -1,16 +1,13 @@
 """Read the trait labels of CUB-200-2011."""
 
-import logging
 from pathlib import Path
 from typing import Literal
 
 from vitproto.data.cub200_traits import read_traits as read_cub200
 from vitproto.data.data_root import check_root
-from vitproto.data.image_list import check_same_images, read_splits
 from vitproto.data.label_rule import LabelRule
 from vitproto.launch.cli import run
-from vitproto.traits.guard import check_labels
-from vitproto.traits.subsets import subset_sizes
+from vitproto.traits.save_labels import save_labels
 
 
 def read_traits(
@@ -38,22 +35,7 @@ def read_traits(
         rule: What the answers of annotators count as.
     """
     check_root(root, dataset)
-    labels = read_cub200(root, rule)
-    listed = read_splits(splits)
-    image_ids, split_N = listed["image_id"].tolist(), listed["split"].tolist()
-    check_same_images(labels.image_ids, str(root), image_ids, str(splits))
-    # Here, since it costs nothing to stop before the first GPU hour.
-    check_labels(labels.labels_NT, labels.known_NT, labels.trait_names, split_N)
-    subset_sizes(n_train, split_N.count("train"))
-    labels.save(traits)
-    logging.info(
-        "%s: %s images x %d traits, %.1f %% of the cells are positive, %.1f %% unknown",
-        dataset,
-        f"{len(labels.image_ids):,}",
-        len(labels.trait_names),
-        100 * labels.labels_NT.mean(),
-        100 * (~labels.known_NT).mean(),
-    )
+    save_labels(read_cub200(root, rule), str(root), splits, traits, dataset, n_train)
 
 
 if __name__ == "__main__":

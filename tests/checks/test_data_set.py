@@ -13,13 +13,14 @@ from PIL import Image
 
 from vitproto.activations.image_digests import read_image_digests
 from vitproto.activations.image_file import read_image
-from vitproto.checks.data_set import problems_of
+from vitproto.checks.data_set import Table, problems_of
 from vitproto.checks.files import ImageReading
 from vitproto.checks.problem_list import N_SHOWN, describe
 from vitproto.core.project import PROJECT
 from vitproto.data.ade20k import read_images
 from vitproto.data.image_list import write_image_list
 from vitproto.data.label_rule import LabelRule
+from vitproto.data.stratified_split import TableSplit
 from vitproto.demo.write_birds import DemoBirds, write_demo_birds
 from vitproto.demo.write_scenes import DemoScenes, write_demo_scenes
 
@@ -53,6 +54,24 @@ def test_a_sound_data_set_has_no_problem(scenes, birds):
     assert problems_of("ade20k", scenes, None, READING) == []
     assert problems_of("cub200", birds, RULE, READING) == []
     assert problems_of("image_folder", birds / "images", None, READING) == []
+
+
+def test_all_problems_of_a_table_and_its_images_are_found_together(tmp_path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(root / name)
+    (root / "c.png").write_bytes(b"no image")
+    file = tmp_path / "traits.csv"
+    table = Table(file, TableSplit(0.5, 0))
+    file.write_text("image,wing\na.png,red\nb.png,red\n")
+    assert problems_of("table", root, RULE, READING, table) == []
+    file.write_text("image,size\na.png,1.5\nc.png,2\nd.png,\n")
+    found = problems_of("table", root, RULE, READING, table)
+    assert len(found) == 3
+    assert "column 'size' holds numbers" in found[0]
+    assert "line 4: there is no image 'd.png'" in found[1]
+    assert "c.png" in found[2]
 
 
 def damage(scenes):

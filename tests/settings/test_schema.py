@@ -105,7 +105,7 @@ def test_settings_of_methods_and_stages_check_their_bounds():
     ours = Study.__module__
     elsewhere = {base for s in seen for base in s.__mro__[:-1]}
     elsewhere = {base for base in elsewhere if base.__module__ != ours}
-    assert len(elsewhere) == 13
+    assert len(elsewhere) == 14
     for settings in elsewhere:
         assert "check_bounds(self)" in inspect.getsource(settings), settings
 

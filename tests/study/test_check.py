@@ -75,6 +75,9 @@ def test_every_key_of_the_schema_is_used_by_a_study_and_the_other_way_round():
     # No study comes with an autoencoder of somebody else, or latents chosen by hand.
     unused = {("methods", "imported", "*"), ("segmentation", "saes", "classes", "*")}
     unused.add(("presets",))  # what they say is in the study by then
+    # `make new` writes studies of tables.
+    table = ("datasets", "*", "table")
+    unused |= {table, *((*table, key) for key in ("file", "test_share", "seed"))}
     assert used == known - unused
 
 
@@ -170,7 +173,7 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (("datasets",), {"My Birds": {}}, "datasets.My Birds: is not a name of small"),
         (("selection", "seeds"), [1, 1], "[1, 1] is not a list of different seeds"),
         (("dataset",), "cub", "'cub' is not among datasets: write demo_birds, "),
-        (("dataset",), "demo_corpus", "has no labels: its layout is not cub200 or ade"),
+        (("dataset",), "demo_corpus", "has no labels: its layout is not cub200 or tab"),
         (("segmentation",), SEGMENTATION, "is for a data set of layout ade20k, and"),
         (
             ("storage",),
@@ -343,7 +346,7 @@ def test_what_cannot_be_meant_is_refused(demo, path, value, message):
                 "labels": {"present": [4], "unknown": []},
                 "probes": {"regularisations": [1], "n_folds": 3},
             },
-            "selection: is for a data set of layout cub200, and the layout of demo_s",
+            "selection: is for a data set of layout cub200 or table, and the layout ",
         ),
         (("storage", "scores"), "s", "storage.scores: is for studies with selection"),
         (
@@ -439,6 +442,29 @@ def test_a_section_that_lacks_several_keys_says_so_once(demo):
     demo["how"] = {}
     lacking = "device, batch_size, most_pixels, save_every_s, tensorboard"
     assert refusal(demo) == f"how: lacks {lacking}"
+
+
+def test_a_table_belongs_to_a_data_set_of_that_layout_and_to_no_other(demo):
+    table = {"file": "traits.csv", "test_share": 0.5, "seed": 0}
+    own = {"root": "photos", "n_images": 2000, "n_shards": 1}
+    demo["datasets"]["demo_birds"] = {"layout": "table", "table": table, **own}
+    check_study(demo, SCHEMA, Lines.of_files([]))
+    demo["datasets"]["demo_birds"] = {"layout": "table", **own}
+    assert "demo_birds: needs table, the CSV file with its traits" in refusal(demo)
+    demo["datasets"]["demo_birds"] = {"layout": "cub200", "table": table, **own}
+    assert refusal(demo) == (
+        "datasets.demo_birds.table: is for layout table, and the layout is cub200: "
+        "leave it out"
+    )
+    drawn = {"n_species": 2, "n_images_per_species": 4, "image_size": 64, "seed": 0}
+    demo["selection"]["n_train"] = ["all"]
+    demo["datasets"]["demo_birds"] = {
+        **{"layout": "table", "table": table, "draw": drawn, "n_shards": 1}
+    }
+    assert "demo_birds.draw: draws no data set of layout table" in refusal(demo)
+    table["test_share"] = 1.0
+    demo["datasets"]["demo_birds"] = {"layout": "table", "table": table, **own}
+    assert "test_share: 1.0 is not a number above 0 and below 1" in refusal(demo)
 
 
 def test_more_training_images_than_a_data_set_has_are_refused(demo):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vitproto.data.trait_labels import TraitLabels
 from vitproto.traits.average_precision import average_precision
 from vitproto.traits.guard import CONSTANT_MAP_LIMIT, check_labels
 
@@ -18,8 +19,13 @@ def labels_with(train, test):
     return labels_NT
 
 
-def check(labels_NT, names=NAMES, splits=SPLITS):
-    check_labels(labels_NT, np.ones_like(labels_NT), names, splits)
+def check(labels_NT, names=NAMES, splits=SPLITS, known_NT=None, answers=True):
+    """Check labels that were made of annotators' answers, or read from a table."""
+    known_NT = np.ones_like(labels_NT) if known_NT is None else known_NT
+    answers_NT = np.zeros(labels_NT.shape, np.uint8) if answers else None
+    ids = [str(i) for i in range(len(labels_NT))]
+    labels = TraitLabels(ids, list(names), labels_NT, known_NT, answers_NT)
+    check_labels(labels, splits)
 
 
 def test_sparse_labels_pass():
@@ -71,4 +77,10 @@ def test_unknown_labels_hide_nothing():
     labels_NT = labels_with(train=(0.1, 0.1), test=(0.1, 0.1))
     check(labels_NT)
     with pytest.raises(ValueError, match=r"mAP of 1\.00 on the train labels"):
-        check_labels(labels_NT, labels_NT.copy(), NAMES, SPLITS)
+        check(labels_NT, known_NT=labels_NT.copy())
+
+
+def test_a_table_may_hold_traits_that_most_images_show():
+    check(labels_with(train=(0.7, 0.9), test=(0.7, 0.9)), answers=False)
+    with pytest.raises(ValueError, match="none of the 50 test images shows any"):
+        check(labels_with(train=(0.7, 0.9), test=(0, 0)), answers=False)

@@ -3,30 +3,50 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from vitproto.checks.files import ImageReading, checked_images, mask_problems
-from vitproto.data import ade20k, cub200_images, cub200_traits, image_folder
+from vitproto.data import (
+    ade20k,
+    cub200_images,
+    cub200_traits,
+    image_folder,
+    trait_table,
+)
 from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.label_rule import LabelRule
+from vitproto.data.stratified_split import TableSplit
 
 READERS = {
     "cub200": cub200_images.read_images,
     "image_folder": image_folder.read_images,
     "ade20k": ade20k.read_images,
 }
-"""By layout, what lists the images of a data set."""
+"""By layout, what lists the images of a data set, but for tables."""
+
+
+class Table(NamedTuple):
+    """The table of traits of a data set."""
+
+    file: Path
+    split: TableSplit
 
 
 def problems_of(
-    layout: str, root: Path, rule: LabelRule | None, reading: ImageReading
+    layout: str,
+    root: Path,
+    rule: LabelRule | None,
+    reading: ImageReading,
+    table: Table | None = None,
 ) -> list[str]:
     """Read all files of a data set as the stages do, and collect what they refuse.
 
     Args:
-        layout: a key of `READERS`.
+        layout: a key of `READERS`, or `table`.
         root: the folder of the data set.
         rule: what the answers of annotators count as; None if traits are not used.
         reading: how image files are read.
+        table: with layout `table`, the table.
 
     Returns:
         A sentence for each problem.
@@ -45,7 +65,11 @@ def problems_of(
     n_classes = None
     if layout == "ade20k":
         n_classes = attempt(lambda: len(ade20k.read_classes(root)))
-    listed = attempt(lambda: READERS[layout](root))
+    if table is not None:
+        attempt(lambda: trait_table.read_traits(table.file))
+        listed = attempt(lambda: trait_table.read_images(root, *table))
+    else:
+        listed = attempt(lambda: READERS[layout](root))
     if listed is not None:
         images = [root / path for path in listed["path"]]
     else:

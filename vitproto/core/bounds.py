@@ -71,6 +71,7 @@ Index = Annotated[int, AtLeast(0)]
 Positive = Annotated[float, Above(0)]
 NotNegative = Annotated[float, AtLeast(0)]
 Share = Annotated[float, Above(0), AtMost(1)]
+OpenShare = Annotated[float, Above(0), Below(1)]
 
 
 def check_bounds(settings: Any) -> None:

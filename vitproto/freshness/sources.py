@@ -40,6 +40,8 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
         return [_absent(name, dataset)]
     if dataset["layout"] == "image_folder":
         return [Names(f"the names in {name}", root)]
+    if dataset["layout"] == "table":
+        return [_table(name, dataset)]
     # Lists hold paths below the root.
     where = f"where the images of {name} lie in its root"
     if dataset["layout"] == "cub200":
@@ -59,12 +61,14 @@ def of_list(name: str, dataset: Dataset) -> list[RawFiles]:
 
 
 def of_traits(name: str, dataset: Dataset) -> list[RawFiles]:
-    """The files with the trait labels of a data set in the layout of CUB-200-2011."""
+    """The files with the trait labels of a data set."""
     if "draw" in dataset:
         return []
     root = Path(dataset["root"])
     if not _is_here(root):
         return [_absent(name, dataset)]
+    if dataset["layout"] == "table":
+        return [_table(name, dataset)]
     layout = _cub200_layout(root)
     if layout is None:
         return []
@@ -167,6 +171,11 @@ def _absent(name: str, dataset: Dataset) -> Absent:
 def _is_here(root: Path) -> bool:
     """Whether a data set is here; the folder of an unmounted disk is empty."""
     return root.is_dir() and any(root.iterdir())
+
+
+def _table(name: str, dataset: Dataset) -> Files:
+    """The CSV file with the traits of a data set."""
+    return Files(((f"the table of {name}", Path(dataset["table"]["file"])),))
 
 
 def _cub200_layout(root: Path) -> cub200_layout.Cub200Layout | None:

@@ -25,6 +25,7 @@ from vitproto.core.bounds import (
     Says,
 )
 from vitproto.data.label_rule import LabelRule
+from vitproto.data.stratified_split import TableSplit
 from vitproto.demo.write_birds import DemoBirds
 from vitproto.demo.write_corpus import DemoCorpus
 from vitproto.demo.write_scenes import DemoScenes
@@ -57,12 +58,23 @@ Folder = Annotated[str, Says("the path of a folder")]
 
 
 @dataclass(frozen=True)
+class TraitTable(TableSplit):
+    """A CSV file with a row for each image and a column for each trait, and how images
+    are divided if it has no column `split`."""
+
+    file: Annotated[str, Says("the path of a CSV file")]
+    """The file. Its column `image` holds paths below `root`; `split` (train or test)
+    and `group` (never in both splits) may be there; all others are traits."""
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set: files of your own (`root`), or drawn by the project (`draw`)."""
 
-    layout: Literal["cub200", "image_folder", "ade20k"]
+    layout: Literal["cub200", "table", "image_folder", "ade20k"]
     """How its files are laid out. `cub200`: the official folder, or image folders with
-    `metadata/`; `image_folder`: one folder of images per class; `ade20k`: `images/` and
+    `metadata/`; `table`: a folder of images, and a CSV file with their traits;
+    `image_folder`: one folder of images per class; `ade20k`: `images/` and
     `annotations/` with `training/` and `validation/`, and `objectInfo150.txt`."""
     root: Folder | None
     """The folder where it lies."""
@@ -75,6 +87,8 @@ class DataSet:
         Says("the settings of a data set that the project draws itself"),
     ]
     """Instead of `root`: what the project draws."""
+    table: TraitTable | None
+    """With layout `table`: where traits and splits come from."""
     n_shards: Count
     """Number of files, and of jobs, into which its activations are cut. Results do not
     depend on it."""
@@ -412,7 +426,7 @@ class Study:
     study: Name
     """The study's name; its results go to `results/STUDY/`."""
     dataset: Name
-    """The labelled data set, of layout `cub200` (traits are looked for; with
+    """The labelled data set, of layout `cub200` or `table` (traits are looked for; with
     `selection`) or `ade20k` (pixels are classified; with `segmentation`)."""
     fit_dataset: Name
     """The data set that prototypes are fitted to; may be the same. Nothing is ever
@@ -428,7 +442,7 @@ class Study:
     record: Record
     """How activations are recorded."""
     selection: Selection | None
-    """With a data set of layout `cub200`: how prototypes are selected."""
+    """With a data set of layout `cub200` or `table`: how prototypes are selected."""
     methods: Methods
     """Ways of making prototypes."""
     held_out: HeldOut

@@ -7,7 +7,10 @@ from vitproto.study.imported import DIRECTIONS, imported_method
 from vitproto.study.problems import METHODS, Config, Problem
 from vitproto.study.sae_rules import impossible_settings
 
-SECTION_OF_LAYOUT = {"cub200": "selection", "ade20k": "segmentation"}
+SECTION_OF_LAYOUT = {
+    **dict.fromkeys(("cub200", "table"), "selection"),
+    "ade20k": "segmentation",
+}
 """The section that a study must have, by the layout of its labelled data set: trait
 labels serve to select prototypes, masks to segment."""
 
@@ -89,6 +92,7 @@ def _check_datasets(config: Config) -> Iterator[Problem]:
         yield from _check_question(config, labelled["layout"])
     for name, dataset in datasets.items():
         yield from _check_drawing(name, dataset)
+        yield from _check_table(name, dataset)
         for problem in _check_n_shards(dataset):
             yield problem.within("datasets", name)
         if ("root" in dataset) == ("draw" in dataset):
@@ -108,19 +112,36 @@ def _check_question(config: Config, layout: str) -> Iterator[Problem]:
         text = f"{config['dataset']!r} has no labels: its layout is not {known}"
         yield Problem(("dataset",), text)
         return
-    for other, section in SECTION_OF_LAYOUT.items():
-        if other == layout and section not in config:
-            text = f"lacks {section}, which a data set of layout {layout} is for"
-            yield Problem((), text)
-        if other != layout and section in config:
-            text = f"is for a data set of layout {other}, and the layout of "
+    own = SECTION_OF_LAYOUT[layout]
+    if own not in config:
+        text = f"lacks {own}, which a data set of layout {layout} is for"
+        yield Problem((), text)
+    for section in dict.fromkeys(SECTION_OF_LAYOUT.values()):
+        if section != own and section in config:
+            layouts = [k for k, v in SECTION_OF_LAYOUT.items() if v == section]
+            text = f"is for a data set of layout {' or '.join(layouts)}, and the "
             yield Problem(
-                (section,), f"{text}{config['dataset']} is {layout}: leave it out"
+                (section,),
+                f"{text}layout of {config['dataset']} is {layout}: leave it out",
             )
 
 
+def _check_table(name: str, dataset: Mapping[str, Any]) -> Iterator[Problem]:
+    """Only a data set of layout `table` has one, and its own files."""
+    path, is_table = ("datasets", name), dataset["layout"] == "table"
+    if is_table and "table" not in dataset:
+        text = "needs table, the CSV file with its traits, as its layout is table"
+        yield Problem(path, text)
+    if not is_table and "table" in dataset:
+        text = f"is for layout table, and the layout is {dataset['layout']}: leave it "
+        yield Problem((*path, "table"), text + "out")
+    if is_table and "draw" in dataset:
+        text = "draws no data set of layout table: write root, its folder of images"
+        yield Problem((*path, "draw"), text)
+
+
 def _check_drawing(name: str, dataset: Mapping[str, Any]) -> Iterator[Problem]:
-    if "draw" not in dataset:
+    if "draw" not in dataset or dataset["layout"] not in DRAWN_COUNTS:
         return
     needed = DRAWN_COUNTS[dataset["layout"]]
     for key in dict.fromkeys(key for keys in DRAWN_COUNTS.values() for key in keys):

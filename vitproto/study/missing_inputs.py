@@ -31,6 +31,12 @@ def missing_inputs(
                 f"the data set {name} is not at {root}: set datasets: {name}: root "
                 "to its folder"
             )
+        table = config["datasets"][name].get("table")
+        if table is not None and not Path(table["file"]).is_file():
+            missing.append(
+                f"the table of {name} is not at {table['file']}: set datasets: {name}: "
+                "table: file to it"
+            )
     for name in sorted(encoders):
         encoder = config["encoders"][name]
         folder = encoder["model"].removeprefix("local-dir:")

@@ -50,6 +50,8 @@ def _paths_of(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for name, dataset in config["datasets"].items():
         if "root" in dataset:
             yield ("datasets", name, "root"), dataset["root"]
+        if "table" in dataset:
+            yield ("datasets", name, "table", "file"), dataset["table"]["file"]
     for name, encoder in config["encoders"].items():
         for key in ("weights", "model"):
             yield ("encoders", name, key), encoder[key]

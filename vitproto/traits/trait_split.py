@@ -55,6 +55,6 @@ def read_trait_split(splits: Path, traits: Path) -> TraitSplit:
     labels = TraitLabels.load(traits)
     check_same_images(labels.image_ids, str(traits), image_ids, str(splits))
     tables, names = (labels.labels_NT, labels.known_NT), labels.trait_names
-    check_labels(*tables, names, listed["split"].tolist())
+    check_labels(labels, listed["split"].tolist())
     is_train_N = (listed["split"] == "train").to_numpy()
     return TraitSplit(image_ids, names, *tables, is_train_N)

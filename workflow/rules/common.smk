@@ -83,7 +83,8 @@ EVALUATED, FITTED = config["dataset"], config["fit_dataset"]
 # same, nothing else runs again.
 BY_CONTENT = frozenset(
     {
-        *("list_cub200", "list_image_folder", "list_ade20k", "read_traits"),
+        *("list_cub200", "list_image_folder", "list_ade20k", "list_table"),
+        *("read_traits", "read_trait_table"),
         *("check_images", "fetch_weights"),
     }
 )
@@ -361,6 +362,17 @@ def label_flags(wildcards):
     return flags({**selection["labels"], "n_train": selection["n_train"]})
 
 
+def n_train_flags(wildcards):
+    """How many images choose."""
+    return flags({"n_train": config["selection"]["n_train"]})
+
+
+def split_flags(wildcards):
+    """How the images of a table are divided if it does not say."""
+    table = config["datasets"][wildcards.dataset]["table"]
+    return flags({key: value for key, value in table.items() if key != "file"})
+
+
 def kmeans_score(wildcards):
     """The score of a patch at a centre of k-means."""
     return {"kmeans": "dot", "kmeansdistance": "distance"}[wildcards.method]
@@ -427,6 +439,11 @@ def data_root(wildcards, threads):
     """The folder of a data set."""
     dataset = config["datasets"][wildcards.dataset]
     return dataset.get("root", DATA.format(dataset=wildcards.dataset))
+
+
+def table_file(wildcards, threads):
+    """The file of a table of traits."""
+    return config["datasets"][wildcards.dataset]["table"]["file"]
 
 
 def evaluated_root(wildcards, threads):

@@ -26,11 +26,14 @@ def list_cub200(job: PlannedJob, study: StudySizes) -> Cost:
     return _read_text(job, study, bytes_per_image=2 * NAME)
 
 
-list_image_folder = list_ade20k = list_cub200
+list_image_folder = list_ade20k = list_table = list_cub200
 
 
 def read_traits(job: PlannedJob, study: StudySizes) -> Cost:
     return _read_text(job, study, bytes_per_image=2 * NAME + N_TRAITS)
+
+
+read_trait_table = read_traits
 
 
 def _read_text(job: PlannedJob, study: StudySizes, bytes_per_image: int) -> Cost:
