@@ -20,7 +20,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo new test slurm-test reliability fault-test check bench runs check-data plan trait show stale queue graph settings demo-encoder help
+.PHONY: environment demo new test slurm-test reliability fault-test check bench runs check-data plan trait show share stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -93,6 +93,9 @@ trait: environment ## make the page of a trait (TRAIT=has_wing_color::blue CONFI
 
 show: environment ## make a page of prototypes (RUN=tiny-vit/layer3/pca/k8-seed0 PROTOTYPES=5,7 CONFIG=...)
 	@$(PY) scripts/open_prototypes.py $(or $(CONFIG),config/config.yaml) '$(RUN)' '$(PROTOTYPES)'
+
+share: environment ## pack pages, charts and tables of a study: results/STUDY.zip (CONFIG=...)
+	@$(PY) scripts/share_study.py $(or $(CONFIG),config/config.yaml)
 
 stale: environment ## list results that do not match today's code, settings or files (CONFIG=...)
 	@$(PY) scripts/find_stale.py $(or $(CONFIG),config/config.yaml)

@@ -5,6 +5,7 @@ from pathlib import Path
 from vitproto.core.files import write_text
 from vitproto.launch.cli import run
 from vitproto.report.shared.markdown import write_section
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.traits.group_table import (
     describe_groups,
     read_groups,
@@ -20,6 +21,8 @@ def compare_groups(
     csv: Path,
     png: Path,
     svg: Path,
+    *,
+    looks: StudyMethods,
 ) -> None:
     """Write and draw how well each method finds colours, patterns and shapes.
 
@@ -30,6 +33,7 @@ def compare_groups(
         csv: The CSV file to write, for programs.
         png: The chart to write for slides and READMEs.
         svg: The chart to write for print and for the page.
+        looks: The methods of the study, which decide what each looks like.
     """
     from vitproto.report.shared.drawing import save_chart
     from vitproto.report.traits.group_chart import draw_groups
@@ -37,7 +41,7 @@ def compare_groups(
     compared = tabulate_groups(read_groups(groups), read_map_csv(map_table))
     write_map_csv(compared, csv)
     write_text(write_section(describe_groups(compared)), table)
-    save_chart(draw_groups(compared), png, svg)
+    save_chart(draw_groups(compared, looks.styles()), png, svg)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vitproto.launch.cli import run
 from vitproto.report.saes.metrics import read_metrics
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.shared.runs import check_expected, runs_of
 
 
@@ -13,6 +14,7 @@ def plot_sae_front(
     svg: Path,
     *,
     sae_families: tuple[str, ...],
+    looks: StudyMethods,
 ) -> None:
     """Draw the NMSE of autoencoders against their number of active latents.
 
@@ -22,13 +24,14 @@ def plot_sae_front(
         svg: The chart to write for print.
         sae_families: The families in these files with their runs, such as
             clip/layer3/topk:k64-sparsity8-seed0.
+        looks: The methods of the study, which decide what each looks like.
     """
     from vitproto.report.saes.front_chart import draw_front
     from vitproto.report.shared.drawing import save_chart
 
     measured = read_metrics(sae_metrics)
     check_expected(runs_of(measured), sae_families, "the table of autoencoders")
-    save_chart(draw_front(measured), png, svg)
+    save_chart(draw_front(measured, looks.styles()), png, svg)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from vitproto.features.shown import open_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.fitted_to import load_scorer
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.traits.answer import Place
 from vitproto.report.traits.map_table import read_map_csv
 from vitproto.report.traits.pages.finders import FamilyFiles, read_finders
@@ -36,7 +37,7 @@ def show_traits(
     *,
     dataset: str,
     place: Place,
-    controls: tuple[str, ...],
+    looks: StudyMethods,
     n_images: int,
 ) -> None:
     """Write a page for each trait, and a list of them that can be searched.
@@ -57,7 +58,7 @@ def show_traits(
         pages: The folder to create.
         dataset: The name of the data set.
         place: The layer whose prototypes are shown.
-        controls: The methods that train nothing.
+        looks: The methods of the study, which decide what each looks like.
         n_images: Most images in a row of images.
     """
     check_root(root, dataset)
@@ -72,7 +73,7 @@ def show_traits(
     made = TraitPages(
         *(dataset, str(place), split, read_splits(splits)["class_name"].tolist()),
         *(finders, facts, panels, score_panels(panels, scorers, source), source),
-        *(n_images, controls),
+        *(n_images, looks),
     )
     with whole_folder(pages) as partial:
         made.write(partial)

@@ -22,6 +22,7 @@ from vitproto.data.image_list import write_image_list, write_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import read_rows
 from vitproto.report.traits.map_table import tabulate_configurations, write_map_csv
@@ -171,7 +172,7 @@ class Study:
             "pages": folder / out,
             "dataset": "birds",
             "place": Place("tiny", LAYER),
-            "controls": ("poor",),
+            "looks": StudyMethods(("good", "poor"), ("poor",), ("poor",)),
             "n_images": N_SHOWN,
         }
         _stage("show_traits")(**named | changes)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
 from vitproto.core.project import PROJECT
 from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.stratified_split import TableSplit
@@ -102,6 +100,8 @@ def read_encoder(name: str) -> Mapping[str, Any]:
 def write_config(study: NewStudy, found: Found) -> str:
     """The text of the configuration, with comments for whoever edits it."""
     encoder = read_encoder(study.encoder)
+    import jinja2
+
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )

@@ -139,6 +139,20 @@ def flags(settings):
     return NEXT_LINE.join(lines)
 
 
+# What a method looks like in charts depends on which others the study has.
+LOOKS = flags(
+    {
+        "methods": list(
+            dict.fromkeys(
+                run.method for run in expand_runs(config["runs"], config["encoders"])
+            )
+        ),
+        "saes": list(config["methods"]["saes"]),
+        "controls": UNTRAINED,
+    }
+)
+
+
 # What a job reads ---------------------------------------------------------------
 
 

@@ -88,6 +88,7 @@ rule plot_sae_front:
         f"{STUDY_LOGS}/plot_sae_front.tsv"
     params:
         sae_families=flags({"sae_families": SAE_RUNS}),
+        looks=LOOKS,
     shell:
         r"""
         python scripts/plot_sae_front.py \
@@ -95,6 +96,7 @@ rule plot_sae_front:
             --png {output.png:q} \
             --svg {output.svg:q} \
             {params.sae_families} \
+            {params.looks} \
             >{log:q} 2>&1
         """
 

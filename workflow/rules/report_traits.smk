@@ -104,12 +104,15 @@ rule plot_map:
         f"{STUDY_LOGS}/plot_map.log",
     benchmark:
         f"{STUDY_LOGS}/plot_map.tsv"
+    params:
+        looks=LOOKS,
     shell:
         r"""
         python scripts/plot_map.py \
             --map_table {input:q} \
             --png {output.png:q} \
             --svg {output.svg:q} \
+            {params.looks} \
             >{log:q} 2>&1
         """
 
@@ -127,6 +130,8 @@ rule compare_layers:
         f"{STUDY_LOGS}/compare_layers.log",
     benchmark:
         f"{STUDY_LOGS}/compare_layers.tsv"
+    params:
+        looks=LOOKS,
     shell:
         r"""
         python scripts/compare_layers.py \
@@ -135,6 +140,7 @@ rule compare_layers:
             --csv {output.csv:q} \
             --png {output.png:q} \
             --svg {output.svg:q} \
+            {params.looks} \
             >{log:q} 2>&1
         """
 
@@ -178,6 +184,8 @@ rule compare_groups:
         f"{STUDY_LOGS}/compare_groups.log",
     benchmark:
         f"{STUDY_LOGS}/compare_groups.tsv"
+    params:
+        looks=LOOKS,
     shell:
         r"""
         python scripts/compare_groups.py \
@@ -187,6 +195,7 @@ rule compare_groups:
             --csv {output.csv:q} \
             --png {output.png:q} \
             --svg {output.svg:q} \
+            {params.looks} \
             >{log:q} 2>&1
         """
 
@@ -220,7 +229,7 @@ rule show_traits:
         dataset=EVALUATED,
         fit_datasets=flags({"fit_datasets": [*map(fit_dataset, ANSWERING)]}),
         place=PLACE_OF_ANSWER,
-        controls=flags({"controls": UNTRAINED}),
+        looks=LOOKS,
         n_images=config["features"]["n_images"],
     shell:
         r"""
@@ -240,7 +249,7 @@ rule show_traits:
             --dataset {params.dataset} \
             {params.place} \
             {params.fit_datasets} \
-            {params.controls} \
+            {params.looks} \
             --n_images {params.n_images} \
             >{log:q} 2>&1
         """

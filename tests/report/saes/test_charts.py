@@ -11,12 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vitproto.core.hdf5_file import open_new, write_attributes
 from vitproto.core.project import PROJECT
+from vitproto.report.saes import front_chart
 from vitproto.report.saes.frequencies import LatentFrequencies, read_frequencies
 from vitproto.report.saes.frequency_chart import FULL, draw_frequencies, histogram
 from vitproto.report.saes.front import on_front
-from vitproto.report.saes.front_chart import draw_front
 from vitproto.report.saes.training import read_training
 from vitproto.report.saes.training_chart import draw_curves
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.study.family import Family
 from vitproto.study.run import Run
 
@@ -24,6 +25,12 @@ LOG_HEADER = (
     "encoder,layer,method,run,step,n_patches,learning_rate,sparsity,loss,mse,"
     "sparsity_loss,aux_loss,l0,n_dead,gradient_norm,held_out_nmse\n"
 )
+
+
+def draw_front(table):
+    """The chart of a table whose methods are all that the study has."""
+    methods = tuple(sorted(table["method"].unique()))
+    return front_chart.draw_front(table, StudyMethods(methods, (), ()).styles())
 
 
 def stage(name):
@@ -340,13 +347,17 @@ def test_every_chart_has_the_same_bytes_again_and_carries_no_date(tmp_path):
     }
     for name, inputs in charts.items():
         written = []
+        looks = {"looks": StudyMethods(("topk",), ("topk",), ())}
+        more = looks if name == "plot_sae_front" else {}
         for i in range(2):
             png, svg = tmp_path / f"{name}{i}.png", tmp_path / f"{name}{i}.svg"
-            stage(name)(*inputs, png, svg, sae_families=(f"tiny/layer3/topk:{run}",))
+            more["sae_families"] = (f"tiny/layer3/topk:{run}",)
+            stage(name)(*inputs, png, svg, **more)
             written.append(png.read_bytes() + svg.read_bytes())
         assert written[0] == written[1], name
+        more["sae_families"] = ("tiny/layer3/topk:k9-seed0",)
         with pytest.raises(ValueError, match="lacks tiny/layer3/topk k9-seed0"):
-            stage(name)(*inputs, png, svg, sae_families=("tiny/layer3/topk:k9-seed0",))
+            stage(name)(*inputs, png, svg, **more)
         assert svg.read_text().count("<svg") == 1
         for trace in (b"atplotlib v", b"dc:date", b"Software"):
             assert trace not in written[0], name

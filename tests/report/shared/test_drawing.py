@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from vitproto.report.shared.drawing import (
     GLYPHS,
-    MARKERS,
     category_styles,
     label_lines,
     make_panels,
@@ -16,6 +15,7 @@ from vitproto.report.shared.drawing import (
     spread,
     write_around,
 )
+from vitproto.report.shared.method_styles import MARKERS
 
 TABLE = pd.DataFrame({"x": [0, 1, 2], "y": [3, 1, 2]})
 

@@ -7,6 +7,8 @@ from ap_rows import ap_rows
 from statistics_rows import groups_of, statistics_of
 
 from vitproto.report.shared.markdown import write_section
+from vitproto.report.shared.method_styles import MARKERS, StudyMethods
+from vitproto.report.traits import layer_chart
 from vitproto.report.traits.encoder_chart import draw_encoders
 from vitproto.report.traits.encoder_table import (
     choose_layers,
@@ -15,11 +17,22 @@ from vitproto.report.traits.encoder_table import (
 )
 from vitproto.report.traits.group_chart import draw_groups
 from vitproto.report.traits.group_table import describe_groups, tabulate_groups
-from vitproto.report.traits.layer_chart import draw_layers
 from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
 from vitproto.report.traits.map_table import tabulate_configurations
 
 TRAITS = ["has_wing_color::blue", "has_wing_color::red", "has_wing_shape::long"]
+
+
+def draw_grouped(table):
+    """The chart of kinds of traits of methods that are all that the study has."""
+    methods = tuple(sorted(table["method"].unique()))
+    return draw_groups(table, StudyMethods(methods, (), ()).styles())
+
+
+def draw_layers(table):
+    """The chart of a table whose methods are all that the study has."""
+    methods = tuple(sorted(table["method"].unique()))
+    return layer_chart.draw_layers(table, StudyMethods(methods, (), ()).styles())
 
 
 def _run(ap, train_ap=0.75, **run):
@@ -214,12 +227,14 @@ def test_one_method_alone_is_shown_with_most_prototypes():
 
 
 def test_the_group_chart_shows_a_panel_for_each_kind_beside_its_chance():
-    figure = draw_groups(_grouped(*GROUPS))
+    figure = draw_grouped(_grouped(*GROUPS))
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["colour: 2 traits", "shape: 1 trait"]
-    chance, dots, *_ = figure.axes[0].lines
+    chance, *lines = figure.axes[0].lines
     assert list(chance.get_xdata()) == pytest.approx([0.12, 0.12])
-    np.testing.assert_allclose(dots.get_xdata().astype(float), [0.4, 0.3])
+    dots = [line for line in lines if line.get_marker() in list(MARKERS)]
+    assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx([0.4, 0.3])
+    assert dots[0].get_color() != dots[1].get_color()
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["kmeans", "random"]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()

@@ -4,8 +4,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from vitproto.report.shared.drawing import GREY, MARKERS, save_chart
-from vitproto.report.traits.map_chart import draw_chart, tick_labels
+from vitproto.report.shared.drawing import GREY, save_chart
+from vitproto.report.shared.method_styles import MARKERS, StudyMethods
+from vitproto.report.traits import map_chart
+from vitproto.report.traits.map_chart import tick_labels
+
+
+def draw_chart(table):
+    """The chart of a table whose methods are all that the study has."""
+    methods = tuple(sorted(table["method"].unique()))
+    return map_chart.draw_chart(table, StudyMethods(methods, (), ()).styles())
 
 
 def _table(methods=("random",), counts=(8, 64), n_train=(16, 64, 200), reach=0.02):
@@ -132,7 +140,9 @@ def test_labels_of_12_methods_that_are_equally_good_do_not_overlap():
             axis._left_title.get_window_extent(canvas.get_renderer())
         )
     marked, _ = _lines(figure.axes[0])
-    looks = {(line.get_color(), line.get_linestyle()) for line in marked}
+    looks = {
+        (line.get_color(), line.get_linestyle(), line.get_marker()) for line in marked
+    }
     assert len(looks) == 12
 
 

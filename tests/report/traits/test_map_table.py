@@ -15,6 +15,7 @@ from vitproto.core.project import PROJECT
 from vitproto.data.image_list import SPLIT_COLUMNS, write_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.report.map_page import ChartFiles, ResultFiles
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.shared.runs import runs_of
 from vitproto.report.traits.answer import Place, find_answer
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap, read_rows
@@ -387,21 +388,28 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     groups_of(read_rows(ap_files, None)).to_csv(groups, index=False)
     single = splits.parent / "trait_intervals.csv"
     trait_intervals_of(read_rows(ap_files, None)).to_csv(single, index=False)
-    _stage("plot_map")(map_table, *files("map_chart", ".png", ".svg"))
+    methods = tuple(sorted(read_rows(ap_files, None)["method"].unique()))
+    looks = StudyMethods((*methods, "topk"), ("topk",), ())
+    _stage("plot_map")(map_table, *files("map_chart", ".png", ".svg"), looks=looks)
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
         charts = files(f"{one}_chart", ".png", ".svg")
         if one == "group":
-            _stage("compare_groups")(map_table, (groups,), *tables, *charts)
+            _stage("compare_groups")(
+                *(map_table, (groups,), *tables, *charts), looks=looks
+            )
         else:
-            _stage(f"compare_{one}s")(map_table, *tables, *charts)
+            named = {"looks": looks} if one == "layer" else {}
+            _stage(f"compare_{one}s")(map_table, *tables, *charts, **named)
     drawings = [
         folder / f"{one}_chart.svg" for one in ("map", "layer", "encoder", "group")
     ]
     sae_front = tuple(files("sae_front", ".svg") if sae_metrics else ())
     if sae_metrics:
         front = files("sae_front", ".png", ".svg")
-        _stage("plot_sae_front")(sae_metrics, *front, sae_families=SAE_RUNS)
+        _stage("plot_sae_front")(
+            sae_metrics, *front, sae_families=SAE_RUNS, looks=looks
+        )
     pages = _write_trait_pages(folder / "traits", read)
     more = sae_metrics, sae_front, (), features, pages
     page = folder / "index.html"

@@ -1,7 +1,8 @@
 """The chart of a sweep: reconstruction error against sparsity."""
 
-import matplotlib
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,12 +11,12 @@ from matplotlib.lines import Line2D
 from vitproto.report.saes.front import on_front
 from vitproto.report.shared.drawing import (
     GREY,
-    MARKERS,
     TEXT_POINTS,
     make_panels,
     tidy,
     write_around,
 )
+from vitproto.report.shared.method_styles import Style
 from vitproto.report.shared.plain_log import write_plainly
 from vitproto.report.shared.wording import write_count
 
@@ -28,7 +29,7 @@ A_CONSTANT = 1.0
 """NMSE of a constant."""
 
 
-def draw_front(metrics: pd.DataFrame) -> Figure:
+def draw_front(metrics: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
     """Draw the NMSE of autoencoders against their number of active latents.
 
     There is a panel for each encoder, layer and number of latents, and in it a point
@@ -38,6 +39,7 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
 
     Args:
         metrics: the rows of `read_metrics`.
+        styles: the look of each method.
     """
     panels = list(metrics.groupby(PANEL))
     n_sizes = metrics["n_prototypes"].nunique()
@@ -49,7 +51,7 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + LEGEND_INCHES, height)
     _set_scales(axes[0], metrics)
-    styles = _styles(metrics)
+    styles = _as_points(styles, metrics)
     for axis, (key, rows) in zip(axes, panels, strict=True):
         _draw_panel(axis, rows, styles)
         encoder, layer, n_prototypes = key
@@ -69,20 +71,20 @@ def draw_front(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
-def _styles(metrics: pd.DataFrame) -> dict[str, dict]:
-    """Marker and colour of each method, the same in all panels."""
-    methods = sorted(metrics["method"].unique())
-    colors = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.8, len(methods)))
+def _as_points(
+    styles: Mapping[str, Style], metrics: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """The marker and colour of each method that was measured."""
     return {
         method: {
-            "marker": MARKERS[i % len(MARKERS)],
-            "markerfacecolor": color,
+            "marker": styles[method]["marker"],
+            "markerfacecolor": styles[method]["color"],
             "markeredgecolor": "white",
             "markeredgewidth": 0.5,
             "markersize": 6,
             "linestyle": "none",
         }
-        for i, (method, color) in enumerate(zip(methods, colors, strict=True))
+        for method in sorted(metrics["method"].unique())
     }
 
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from vitproto.core.confidence import LEVEL
 from vitproto.core.files import whole_file
+from vitproto.report.shared.method_styles import MARKERS
 
-MARKERS = "osD^vPX*<>"
 GLYPHS = "●■◆▲▼✚✖★◀▶"
-"""The markers as characters, in the same order."""
+"""The `MARKERS` as characters, in the same order."""
 
 TEXT_POINTS = 8
 POINTS_PER_INCH = 72

@@ -1,22 +1,25 @@
 """The chart of kinds of traits: AP of each method."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from vitproto.core.confidence import LEVEL
 from vitproto.report.shared.drawing import (
-    COLORS,
     GREY,
     TEXT_POINTS,
     make_panels,
     tidy,
     write_around,
 )
+from vitproto.report.shared.method_styles import Style
 from vitproto.report.shared.wording import write_count
 from vitproto.report.traits.ap_table import PLACE
 
 
-def draw_groups(groups: pd.DataFrame) -> Figure:
+def draw_groups(groups: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
     """Draw AP by method and kind of trait: colour, pattern, shape, size.
 
     There is a row of panels for each place and a panel for each kind, all with the
@@ -25,6 +28,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
 
     Args:
         groups: the rows of `tabulate_groups`.
+        styles: the look of each method.
     """
     kinds = groups[groups["group"] == ""]
     methods = sorted(kinds["method"].unique())
@@ -41,17 +45,16 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         axis.axvline(first["chance"], color=GREY, linestyle="--", linewidth=1)
         heights = rows["method"].map(methods.index)
         axis.hlines(heights, first["chance"], rows["ap"], color="0.75", linewidth=1.3)
-        axis.errorbar(
-            rows["ap"],
-            heights,
-            xerr=(rows["ap_high"] - rows["ap"]).fillna(0),
-            color=COLORS[0],
-            marker="o",
-            linestyle="none",
-            markersize=4.5,
-            elinewidth=0.9,
-            capsize=2.5,
-        )
+        for row, height in zip(rows.itertuples(), heights, strict=True):
+            axis.errorbar(
+                row.ap,
+                height,
+                xerr=np.nan_to_num(row.ap_high - row.ap),
+                **{**styles[row.method], "linestyle": "none"},
+                markersize=4.5,
+                elinewidth=0.9,
+                capsize=2.5,
+            )
         tidy(axis, "x")
         axis.tick_params(axis="y", length=0)
         title = f"{kind}: {write_count(first['n_traits'], 'trait')}"

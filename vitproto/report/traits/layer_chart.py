@@ -1,6 +1,7 @@
 """The chart that compares layers: mAP of each method."""
 
 import textwrap
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,7 +10,6 @@ from vitproto.report.shared.drawing import (
     GREY,
     TEXT_POINTS,
     WHISKERS,
-    category_styles,
     draw_means,
     draw_nothing,
     label_lines,
@@ -18,12 +18,13 @@ from vitproto.report.shared.drawing import (
     tidy,
     write_around,
 )
+from vitproto.report.shared.method_styles import Style
 from vitproto.report.shared.wording import write_count
 
 PANEL_INCHES = (3.8, 3.2)
 
 
-def draw_layers(layers: pd.DataFrame) -> Figure:
+def draw_layers(layers: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
     """Draw mAP against the layer.
 
     There is a panel for each encoder and number of prototypes, all with the same axes,
@@ -32,6 +33,7 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
 
     Args:
         layers: the rows of `tabulate_layers`.
+        styles: the look of each method.
     """
     if layers.empty:
         return draw_nothing("No method was run in two layers of an encoder.")
@@ -47,7 +49,6 @@ def draw_layers(layers: pd.DataFrame) -> Figure:
     axes[0].set_xlim(numbers[0] - margin, numbers[-1] + margin)
     highest = layers["map_high"].fillna(layers["map"]).max()
     axes[0].set_ylim(0, 1.08 * max(highest, chance))
-    styles = category_styles(sorted(layers["method"].unique()))
     for axis, ((encoder, n_prototypes), rows) in zip(axes, panels, strict=True):
         axis.axhline(chance, color=GREY, linestyle="--", linewidth=1)
         labels = [(chance, "chance", GREY)]

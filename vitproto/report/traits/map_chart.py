@@ -1,6 +1,7 @@
 """The main chart: mAP against the number of training images."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -10,12 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vitproto.report.shared.drawing import (
-    COLORS,
     GREY,
-    MARKERS,
     TEXT_POINTS,
     WHISKERS,
-    category_styles,
     draw_means,
     label_lines,
     make_panels,
@@ -23,14 +21,12 @@ from vitproto.report.shared.drawing import (
     tidy,
     write_around,
 )
+from vitproto.report.shared.method_styles import MARKERS, Style
 from vitproto.report.shared.runs import FAMILY
 from vitproto.report.shared.wording import write_count
 from vitproto.report.traits.ap_table import PLACE
 
 PANEL_INCHES = (3.6, 2.75)
-
-DASHES = ["-", (0, (4, 1.2)), (0, (1, 0.8))]
-"""Dashes of lines whose colour is used for the first, second and third time."""
 
 
 class _Form(NamedTuple):
@@ -48,7 +44,7 @@ class _Form(NamedTuple):
     """Text above these labels."""
 
 
-def draw_chart(table: pd.DataFrame) -> Figure:
+def draw_chart(table: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
     """Draw mAP against the number of images that prototypes are chosen on.
 
     There is a panel for each encoder, layer and number of prototypes with two or more
@@ -61,6 +57,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
 
     Args:
         table: the rows of `tabulate_configurations`.
+        styles: the look of each method.
     """
     dataset, n_settings = table["dataset"].iloc[0], table["n_settings"].max()
     table = table[table["is_chosen"]]
@@ -68,7 +65,7 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     n_left_out = table[~is_compared].groupby(PLACE).ngroups if is_compared.any() else 0
     if is_compared.any():
         table = table[is_compared]
-        form = _compare_methods(table)
+        form = _compare_methods(table, styles)
     else:
         form = _show_sizes(table)
     panels = list(table.groupby(form.panel))
@@ -98,15 +95,10 @@ def draw_chart(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _compare_methods(table: pd.DataFrame) -> _Form:
-    styles = {
-        name: {**style, "linestyle": DASHES[i // len(COLORS) % len(DASHES)]}
-        for i, (name, style) in enumerate(
-            category_styles(sorted(table["method"].unique())).items()
-        )
-    }
-    labels = {name: name_with_marker(name, style) for name, style in styles.items()}
-    return _Form(PLACE, "method", styles, labels, "")
+def _compare_methods(table: pd.DataFrame, styles: Mapping[str, Style]) -> _Form:
+    own = {name: styles[name] for name in sorted(table["method"].unique())}
+    labels = {name: name_with_marker(name, style) for name, style in own.items()}
+    return _Form(PLACE, "method", own, labels, "")
 
 
 def _show_sizes(table: pd.DataFrame) -> _Form:

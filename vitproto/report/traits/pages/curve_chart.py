@@ -51,7 +51,9 @@ def draw_curves(
         axis.plot(
             curve.recall_R[shown_R],
             curve.precision_R[shown_R],
-            **style,
+            color=style["color"],
+            marker=style["marker"],
+            linestyle=style["linestyle"],
             linewidth=1.3,
             markersize=4.5,
             markevery=0.2,

@@ -12,7 +12,8 @@ from jaxtyping import Float32
 
 from vitproto.core.progress import progress_bar
 from vitproto.features.shown import ShownImages
-from vitproto.report.shared.drawing import category_styles, to_svg
+from vitproto.report.shared.drawing import to_svg
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.shared.typed_csv import write_csv
 from vitproto.report.traits.pages.curve_chart import draw_curves
 from vitproto.report.traits.pages.finders import Finder
@@ -60,7 +61,7 @@ class TraitPages:
         heat: for each panel the scores of its images' patches.
         source: the images.
         n_images: most images in a strip.
-        controls: the methods that train nothing.
+        looks: the methods of the study.
     """
 
     dataset: str
@@ -73,7 +74,7 @@ class TraitPages:
     heat: Sequence[Float32[np.ndarray, "_ p"]]
     source: ShownImages
     n_images: int
-    controls: Sequence[str]
+    looks: StudyMethods
 
     def write(self, folder: Path) -> None:
         """Write the list of traits, a page for each, their images, and all numbers."""
@@ -103,7 +104,7 @@ class TraitPages:
                 rows.append(self._make_row(t, file, page, gallery))
                 progress.update()
         index = render_index(
-            rows, self.finders, self.dataset, self.place, self.controls
+            rows, self.finders, self.dataset, self.place, self.looks.controls
         )
         (folder / "index.html").write_text(index, encoding="utf-8")
         write_csv(self.tabulate_images(), folder / "shown_images.csv")
@@ -172,7 +173,7 @@ class TraitPages:
                 files[t - 1] if t > 0 else None,
                 files[t + 1] if t + 1 < len(files) else None,
             ),
-            self.controls,
+            self.looks.controls,
         )
 
     @cached_property
@@ -201,8 +202,9 @@ class TraitPages:
             scores_M = finder.scores_NT[ranked_N, t]
             curves[finder.method] = precision_recall(scores_M, shows_M)
             ap[finder.method] = finder.chosen["test_ap"].iloc[t]
-        styles = category_styles(sorted(finder.method for finder in self.finders))
-        return to_svg(draw_curves(curves, ap, float(shows_M.mean()), styles))
+        return to_svg(
+            draw_curves(curves, ap, float(shows_M.mean()), self.looks.styles())
+        )
 
     def _make_row(
         self, t: int, file: str, page: TraitPage, gallery: Gallery
