@@ -67,7 +67,7 @@ def _write(path: Path, dtype: str) -> None:
 def _in_order(path: Path) -> list[Row]:
     """Every image once, in blocks, as float32."""
     acts = Activations.open([path], 0)
-    patches = h5py.File(path)["layer0/patches"]
+    patches = h5py.File(path, locking=False)["layer0/patches"]
     mapped_NPD = _memory_map(path)
     block_BPD = np.empty((BLOCK, P, D), np.float32)
     image_bytes = block_BPD[0].reshape(-1).view(np.uint8)
@@ -111,7 +111,7 @@ def _in_order(path: Path) -> list[Row]:
 def _in_order_float16(path: Path) -> list[Row]:
     """Every image once, stored as float16, wanted as float32."""
     acts = Activations.open([path], 0)
-    patches = h5py.File(path)["layer0/patches"]
+    patches = h5py.File(path, locking=False)["layer0/patches"]
     raw_BPD = np.empty((BLOCK, P, D), np.float16)
     wide_BPD = torch.empty((BLOCK, P, D))
 
@@ -144,7 +144,7 @@ def _random_batches(path: Path) -> list[Row]:
     """Two epochs of shuffled batches, each patch once per epoch."""
     n_batches = 2 * N * P // BATCH
     acts = Activations.open([path], 0)
-    patches = h5py.File(path)["layer0/patches"]
+    patches = h5py.File(path, locking=False)["layer0/patches"]
     mapped_MD = _memory_map(path).reshape(-1, D)
     pool_MD = np.empty((MIXED, D), np.float32)
     batch_BD = np.empty((BATCH, D), np.float32)

@@ -139,6 +139,20 @@ def test_too_many_open_files_are_not_damage(tmp_path, reader):
     assert "damaged" not in str(said.value)
 
 
+def test_a_file_that_a_notebook_has_open_is_not_damaged(tmp_path):
+    path = tmp_path / "scores.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = [1.0]
+    with (
+        h5py.File(path),
+        pytest.raises(ValueError, match="has it open in another way") as said,
+    ):
+        _open_scores(path)
+    assert str(said.value).startswith(f"{path} cannot be read: ")
+    assert "delete" not in str(said.value)
+    assert "damaged" not in str(said.value)
+
+
 @pytest.mark.parametrize("content", GARBAGE)
 @pytest.mark.parametrize("reader", READERS)
 def test_damage_names_the_file_and_what_to_do(tmp_path, reader, content):

@@ -21,6 +21,9 @@ _TOO_MANY = {errno.EMFILE, errno.ENFILE}
 
 _MISNAMED = {errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY}
 
+_OPEN_OTHERWISE = "flag values don't match"
+"""In the text of HDF5's error about a file that the same process has open already."""
+
 _IN_MESSAGES = re.compile(r"errno = (\d+)|os error (\d+)")
 """How HDF5 and safetensors name the error number in the texts of their errors."""
 
@@ -41,6 +44,11 @@ def unreadable(path: Path, error: Exception, damaged: str) -> UnreadableError:
         error: what reading it raised.
         damaged: what to say if the file itself is to blame, with what to do.
     """
+    if _OPEN_OTHERWISE in str(error):
+        return UnreadableError(
+            f"{path} cannot be read: this process has it open in another way "
+            f"({error}). Keep it, and close it there first"
+        )
     number = file_system_error(path, error)
     if number is None:
         return DamagedError(damaged)
