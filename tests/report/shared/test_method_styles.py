@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 from color_difference import VISION, delta_e2000, to_lab
+from matplotlib.colors import to_rgb
 
 from vitproto.core.project import PROJECT
+from vitproto.report.shared.drawing import MIN_CONTRAST, contrast_on_white, legible
 from vitproto.report.shared.method_styles import (
     CONTROL,
     HUES,
@@ -89,3 +91,13 @@ def test_members_of_a_family_share_a_hue_and_all_families_come_before_second_mem
     # The sixth colour went to relu, so this one is pale.
     assert styles["kmeansdistance"]["color"] not in HUES["clusterings"]
     assert styles["kmeansdistance"]["linestyle"] != styles["kmeans"]["linestyle"]
+
+
+def test_labels_in_every_colour_can_be_read_on_white():
+    study = StudyMethods(("a", "b", "c"), ("b", "c"), ())
+    colors = [color for family in HUES.values() for color in family]
+    colors += [CONTROL, *(style["color"] for style in study.styles().values())]
+    for color in colors:
+        assert contrast_on_white(np.array(legible(color))) >= MIN_CONTRAST
+    assert contrast_on_white(np.zeros(3)) == pytest.approx(21)
+    assert legible("#381600") == to_rgb("#381600")  # dark enough as it is

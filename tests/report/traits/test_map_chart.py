@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from vitproto.report.shared.drawing import GREY, save_chart
+from vitproto.report.shared.drawing import GREY, legible, save_chart
 from vitproto.report.shared.method_styles import MARKERS, StudyMethods
 from vitproto.report.traits import map_chart
 from vitproto.report.traits.map_chart import tick_labels
@@ -82,9 +82,9 @@ def test_methods_are_compared_at_equal_numbers_of_prototypes():
         assert [float(line.get_ydata()[0]) for line in marked] == [at_16] * 2
         colors = {text.get_text(): text.get_color() for text in axis.texts}
         assert colors == {
-            "chance": GREY,
-            "● gaussian": marked[0].get_color(),
-            "■ random": marked[1].get_color(),
+            "chance": legible(GREY),
+            "● gaussian": legible(marked[0].get_color()),
+            "■ random": legible(marked[1].get_color()),
         }
         assert marked[0].get_color() != marked[1].get_color()
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from vitproto.core.confidence import LEVEL
@@ -22,6 +24,7 @@ POINTS_PER_INCH = 72
 LETTER = 0.52
 """The mean width of a letter, in points per point of its size."""
 GREY = "0.35"
+MIN_CONTRAST = 4.5
 
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#b8860b", "#332288"]
 """Distinct on white paper, with any kind of colour vision."""
@@ -171,11 +174,29 @@ def label_lines(
             1.02,
             height,
             text,
-            color=color,
+            color=legible(color),
             fontsize=TEXT_POINTS,
             verticalalignment="center",
             transform=axis.get_yaxis_transform(),
         )
+
+
+def legible(color: object) -> tuple[float, float, float]:
+    """Darken a colour until text in it can be read on white paper.
+
+    The contrast is that of the Web Content Accessibility Guidelines 2.2, of which small
+    text needs `MIN_CONTRAST`.
+    """
+    rgb = np.array(to_rgb(color))
+    while contrast_on_white(rgb) < MIN_CONTRAST:
+        rgb = 0.97 * rgb
+    return tuple(rgb.tolist())
+
+
+def contrast_on_white(rgb: np.ndarray) -> float:
+    """How much lighter white paper is than a colour, by relative luminance."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
 
 
 def spread(heights: list[float], apart: float) -> list[float]:
