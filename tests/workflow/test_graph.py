@@ -46,7 +46,6 @@ def test_a_dry_run_of_the_real_study_shows_every_job(project, profile):
     assert counts["pool_activations"] == counts["probe_traits"] == 6
     assert counts["compare_methods"] == 6
     assert counts["tabulate_map"] == counts["show_features"] == 1
-    assert counts["show_traits"] == 1
 
 
 def test_a_dry_run_of_the_segmentation_study_shows_every_job(project):
