@@ -76,8 +76,8 @@ demo-encoder: environment ## train the demo's encoder again (takes minutes; its 
 	  --weight_decay 0.05 --patch_weight 0.1 --seed 0 --n_workers 2
 
 new: environment ## write a study of your own (STUDY=mine IMAGES=photos TRAITS=traits.csv ENCODER=...)
-	@$(PY) scripts/new_study.py 'config/$(STUDY).yaml' '$(IMAGES)' '$(TRAITS)' '$(or $(ENCODER),bioclip-vit-b16)'
-	@$(PY) scripts/plan_study.py 'config/$(STUDY).yaml'
+	@$(PY) scripts/new_study.py "config/$$STUDY.yaml" "$$IMAGES" "$$TRAITS" "$${ENCODER:-bioclip-vit-b16}"
+	@$(PY) scripts/plan_study.py "config/$$STUDY.yaml"
 
 runs: environment ## list runs and settings of a study (CONFIG=config/config.yaml, or another)
 	$(PY) scripts/list_runs.py $(or $(CONFIG),config/config.yaml)
@@ -89,10 +89,10 @@ plan: environment ## estimate jobs, GPU hours, disk and memory of a study (CONFI
 	$(PY) scripts/plan_study.py $(or $(CONFIG),config/config.yaml)
 
 trait: environment ## make the page of a trait (TRAIT=has_wing_color::blue CONFIG=... PROFILE=...)
-	@$(PY) scripts/open_trait.py $(or $(CONFIG),config/config.yaml) '$(TRAIT)'
+	@$(PY) scripts/open_trait.py $(or $(CONFIG),config/config.yaml) "$$TRAIT"
 
 show: environment ## make a page of prototypes (RUN=tiny-vit/layer3/pca/k8-seed0 PROTOTYPES=5,7 CONFIG=...)
-	@$(PY) scripts/open_prototypes.py $(or $(CONFIG),config/config.yaml) '$(RUN)' '$(PROTOTYPES)'
+	@$(PY) scripts/open_prototypes.py $(or $(CONFIG),config/config.yaml) "$$RUN" "$$PROTOTYPES"
 
 share: environment ## pack pages, charts and tables of a study: results/STUDY.zip (CONFIG=...)
 	@$(PY) scripts/share_study.py $(or $(CONFIG),config/config.yaml)

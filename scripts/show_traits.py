@@ -15,10 +15,9 @@ from vitproto.launch.cli import run
 from vitproto.prototypes.fitted_to import load_scorer
 from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.traits.answer import Place
-from vitproto.report.traits.map_table import read_map_csv
 from vitproto.report.traits.pages.finders import FamilyFiles, read_finders
 from vitproto.report.traits.pages.panels import make_panels, score_panels
-from vitproto.report.traits.pages.trait_facts import read_layer_facts
+from vitproto.report.traits.pages.trait_facts import LayerFiles, read_layer_facts
 from vitproto.report.traits.pages.write_pages import TraitPages
 from vitproto.traits.trait_split import read_trait_split
 
@@ -29,21 +28,16 @@ def show_traits(
     splits: Path,
     traits: Path,
     shards: tuple[Path, ...],
-    map_table: Path,
-    trait_intervals: Path,
-    ceiling: Path,
+    layer: LayerFiles,
     families: FamilyFiles,
-    pages: Path,
+    trait_pages: Path,
     *,
     dataset: str,
     place: Place,
     looks: StudyMethods,
     n_images: int,
 ) -> None:
-    """Write a page for each trait, and a list of them that can be searched.
-
-    Writes index.html, a page for each trait, images/ with thumbnails, pages.json, which
-    names the page of each trait, and shown_images.csv with all that the pages show.
+    """Write a page for each trait, and index.html, a list that can be searched.
 
     Args:
         root: The folder of the data set.
@@ -51,23 +45,20 @@ def show_traits(
         splits: The CSV file with the splits and classes of its images.
         traits: The NPZ file that says which image shows which trait.
         shards: All shards of its activations.
-        map_table: The CSV file of tabulate_map.py.
-        trait_intervals: The trait_intervals.csv of the layer.
-        ceiling: The ceiling.csv of the layer.
+        layer: The files of the layer.
         families: The files of all families in the layer.
-        pages: The folder to create.
+        trait_pages: The folder to create.
         dataset: The name of the data set.
         place: The layer whose prototypes are shown.
-        looks: The methods of the study, which decide what each looks like.
+        looks: The methods of the study.
         n_images: Most images in a row of images.
     """
     check_root(root, dataset)
     split = read_trait_split(splits, traits)
     acts = Activations.open(shards, place.layer)
     source = open_images(root, images, acts, shards[0])
-    table = place.keep(read_map_csv(map_table))
-    facts = read_layer_facts(table, trait_intervals, ceiling)
-    finders = read_finders(families, table, split.trait_names, split.image_ids)
+    facts = read_layer_facts(layer, place)
+    finders = read_finders(families, facts.table, split.trait_names, split.image_ids)
     scorers = [load_scorer(finder.fit, acts, shards[0]) for finder in finders]
     panels = list(make_panels(finders, split, n_images))
     made = TraitPages(
@@ -75,15 +66,13 @@ def show_traits(
         *(finders, facts, panels, score_panels(panels, scorers, source), source),
         *(n_images, looks),
     )
-    with whole_folder(pages) as partial:
+    with whole_folder(trait_pages) as partial:
         made.write(partial)
-        note = {
-            **{"dataset": dataset, **asdict(place), "n_images": n_images},
-            "checkpoints": {finder.method: finder.fit.sha256 for finder in finders},
-            "code": fingerprint("show_traits"),
-        }
+        fits = {finder.method: finder.fit.sha256 for finder in finders}
+        note = {"dataset": dataset, **asdict(place), "n_images": n_images}
+        note |= {"checkpoints": fits, "code": fingerprint("show_traits")}
         (partial / "traits.json").write_text(json.dumps(note, indent=2) + "\n")
-    logging.info("%s: %d traits", pages / "index.html", len(split.trait_names))
+    logging.info("%s: %d traits", trait_pages, len(split.trait_names))
 
 
 if __name__ == "__main__":

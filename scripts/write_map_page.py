@@ -71,9 +71,8 @@ def write_map_page(
     imports = read_imports(import_check) if import_check else None
     links = find_pages(features, out)
     traits = find_trait_pages(trait_pages, out)
-    page = render_map_page(
-        *(results, place, charts.read(), saes, imports, links, traits)
-    )
+    shown = (results, place, charts.read(), saes, imports, links, traits)
+    page = render_map_page(*shown)
     write_text(page, out)
 
 

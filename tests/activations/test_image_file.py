@@ -32,6 +32,56 @@ def test_16_bit_grey_is_scaled_worked_out_by_hand(tmp_path, suffix):
     assert greys_HW.tolist() == [[0, 1, 1], [100, 128, 255]]
 
 
+def write_tiff(path, stored, bits, photometric):
+    """A grey TIFF file without compression, of 12 packed bits or of 16."""
+    flat = [int(value) for value in stored.ravel()]
+    if bits == 12:
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        packed = [(a >> 4, (a & 15) << 4 | b >> 8, b & 255) for a, b in pairs]
+        data = bytes(byte for three in packed for byte in three)
+    else:
+        data = struct.pack(f"<{len(flat)}H", *flat)
+    height, width = stored.shape
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric)]
+    tags += [(273, 8), (277, 1), (278, height), (279, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    header = b"II*\0" + struct.pack("<I", 8 + len(data))
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(header + data + directory)
+
+
+@pytest.mark.parametrize(("bits", "white"), [(12, 4095), (16, 65_535)])
+def test_white_is_the_largest_value_of_a_files_bits_or_0_where_it_says_so(
+    tmp_path, bits, white, caplog
+):
+    stored = np.array([[0, white], [white // 5, white * 3 // 5]])
+    write_tiff(tmp_path / "black.tif", stored, bits, photometric=1)
+    write_tiff(tmp_path / "white.tif", stored, bits, photometric=0)
+    expected = np.array([[0, 255], [51, 153]])
+    caplog.set_level(logging.INFO)
+    image_file._say_once.cache_clear()
+    found = greys_of(read_image(tmp_path / "black.tif"))
+    np.testing.assert_array_equal(found, expected)
+    assert caplog.messages == [f"16-bit grey images: 0 is black and {white:,} is white"]
+    if bits == 12:  # Pillow knows no such file: refused by name, not read as black
+        with pytest.raises(UnreadableError, match=r"white\.tif cannot be read"):
+            read_image(tmp_path / "white.tif")
+        return
+    inverted = greys_of(read_image(tmp_path / "white.tif"))
+    np.testing.assert_array_equal(inverted, 255 - expected)
+
+
+def test_of_several_pages_the_first_is_read_and_that_is_said(tmp_path, caplog):
+    pages = [Image.new("L", (4, 4), grey) for grey in (10, 200)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    caplog.set_level(logging.INFO)
+    image_file._say_once.cache_clear()
+    assert (greys_of(read_image(tmp_path / "stack.tif")) == 10).all()
+    assert caplog.messages == [
+        "images of several pages or frames: the first one is read"
+    ]
+
+
 def test_16_bit_grey_looks_as_the_same_image_of_8_bits(tmp_path):
     stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(stored).save(tmp_path / "shallow.png")
@@ -74,7 +124,7 @@ def test_a_pgm_of_more_than_8_bits_is_scaled_by_its_maximum(tmp_path, most):
 
 
 def test_what_is_taken_for_white_is_said_once(tmp_path, caplog):
-    image_file._say_scaled.cache_clear()
+    image_file._say_once.cache_clear()
     for i in range(3):
         Image.fromarray(np.ones((2, 2), np.uint16)).save(tmp_path / f"{i}.png")
     with caplog.at_level(logging.INFO):

@@ -1,6 +1,7 @@
 """Tables of traits: what is read, and every problem named with its line."""
 
 import csv
+from posixpath import normpath
 
 import numpy as np
 import pytest
@@ -148,6 +149,16 @@ def test_words_among_answers_are_no_trait(tmp_path):
             "the trait 'wing::red",
         ),
         ([""], "is empty|no column"),
+        (["image,wing", "a.jpg,red", "b.jpg,NA"], "something is missing: 'NA'"),
+        (["image,x", "a.jpg,1", "./a.jpg,0"], "'a.jpg' is already on line 2"),
+        (
+            ["image,Split,x", "a.jpg,train,1", "b.jpg,train,0"],
+            "all images are in the split train, none in test",
+        ),
+        (
+            ["image,Group,x", "a.jpg,Robin,1", "b.jpg,ROBIN,0"],
+            "column 'group' holds both 'ROBIN' and 'Robin'",
+        ),
     ],
 )
 def test_what_is_no_table_of_traits_is_refused(tmp_path, lines, expected):
@@ -162,6 +173,33 @@ def test_other_encodings_and_missing_files_are_refused(tmp_path):
         read_traits(path)
     with pytest.raises(ValueError, match=r"none\.csv"):
         read_traits(tmp_path / "none.csv")
+
+
+def test_special_columns_may_have_capitals_and_names_may_hold_commas(tmp_path):
+    lines = ["Image;GROUP;a, b, c", "a.jpg;x;1.0", "b.jpg;y;0.0"]
+    path = write(tmp_path, *lines)
+    assert read_table(path).columns.keys() == {"image", "group", "a, b, c"}
+    assert read_traits(path).labels_NT.tolist() == [[True], [False]]
+
+
+def test_one_image_or_one_group_cannot_be_divided(tmp_path, photos):
+    path = write(tmp_path, "image,x", "c.jpg,1")
+    with pytest.raises(ValueError, match="has a single image, which cannot both"):
+        read_images(photos, path, SPLIT)
+    path = write(tmp_path, "image,group,x", "c.jpg,owl,1", "d.jpg,owl,0")
+    with pytest.raises(ValueError, match="has a single group 'owl', which cannot"):
+        read_images(photos, path, SPLIT)
+
+
+def test_problems_of_rows_columns_and_files_come_together(tmp_path, photos):
+    (photos / "notes.txt").touch()
+    lines = ["image,size", "c.jpg,1.5", "c.jpg,2", "none.jpg,3", "notes.txt,4"]
+    path = write(tmp_path, *lines)
+    found = "\n".join(problems(lambda: read_images(photos, path, SPLIT)))
+    assert "line 3: 'c.jpg' is already on line 2" in found
+    assert "line 4: there is no image 'none.jpg'" in found
+    assert "line 5: 'notes.txt' is no image by its suffix" in found
+    assert "column 'size' holds numbers" in found
 
 
 def test_images_that_are_not_there_are_named_with_their_lines(tmp_path, photos):
@@ -196,7 +234,7 @@ def test_any_table_is_read_as_it_was_written_or_refused_in_a_sentence(
     filled = [row for row in rows if any(row)]
     assert len(labels.image_ids) == len(filled)
     for image, _, wing in filled:
-        i = labels.image_ids.index(image.strip().replace("\\", "/"))
+        i = labels.image_ids.index(normpath(image.strip().replace("\\", "/")))
         shown = {
             name
             for name, shows in zip(labels.trait_names, labels.labels_NT[i], strict=True)

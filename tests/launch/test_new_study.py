@@ -33,7 +33,7 @@ def test_the_study_passes_all_checks_and_says_what_was_found(study, tmp_path, ca
     said = capsys.readouterr().out
     assert f"{N_IMAGES} images, 20 of them for training, and 3 traits" in said
     assert "; left out: 1 image that the table lacks; " in said
-    assert "no test is possible: 1 trait, such as tail::long" in said
+    assert "that shows them: 1 trait, such as tail::long" in said
     config = read_study(file)
     assert config["study"] == config["dataset"] == "mine"
     assert config["datasets"]["mine"]["root"] == str(study.images)
@@ -63,9 +63,22 @@ def test_nothing_is_written_where_something_is_wrong(study, tmp_path):
     assert not file.exists()
 
 
+def test_k_means_asks_for_no_more_patches_than_there_are(study, tmp_path):
+    file = tmp_path / "mine.yaml"
+    new_study(file, study.images, study.traits, study.encoder)
+    assert read_study(file)["methods"]["kmeans"]["n_sample"] == 20 * 64
+
+
+def test_the_name_of_another_study_is_refused(study, tmp_path):
+    file = tmp_path / "demo_birds.yaml"
+    with pytest.raises(ValueError, match="is the study demo_birds already"):
+        new_study(file, study.images, study.traits, study.encoder)
+    assert not file.exists()
+
+
 def test_a_name_that_cannot_be_a_study_leaves_no_file(study, tmp_path):
     file = tmp_path / "My Study.yaml"
-    with pytest.raises(ValueError, match="a name of small letters"):
+    with pytest.raises(ValueError, match="cannot be the name of a study"):
         new_study(file, study.images, study.traits, "tiny-vit")
     assert not file.exists()
 

@@ -27,6 +27,7 @@ from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import read_rows
 from vitproto.report.traits.map_table import tabulate_configurations, write_map_csv
 from vitproto.report.traits.pages.finders import FamilyFiles
+from vitproto.report.traits.pages.trait_facts import LayerFiles
 from vitproto.report.traits.pages.trait_page import describe_classes
 from vitproto.study.family import FittedFamily, ScoredFamily
 from vitproto.study.run import Run
@@ -165,11 +166,11 @@ class Study:
             "splits": folder / "splits.csv",
             "traits": folder / "traits.npz",
             "shards": (shards or self.record(1))[::-1],
-            "map_table": folder / "map_table.csv",
-            "trait_intervals": folder / "single.csv",
-            "ceiling": folder / "ceiling.csv",
+            "layer": LayerFiles(
+                *(folder / f"{name}.csv" for name in ("map_table", "single", "ceiling"))
+            ),
             "families": self.families,
-            "pages": folder / out,
+            "trait_pages": folder / out,
             "dataset": "birds",
             "place": Place("tiny", LAYER),
             "looks": StudyMethods(("good", "poor"), ("poor",), ("poor",)),
@@ -277,8 +278,8 @@ def test_pages_count_images_and_say_how_many_of_the_best_show_the_trait(study, p
     assert "Of 2 more test images that is not known; they count nowhere." in text
     # 4 of 4 are right; of 4 at random 4 × 6 / 28 = 0.9 would.
     sentence = (
-        "AP 1.000 on the test images, 1.000 on the 30 training images that chose it "
-        "from 2 prototypes of k2-seed0. 4 of the 4 test images with the highest scores "
+        "AP 1.000 on the test images, 1.000 on the training images that chose it from "
+        "2 prototypes of k2-seed0. 4 of the 4 test images with the highest scores "
         "show the trait; of 4 drawn at random, 0.9 would."
     )
     assert sentence in text
@@ -363,5 +364,6 @@ def test_a_missing_family_and_files_of_another_layer_are_refused(study):
     rows = trait_intervals_of(study.ap).assign(layer=9)
     rows.to_csv(other, index=False)
     expected = f"is about layer 9 of tiny, expected layer {LAYER} of tiny"
+    files = (study.folder / "map_table.csv", other, study.folder / "ceiling.csv")
     with pytest.raises(ValueError, match=expected):
-        study.show("refused", trait_intervals=other)
+        study.show("refused", layer=LayerFiles(*files))

@@ -168,6 +168,12 @@ def test_problems_come_in_the_order_of_the_numbers_in_their_places(demo):
         (("record", "dtype"), "float8", "'float8' is not float16 or float32"),
         (("how", "device"), "gpu", "'gpu' is not auto, cpu, cuda or cuda:1"),
         (("selection", "n_train"), ["some"], "'some' is not a whole number"),
+        (
+            ("selection", "seeds"),
+            [0, 10**20],
+            "seeds.1: 100000000000000000000 is too l",
+        ),
+        (("methods", "kmeans", "n_sample"), 10**6, "learns from methods.kmeans.n_sam"),
         (("study",), "My Study", "'My Study' is not a name of small letters"),
         (("runs",), [], "[] is not a list of runs"),
         (("datasets",), {"My Birds": {}}, "datasets.My Birds: is not a name of small"),

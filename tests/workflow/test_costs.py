@@ -238,7 +238,7 @@ def test_a_new_stage_is_a_script_and_a_rule(costed, tmp_path):
         rules.write(COUNT_RULE)
     said = plan(workdir, "tiny.yaml")
     assert rows(said)["count_lines"][:2] == ["1", "3.0 s"]
-    assert "2 of 62 jobs are due: count_lines 1, tabulate_cost 1" in said
+    assert "2 of 63 jobs are due: count_lines 1, tabulate_cost 1" in said
     due = {"count_lines": 1, "tabulate_cost": 1}
     command = ("all", "--configfile", "tiny.yaml")
     shown = snakemake(workdir, *command, "-n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from vitproto.core.unreadable import UnreadableError, unreadable
 
@@ -44,15 +44,20 @@ def read_image(
             of its pixels is not known.
     """
     with open_image(path, "an image", most_pixels) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            _say_once("images of several pages or frames: the first one is read")
         if image.mode not in (*_DEEP, "I", "F"):
             return image.convert("RGB")
         values_HW = np.asarray(image, np.float64)
+        if _is_inverted(image):
+            values_HW = 2 ** _bits_of(image) - 1 - values_HW
         if grey_range == "file":
             return _grey(_stretched(path, values_HW))
         # Pillow reads a PGM of more than 8 bits in 32 bits, and scales it to 16.
         if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):
-            _say_scaled("16-bit grey images: 0 is black and 65,535 is white")
-            return _grey(values_HW / 257)
+            white = 2 ** _bits_of(image) - 1
+            _say_once(f"16-bit grey images: 0 is black and {white:,} is white")
+            return _grey(values_HW * (255 / white))
         remedy = "write grey_range: file to scale each image by its own values"
         if image.mode == "I":
             raise UnreadableError(
@@ -66,14 +71,33 @@ def read_image(
                 f"{path} has floating-point pixels from {low:g} to {high:g}, and only "
                 f"0 to 1 is understood: save it as 8-bit or 16-bit grey, or {remedy}"
             )
-        _say_scaled("floating-point grey images: 0 is black and 1 is white")
+        _say_once("floating-point grey images: 0 is black and 1 is white")
         return _grey(values_HW * 255)
+
+
+def _bits_of(image: Image.Image) -> int:
+    """The bits of a pixel of deep grey: cameras write 12 of 16 into TIFF files."""
+    return int(_tag_of(image, TiffImagePlugin.BITSPERSAMPLE, 16))
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white: Pillow turns 8-bit TIFF images round, but no deeper ones."""
+    photometric = _tag_of(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1)
+    return image.mode in _DEEP and photometric == 0
+
+
+def _tag_of(image: Image.Image, tag: int, default: int) -> int:
+    """The first value of a tag of a TIFF file; the default for other files."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return default
+    value = image.tag_v2.get(tag, default)
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _stretched(path: Path, values_HW: np.ndarray) -> np.ndarray:
     """Values from 0 to 255; an image of equal pixels is black."""
     low, high = _range_of(path, values_HW)
-    _say_scaled(
+    _say_once(
         "grey images of more than 8 bits: the lowest value of each is black, the "
         "highest is white"
     )
@@ -147,6 +171,6 @@ def _grey(values_HW: np.ndarray) -> Image.Image:
 
 
 @cache
-def _say_scaled(how: str) -> None:
-    """Say once what is taken for black and white."""
+def _say_once(how: str) -> None:
+    """Say once how images of a kind are read."""
     logging.info("%s", how)

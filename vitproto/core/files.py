@@ -42,15 +42,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         their format by it. If the body raises, the file is deleted.
 
     Raises:
-        ValueError: the disk is full, or a quota or the largest size of files is
-            reached.
+        ValueError: the disk is full, a quota or the largest size of files is reached,
+            or `path` is a folder.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder where a file is to be written: remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
     drop_abandoned(path)
     try:
         yield partial
         to_disk(partial)
+        os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         number = error_number(error) if isinstance(error, Exception) else None
@@ -60,7 +63,6 @@ def whole_file(path: Path) -> Iterator[Path]:
             f"{path} cannot be written: {os.strerror(number)} (errno {number}). "
             f"{_NO_ROOM[number]}, and run again"
         ) from error
-    os.replace(partial, path)
     to_disk(path.parent)
 
 

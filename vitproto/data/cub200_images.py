@@ -1,5 +1,6 @@
 """The images of CUB-200-2011, in the official layout and as image folders."""
 
+import posixpath
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -87,7 +88,8 @@ def _check_paths(path: Path, images: dict[int, NumberedText]) -> None:
                 f"{path}, line {line}: expected a path below the folder of images, "
                 f"such as 001.Black_footed_Albatross/image.jpg, got {name!r}"
             )
-        earlier = first_line.setdefault(name, line)
+        # `a//1.jpg` and `./a/1.jpg` are the same file.
+        earlier = first_line.setdefault(posixpath.normpath(name), line)
         if earlier != line:
             raise ValueError(
                 f"{path}, line {line}: the image {name} is already on line {earlier}"

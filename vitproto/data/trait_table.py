@@ -9,6 +9,7 @@ import csv
 import io
 import logging
 import math
+import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from vitproto.core.unreadable import unreadable
+from vitproto.data.image_folder import SUFFIXES
 from vitproto.data.image_list import COLUMNS, SPLITS
 from vitproto.data.stratified_split import TableSplit, split_groups
 from vitproto.data.trait_labels import TraitLabels
@@ -26,11 +28,14 @@ IMAGE, SPLIT, GROUP = "image", "split", "group"
 """The columns that are no traits."""
 
 ANSWERS = {
-    **dict.fromkeys(("1", "true", "yes"), True),
-    **dict.fromkeys(("0", "false", "no"), False),
+    **dict.fromkeys(("1", "1.0", "true", "yes", "y"), True),
+    **dict.fromkeys(("0", "0.0", "false", "no", "n"), False),
 }
 """What a cell of a column with two answers may say, in small or capital letters; an
 empty cell says that nobody knows."""
+
+GAPS = {"na", "n/a", "nan", "null", "none", "inf", "-inf", "?", "-"}
+"""Words for a missing value, which are refused: as a word each would be a trait."""
 
 N_NAMED = 5
 """Most lines that the message about a column names."""
@@ -67,11 +72,23 @@ def read_table(path: Path) -> TraitTable:
         ValueError: the file is missing, is no CSV in UTF-8, or its header, a row's
             length or its images are wrong; one line for each problem.
     """
+    table = _parse(path)
+    _refuse(_row_problems(table))
+    return table
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _parse(path: Path) -> TraitTable:
+    """The cells of a table, whatever they hold."""
     rows = _read_rows(path)
     if not rows:
         raise ValueError(f"{path} is empty: write a header with the column {IMAGE}")
     (_, header), *body = rows
-    names = [name.strip() for name in header]
+    names = [_name_of(name) for name in header]
     problems = _header_problems(path, names)
     body = [(line, [cell.strip() for cell in row]) for line, row in body if any(row)]
     for line, row in body:
@@ -82,16 +99,15 @@ def read_table(path: Path) -> TraitTable:
             )
     if not body:
         problems.append(f"{path} has a header but no rows: add one for each image")
-    if problems:
-        raise ValueError("\n".join(problems))
+    _refuse(problems)
     cells = [row for _, row in body]
     columns = {name: [row[i] for row in cells] for i, name in enumerate(names)}
-    columns[IMAGE] = [image.replace("\\", "/") for image in columns[IMAGE]]
-    table = TraitTable(path, columns, [line for line, _ in body])
-    problems = [*_image_problems(table), *_split_problems(table)]
-    if problems:
-        raise ValueError("\n".join(problems))
-    return table
+    columns[IMAGE] = [_normalise(image) for image in columns[IMAGE]]
+    return TraitTable(path, columns, [line for line, _ in body])
+
+
+def _row_problems(table: TraitTable) -> list[str]:
+    return [*_image_problems(table), *_split_problems(table)]
 
 
 def read_images(root: Path, path: Path, split: TableSplit) -> pd.DataFrame:
@@ -113,18 +129,18 @@ def read_images(root: Path, path: Path, split: TableSplit) -> pd.DataFrame:
         ValueError: the table is wrong, or an image is missing; one line for each
             problem.
     """
-    table = read_table(path)
-    missing = [
-        f"{path}, line {line}: there is no image {image!r} in {root}"
-        for image, line in zip(table.images, table.lines, strict=True)
-        if not (root / image).is_file()
-    ]
-    if missing:
-        raise ValueError("\n".join(missing))
+    table = _parse(path)
+    labels, problems = _find_labels(table)
+    _refuse([*_row_problems(table), *_file_problems(table, root), *problems])
     groups = table.columns.get(GROUP) or list(table.images)
+    if len(set(groups)) < 2:
+        what = "image" if GROUP not in table.columns else f"{GROUP} {groups[0]!r}"
+        raise ValueError(
+            f"{path} has a single {what}, which cannot both choose and test: add "
+            "images of another"
+        )
     splits = table.columns.get(SPLIT)
     if splits is None:
-        labels = _to_labels(table)
         is_test_N = split_groups(groups, labels.labels_NT, split)
         splits = [SPLITS[int(is_test)] for is_test in is_test_N]
         logging.info(
@@ -151,7 +167,9 @@ def read_traits(path: Path) -> TraitLabels:
         ValueError: the table is wrong, or a column holds numbers or mixes answers with
             words; one line for each problem.
     """
-    labels = _to_labels(read_table(path))
+    table = _parse(path)
+    labels, problems = _find_labels(table)
+    _refuse([*_row_problems(table), *problems])
     order_N = np.argsort(np.array(labels.image_ids, dtype=object), kind="stable")
     return TraitLabels(
         [labels.image_ids[i] for i in order_N],
@@ -161,8 +179,19 @@ def read_traits(path: Path) -> TraitLabels:
     )
 
 
-def _to_labels(table: TraitTable) -> TraitLabels:
-    """The labels of a table, in the order of its rows."""
+def _normalise(image: str) -> str:
+    """A path with `/` between its parts: `./a//1.jpg` and `a\\1.jpg` are the same."""
+    return posixpath.normpath(image.replace("\\", "/")) if image else ""
+
+
+def _name_of(column: str) -> str:
+    """The name of a column; `Image`, `SPLIT` and `Group` are the special ones, too."""
+    name = column.strip()
+    return name.lower() if name.lower() in (IMAGE, SPLIT, GROUP) else name
+
+
+def _find_labels(table: TraitTable) -> tuple[TraitLabels, list[str]]:
+    """The labels of a table, in the order of its rows, and what is wrong with them."""
     names: list[str] = []
     shows, known, problems = [], [], []
     for name, cells in table.columns.items():
@@ -193,13 +222,17 @@ def _to_labels(table: TraitTable) -> TraitLabels:
             f"{table.path} has no column of a trait, only "
             f"{', '.join(table.columns)}: add one of 0 and 1, or of words"
         )
-    if problems:
-        raise ValueError("\n".join(problems))
-    return TraitLabels(
-        list(table.images),
-        names,
-        np.array(shows, dtype=bool).T,
-        np.array(known, dtype=bool).T,
+    if problems or len(set(table.images)) < len(table.images):
+        return TraitLabels([], [], *np.zeros((2, 0, 0), bool)), problems
+    shape = len(names), len(table.images)
+    return (
+        TraitLabels(
+            list(table.images),
+            names,
+            np.array(shows, dtype=bool).reshape(shape).T,
+            np.array(known, dtype=bool).reshape(shape).T,
+        ),
+        problems,
     )
 
 
@@ -225,6 +258,12 @@ def _column_problem(table: TraitTable, name: str) -> str | None:
     if any(_is_number(cell) for _, cell in others):
         numbers = [(line, cell) for line, cell in others if _is_number(cell)]
         return _describe_numbers(where, numbers)
+    gaps = [(line, cell) for line, cell in others if cell.casefold() in GAPS]
+    if gaps:
+        return (
+            f"{where} says that something is missing: {_name_cells(gaps)}: leave these "
+            "cells empty"
+        )
     if len(filled) > 1 and len({cell for _, cell in filled}) == len(filled):
         return (
             f"{where} has another word in each row, such as {filled[0][1]!r}, so no "
@@ -284,13 +323,33 @@ def _header_problems(path: Path, names: Sequence[str]) -> list[str]:
     return problems
 
 
+def _file_problems(table: TraitTable, root: Path) -> list[str]:
+    """Images that are not there, or that are something else."""
+    problems = []
+    for image, line in zip(table.images, table.lines, strict=True):
+        where = f"{table.path}, line {line}"
+        if not image or _leads_out(image):
+            continue  # said already
+        if not (root / image).is_file():
+            problems.append(f"{where}: there is no image {image!r} in {root}")
+        elif not image.lower().endswith(SUFFIXES):
+            problems.append(
+                f"{where}: {image!r} is no image by its suffix: {', '.join(SUFFIXES)}"
+            )
+    return problems
+
+
+def _leads_out(image: str) -> bool:
+    return image.startswith("/") or ".." in image.split("/")
+
+
 def _image_problems(table: TraitTable) -> list[str]:
     problems, first = [], {}
     for image, line in zip(table.images, table.lines, strict=True):
         where = f"{table.path}, line {line}"
         if not image:
             problems.append(f"{where}: the {IMAGE} is empty")
-        elif image.startswith("/") or ".." in image.split("/"):
+        elif _leads_out(image):
             problems.append(
                 f"{where}: {image!r} leads out of the folder of images: write the path "
                 "below it"
@@ -312,6 +371,7 @@ def _split_problems(table: TraitTable) -> list[str]:
             if not cell
         ]
     splits, groups = table.columns.get(SPLIT), table.columns.get(GROUP)
+    problems += _word_problems(table, GROUP, sorted({*(groups or [])} - {""}))
     if splits is None:
         return problems
     problems += [
@@ -320,6 +380,13 @@ def _split_problems(table: TraitTable) -> list[str]:
         for split, line in zip(splits, table.lines, strict=True)
         if split and split not in SPLITS
     ]
+    given = set(splits) & set(SPLITS)
+    if not problems and len(given) == 1:
+        (lacking,) = set(SPLITS) - given
+        problems.append(
+            f"{table.path}: all images are in the split {given.pop()}, none in "
+            f"{lacking}: prototypes are chosen on train and tested on test"
+        )
     if groups is not None:
         splits_of = defaultdict(set)
         for group, split in zip(groups, splits, strict=True):
@@ -345,8 +412,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         ) from None
     except OSError as error:
         raise unreadable(path, error, f"{path} cannot be read: {error}") from error
-    header = text.partition("\n")[0]
-    separator = max(SEPARATORS, key=header.count)
+    separator = max(SEPARATORS, key=lambda one: _count_columns(text, one))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         return [(reader.line_num, row) for row in reader]
@@ -354,3 +420,9 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         raise ValueError(
             f"{path}, line {reader.line_num}: not a CSV file ({error})"
         ) from None
+
+
+def _count_columns(text: str, separator: str) -> tuple[bool, int]:
+    """Whether a header has the column `image` with a separator, and how many it has."""
+    header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    return IMAGE in map(_name_of, header), len(header)

@@ -78,7 +78,7 @@ def render_page(
         format_score=format_score,
         n_prototypes=len(top.lowest_K),
         n_alive=int(top.is_alive_K.sum()),
-        in_range=describe_ranges(cfg, top, n_in_range),
+        in_range=describe_ranges(cfg, top, n_in_range) if cfg.n_in_range else "",
         n_images=len(top.score_RK),
     )
 

@@ -97,7 +97,7 @@ class Digests:
             return
         files = [[name, known] for name, known in sorted(self._known.items())]
         text = json.dumps({"files": files, "images": self._images})
-        with suppress(OSError), whole_file(self._path) as partial:
+        with suppress(OSError, ValueError), whole_file(self._path) as partial:
             partial.write_text(text, encoding="utf-8")
         self._changed = False
 

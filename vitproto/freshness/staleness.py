@@ -6,6 +6,7 @@ matches the code, settings and files of its own job and of every job above it, a
 are today. So whatever happens to a run, the next one finds all that is left to do.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,9 @@ from vitproto.freshness.origins import (
     content_name,
 )
 from vitproto.freshness.raw_files import Absent, Images, RawFiles
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""Numbers of the errors where no file is in the place of one."""
 
 MANIFEST = "checkpoints.json"
 """Lists checkpoints, which studies share and which are thus no outputs of a job."""
@@ -198,8 +202,11 @@ def _is_whole(result: Path) -> bool:
     try:
         runs = json.loads(result.read_text(encoding="utf-8"))["runs"]
         return all(Path(run["path"]).is_file() for run in runs)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        # Nothing, a folder or a link to itself in its place; others are not its fault.
+        if error.errno in _NO_FILE:
+            return False
+        raise
     except (ValueError, KeyError, TypeError):  # damaged; its note does not match
         return True
 

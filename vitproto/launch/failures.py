@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from vitproto.freshness import origins
 
 N_LINES = 30
+ROOM = 2**14
+"""Bytes below which a disk counts as full: a message does not fit."""
 N_SHOWN = 5
 _READ_BYTES = 65_536
 _STATUS = re.compile(r"SLURM-job '(\S+)' failed.*?SLURM status is: '(\w+)'", re.DOTALL)
@@ -194,7 +197,17 @@ def _describe(job: Failure) -> str:
 
 
 def _pointer(log: Path, ending: Sequence[str]) -> str:
-    return f"See also {log}" if ending else f"Empty log: {log}"
+    if ending:
+        return f"See also {log}"
+    if _is_full(log):
+        return f"Empty log, since there is no room left on its disk: {log}"
+    return f"Empty log: {log}"
+
+
+def _is_full(log: Path) -> bool:
+    """Whether the disk of a log cannot even hold a message."""
+    folder = next((parent for parent in log.parents if parent.is_dir()), None)
+    return folder is not None and shutil.disk_usage(folder).free < ROOM
 
 
 def last_lines(log: Path, n: int = N_LINES) -> list[str]:

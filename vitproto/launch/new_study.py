@@ -1,6 +1,7 @@
 """Write the configuration of a study of somebody's own images and table of traits."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +12,10 @@ from vitproto.data.stratified_split import TableSplit
 from vitproto.data.trait_table import read_images, read_traits
 from vitproto.report.shared.wording import write_count
 from vitproto.study.yaml_file import read_mapping
+from vitproto.traits.guard import check_labels
 
 TEMPLATE = PROJECT / "config/new_study.yaml.jinja"
+CONFIGS = PROJECT / "config"
 ENCODERS = PROJECT / "config/presets/encoders"
 
 SPLIT = TableSplit(test_share=0.5, seed=0)
@@ -22,6 +25,9 @@ SUBSETS = (16, 64, 256, 1024)
 """Numbers of training images that choose prototypes, if there are more."""
 
 IMAGES_PER_SHARD = 2000
+
+N_SAMPLE = 20_000
+"""Patches that k-means learns from, if there are so many."""
 
 
 class NewStudy(NamedTuple):
@@ -43,11 +49,11 @@ class Found(NamedTuple):
     n_train: int
     n_unlisted: int
     """Images in the folder that the table does not name."""
-    n_shown: dict[str, int]
-    """The images that show each trait."""
+    n_shown: dict[str, tuple[int, int]]
+    """The training and the test images that show each trait."""
 
     def __str__(self) -> str:
-        rare = [trait for trait, n in self.n_shown.items() if n < 2]
+        rare = [trait for trait, counts in self.n_shown.items() if 0 in counts]
         text = (
             f"{write_count(self.n_images, 'image')}, {self.n_train:,} of them for "
             f"training, and {write_count(len(self.n_shown), 'trait')}"
@@ -57,7 +63,7 @@ class Found(NamedTuple):
             text += f"; left out: {left_out} that the table lacks"
         if rare:
             text += (
-                "; shown by fewer than two images, so that no test is possible: "
+                "; without a training or a test image that shows them: "
                 f"{write_count(len(rare), 'trait')}, such as {rare[0]}"
             )
         return text
@@ -69,19 +75,39 @@ def examine(study: NewStudy) -> Found:
     Raises:
         ValueError: something is missing or wrong; one line for each problem.
     """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", study.name):
+        raise ValueError(
+            f"{study.name!r} cannot be the name of a study, which becomes part of "
+            "paths: write STUDY= and small letters, digits, dots, - and _"
+        )
+    taken = {read_mapping(file)["study"]: file for file in CONFIGS.glob("*.yaml")}
+    if study.name in taken:
+        raise ValueError(
+            f"{taken[study.name]} is the study {study.name} already, whose results "
+            "would be mixed with yours: write another STUDY"
+        )
     if not study.images.is_dir():
         raise ValueError(f"{study.images} is not a folder: write IMAGES=FOLDER")
-    labels = read_traits(study.traits)
+    if not study.traits.is_file():
+        raise ValueError(f"{study.traits} is not a file: write TRAITS=FILE.csv")
     listed = read_images(study.images, study.traits, SPLIT)
+    labels = read_traits(study.traits)
     there = (
         path for path in study.images.rglob("*") if path.name.lower().endswith(SUFFIXES)
     )
     paths = {path.relative_to(study.images).as_posix() for path in there}
+    check_labels(labels, listed["split"].tolist())
+    is_train_N = (listed["split"] == "train").to_numpy()
+    shown = zip(
+        labels.labels_NT[is_train_N].sum(0).tolist(),
+        labels.labels_NT[~is_train_N].sum(0).tolist(),
+        strict=True,
+    )
     return Found(
         len(listed),
-        int((listed["split"] == "train").sum()),
+        int(is_train_N.sum()),
         len(paths - set(listed["path"])),
-        dict(zip(labels.trait_names, labels.labels_NT.sum(0).tolist(), strict=True)),
+        dict(zip(labels.trait_names, shown, strict=True)),
     )
 
 
@@ -95,6 +121,11 @@ def read_encoder(name: str) -> Mapping[str, Any]:
     if name not in known:
         raise ValueError(f"there is no encoder {name!r}: write {', '.join(known)}")
     return read_mapping(ENCODERS / f"{name}.yaml")["encoders"][name]
+
+
+def count_patches(encoder: Mapping[str, Any]) -> int:
+    """The patches of an image."""
+    return (encoder["image_size"] // encoder["patch_size"]) ** 2
 
 
 def write_config(study: NewStudy, found: Found) -> str:
@@ -115,6 +146,7 @@ def write_config(study: NewStudy, found: Found) -> str:
         seed=SPLIT.seed,
         n_images=found.n_images,
         n_shards=-(-found.n_images // IMAGES_PER_SHARD),
+        n_sample=min(N_SAMPLE, found.n_train * count_patches(encoder)),
         n_train=[*(n for n in SUBSETS if n < found.n_train), "all"],
     )
     return text + "\n"

@@ -12,11 +12,13 @@ from typing import Any
 
 import snakemake.workflow
 from snakemake.dag import DAG
+from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Reason
 from snakemake.logging import logger
 from snakemake.workflow import Workflow
 
 from vitproto.core.project import PROJECT
+from vitproto.core.unreadable import describe_file_system_error
 from vitproto.freshness import origins
 from vitproto.freshness.digests import Digests
 from vitproto.freshness.raw_files import look_again
@@ -229,7 +231,14 @@ class _StudyDag(DAG):
     def judge(self) -> None:
         """Compare the notes of all results, and decide which jobs are due."""
         self.jobs_judged = jobs_in(self, self.by_content)
-        self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
+        try:
+            self.verdict = judge([*self.jobs_judged.values()], PROJECT, self.digests)
+        except OSError as error:
+            # A permission, a lost server, a lock: no bug of ours, so no traceback.
+            text = describe_file_system_error(error)
+            if text is None:
+                raise
+            raise WorkflowError(text) from error
         self.digests.save()
         for i, job in enumerate(self.jobs_judged):
             reasons = self.reasons_at_first.get(job, self.verdict.reasons[i])

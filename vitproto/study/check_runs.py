@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vitproto.study.check_sections import ROUGHLY, count_images
 from vitproto.study.imported import imported_method, shape_of_directions
 from vitproto.study.problems import METHODS, Config, Problem
 from vitproto.study.run_table import SEEDLESS, Family, StudyRun, expand_runs
@@ -101,6 +102,23 @@ def _wrong_keys(row: Mapping[str, Any], saes: Mapping[str, Any]) -> Iterator[Pro
             )
 
 
+def _count_patches(config: Config, encoder: Mapping[str, Any]) -> int | None:
+    """Roughly the patches of the data set that prototypes are fitted to."""
+    dataset = config["datasets"].get(config["fit_dataset"], {})
+    n_images = count_images(dataset)
+    if n_images is None:
+        return None
+    share = 1 - dataset["table"]["test_share"] if "table" in dataset else 1
+    side = encoder["image_size"] // encoder["patch_size"]
+    return int(share * n_images) * side**2
+
+
+def _has_fewer(config: Config, encoder: Mapping[str, Any], n_sample: int) -> bool:
+    """Whether there are clearly fewer patches than k-means is to learn from."""
+    n_patches = _count_patches(config, encoder)
+    return n_patches is not None and n_sample > ROUGHLY * n_patches
+
+
 def _impossible_members(row: Mapping[str, Any], config: Config) -> Iterator[Problem]:
     """Runs of a row that their encoder or method cannot make."""
     n_sample = config["methods"]["kmeans"]["n_sample"]
@@ -136,6 +154,15 @@ def _impossible_members(row: Mapping[str, Any], config: Config) -> Iterator[Prob
                 ("n_prototypes",),
                 f"{n_prototypes} centres need at least as many patches: raise "
                 f"methods.kmeans.n_sample, now {n_sample}",
+            )
+        elif run.method in ("kmeans", "kmeansdistance") and _has_fewer(
+            config, encoder, n_sample
+        ):
+            n_patches = _count_patches(config, encoder)
+            yield Problem(
+                ("method",),
+                f"{run.method} learns from methods.kmeans.n_sample: {n_sample} "
+                f"patches, but {config['fit_dataset']} has about {n_patches}: lower it",
             )
         elif run.method in config["methods"]["imported"] and seed != 0:
             yield Problem(

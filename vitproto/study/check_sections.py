@@ -21,6 +21,8 @@ DRAWN_COUNTS = {
 }
 """The keys that say how many images to draw, by layout."""
 
+LARGEST = 2**63
+
 ROUGHLY = 1.1
 """Users say roughly how many images they have: what needs fewer is not refused."""
 
@@ -32,9 +34,25 @@ def check_sections(config: Config) -> Iterator[Problem]:
     yield from _check_saes(config["methods"]["saes"])
     yield from _check_imported(config["methods"])
     yield from _check_storage(config)
+    yield from _check_whole_numbers(config)
     if "selection" in config:
         yield from _check_labels(config["selection"]["labels"])
         yield from _check_n_train(config)
+
+
+def _check_whole_numbers(value: Any) -> Iterator[Problem]:
+    """Tables hold whole numbers of 64 bits."""
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    else:
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            yield Problem((), f"{value} is too large: write less than 2**63")
+        return
+    for key, item in inner:
+        for problem in _check_whole_numbers(item):
+            yield problem.within(key)
 
 
 def _check_labels(labels: Mapping[str, Any]) -> Iterator[Problem]:
@@ -49,7 +67,7 @@ def _check_n_train(config: Config) -> Iterator[Problem]:
 
     The lists, which are made later, say exactly how many are for training.
     """
-    n_images = _count_images(config["datasets"].get(config["dataset"], {}))
+    n_images = count_images(config["datasets"].get(config["dataset"], {}))
     if n_images is None:
         return
     for i, n_train in enumerate(config["selection"]["n_train"]):
@@ -61,7 +79,7 @@ def _check_n_train(config: Config) -> Iterator[Problem]:
             yield Problem(("selection", "n_train", i), text)
 
 
-def _count_images(dataset: Mapping[str, Any]) -> int | None:
+def count_images(dataset: Mapping[str, Any]) -> int | None:
     """Roughly the images of a data set; None if its section does not say."""
     draw = dataset.get("draw", {})
     if {"n_species", "n_images_per_species"} <= draw.keys():
@@ -73,7 +91,7 @@ def _count_images(dataset: Mapping[str, Any]) -> int | None:
 
 def _check_n_shards(dataset: Mapping[str, Any]) -> Iterator[Problem]:
     """Each shard holds an image at least."""
-    n_images, n_shards = _count_images(dataset), dataset["n_shards"]
+    n_images, n_shards = count_images(dataset), dataset["n_shards"]
     if n_images is not None and n_shards > ROUGHLY * n_images:
         text = f"is {n_shards}, more than the data set's {n_images} images: lower it"
         yield Problem(("n_shards",), text)

@@ -245,7 +245,7 @@ rule show_traits:
             --ap {input.ap:q} \
             --chosen {input.chosen:q} \
             --checkpoints {input.checkpoints:q} \
-            --pages {output:q} \
+            --trait_pages {output:q} \
             --dataset {params.dataset} \
             {params.place} \
             {params.fit_datasets} \

@@ -91,7 +91,9 @@ def compare_in_layer(
     traits = Traits(names, images.n_shown_groups_T[columns_T])
     groups = list_groups(names, columns_T, images)
     subsets = [np.arange(len(names)), *(group.members for group in groups)]
-    is_chosen = set(_keys(keep_chosen(shown)))
+    # By all traits, like the table of mAP: one that only training images show counts in
+    # the choice of a setting.
+    is_chosen = set(_keys(keep_chosen(ap)))
 
     chance_RT, labels = images.chance_RT, label_by_other_rules(images)
     largest = ap["n_train"].max()

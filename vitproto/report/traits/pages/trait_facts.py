@@ -1,6 +1,7 @@
 """What the tables of a study say about each trait in one layer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,11 @@ from vitproto.report.shared.wording import (
     write_number,
     write_share,
 )
+from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import CONFIGURATION
 from vitproto.report.traits.ceiling import COLUMNS as CEILING_COLUMNS
 from vitproto.report.traits.ceiling import MAY_BE_EMPTY as CEILING_MAY_BE_EMPTY
+from vitproto.report.traits.map_table import read_map_csv
 from vitproto.report.traits.trait_table import read_trait_intervals
 from vitproto.traits.trait_split import TraitSplit
 
@@ -33,22 +36,30 @@ class LayerFacts(NamedTuple):
     """`n_train`, `trait` and `ceiling`, the AP of a supervised probe."""
 
 
-def read_layer_facts(table: pd.DataFrame, intervals: Path, ceiling: Path) -> LayerFacts:
-    """Read the AP of all traits in one layer.
+@dataclass(frozen=True)
+class LayerFiles:
+    """The files with the AP of all traits in one layer."""
 
-    Args:
-        table: the rows of `tabulate_configurations` of this layer.
-        intervals: its trait_intervals.csv.
-        ceiling: its ceiling.csv.
+    map_table: Path
+    """The CSV file of tabulate_map.py."""
+    trait_intervals: Path
+    """The trait_intervals.csv of the layer."""
+    ceiling: Path
+    """The ceiling.csv of the layer."""
+
+
+def read_layer_facts(files: LayerFiles, place: Place) -> LayerFacts:
+    """Read the AP of all traits in one layer.
 
     Raises:
         ValueError: a file is damaged or another layer's.
     """
-    measured = read_trait_intervals([intervals])
-    _check_layer(intervals, measured, table)
+    table = place.keep(read_map_csv(files.map_table))
+    measured = read_trait_intervals([files.trait_intervals])
+    _check_layer(files.trait_intervals, measured, table)
     chosen = table.loc[table["is_chosen"], CONFIGURATION]
-    probes = read_typed(ceiling, CEILING_COLUMNS, CEILING_MAY_BE_EMPTY)
-    _check_layer(ceiling, probes, table)
+    probes = read_typed(files.ceiling, CEILING_COLUMNS, CEILING_MAY_BE_EMPTY)
+    _check_layer(files.ceiling, probes, table)
     pooling = table[["n_train", "ceiling_pooling"]].drop_duplicates()
     own = probes.merge(
         pooling.rename(columns={"ceiling_pooling": "pooling"}),
@@ -76,7 +87,10 @@ def _check_layer(path: Path, rows: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def tabulate_trait(
-    facts: LayerFacts, trait: str, shown: Mapping[str, int]
+    facts: LayerFacts,
+    trait: str,
+    shown: Mapping[str, int],
+    unselected: Collection[str],
 ) -> tuple[TextTable, TextTable]:
     """AP of a trait for each method, over `n_train`.
 
@@ -85,6 +99,8 @@ def tabulate_trait(
         trait: the trait; without a test image that shows it, tables are empty.
         shown: the number of prototypes of each method that is shown, by method, in the
             order of the rows.
+        unselected: the methods in which no prototype could be chosen on the most
+            training images; their AP is chance, and left out.
 
     Returns:
         The table of the numbers that are shown, which ends with the supervised probe,
@@ -94,6 +110,9 @@ def tabulate_trait(
     order = {method: i for i, method in enumerate(shown)}
     rows = rows.assign(order=rows["method"].map(order))
     rows = rows.sort_values(["order", "n_prototypes", "n_train"])
+    largest = rows["n_train"].max()
+    is_chance = rows["method"].isin(unselected) & (rows["n_train"] == largest)
+    rows = rows[~is_chance]
     heads = [write_count(n, "image") for n in sorted(rows["n_train"].unique())]
     is_shown = rows["n_prototypes"] == rows["method"].map(shown)
     probes = facts.ceiling[facts.ceiling["trait"] == trait]

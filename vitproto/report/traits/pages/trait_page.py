@@ -169,8 +169,7 @@ def describe_panel(
     by_chance = n_shown * counted.share
     return (
         f"AP {write_number(chosen['test_ap'])} on the test images, "
-        f"{write_number(chosen['train_ap'])} on the "
-        f"{write_count(finder.n_train, 'training image')} that chose it from "
+        f"{write_number(chosen['train_ap'])} on the training images that chose it from "
         f"{write_count(finder.n_prototypes, 'prototype')} of {finder.fit.name}. "
         f"{n_right} of the {n_shown} test images with the highest scores show the "
         f"trait; of {n_shown} drawn at random, {write_number(by_chance, 1)} would."

@@ -139,7 +139,9 @@ class TraitPages:
                 & (rows["n_prototypes"] == finder.n_prototypes)
                 & (rows["n_train"] == finder.n_train)
             ]
-            columns[finder.method] = own.set_index("trait")["ap"]
+            # Where no prototype could be chosen, the AP is chance: no result.
+            chosen = finder.chosen.index[finder.chosen["prototype"].notna()]
+            columns[finder.method] = own.set_index("trait")["ap"].reindex(chosen)
         return pd.DataFrame(columns).reindex(self.traits.trait_names)
 
     def _make_page(self, t: int, gallery: Gallery, files: Sequence[str]) -> TraitPage:
@@ -149,7 +151,8 @@ class TraitPages:
         panels = self.panels_of.get(t, [])
         ranked_N = self.traits.known_NT[:, t] & ~self.traits.is_train_N
         shown = {finder.method: finder.n_prototypes for finder in self.finders}
-        table, others = tabulate_trait(self.facts, trait, shown)
+        unselected = [f.method for f in self.finders if f.prototype_of(trait) is None]
+        table, others = tabulate_trait(self.facts, trait, shown, unselected)
         return TraitPage(
             trait,
             self.dataset,
@@ -168,7 +171,7 @@ class TraitPages:
                 )
                 for panel, scores_MP in panels
             ],
-            [f.method for f in self.finders if f.prototype_of(trait) is None],
+            unselected,
             Neighbours(
                 files[t - 1] if t > 0 else None,
                 files[t + 1] if t + 1 < len(files) else None,
