@@ -90,3 +90,18 @@ def test_what_a_killed_job_left_of_a_folder_is_deleted(tmp_path):
     with whole_folder(tmp_path / "pages") as partial:
         (partial / "index.html").write_text("whole")
     assert {*tmp_path.iterdir()} == {tmp_path / "pages", other}
+
+
+def test_a_folder_in_place_of_a_file_is_refused_before_the_work(tmp_path):
+    path = tmp_path / "shard.h5"
+    path.mkdir()
+    (path / "mine.txt").touch()
+    began = False
+    with (
+        pytest.raises(ValueError, match="shard.h5 is a folder where a file is to be"),
+        whole_file(path),
+    ):
+        began = True
+    assert not began
+    assert [file.name for file in tmp_path.iterdir()] == ["shard.h5"]
+    assert (path / "mine.txt").is_file()

@@ -18,9 +18,11 @@ from vitproto.data.image_list import write_splits
 from vitproto.data.trait_labels import TraitLabels
 from vitproto.report.traits.answer import Place, find_answer
 from vitproto.report.traits.ap_table import read_rows
+from vitproto.report.traits.chosen_settings import rank_settings
 from vitproto.report.traits.comparison_table import tabulate_comparisons
 from vitproto.report.traits.group_table import read_groups
 from vitproto.report.traits.map_table import tabulate_configurations
+from vitproto.report.traits.method_comparison import compare_in_layer
 from vitproto.report.traits.statistics import (
     Statistics,
     StatisticsFiles,
@@ -32,7 +34,7 @@ from vitproto.traits.ceiling_scores import open_ceiling_scores
 from vitproto.traits.chance import expected_ap
 from vitproto.traits.pooled_file import PooledLayer, create_pooled
 from vitproto.traits.resampled_ap import draw_counts
-from vitproto.traits.resampled_rows import SEED
+from vitproto.traits.resampled_rows import SEED, read_resampled_images
 from vitproto.traits.trait_probes import TraitProbeSettings
 
 N_CLASSES, N_PER_CLASS, K = 24, 12, 8
@@ -396,3 +398,56 @@ def test_scores_of_another_selection_are_refused(study, tmp_path):
             *(tmp_path / f"{i}.csv" for i in range(6)),
             n_resamples=N_RESAMPLES,
         )
+
+
+def test_the_setting_of_a_method_is_that_of_the_table_of_map(tmp_path):
+    """A trait that no test image shows counts in the choice, in both places."""
+    rng = np.random.default_rng(0)
+    n_images, traits = 240, ["shown::x", "shown::y", "train only"]
+    is_test_N = np.arange(n_images) % 2 == 1
+    class_N = np.arange(n_images) // 12
+    labels_NT = np.stack(
+        [class_N % 3 == 0, class_N % 4 == 0, ~is_test_N & (class_N % 5 == 0)], axis=1
+    )
+    ids = [str(i) for i in range(n_images)]
+    splits, labels = tmp_path / "splits.csv", tmp_path / "traits.npz"
+    images = {
+        "image_id": ids,
+        "split": np.where(is_test_N, "test", "train"),
+        "class_name": [f"species {c}" for c in class_N],
+    }
+    write_splits(pd.DataFrame(images), splits)
+    TraitLabels(ids, traits, labels_NT, np.ones_like(labels_NT)).save(labels)
+    # The first setting finds what test images show a little better, the second one the
+    # trait that they do not show.
+    runs = ("k3-lr0.1-sparsity2-seed0", "k3-lr0.2-sparsity2-seed0")
+    family = ScoredFamily("corpus", "tiny", 3, "topk", "toy")
+    with open_new(tmp_path / "scores.h5") as file:
+        write_attributes(file, {**asdict(family), "n_images": n_images})
+        write_attributes(file, {"activations": "{}", "code": "abc"})
+        write_strings(file, "image_ids", ids)
+        strengths = {runs[0]: (2.0, 2.0, 0.0), runs[1]: (1.8, 1.8, 9.0)}
+        for run, strength in strengths.items():
+            scores_NK = rng.normal(size=labels_NT.shape) + labels_NT * strength
+            file[f"{run}/scores_NK"] = scores_NK.astype(np.float32)
+            write_attributes(file[f"{run}/scores_NK"], {"checkpoint_sha256": run})
+    ap, chosen = tmp_path / "ap.csv", tmp_path / "chosen_scores.h5"
+    _stage("select_prototypes")(
+        *(tmp_path / "scores.h5", splits, labels, ap, chosen),
+        n_train=("all",),
+        selection_seeds=(0,),
+        study="small",
+        runs=runs,
+        family=family,
+    )
+    rows = read_rows((ap,), None)
+    by_all = rank_settings(rows).set_index("learning_rate")["is_chosen"]
+    shown = rows[rows["test_ap"].notna()]
+    by_shown = rank_settings(shown).set_index("learning_rate")["is_chosen"]
+    assert by_all.to_dict() == {0.1: False, 0.2: True}
+    assert by_shown.to_dict() == {0.1: True, 0.2: False}
+    compared = compare_in_layer(
+        rows, (chosen,), read_resampled_images(splits, labels, N_RESAMPLES)
+    )
+    for table in (compared.traits, compared.groups):
+        assert set(table["learning_rate"]) == {0.2}
