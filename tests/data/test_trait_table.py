@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitproto.data.stratified_split import TableSplit
-from vitproto.data.trait_table import read_images, read_table, read_traits
+from vitproto.data.trait_table import read_images, read_traits
 
 SPLIT = TableSplit(0.5, 0)
 HEADER = "image,split,group,spots,wing"
@@ -93,7 +93,7 @@ def test_all_problems_of_rows_are_named_at_once(tmp_path):
         ",train,crow,1",
         "../b.jpg,dev,,0",
     )
-    assert problems(lambda: read_table(path)) == [
+    assert problems(lambda: read_traits(path)) == [
         f"{path}, line 3: 'a.jpg' is already on line 2",
         f"{path}, line 4: the image is empty",
         f"{path}, line 5: '../b.jpg' leads out of the folder of images: write the path "
@@ -178,8 +178,9 @@ def test_other_encodings_and_missing_files_are_refused(tmp_path):
 def test_special_columns_may_have_capitals_and_names_may_hold_commas(tmp_path):
     lines = ["Image;GROUP;a, b, c", "a.jpg;x;1.0", "b.jpg;y;0.0"]
     path = write(tmp_path, *lines)
-    assert read_table(path).columns.keys() == {"image", "group", "a, b, c"}
-    assert read_traits(path).labels_NT.tolist() == [[True], [False]]
+    labels = read_traits(path)
+    assert labels.trait_names == ["a, b, c"]
+    assert labels.labels_NT.tolist() == [[True], [False]]
 
 
 def test_one_image_or_one_group_cannot_be_divided(tmp_path, photos):

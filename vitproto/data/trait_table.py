@@ -65,51 +65,6 @@ class TraitTable:
         return self.columns[IMAGE]
 
 
-def read_table(path: Path) -> TraitTable:
-    """Read the cells of a table of traits.
-
-    Raises:
-        ValueError: the file is missing, is no CSV in UTF-8, or its header, a row's
-            length or its images are wrong; one line for each problem.
-    """
-    table = _parse(path)
-    _refuse(_row_problems(table))
-    return table
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise ValueError("\n".join(problems))
-
-
-def _parse(path: Path) -> TraitTable:
-    """The cells of a table, whatever they hold."""
-    rows = _read_rows(path)
-    if not rows:
-        raise ValueError(f"{path} is empty: write a header with the column {IMAGE}")
-    (_, header), *body = rows
-    names = [_name_of(name) for name in header]
-    problems = _header_problems(path, names)
-    body = [(line, [cell.strip() for cell in row]) for line, row in body if any(row)]
-    for line, row in body:
-        if len(row) != len(names):
-            problems.append(
-                f"{path}, line {line}: {len(row)} cells, but the header has "
-                f"{len(names)}: put cells that hold a separator in quotes"
-            )
-    if not body:
-        problems.append(f"{path} has a header but no rows: add one for each image")
-    _refuse(problems)
-    cells = [row for _, row in body]
-    columns = {name: [row[i] for row in cells] for i, name in enumerate(names)}
-    columns[IMAGE] = [_normalise(image) for image in columns[IMAGE]]
-    return TraitTable(path, columns, [line for line, _ in body])
-
-
-def _row_problems(table: TraitTable) -> list[str]:
-    return [*_image_problems(table), *_split_problems(table)]
-
-
 def read_images(root: Path, path: Path, split: TableSplit) -> pd.DataFrame:
     """List the images of a table, with their splits.
 
@@ -177,6 +132,44 @@ def read_traits(path: Path) -> TraitLabels:
         labels.labels_NT[order_N],
         labels.known_NT[order_N],
     )
+
+
+def _parse(path: Path) -> TraitTable:
+    """The cells of a table, whatever they hold.
+
+    Raises:
+        ValueError: the file is missing, is no CSV in UTF-8, or its header or the length
+            of a row is wrong.
+    """
+    rows = _read_rows(path)
+    if not rows:
+        raise ValueError(f"{path} is empty: write a header with the column {IMAGE}")
+    (_, header), *body = rows
+    names = [_name_of(name) for name in header]
+    problems = _header_problems(path, names)
+    body = [(line, [cell.strip() for cell in row]) for line, row in body if any(row)]
+    for line, row in body:
+        if len(row) != len(names):
+            problems.append(
+                f"{path}, line {line}: {len(row)} cells, but the header has "
+                f"{len(names)}: put cells that hold a separator in quotes"
+            )
+    if not body:
+        problems.append(f"{path} has a header but no rows: add one for each image")
+    _refuse(problems)
+    cells = [row for _, row in body]
+    columns = {name: [row[i] for row in cells] for i, name in enumerate(names)}
+    columns[IMAGE] = [_normalise(image) for image in columns[IMAGE]]
+    return TraitTable(path, columns, [line for line, _ in body])
+
+
+def _row_problems(table: TraitTable) -> list[str]:
+    return [*_image_problems(table), *_split_problems(table)]
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _normalise(image: str) -> str:
