@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -113,3 +114,17 @@ def test_a_file_that_is_changed_and_changed_back_meanwhile_is_found(file, tmp_pa
     with known.watched() as changed:
         known.of(file)
     assert changed == []
+
+
+def test_a_full_disk_costs_no_more_than_reading_again(file, tmp_path, monkeypatch):
+    @contextmanager
+    def full(path):
+        raise ValueError(f"{path} cannot be written: No space left on device")
+        yield
+
+    known = Digests(tmp_path / "d")
+    known.of(file)
+    monkeypatch.setattr(digests, "whole_file", full)
+    known.save()
+    assert not (tmp_path / "d").exists()
+    assert Digests(tmp_path / "d").of(file) == hashlib.sha256(b"abc").hexdigest()

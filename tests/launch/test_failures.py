@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -239,3 +240,14 @@ def test_of_a_group_the_member_that_failed_is_named(monkeypatch):
     # Where all have notes, none is left out.
     noted.add(Path("fit_sae-2.h5"))
     assert len(errors.failures({group})) == 2
+
+
+def test_an_empty_log_on_a_full_disk_says_so(tmp_path, monkeypatch):
+    log = tmp_path / "fit_sae.log"
+    log.touch()
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    failure = Failure("fit_sae layer=3", (log,))
+    assert f"there is no room left on its disk: {log}" in describe([failure], [])
+    usage.free = 10**9
+    assert f"Empty log: {log}" in describe([failure], [])

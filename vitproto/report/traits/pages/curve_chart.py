@@ -45,6 +45,7 @@ def draw_curves(
         ha="right",
         color=GREY,
         fontsize=TEXT_POINTS,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
     )
     for method, curve in list(curves.items())[:MAX_CURVES]:
         style, shown_R = styles[method], thin(curve)
