@@ -1,5 +1,6 @@
 """What the rules share: the checked study, path templates, and named functions."""
 
+import functools
 import os
 import re
 import shlex
@@ -28,6 +29,7 @@ if not Path(vitproto.__file__).samefile(f"{workflow.basedir}/vitproto/__init__.p
 
 from vitproto.activations.fetched import find_fetched, needs_hub
 from vitproto.core.text_streams import print_utf8
+from vitproto.core.unreadable import describe_file_system_error
 from vitproto.study.family import write_families
 from vitproto.study.run import Run
 from vitproto.study.imported import imported_method, is_imported_sae
@@ -156,6 +158,20 @@ LOOKS = flags(
 # What a job reads ---------------------------------------------------------------
 
 
+def naming_file_errors(find):
+    """End the run with a sentence if the file system does not give out files."""
+
+    @functools.wraps(find)
+    def named(wildcards):
+        try:
+            return find(wildcards)
+        except OSError as error:
+            text = describe_file_system_error(error)
+            raise WorkflowError(text or str(error)) from error
+
+    return named
+
+
 def with_layout(layout, drawn=False):
     """The names of the data sets of a layout, as a pattern; drawn ones, or all."""
     names = [
@@ -172,18 +188,21 @@ def drawn_data(wildcards):
     return DATA.format(dataset=wildcards.dataset) if is_drawn else []
 
 
+@naming_file_errors
 def list_sources(wildcards):
     """The files of a data set that say which images there are, and their splits."""
     name = wildcards.dataset
     return sources.of_list(name, config["datasets"][name])
 
 
+@naming_file_errors
 def trait_sources(wildcards):
     """The files of a data set that say which image shows which trait."""
     name = wildcards.dataset
     return sources.of_traits(name, config["datasets"][name])
 
 
+@naming_file_errors
 def image_sources(wildcards):
     """The images of a shard."""
     name = wildcards.dataset
@@ -196,6 +215,7 @@ def image_sources(wildcards):
     )
 
 
+@naming_file_errors
 def checked_sources(wildcards):
     """All images of a data set, and its masks if it has any."""
     name = wildcards.dataset
@@ -223,11 +243,13 @@ def imported_sources(wildcards):
     return sources.of_imported(wildcards.method, files)
 
 
+@naming_file_errors
 def mask_sources(wildcards):
     """The masks of the evaluated data set, and the names of its classes."""
     return sources.of_patch_labels(EVALUATED, config["datasets"][EVALUATED])
 
 
+@naming_file_errors
 def encoder_files(wildcards):
     """The files of an encoder: its folder's, its weights, the list of fetched ones."""
     encoder = config["encoders"][wildcards.encoder]
