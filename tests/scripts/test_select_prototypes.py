@@ -47,6 +47,7 @@ class Study:
         self.splits = ["train" if i % 3 else "test" for i in range(N_IMAGES)]
         self.labels_NT = rng.random((N_IMAGES, 3)) < (0.4, 0.3, 0)
         self.known_NT = np.ones((N_IMAGES, 3), bool)
+        self.answers_NT = None
         self.runs = {}
         for name, k in (("k16-seed0", 16), ("k8-seed1", 8), ("k8-seed0", 8)):
             scores_NK = rng.standard_normal((N_IMAGES, k), dtype=np.float32)
@@ -64,7 +65,9 @@ class Study:
         )
         write_splits(images, self.paths["splits"])
         labels_NT = self.labels_NT & self.known_NT
-        labels = TraitLabels(list(self.ids), TRAITS, labels_NT, self.known_NT)
+        labels = TraitLabels(
+            *(list(self.ids), TRAITS, labels_NT, self.known_NT, self.answers_NT)
+        )
         labels.save(self.paths["traits"])
         with open_new(self.paths["scores"]) as file:
             made_of = {"activations": '{"encoder": "tiny"}', "code": "abc"}
@@ -165,6 +168,7 @@ def test_more_training_images_than_there_are_is_refused_by_name(study):
 
 def test_labels_that_praise_blind_prototypes_stop_the_run(study):
     study.labels_NT[:, :2] = True
+    study.answers_NT = np.zeros(study.labels_NT.shape, np.uint8)
     with pytest.raises(ValueError, match=r"mAP of 1\.00 on the train labels"):
         study.select()
 

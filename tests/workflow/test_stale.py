@@ -357,6 +357,6 @@ def test_results_without_a_note_are_named_and_made_again_if_needed(workdir):
     jobs = "fit_pca 1, permute_labels 1, select_prototypes 1"
     assert f"4 results have no valid origin note:\n    {jobs}: it has" in said
     assert called_due(said) == {"tabulate_cost": 1}
-    # Pages of traits are made anew, and read the checkpoints, which nothing vouches for.
+    # Pages of traits are due now, and read the checkpoints, which have no note.
     set_key(workdir, "selection", "seeds", to=[0, 2])
     assert called_due(find_stale(workdir)[1])["fit_pca"] == 1

@@ -131,11 +131,9 @@ def count_patches(encoder: Mapping[str, Any]) -> int:
 def write_config(study: NewStudy, found: Found) -> str:
     """The text of the configuration, with comments for whoever edits it."""
     encoder = read_encoder(study.encoder)
-    import jinja2
+    from vitproto.pages.templates import read_text_template
 
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
+    template = read_text_template(TEMPLATE)
     text = template.render(
         study=study.name,
         encoder=study.encoder,

@@ -30,6 +30,12 @@ def read_template(path: Path) -> jinja2.Template:
     return environment.from_string(path.read_text(encoding="utf-8"))
 
 
+def read_text_template(path: Path) -> jinja2.Template:
+    """Read the template of a text that is no page, such as YAML: nothing is escaped."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    return environment.from_string(path.read_text(encoding="utf-8"))
+
+
 def inline(svg: str, name: str) -> Markup:
     """Prepare a drawing for a page: no XML declaration, and ids of its own.
 
