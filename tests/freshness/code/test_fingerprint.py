@@ -174,6 +174,7 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
                 "show_traits",
                 "write_map_page",
                 "write_suppression_page",
+                "new_study",  # no stage: its template is read by the same module
             },
         ),
         ("prototypes/pca.py", "n_patches < 2:", "n_patches < 2 :", set()),
