@@ -16,6 +16,7 @@ from vitproto.traits.guard import check_labels
 
 TEMPLATE = PROJECT / "config/new_study.yaml.jinja"
 CONFIGS = PROJECT / "config"
+METHODS = PROJECT / "config/presets/methods/small-saes.yaml"
 ENCODERS = PROJECT / "config/presets/encoders"
 
 SPLIT = TableSplit(test_share=0.5, seed=0)
@@ -25,9 +26,6 @@ SUBSETS = (16, 64, 256, 1024)
 """Numbers of training images that choose prototypes, if there are more."""
 
 IMAGES_PER_SHARD = 2000
-
-N_SAMPLE = 20_000
-"""Patches that k-means learns from, if there are so many."""
 
 
 class NewStudy(NamedTuple):
@@ -134,6 +132,7 @@ def write_config(study: NewStudy, found: Found) -> str:
     from vitproto.pages.templates import read_text_template
 
     template = read_text_template(TEMPLATE)
+    usual = read_mapping(METHODS)["methods"]["kmeans"]
     text = template.render(
         study=study.name,
         encoder=study.encoder,
@@ -144,7 +143,7 @@ def write_config(study: NewStudy, found: Found) -> str:
         seed=SPLIT.seed,
         n_images=found.n_images,
         n_shards=-(-found.n_images // IMAGES_PER_SHARD),
-        n_sample=min(N_SAMPLE, found.n_train * count_patches(encoder)),
+        n_sample=min(usual["n_sample"], found.n_train * count_patches(encoder)),
         n_train=[*(n for n in SUBSETS if n < found.n_train), "all"],
     )
     return text + "\n"

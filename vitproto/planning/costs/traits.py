@@ -100,7 +100,7 @@ def show_traits(job: PlannedJob, study: StudySizes) -> Cost:
     here = [family for family in study.families if list(family[:2]) == place]
     n_shown = 3 * study.config["features"]["n_images"]
     n_patches, width = study.n_patches(place[0]), study.width(here[0])
-    # With so many traits, nearly all test images are on some page.
+    # With this many traits, nearly every test image appears on a page.
     n_test = (1 - TRAIN_SHARE) * study.n_images
     ks = [max(study.ks(family)) for family in here]
     n_operations = 2 * n_test * n_patches * width * sum(ks)

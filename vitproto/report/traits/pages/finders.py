@@ -60,8 +60,8 @@ class Finder:
 def keep_shown(table: pd.DataFrame) -> pd.DataFrame:
     """The configuration of each method that is shown, at the largest `n_train`.
 
-    It has the number of prototypes that the answer compares; a method that was not
-    fitted with so many has the most that it was fitted with.
+    Methods are shown at the number of prototypes that the answer compares. A method
+    without a run of that size is shown at its largest.
 
     Args:
         table: rows of `tabulate_configurations` of one layer.
