@@ -203,6 +203,11 @@ SAME_PATH = IMAGES.replace("Albatross_0001_545", "Albatross_0002_1027")
         ("images.txt", "\n", " is empty"),
         (
             "images.txt",
+            SAME_PATH.replace(f"{NAMES[2]}\n", f"./{NAMES[2].replace('/', '//')}\n", 1),
+            f", line 4: the image {NAMES[2]} is already on line 3",
+        ),
+        (
+            "images.txt",
             SAME_PATH,
             f", line 4: the image {NAMES[2]} is already on line 3",
         ),
