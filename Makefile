@@ -20,7 +20,7 @@ PY := "$(BIN)/python"
 DEMO := results/demo_birds
 SCENES := results/demo_scenes
 
-.PHONY: environment demo new test slurm-test reliability fault-test check bench runs check-data plan trait show share stale queue graph settings demo-encoder help
+.PHONY: environment demo new test browser-test slurm-test reliability fault-test check bench runs check-data plan trait show share stale queue graph settings demo-encoder help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +49,9 @@ demo: environment ## run both demo studies, on images that the project draws
 
 test: environment ## run all tests, on up to four cores
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+browser-test: environment ## test the pages in Chromium (apt-get install chromium)
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -rs tests/workflow/test_browser.py
 
 slurm-test: environment ## test the SLURM profile on a real cluster of one node
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m slurm -rs tests/cluster
@@ -142,6 +145,6 @@ ifeq ($(MOVED),yes)
 else
 	@echo "Installing into .venv (once, takes minutes) ..."
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --editable '.[dev]'
+	.venv/bin/python -m pip install --editable '.[dev,browser]'
 endif
 	@echo "$(CURDIR)" > $@

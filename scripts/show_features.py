@@ -11,12 +11,19 @@ from vitproto.core.folders import whole_folder
 from vitproto.data.data_root import check_root
 from vitproto.features.choice import Choice, choose
 from vitproto.features.page import Place, describe_ranges, render_page
-from vitproto.features.shown import open_images, show_prototype, to_numbers
+from vitproto.features.shown import (
+    open_images,
+    show_prototypes,
+    to_numbers,
+    write_gallery,
+)
 from vitproto.features.top_images import find_top_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.prototypes.checkpoint import find_run
 from vitproto.prototypes.fitted_to import load_scorer
+from vitproto.report.shared.links import link_to
+from vitproto.report.traits.prototype_roles import RoleFiles
 
 
 def show_features(
@@ -24,26 +31,32 @@ def show_features(
     images: Path,
     shards: tuple[Path, ...],
     checkpoints: Path,
+    roles: RoleFiles,
     features: Path,
     *,
     n_images: int,
     device: str,
+    home: Path,
+    runs: tuple[str, ...],
     place: Place,
     cfg: Choice,
 ) -> None:
     """Show, for some prototypes of a run, the images with the highest scores.
 
-    Writes a page, index.html, with a picture for each prototype, NNNNN.png, and
-    features.json with all the numbers.
+    Writes a page, index.html, with thumbnails of its images, and features.json with
+    all the numbers.
 
     Args:
         root: The folder of the data set.
         images: Its image list.
         shards: All shards of its activations.
         checkpoints: The JSON file that lists the checkpoints of the run's family.
+        roles: The files that say for which traits prototypes were chosen.
         features: The folder to create.
         n_images: Number of images to show for each prototype.
         device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        home: The folder of the study, to link to.
+        runs: The names of all runs of the family whose scores are given.
         place: The run that the prototypes belong to.
         cfg: The prototypes to show.
     """
@@ -55,15 +68,15 @@ def show_features(
     scorer = load_scorer(fit, acts, shards[0])
     top = find_top_images(acts, scorer, n_images, torch_device)
     chosen = choose(cfg, top)
-    shown, widths = [], {}
+    page = features / "index.html"
+    found = roles.read(runs, place, chosen.reasons, page, home)
+    shown = show_prototypes(chosen, top, found.roles, scorer, source, torch_device)
     with whole_folder(features) as partial:
-        for prototype in chosen.reasons:
-            feature, widths[prototype] = show_prototype(
-                *(prototype, chosen, top, scorer, source, torch_device, partial)
-            )
-            shown.append(feature)
-        page = render_page(shown, widths, place, cfg, top, chosen.n_in_range)
-        (partial / "index.html").write_text(page, encoding="utf-8")
+        gallery = write_gallery(shown, found.class_names, source, partial)
+        address = link_to(home / "index.html", page)
+        shown_page = (shown, gallery, address, place, cfg, top, chosen.n_in_range)
+        text = render_page(*shown_page)
+        (partial / "index.html").write_text(text, encoding="utf-8")
         numbers = {
             **asdict(place),
             "checkpoint_sha256": fit.sha256,

@@ -10,7 +10,11 @@ from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
 from vitproto.segmentation.labels.labelled_images import LabelledImages
 from vitproto.segmentation.suppression.autoencoders import FittedAutoencoder
-from vitproto.segmentation.suppression.class_pictures import ClassPictures, find_classes
+from vitproto.segmentation.suppression.class_pictures import (
+    ClassPictures,
+    describe_colors,
+    find_classes,
+)
 from vitproto.segmentation.suppression.inputs import SuppressionInputs, open_inputs
 from vitproto.segmentation.suppression.probed_encoder import ProbedEncoder
 
@@ -20,7 +24,7 @@ def show_suppression(
     *,
     classes: tuple[int, ...],
     n_images: int,
-    dose: float,
+    doses: tuple[float, ...],
     device: str,
     inputs: SuppressionInputs,
     labelled: LabelledImages,
@@ -29,14 +33,14 @@ def show_suppression(
 ) -> None:
     """Show, for some classes, the test images that show most of them, before and after.
 
-    Writes a picture for each class, NNNNN.png, and pictures.json with all the numbers,
-    and the reasons why classes have no picture.
+    Writes windows of images, masks, and pictures.json, which says which is which, with
+    all the numbers, and the reasons why classes have no pictures.
 
     Args:
         pictures: The folder to create.
         classes: Labels of the classes to show, from 1.
         n_images: Number of images to show for each class.
-        dose: How much latents are suppressed, one of the study's doses.
+        doses: How much latents are suppressed, the study's doses.
         device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
         inputs: The files of the autoencoder, its latents, the probe and the labels.
         labelled: The images.
@@ -47,29 +51,25 @@ def show_suppression(
     ready = open_inputs(inputs, labelled, fitted, probed, torch_device)
     files = labelled.files(ready.labels)
     to_show = find_classes(classes, ready.chosen, inputs.class_latents)
-    sheets = ClassPictures(ready, files, dose, torch_device)
-    drawn = []
     with whole_folder(pictures) as partial:
-        for shown in to_show:
-            picture = sheets.draw(shown, n_images)
-            drawn.append(picture.numbers)
-            if picture.image is None:
-                why = picture.numbers["note"]
-                logging.info("no picture of %d %s: %s", shown.label, shown.name, why)
-            else:
-                picture.image.save(partial / picture.numbers["picture"])
+        drawn = ClassPictures(ready, files, doses, torch_device, partial)
+        told = [drawn.show(shown, n_images) for shown in to_show]
+        for about in (about for about in told if about["note"]):
+            named = about["label"], about["class_name"], about["note"]
+            logging.info("no picture of %d %s: %s", *named)
         numbers = {
             "dataset": labelled.dataset,
             **{"encoder": fitted.encoder, "probe_layer": probed.probe_layer},
             **{"layer": fitted.layer, "method": fitted.method, "run": fitted.run},
             "activations": ready.acts.attributes,
             "code": fingerprint("show_suppression"),
-            "settings": {"n_images": n_images, "dose": dose, "classes": classes},
-            "classes": drawn,
+            "settings": {"n_images": n_images, "doses": doses, "classes": classes},
+            "colors": describe_colors(told, ready.labels.classes),
+            "classes": told,
         }
         (partial / "pictures.json").write_text(json.dumps(numbers) + "\n")
-    n_shown = sum(bool(about["picture"]) for about in drawn)
-    logging.info("%s: %d of %d classes shown", pictures, n_shown, len(drawn))
+    n_shown = sum(bool(about["images"]) for about in told)
+    logging.info("%s: %d of %d classes shown", pictures, n_shown, len(told))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vitproto.core.files import write_text
 from vitproto.launch.cli import run
+from vitproto.pages.provenance import read_provenance
 from vitproto.report.map_page import (
     Autoencoders,
     ChartFiles,
@@ -12,6 +13,7 @@ from vitproto.report.map_page import (
 )
 from vitproto.report.saes.imports import read_imports
 from vitproto.report.saes.metrics import read_metrics
+from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.shared.runs import check_expected, runs_of
 from vitproto.report.traits.answer import Place
 from vitproto.report.traits.ap_table import ApFiles, Expected
@@ -33,6 +35,7 @@ def write_map_page(
     n_correlated: int,
     sae_families: tuple[str, ...],
     place: Place,
+    looks: StudyMethods,
     expected: Expected,
 ) -> None:
     """Write charts, tables, autoencoders and traits as a page that works offline.
@@ -54,6 +57,7 @@ def write_map_page(
         place: The encoder and layer that the answer is about.
         sae_families: The families of autoencoders with their runs, such as
             clip/layer3/topk:k64-sparsity8-seed0.
+        looks: The methods of the study.
         expected: What the AP files must hold.
     """
     if len(sae_front) != (1 if sae_metrics else 0):
@@ -71,9 +75,9 @@ def write_map_page(
     imports = read_imports(import_check) if import_check else None
     links = find_pages(features, out)
     traits = find_trait_pages(trait_pages, out)
-    shown = (results, place, charts.read(), saes, imports, links, traits)
-    page = render_map_page(*shown)
-    write_text(page, out)
+    named = {"splits": files.splits, "labels": files.traits, "mAP": tables.map_table}
+    shown = (results, place, charts.read(), saes, imports, links, traits, looks)
+    write_text(render_map_page(*shown, read_provenance(named)), out)
 
 
 if __name__ == "__main__":

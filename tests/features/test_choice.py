@@ -26,10 +26,11 @@ def known(frequency_K, mean_value_K, alive_K=None):
     return TopImages(
         score_RK=alive_K.astype(np.float32)[None],
         i_image_RK=np.zeros((1, len(n_above_K)), np.int64),
+        low_score_RK=np.zeros((1, len(n_above_K)), np.float32),
+        i_low_image_RK=np.zeros((1, len(n_above_K)), np.int64),
         n_patches=10_000,
         n_above_K=n_above_K,
         sum_above_K=sum_K,
-        lowest_K=np.zeros(len(n_above_K), np.float32),
     )
 
 

@@ -49,6 +49,11 @@ def test_three_images_of_two_patches_by_hand(tmp_path):
     assert top.mean_value_K[0] == 11 / 4
     assert np.isnan(top.mean_value_K[1])
     assert top.lowest_K.tolist() == [-1, -3]
+    # The lowest patches of the images score 1, -1, 4 and 0, -3, 0.
+    assert top.i_low_image_RK.tolist() == [[1, 1], [0, 0]]
+    assert top.low_score_RK.tolist() == [[-1, -3], [1, 0]]
+    # Only scores below 0 count, and only of prototypes that score others above 0.
+    assert [top.lowest_images_of(k) for k in (0, 1)] == [[1], []]
 
 
 def test_an_image_whose_patches_all_score_high_stands_there_once(tmp_path):
@@ -100,7 +105,10 @@ def test_the_table_equals_a_full_sort_ties_by_the_order_of_images(
     above_MK = np.maximum(x_NPD.reshape(-1, 4), 0)
     np.testing.assert_array_equal(top.n_above_K, (above_MK > 0).sum(0))
     np.testing.assert_array_equal(top.sum_above_K, above_MK.sum(0, dtype=np.float64))
-    np.testing.assert_array_equal(top.lowest_K, x_NPD.reshape(-1, 4).min(0))
+    low_NK = x_NPD.min(axis=1)
+    low_order_NK = np.argsort(low_NK, axis=0, kind="stable")
+    np.testing.assert_array_equal(top.i_low_image_RK, low_order_NK[:n_shown])
+    np.testing.assert_array_equal(top.lowest_K, low_NK.min(axis=0))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,7 @@ def test_shards_and_cores_change_no_bit_and_patches_score_what_their_image_score
             scores_MP.max(1).reshape(2, 4), top.score_RK[:, [0, 250]].T
         )
         arrays = (top.score_RK, top.i_image_RK, top.sum_above_K, top.n_above_K)
+        arrays += (top.low_score_RK, top.i_low_image_RK)
         found[n_shards] = [array.tobytes() for array in (*arrays, scores_MP)]
     assert found[1] == found[3] == found[5]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 PARTS = (
     "Snakefile",
+    "CITATION.cff",
     "workflow",
     "config",
     "profiles",

@@ -1,7 +1,10 @@
 """The stage, on images with painted squares: what is painted is found and shown."""
 
+import base64
 import dataclasses
+import io
 import json
+import re
 import runpy
 
 import numpy as np
@@ -14,9 +17,9 @@ from vitproto.activations.preprocessing import Preprocessing
 from vitproto.core.project import PROJECT
 from vitproto.features.choice import Choice
 from vitproto.features.page import Place
-from vitproto.pictures.image_sheet import GAP, SIDE, TEXT_SIZE
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import CentredDotProduct
+from vitproto.report.traits.prototype_roles import RoleFiles
 from vitproto.study.run import Run
 
 show_features = runpy.run_path(str(PROJECT / "scripts/show_features.py"))[
@@ -95,9 +98,12 @@ def show(study, out="out", *, n_shards=1, run="k4-seed0", n_images=2, cfg=CFG):
         folder / "images.csv",
         shards[::-1],
         folder / "checkpoints.json",
+        RoleFiles((), (), (), ()),
         folder / out,
         n_images=n_images,
         device="cpu",
+        home=folder,
+        runs=(),
         place=place,
         cfg=cfg,
     )
@@ -131,22 +137,64 @@ def test_painted_squares_are_found_with_the_images_and_patches_that_hold_them(st
             assert image["score"] == scores_HW.max()
 
 
-def test_the_heat_in_the_picture_lies_below_the_painted_square(study):
-    out = show(study, n_images=1)
-    strip = np.asarray(Image.open(out / "00000.png")).astype(int)
-    height = SIDE * SIZE[1] // SIZE[0]
-    top = GAP + TEXT_SIZE + GAP
-    image_HWC = strip[top : top + height, GAP : GAP + SIDE]
-    top += height + GAP // 2
-    heat_HWC = strip[top : top + height, GAP : GAP + SIDE]
-    red_HW = (image_HWC[:, :, 0] > 128) & (image_HWC[:, :, 2] < 128)
-    # Hot is yellow; what scores 0 is black, and what was not seen is grey.
-    hot_HW = heat_HWC[:, :, 1] > heat_HWC[:, :, 2] + 20
-    assert red_HW.sum() == hot_HW.sum() == 32 * 32
-    assert (red_HW == hot_HW).all()
-    # The parts to the left and right that the encoder did not see are pale.
-    assert (heat_HWC[:, : SIDE // 6] > 180).all()
-    assert (heat_HWC[:, -SIDE // 6 :] > 180).all()
+def heat_maps(page):
+    """Thumbnail, place in percent and opacity of each heat-map, by prototype."""
+    found = {}
+    for section in re.findall(r'<section id="p.*?</section>', page, re.DOTALL):
+        prototype = int(re.search(r"p(\d+)", section)[1])
+        found[prototype] = [
+            (
+                name,
+                place,
+                np.asarray(
+                    Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
+                )[:, :, 3],
+            )
+            for name, data, *place in re.findall(
+                r'src="(images/\d+\.jpg)".*?class="heat" '
+                r'src="data:image/png;base64,([^"]+)".*?style="left:([\d.]+)%;'
+                r'top:([\d.]+)%;width:([\d.]+)%;height:([\d.]+)%"',
+                section,
+                re.DOTALL,
+            )
+        ]
+    return found
+
+
+def test_the_heat_lies_over_the_painted_square(study):
+    out = show(study)
+    maps = heat_maps((out / "index.html").read_text())
+    for prototype, i_images in ((0, [4, 21]), (1, [9, 17])):
+        shown = maps[prototype][:2]
+        assert [name for name, *_ in shown] == [f"images/{i:06d}.jpg" for i in i_images]
+        for i, (name, place, alpha_HW) in zip(i_images, shown, strict=True):
+            # The window is the middle 64 of 96 pixels.
+            assert place == ["16.67", "0.00", "66.67", "100.00"]
+            hottest = np.unravel_index(alpha_HW.argmax(), alpha_HW.shape)
+            assert hottest == squares()[i][1]
+            assert (alpha_HW > 0).sum() == 1
+            with Image.open(out / name) as thumbnail:
+                assert thumbnail.size == SIZE
+
+
+def test_of_scores_with_both_signs_the_lowest_are_shown_too(study):
+    out = show(study, n_images=3)
+    told = json.loads((out / "features.json").read_text())
+    shown = {feature["prototype"]: feature for feature in told["prototypes"]}
+    # Prototype 3 is darkness: the brightest squares score lowest, each once.
+    lowest = shown[3]["lowest"]
+    assert [image["image_id"] for image in lowest] == ["image4", "image9", "image21"]
+    assert [image["score"] for image in lowest] == pytest.approx(
+        [-0.6, -0.6, -0.4], abs=1e-5
+    )
+    page = (out / "index.html").read_text()
+    assert "Lowest scores; heat-maps go from 0 to −0.6" in page
+    section = heat_maps(page)[3]
+    name, _, alpha_HW = section[-3]
+    assert name == "images/000004.jpg"
+    assert np.unravel_index(alpha_HW.argmax(), alpha_HW.shape) == squares()[4][1]
+    # Black patches score 0 - 0.2 < 0 for redness: first images in the list.
+    assert shown[0]["lowest"][0]["image_id"] == "image0"
 
 
 def test_the_page_names_each_prototype_and_escapes_what_users_wrote(study):
@@ -154,8 +202,8 @@ def test_the_page_names_each_prototype_and_escapes_what_users_wrote(study):
     page = (out / "index.html").read_text()
     for prototype in (0, 1, 3):
         assert f"<h2>Prototype {prototype}</h2>" in page
-        assert f'src="0000{prototype}.png"' in page
-        assert (out / f"0000{prototype}.png").is_file()
+    for maps in heat_maps(page).values():
+        assert all((out / name).is_file() for name, *_ in maps)
     assert "images/&lt;i&gt;4.png" in page
     assert "<i>" not in page
     assert "2 prototypes have a log10 frequency from −3 to −1" in page
@@ -165,15 +213,13 @@ def test_the_page_names_each_prototype_and_escapes_what_users_wrote(study):
 def test_shards_and_cores_change_no_byte(study):
     one = show(study, "one")
     five = with_threads(3, lambda: show(study, "five", n_shards=5))
-    assert {file.name for file in one.iterdir()} == {
-        "index.html",
-        "features.json",
-        "00000.png",
-        "00001.png",
-        "00003.png",
+    assert {path.name for path in one.iterdir()} == {
+        *("images", "index.html", "features.json")
     }
-    for file in one.iterdir():
-        assert (five / file.name).read_bytes() == file.read_bytes()
+    written = [path for path in one.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    for path in written:
+        assert (five / path.relative_to(one)).read_bytes() == path.read_bytes()
 
 
 def test_where_nothing_is_in_the_ranges_the_page_says_so(study):
@@ -191,7 +237,7 @@ def test_a_dead_prototype_that_is_listed_has_no_images(study):
         "It is dead: all patches of birds have the same score."
         in (out / "index.html").read_text()
     )
-    assert not (out / "00002.png").exists()
+    assert not list((out / "images").iterdir())
 
 
 def test_a_missing_image_is_named_and_nothing_is_left(study):

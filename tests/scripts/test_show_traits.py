@@ -18,8 +18,10 @@ from statistics_rows import CEILING, statistics_of, trait_intervals_of
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.core.project import PROJECT
-from vitproto.data.image_list import write_image_list, write_splits
+from vitproto.data.image_list import read_splits, write_image_list, write_splits
 from vitproto.data.trait_labels import TraitLabels
+from vitproto.features.choice import Choice
+from vitproto.features.page import Place as FeaturesPlace
 from vitproto.prototypes import checkpoint
 from vitproto.prototypes.scorer import DotProduct
 from vitproto.report.shared.method_styles import StudyMethods
@@ -29,6 +31,7 @@ from vitproto.report.traits.map_table import tabulate_configurations, write_map_
 from vitproto.report.traits.pages.finders import FamilyFiles
 from vitproto.report.traits.pages.trait_facts import LayerFiles
 from vitproto.report.traits.pages.trait_page import describe_classes
+from vitproto.report.traits.prototype_roles import RoleFiles
 from vitproto.study.family import FittedFamily, ScoredFamily
 from vitproto.study.run import Run
 
@@ -320,6 +323,100 @@ def test_traits_that_cannot_be_tested_or_chosen_say_so(pages):
     assert "poor: no prototype could be chosen" in unseen
     assert "<svg" not in rare
     assert "<svg" not in unseen
+
+
+def test_picked_traits_are_noted_with_the_images_of_their_pages(study, pages):
+    noted = json.loads((pages / "highlights.json").read_text())
+    assert noted["place"] == f"tiny, layer {LAYER}"
+    assert noted["n_traits"] == 2  # the others cannot be tested, or not chosen
+    picked = {one["trait"]: one for one in noted["highlights"]}
+    assert noted["highlights"][0]["heading"] == "Found best by good"
+    shown = pd.read_csv(pages / "shown_images.csv")
+    files = json.loads((pages / "pages.json").read_text())
+    for trait, one in picked.items():
+        assert one["page"] == files[trait]
+        rows = shown[(shown["trait"] == trait) & (shown["method"] == one["method"])]
+        highest = rows[rows["strip"] == "highest"]
+        assert [image["image_id"] for image in one["images"]] == list(
+            highest["image_id"]
+        )
+        assert [image["shows"] for image in one["images"]] == list(highest["shows"])
+        for image in one["images"]:
+            assert (pages / "images" / image["thumbnail"]["name"]).is_file()
+            assert image["overlay"]["source"].startswith("data:image/png")
+    assert "AP: good 1.000 [0.990, 1.010]; chance" in picked[RED]["text"]
+    assert "a supervised probe 0.700." in picked[RED]["text"]
+
+
+def show_prototypes(study, out, **changes):
+    """The page of both prototypes of the method that finds the traits."""
+    folder, (method, *_) = study.folder, METHODS
+    family = folder / method
+    named = {
+        "root": study.root,
+        "images": folder / "images.csv",
+        "shards": study.record(1),
+        "checkpoints": family / "checkpoints.json",
+        "roles": RoleFiles(
+            *((folder / "splits.csv",), (folder / "traits.npz",)),
+            *((family / "scores.h5",), (family / "ap.csv",)),
+        ),
+        "features": folder / out,
+        "n_images": 2,
+        "device": "cpu",
+        "home": folder,
+        "runs": ("k2-seed0",),
+        "place": FeaturesPlace("birds", "tiny", LAYER, method, "k2-seed0", "corpus"),
+        "cfg": Choice((-9.0, 0.0), (-9.0, 9.0), 0, (0, 1), 0, 0),
+    }
+    _stage("show_features")(**named | changes)
+    return folder / out
+
+
+def test_a_prototype_names_the_traits_it_was_chosen_for_and_the_classes(study):
+    out = show_prototypes(study, "a b/features")
+    told = json.loads((out / "features.json").read_text())
+    roles = [feature["role"] for feature in told["prototypes"]]
+    ap = pd.read_csv(study.folder / "good/ap.csv")
+    ap = ap[ap["n_train"] == ap["n_train"].max()]
+    for k, role in enumerate(roles):
+        own = ap[ap["prototype"] == k].set_index("trait")["test_ap"]
+        assert {one["trait"] for one in role["traits"]} == set(own.index)
+        for one in role["traits"]:
+            assert one["n_train"] == 30
+            assert one["test_ap"] == pytest.approx(own[one["trait"]], nan_ok=True) or (
+                one["test_ap"] is None and np.isnan(own[one["trait"]])
+            )
+    assert RED in [one["trait"] for one in roles[0]["traits"]]
+    assert BLUE in [one["trait"] for one in roles[1]["traits"]]
+    # Redness is the highest mean of the red channel over the patches of an image.
+    red_N = study.x_NPD[:, :, 0].max(1)
+    names = read_splits(study.folder / "splits.csv")["class_name"]
+    slow = pd.Series(red_N).groupby(names.to_numpy()).mean()
+    rates = {one["class_name"]: one for one in roles[0]["classes"]}
+    assert {name: one["mean_score"] for name, one in rates.items()} == pytest.approx(
+        slow.to_dict()
+    )
+    assert [one["n_images"] for one in rates.values()] == [
+        int((names == name).sum()) for name in rates
+    ]
+    assert list(rates) == list(slow.sort_values(ascending=False).index)
+    text = (out / "index.html").read_text()
+    links = [a for a in Links(text).addresses if not a.startswith(("data:", "#"))]
+    assert "../../traits/000-red-wing.html" in links
+    assert "../../index.html" in links
+    assert "script" not in Links(text).tags
+
+
+def test_files_of_a_study_of_traits_come_together_or_not_at_all(study):
+    roles = RoleFiles((study.folder / "splits.csv",), (), (), ())
+    with pytest.raises(ValueError, match="1, 0, 0, 0 files of splits, traits, scores"):
+        show_prototypes(study, "some", roles=roles)
+    place = FeaturesPlace("birds", "tiny", LAYER, "poor", "k2-seed0", "corpus")
+    checkpoints = study.folder / "poor/checkpoints.json"
+    with pytest.raises(ValueError, match=r"scores\.h5.* method good, expected .*poor"):
+        show_prototypes(study, "some", place=place, checkpoints=checkpoints)
+    assert not (study.folder / "some").exists()
 
 
 def test_names_are_text(pages):

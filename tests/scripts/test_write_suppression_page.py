@@ -1,6 +1,7 @@
 """The page of the segmentation study, read as a browser does."""
 
 import json
+import re
 import runpy
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -36,25 +37,32 @@ def study(tmp_path):
     return tmp_path, write_sae(tmp_path, "a", *plausible(classes=names))
 
 
-def write_pictures(folder, **place):
+def write_pictures(folder, doses=(0.5, 0.0, -2.0), **place):
     pictures = folder / "some pictures"
     pictures.mkdir()
-    (pictures / "00001.png").write_bytes(b"")
+    files = ["7.jpg", "7-true.png", "7-predicted.png"]
+    after = [f"7-dose{i}.png" for i in range(len(doses))]
+    for name in (*files, *after):
+        (pictures / name).write_bytes(b"")
+    image = {
+        **{"image_id": "<b>7", "n_pixels": 5000, "n_found_before": 4000},
+        **{"n_found_after": [3000 - i for i in range(len(doses))], "labels": [0, 1, 2]},
+        **dict(zip(("window", "true", "before"), files, strict=True)),
+        **{"after": after, "width": 256, "height": 128},
+        "heat": "data:image/png;base64,AAAA",
+    }
     classes = [
-        {
-            **{"label": 1, "class_name": "wall", "note": ""},
-            **{"picture": "00001.png", "width": 1300},
-        },
-        {
-            **{
-                "label": 7,
-                "class_name": "lamp",
-                "note": "not in the validation images",
-            },
-            **{"picture": "", "width": 0},
-        },
+        {"label": 1, "class_name": "wall", "note": "", "highest": 1.5}
+        | {"images": [image]},
+        {"label": 7, "class_name": "lamp", "note": "not in the validation images"}
+        | {"highest": 0.0, "images": []},
     ]
-    told = PLACE | place | {"classes": classes}
+    colors = {
+        "1": {"name": "wall", "color": "#0072b2"},
+        "2": {"name": "<script>alert(2)</script>", "color": "#e69f00"},
+    }
+    told = PLACE | place | {"classes": classes, "colors": colors}
+    told |= {"settings": {"doses": doses}}
     (pictures / "pictures.json").write_text(json.dumps(told))
     return pictures
 
@@ -125,8 +133,12 @@ def test_the_page_holds_everything_and_loads_only_its_pictures(study):
         "Linear probes",
     ]
     outside = [load for load in page.loads if not load.startswith("#")]
-    assert outside == ["some%20pictures/00001.png"]
-    assert (study[0] / unquote(outside[0])).is_file()
+    outside = [load for load in outside if not load.startswith("data:")]
+    names = ["7.jpg", "7-true.png", "7-predicted.png"]
+    names += [*(f"7-dose{i}.png" for i in range(3)), "7.jpg"]
+    assert outside == [f"some%20pictures/{name}" for name in names]
+    assert all((study[0] / unquote(load)).is_file() for load in outside)
+    assert text.count('width="256" height="128"') == 8
     assert "7 lamp has no picture: not in the validation images." in text
     assert text.count("<svg") == 2
     assert len(page.ids) == len(set(page.ids))
@@ -135,9 +147,52 @@ def test_the_page_holds_everything_and_loads_only_its_pictures(study):
     assert "0.001 ‡" in page.cells
 
 
+def write_with_losses(folder, losses):
+    """The page of a study whose first class loses so much by dose."""
+    rows, *others = plausible()
+    for each in rows:
+        if each["label"] == 1 and each["edit"] == "latents":
+            each["loss"] = losses.get(each["dose"], each["loss"])
+    folder.mkdir()
+    pictures = write_pictures(folder, doses=(-2.0, 0.0, -1.0))
+    return write((folder, write_sae(folder, "a", rows, *others)), pictures=(pictures,))
+
+
+@pytest.mark.parametrize(
+    ("losses", "first", "said"),
+    [
+        # Doses stand in the order 0, -1, -2; their pictures have the numbers 1, 2, 0.
+        ({0.0: 0.2, -1.0: 0.55, -2.0: 0.9}, 1, "The class loses 55.0 %"),
+        ({0.0: 0.6, -1.0: 0.7, -2.0: 0.9}, 0, "The class loses 60.0 %"),
+        # It never loses half: the dose of the tables.
+        ({0.0: -0.05, -1.0: 0.1, -2.0: 0.3}, 2, "The class loses 30.0 %"),
+    ],
+)
+def test_pictures_start_where_the_class_has_lost_half_of_its_iou(
+    tmp_path, losses, first, said
+):
+    text = write_with_losses(tmp_path / "a", losses)
+    section = text[text.index('<section class="shown"') : text.index("</section>")]
+    slider = re.search(r'<input type="range" min="0" max="(\d)" value="(\d)"', section)
+    assert slider.groups() == ("2", str(first))
+    files = re.findall(
+        r'src="[^"]*/(7-dose\d.png)"[^>]*data-dose="(\d)"( hidden)?', section
+    )
+    assert files == [
+        (f"7-dose{i}.png", str(place), "" if place == first else " hidden")
+        for place, i in enumerate((1, 2, 0))
+    ]
+    texts = re.findall(r'<span data-dose="(\d)"( hidden)?>(.*?)</span>', section)
+    shown = [text for _, hidden, text in texts if not hidden]
+    assert said in shown[0]
+    assert shown[1] == f"{3000 - (1, 2, 0)[first]:,}"
+    if losses[0.0] < 0:
+        assert "The class gains 5.0 % of its IoU" in section
+
+
 def test_names_of_classes_are_escaped(study):
-    text = write(study)
-    assert "<script>" not in text
+    text = write(study, pictures=(write_pictures(study[0]),))
+    assert text.count("<script>") == 1  # that of the sliders
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 

@@ -150,7 +150,11 @@ EDITS = {
         ["compare_layers", "write_map_page"],
     ),
     "page template": (
-        replace("vitproto/report/map_page.html.jinja", "<h2>Trait", "<p><h2>Trait"),
+        replace(
+            "vitproto/report/map_page.html.jinja",
+            "What the methods are",
+            "What methods are",
+        ),
         ["write_map_page"],
     ),
     "gaussian": (

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from vitproto.activations.preprocessing import Preprocessing
 from vitproto.features.choice import Choice, Reason
-from vitproto.features.feature import Feature
+from vitproto.features.feature import Feature, ShownImage
 from vitproto.features.top_images import TopImages
 from vitproto.pages.templates import read_template
-from vitproto.pictures.image_sheet import format_score
+from vitproto.pictures.overlay import color_range, format_score, lay_over
+from vitproto.pictures.strip import SCALE, Strip, StripImage, Thumbnail
 from vitproto.study.family import FittedFamily
 
 TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
@@ -46,9 +51,24 @@ class Place:
         return FittedFamily(self.fit_dataset, self.encoder, self.layer, self.method)
 
 
+class Gallery(NamedTuple):
+    """What images of the page are made of."""
+
+    thumbnails: Mapping[str, Thumbnail]
+    """By the id of the image."""
+    class_names: Mapping[str, str]
+    """By the id of the image; none if images have no classes."""
+    preprocessing: Preprocessing
+
+
+N_CLASSES = 10
+"""Classes that the page shows of a prototype; `features.json` holds all."""
+
+
 def render_page(
     features: Sequence[Feature],
-    widths: Mapping[int, int],
+    gallery: Gallery,
+    home: str,
     place: Place,
     cfg: Choice,
     top: TopImages,
@@ -58,21 +78,24 @@ def render_page(
 
     Args:
         features: the prototypes to show, in order.
-        widths: the width in pixels of each prototype's picture, if it has one.
+        gallery: thumbnails and classes of their images.
+        home: the address of the study's page.
         place: the source of the prototypes.
         cfg: how they were chosen.
         top: the best images of all prototypes.
         n_in_range: number of prototypes in both ranges, shown or not.
 
     Returns:
-        HTML that loads only the pictures in the same folder.
+        HTML that loads only the thumbnails in the same folder.
     """
     return read_template(TEMPLATE).render(
         heading=HEADING,
         dataset=place.dataset,
         place=place,
-        features=features,
-        widths=widths,
+        home=home,
+        features=[(feature, show_strips(feature, gallery)) for feature in features],
+        n_classes=N_CLASSES,
+        scale=SCALE,
         reasons=REASONS,
         drives=describe_drive,
         format_score=format_score,
@@ -81,6 +104,50 @@ def render_page(
         in_range=describe_ranges(cfg, top, n_in_range) if cfg.n_in_range else "",
         n_images=len(top.score_RK),
     )
+
+
+def show_strips(feature: Feature, gallery: Gallery) -> list[Strip]:
+    """Prepare the images with the highest and with the lowest scores of a prototype."""
+    strips = []
+    if feature.images:
+        low, high = color_range(_scores_of(feature.images))
+        heading = f"Highest scores; heat-maps go from {_ends(low, high)}"
+        strips.append(_show_strip(heading, feature.images, low, high, gallery))
+    if feature.lowest:
+        lowest = float(_scores_of(feature.lowest).min())
+        heading = f"Lowest scores; heat-maps go from {_ends(0.0, lowest)}"
+        strips.append(_show_strip(heading, feature.lowest, 0.0, lowest, gallery))
+    return strips
+
+
+def _scores_of(images: Sequence[ShownImage]) -> np.ndarray:
+    return np.array(
+        [np.ravel(image.patch_scores) for image in images], dtype=np.float32
+    )
+
+
+def _show_strip(
+    heading: str,
+    images: Sequence[ShownImage],
+    low: float,
+    high: float,
+    gallery: Gallery,
+) -> Strip:
+    shown = []
+    for image, scores_P in zip(images, _scores_of(images), strict=True):
+        thumbnail = gallery.thumbnails[image.image_id]
+        size = thumbnail.image_size
+        shown.append(
+            StripImage(
+                image.image_id,
+                gallery.class_names.get(image.image_id, ""),
+                thumbnail,
+                None,
+                format_score(image.score),
+                lay_over(scores_P, gallery.preprocessing, size, low, high),
+            )
+        )
+    return Strip(heading, shown)
 
 
 def describe_drive(feature: Feature) -> str:
@@ -120,6 +187,10 @@ def describe_ranges(cfg: Choice, top: TopImages, n_in_range: int) -> str:
 def _log(value: float) -> str:
     rounded = round(log10(value), 2) + 0.0  # never -0.00
     return f"{rounded:.2f}".replace("-", "−")
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{format_score(low)} to {format_score(high)}"
 
 
 def _range(low: float, high: float) -> str:

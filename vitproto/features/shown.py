@@ -1,19 +1,30 @@
-"""Show a prototype with the images that drive it most."""
+"""Show prototypes with the images that drive them most and least."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.activations.stream import Activations
+from vitproto.core.progress import progress_bar
 from vitproto.data.image_list import check_same_images, read_image_list
 from vitproto.features.choice import Choice, Chosen
-from vitproto.features.feature import Feature, to_feature, to_image
+from vitproto.features.feature import (
+    NO_ROLE,
+    Feature,
+    Role,
+    ShownImage,
+    to_feature,
+    to_image,
+)
+from vitproto.features.page import Gallery
 from vitproto.features.top_images import TopImages, Wanted, score_patches
-from vitproto.pictures.image_sheet import color_range, draw_strip, read_shown
+from vitproto.pictures.overlay import save_thumbnail
+from vitproto.pictures.strip import Thumbnail
 from vitproto.prototypes.scorer import Scorer
 
 
@@ -55,44 +66,98 @@ def open_images(
     return ShownImages(root, listed["path"].tolist(), acts, preprocessing)
 
 
-def show_prototype(
-    prototype: int,
+def show_prototypes(
     chosen: Chosen,
     top: TopImages,
+    roles: Mapping[int, Role],
     scorer: Scorer,
     source: ShownImages,
     device: torch.device,
-    folder: Path,
-) -> tuple[Feature, int]:
-    """Draw the images that score highest, with heat-maps of their patches.
+) -> list[Feature]:
+    """Score the patches of the images of all chosen prototypes, in one pass over them.
 
     Args:
-        prototype: counted from 0.
         chosen: why each prototype is shown.
-        top: the images that score highest for each prototype.
+        top: the images that score highest and lowest for each prototype.
+        roles: what a study of traits found out about prototypes, if anything did.
         scorer: the prototypes.
         source: where the images come from.
         device: where patches are scored.
-        folder: where the picture goes; a dead prototype has none.
 
     Returns:
-        What is known of the prototype, and the width of its picture, 0 without one.
+        What is known of each prototype; a dead one has no images.
     """
-    i_images = top.images_of(prototype)
-    wanted = [Wanted(i_image, prototype) for i_image in i_images]
-    scores_MP = score_patches(source.acts, [scorer], wanted, device)
+    images_of = {
+        prototype: (top.images_of(prototype), top.lowest_images_of(prototype))
+        for prototype in chosen.reasons
+    }
+    wanted = [
+        Wanted(i_image, prototype)
+        for prototype, (highest, lowest) in images_of.items()
+        for i_image in (*highest, *lowest)
+    ]
+    with progress_bar(len({place.i_image for place in wanted}), "images") as progress:
+        scores_MP = score_patches(source.acts, [scorer], wanted, device, progress)
     grid = source.preprocessing.grid(source.acts.n_patches)
-    shown, drawn = [], []
-    for i, scores_P in zip(i_images, scores_MP, strict=True):
-        path = source.paths[i]
-        shown.append(to_image(source.acts.image_ids[i], path, scores_P.reshape(grid)))
-        drawn.append(read_shown(source.root / path, scores_P, source.preprocessing))
-    feature = to_feature(prototype, chosen, top, shown)
-    if not drawn:
-        return feature, 0
-    strip = draw_strip(drawn, *color_range(scores_MP))
-    strip.save(folder / feature.picture)
-    return feature, strip.width
+    scored = iter(scores_MP)
+
+    def show(i_image: int, best: Callable[[np.ndarray], np.floating]) -> ShownImage:
+        scores_P = next(scored)
+        image_id, path = source.acts.image_ids[i_image], source.paths[i_image]
+        return to_image(image_id, path, scores_P.reshape(grid), float(best(scores_P)))
+
+    return [
+        to_feature(
+            *(prototype, chosen, top),
+            [show(i_image, np.max) for i_image in highest],
+            [show(i_image, np.min) for i_image in lowest],
+            roles.get(prototype, NO_ROLE),
+        )
+        for prototype, (highest, lowest) in images_of.items()
+    ]
+
+
+def write_gallery(
+    features: Sequence[Feature],
+    class_names: Mapping[str, str],
+    source: ShownImages,
+    folder: Path,
+) -> Gallery:
+    """Write thumbnails of all images of some prototypes, below a folder.
+
+    Args:
+        features: the prototypes.
+        class_names: the class of each image, by its id.
+        source: where the images come from.
+        folder: an existing folder.
+    """
+    shown = {i.image_id for f in features for i in (*f.images, *f.lowest)}
+    indices = [i for i, name in enumerate(source.acts.image_ids) if name in shown]
+    (folder / "images").mkdir()
+    thumbnails = write_thumbnails(indices, source, folder / "images")
+    by_id = {source.acts.image_ids[i]: small for i, small in thumbnails.items()}
+    return Gallery(by_id, class_names, source.preprocessing)
+
+
+def write_thumbnails(
+    images: Sequence[int], source: ShownImages, folder: Path
+) -> dict[int, Thumbnail]:
+    """Write a thumbnail of each image, once.
+
+    Args:
+        images: indices of images.
+        source: where they come from.
+        folder: an existing folder.
+    """
+    thumbnails = {}
+    with progress_bar(len(images), "thumbnails") as progress:
+        for i_image in images:
+            path = source.root / source.paths[i_image]
+            whole = source.preprocessing.read_whole(path)
+            name = f"{i_image:06d}.jpg"
+            thumbnails[i_image] = save_thumbnail(whole, folder / name)
+            progress.update()
+    return thumbnails
 
 
 def to_numbers(

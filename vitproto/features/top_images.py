@@ -1,4 +1,4 @@
-"""Find the images that drive each prototype most.
+"""Find the images that drive each prototype most, and least.
 
 R ranks: a prototype's image with the highest score has rank 0. M pairs of an image and
 a prototype.
@@ -31,18 +31,25 @@ class TopImages:
     Attributes:
         score_RK: the score of an image's best patch, highest first.
         i_image_RK: the index of the image; of equal scores the first one comes first.
+        low_score_RK: the score of an image's lowest patch, lowest first.
+        i_low_image_RK: the index of that image, likewise.
         n_patches: number of patches in all images.
         n_above_K: number of patches that score above 0.
         sum_above_K: the sum of their scores.
-        lowest_K: the lowest score of any patch; 0 for most latents.
     """
 
     score_RK: Float32[np.ndarray, "r k"]
     i_image_RK: Int64[np.ndarray, "r k"]
+    low_score_RK: Float32[np.ndarray, "r k"]
+    i_low_image_RK: Int64[np.ndarray, "r k"]
     n_patches: int
     n_above_K: Int64[np.ndarray, " k"]
     sum_above_K: Float64[np.ndarray, " k"]
-    lowest_K: Float32[np.ndarray, " k"]
+
+    @property
+    def lowest_K(self) -> Float32[np.ndarray, " k"]:
+        """The lowest score of any patch; 0 for most latents."""
+        return self.low_score_RK[0]
 
     @property
     def frequency_K(self) -> Float64[np.ndarray, " k"]:
@@ -69,6 +76,17 @@ class TopImages:
         """
         drives_R = self.score_RK[:, prototype] > self.lowest_K[prototype]
         return self.i_image_RK[drives_R, prototype].tolist()
+
+    def lowest_images_of(self, prototype: int) -> list[int]:
+        """The images with the lowest scores, lowest first.
+
+        Only patches with scores below 0 count, and only of prototypes that score others
+        above 0: a latent is never below, a negative distance never above.
+        """
+        below_R = self.low_score_RK[:, prototype] < 0
+        if self.score_RK[0, prototype] <= 0:
+            return []
+        return self.i_low_image_RK[below_R, prototype].tolist()
 
 
 class _ImageScores(NamedTuple):
@@ -99,7 +117,8 @@ def find_top_images(
     n_prototypes = scorer.n_prototypes
     table = (min(n_images, activations.n_images), n_prototypes)
     score_RK, i_image_RK = np.full(table, -np.inf, np.float32), np.full(table, -1)
-    lowest_K = np.full(n_prototypes, np.inf, np.float32)
+    # Lowest images are the highest ones of the scores with the other sign.
+    minus_RK, i_low_image_RK = score_RK.copy(), i_image_RK.copy()
     n_above_K = np.zeros(n_prototypes, np.int64)
     sum_above_K = np.zeros(n_prototypes)
 
@@ -111,13 +130,18 @@ def find_top_images(
         for i_first, acts_BPD in activations.blocks(n_at_once):
             images = list(workers.map(score, acts_BPD))
             for image in images:
-                np.minimum(lowest_K, image.lowest_K, out=lowest_K)
                 n_above_K += image.n_above_K
                 sum_above_K += image.sum_above_K
             highest_BK = np.stack([image.highest_K for image in images])
             _enter(score_RK, i_image_RK, highest_BK, i_first)
+            minus_BK = -np.stack([image.lowest_K for image in images])
+            _enter(minus_RK, i_low_image_RK, minus_BK, i_first)
             progress.update(len(images) * activations.n_patches)
-    return TopImages(score_RK, i_image_RK, n_patches, n_above_K, sum_above_K, lowest_K)
+    low_score_RK = 0 - minus_RK  # never -0
+    return TopImages(
+        *(score_RK, i_image_RK, low_score_RK, i_low_image_RK),
+        *(n_patches, n_above_K, sum_above_K),
+    )
 
 
 class Wanted(NamedTuple):

@@ -12,6 +12,9 @@ FRAME = Path(__file__).with_name("page_frame.html.jinja")
 PARTS = Path(__file__).with_name("page_parts.html.jinja")
 """Style and macros that templates import as `page_parts`."""
 
+STRIPS = Path(__file__).with_name("image_strips.html.jinja")
+"""Rows of images, which templates import as `image_strips`."""
+
 
 def read_template(path: Path) -> jinja2.Template:
     """Read the template of a page. It escapes what it is given."""
@@ -24,6 +27,7 @@ def read_template(path: Path) -> jinja2.Template:
             {
                 "page_frame": FRAME.read_text(encoding="utf-8"),
                 "page_parts": PARTS.read_text(encoding="utf-8"),
+                "image_strips": STRIPS.read_text(encoding="utf-8"),
             }
         ),
     )

@@ -3,15 +3,17 @@
 import base64
 import io
 from pathlib import Path
-from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
 from vitproto.activations.preprocessing import Preprocessing
-from vitproto.pictures.image_sheet import COLORS
+from vitproto.pictures.strip import Overlay, Thumbnail
 
+COLORS = matplotlib.colormaps["inferno"]
+"""Lightness rises from black to pale yellow, so it can be read without colours."""
 SIDE = 160
 """Longer side of a thumbnail, in pixels."""
 QUALITY = 80
@@ -20,31 +22,6 @@ HEAT_SHARE = 0.85
 """How opaque a heat-map is at the highest score; at the lowest it is clear."""
 N_COLORS = 16
 """Colours of a heat-map: its pixels take four bits."""
-
-
-class Thumbnail(NamedTuple):
-    """A thumbnail, and the size of the image that it was made of, in pixels."""
-
-    name: str
-    """The name of its file."""
-    width: int
-    height: int
-    image_size: tuple[int, int]
-
-
-class Overlay(NamedTuple):
-    """A heat-map with a pixel for each patch, and where it lies over its image.
-
-    Positions and sizes are in percent of the image's width and height. Parts of the
-    image that the encoder did not see are not covered; padding lies outside.
-    """
-
-    left: float
-    top: float
-    width: float
-    height: float
-    source: str
-    """The heat-map as an address that holds a PNG."""
 
 
 def save_thumbnail(image: Image.Image, path: Path) -> Thumbnail:
@@ -69,20 +46,52 @@ def lay_over(
         scores_P: patches row by row, as in the encoder's input.
         preprocessing: how the encoder's input is made from the image.
         image_size: width and height of the image.
-        low, high: the scores at the ends of the colour scale; others look like these.
+        low, high: the scores at the clear and the bright end of the colours, in any
+            order; scores beyond look like these.
     """
-    share_P = (scores_P - low) / (high - low) if high > low else 0 * scores_P
+    source = draw_heat(scores_P, preprocessing.grid(len(scores_P)), low, high)
+    x_E, y_F = preprocessing.patch_edges(len(scores_P), *image_size)
+    left, right = 100 * x_E[[0, -1]] / image_size[0]
+    top, bottom = 100 * y_F[[0, -1]] / image_size[1]
+    place = (float(left), float(top), float(right - left), float(bottom - top))
+    return Overlay(*place, source)
+
+
+def draw_heat(
+    scores_P: Float32[np.ndarray, " p"], grid: tuple[int, int], low: float, high: float
+) -> str:
+    """Draw a heat-map with a pixel for each patch, as an address that holds a PNG.
+
+    Args:
+        scores_P: patches row by row.
+        grid: rows and columns of patches.
+        low, high: the scores at the clear and the bright end of the colours, in any
+            order; scores beyond look like these.
+    """
+    share_P = (scores_P - low) / (high - low) if high != low else 0 * scores_P
     step_P = (np.clip(share_P, 0, 1) * (N_COLORS - 1)).round().astype(np.uint8)
-    picture = Image.fromarray(step_P.reshape(preprocessing.grid(len(scores_P))), "P")
+    picture = Image.fromarray(step_P.reshape(grid), "P")
     palette_C3 = COLORS(np.linspace(0, 1, N_COLORS), bytes=True)[:, :3]
     picture.putpalette(palette_C3.tobytes())
     file = io.BytesIO()
     # Low scores leave the image to be seen.
     alpha_C = np.linspace(0, 255 * HEAT_SHARE, N_COLORS).round().astype(np.uint8)
     picture.save(file, "PNG", bits=4, optimize=True, transparency=alpha_C.tobytes())
-    x_E, y_F = preprocessing.patch_edges(len(scores_P), *image_size)
-    left, right = 100 * x_E[[0, -1]] / image_size[0]
-    top, bottom = 100 * y_F[[0, -1]] / image_size[1]
     text = base64.b64encode(file.getvalue()).decode()
-    place = (float(left), float(top), float(right - left), float(bottom - top))
-    return Overlay(*place, f"data:image/png;base64,{text}")
+    return f"data:image/png;base64,{text}"
+
+
+def color_range(scores_MP: Float32[np.ndarray, "m p"]) -> tuple[float, float]:
+    """The scores at the ends of the colour scale for a prototype's images.
+
+    From 0 to the highest score, or from the lowest if none is above 0. Lower scores get
+    the colour of the lower end.
+    """
+    high = float(scores_MP.max())
+    return (0.0 if high > 0 else float(scores_MP.min()), high)
+
+
+def format_score(score: float) -> str:
+    """Format a score with three digits: 181, 4.25, −0.0312."""
+    text = f"{score:.3g}" if abs(score) < 1000 else f"{score:,.0f}"
+    return text.replace("-", "−")

@@ -11,19 +11,25 @@ from markupsafe import Markup
 from vitproto.core.confidence import LEVEL, MIN_GROUPS, MIN_SHOWN_GROUPS
 from vitproto.data.image_list import read_splits
 from vitproto.data.trait_labels import TraitLabels
+from vitproto.pages.provenance import Provenance
+from vitproto.pages.tables import sortable
 from vitproto.pages.templates import inline, read_template
+from vitproto.pictures.strip import SCALE
 from vitproto.report.saes.imports import describe_imports
 from vitproto.report.saes.markdown import describe_saes, explain_sae_columns
 from vitproto.report.saes.table import tabulate_settings
-from vitproto.report.shared.markdown import Section
+from vitproto.report.shared.markdown import Section, TextTable
+from vitproto.report.shared.method_styles import StudyMethods
+from vitproto.report.shared.method_texts import describe_methods
+from vitproto.report.shared.runs import name_setting
 from vitproto.report.shared.wording import write_bracketed
-from vitproto.report.traits.answer import Place, Quoted, read_answer
+from vitproto.report.traits.answer import Place, Quoted, mark_controls, read_answer
 from vitproto.report.traits.ap_table import ApFiles, Expected, read_ap
 from vitproto.report.traits.encoder_table import describe_encoders, tabulate_encoders
 from vitproto.report.traits.features_links import FeaturesLink
 from vitproto.report.traits.group_table import describe_groups, read_group_csv
 from vitproto.report.traits.layer_table import describe_layers, tabulate_layers
-from vitproto.report.traits.map_markdown import HEADING, choose_methods, show_maps
+from vitproto.report.traits.map_markdown import HEADING, show_maps
 from vitproto.report.traits.map_table import read_map_csv
 from vitproto.report.traits.map_text import (
     Images,
@@ -132,6 +138,8 @@ def render_map_page(
     imports: pd.DataFrame | None,
     features: Sequence[FeaturesLink],
     traits: TraitLinks,
+    looks: StudyMethods,
+    provenance: Provenance,
 ) -> str:
     """Write the page of a trait study.
 
@@ -143,20 +151,21 @@ def render_map_page(
         imports: the rows of `read_imports`, if it imported any.
         features: the pages of prototypes to link to.
         traits: the pages of traits to link to.
+        looks: the methods of the study.
+        provenance: where the page comes from.
 
     Returns:
-        HTML that loads nothing.
+        HTML that loads nothing but the thumbnails of some traits.
     """
     ap, table, groups, trait_intervals, answer, images = results
     best = find_best(table)
-    methods = choose_methods(table, place)
-    shown = table[table["is_chosen"] & table["method"].isin(methods)]
-    shown = place.keep(shown)
     sections = {
         "layers": describe_layers(tabulate_layers(table)),
         "encoders": describe_encoders(tabulate_encoders(table)),
         "groups": describe_groups(groups),
     }
+    shown_saes = None if saes is None else _show_saes(saes)
+    shown_imports = None if imports is None else describe_imports(imports)
     template = read_template(TEMPLATE)
     return template.render(
         dataset=best["dataset"],
@@ -167,14 +176,20 @@ def render_map_page(
             (section, inline(getattr(charts, name), name))
             for name, section in sections.items()
         ],
-        saes=None if saes is None else _show_saes(saes),
-        imports=None if imports is None else describe_imports(imports),
+        saes=shown_saes,
+        imports=shown_imports,
+        headings=[
+            *(section.heading for section in sections.values()),
+            *([shown_saes.section.heading] if shown_saes else []),
+            *([shown_imports.heading] if shown_imports else []),
+        ],
+        picked=traits.highlights,
+        scale=SCALE,
         features=features,
         trait_links=traits,
-        methods=methods,
-        table=show_maps(shown),
-        above_chance=shown["above_chance"].tolist(),
-        n_rows=len(table),
+        methods=describe_methods(looks),
+        table=_show_all(mark_controls(table, looks.controls)),
+        above_chance=table["above_chance"].tolist(),
         chance_note=write_chance_note(table),
         meanings=explain_map_columns(table, images),
         best=describe_configuration(best),
@@ -182,7 +197,21 @@ def render_map_page(
         level=LEVEL,
         min_shown_groups=MIN_SHOWN_GROUPS,
         min_groups=MIN_GROUPS,
+        provenance=provenance,
+        script=sortable("maps", "traits"),
     )
+
+
+def _show_all(table: pd.DataFrame) -> TextTable:
+    """All rows of the mAP table, each with its encoder, layer and setting."""
+    maps = show_maps(table)
+    columns = {"Encoder": "<", "Layer": ">", "Setting": "<", **maps.columns}
+    places = zip(table["encoder"], table["layer"], table.iloc, strict=True)
+    rows = [
+        [encoder, str(layer), name_setting(row), *cells]
+        for (encoder, layer, row), cells in zip(places, maps.rows, strict=True)
+    ]
+    return TextTable(columns, rows)
 
 
 def _show_traits(traits: pd.DataFrame) -> list[dict[str, object]]:

@@ -274,7 +274,7 @@ class Suppression(SuppressionSettings):
     """How much latents are suppressed, and the controls to compare with."""
 
     dose: Dose
-    """The one of `doses` that tables of classes and pictures show. Autoencoders are
+    """The one of `doses` that tables of classes show. Autoencoders are
     compared at equal edit length, which uses all doses."""
 
 

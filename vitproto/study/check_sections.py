@@ -23,6 +23,9 @@ DRAWN_COUNTS = {
 
 LARGEST = 2**63
 
+FLOATS = (1.2e-38, 3.4e38)
+"""Smallest and largest size of a normal float32, rounded inwards."""
+
 ROUGHLY = 1.1
 """Users say roughly how many images they have: what needs fewer is not refused."""
 
@@ -34,14 +37,14 @@ def check_sections(config: Config) -> Iterator[Problem]:
     yield from _check_saes(config["methods"]["saes"])
     yield from _check_imported(config["methods"])
     yield from _check_storage(config)
-    yield from _check_whole_numbers(config)
+    yield from _check_numbers(config)
     if "selection" in config:
         yield from _check_labels(config["selection"]["labels"])
         yield from _check_n_train(config)
 
 
-def _check_whole_numbers(value: Any) -> Iterator[Problem]:
-    """Tables hold whole numbers of 64 bits."""
+def _check_numbers(value: Any) -> Iterator[Problem]:
+    """Tables hold whole numbers of 64 bits; models compute in float32."""
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list):
@@ -49,9 +52,14 @@ def _check_whole_numbers(value: Any) -> Iterator[Problem]:
     else:
         if isinstance(value, int) and abs(value) >= LARGEST:
             yield Problem((), f"{value} is too large: write less than 2**63")
+        if isinstance(value, float) and value != 0:
+            smallest, largest = FLOATS
+            if not smallest <= abs(value) <= largest:
+                text = f"{value} is outside float32: write {smallest:g} to {largest:g}"
+                yield Problem((), text)
         return
     for key, item in inner:
-        for problem in _check_whole_numbers(item):
+        for problem in _check_numbers(item):
             yield problem.within(key)
 
 

@@ -111,6 +111,7 @@ CHECKPOINTS = (
 )
 IMAGES = f"{DATA}.images.csv".format(dataset=EVALUATED)
 SPLITS = f"{DATA}.splits.csv".format(dataset=EVALUATED)
+TRAITS = f"{STUDY}/{EVALUATED}.traits.npz"
 LAYER = STUDY + "/{encoder}/layer{layer}"
 FAMILY = LAYER + "/{method}"
 STUDY_LOGS = f"{LOGS}/{config['study']}"
@@ -385,6 +386,13 @@ def runs_of_family(wildcards):
     """The names of the runs that a family holds: `k128-seed0 k512-seed0`."""
     family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
     return [run.name for run in FAMILIES[family]]
+
+
+def family_scores(wildcards):
+    """The scores of a family."""
+    family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
+    address = addresses.of_scores(config, family, runs_of_family(wildcards))
+    return SCORES.format(**wildcards, address=address)
 
 
 def fit_dataset(wildcards):

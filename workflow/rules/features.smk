@@ -14,6 +14,11 @@ def shown_prototypes(wildcards):
     return flags(choice)
 
 
+def when_traits(files):
+    """Files of a study that looks for traits; nothing in others."""
+    return files if "selection" in config else []
+
+
 rule show_features:
     """Show prototypes of a run with the images and patches that score highest."""
     input:
@@ -21,6 +26,10 @@ rule show_features:
         images=IMAGES,
         shards=evaluated_shards,
         checkpoints=f"{FAMILY}/checkpoints.json",
+        splits=when_traits(SPLITS),
+        traits=when_traits(TRAITS),
+        scores=when_traits(family_scores),
+        ap=when_traits(f"{FAMILY}/ap.csv"),
     output:
         directory(FEATURES),
     log:
@@ -36,6 +45,8 @@ rule show_features:
         root=evaluated_root,
         dataset=EVALUATED,
         fit_dataset=fit_dataset,
+        home=STUDY,
+        runs=runs_of_family,
         device=device,
         settings=shown_prototypes,
     shell:
@@ -45,12 +56,18 @@ rule show_features:
             --images {input.images:q} \
             --shards {input.shards:q} \
             --checkpoints {input.checkpoints:q} \
+            --splits {input.splits:q} \
+            --traits {input.traits:q} \
+            --scores {input.scores:q} \
+            --ap {input.ap:q} \
             --features {output:q} \
+            --home {params.home:q} \
             --dataset {params.dataset} \
             --encoder {wildcards.encoder} \
             --layer {wildcards.layer} \
             --method {wildcards.method} \
             --run {wildcards.run} \
+            --runs {params.runs} \
             --fit_dataset {params.fit_dataset} \
             {params.settings} \
             {params.device} \

@@ -94,7 +94,7 @@ rule tabulate_map:
 
 
 rule plot_map:
-    """Draw mAP against the number of training images, beside chance."""
+    """Draw mAP against the numbers of training images and of prototypes."""
     input:
         MAP_TABLE,
     output:
@@ -105,6 +105,7 @@ rule plot_map:
     benchmark:
         f"{STUDY_LOGS}/plot_map.tsv"
     params:
+        place=PLACE_OF_ANSWER,
         looks=LOOKS,
     shell:
         r"""
@@ -112,6 +113,7 @@ rule plot_map:
             --map_table {input:q} \
             --png {output.png:q} \
             --svg {output.svg:q} \
+            {params.place} \
             {params.looks} \
             >{log:q} 2>&1
         """
@@ -284,6 +286,7 @@ rule write_map_page:
         n_correlated=config["held_out"]["n_correlated"],
         sae_families=flags({"sae_families": SAE_RUNS}),
         place=PLACE_OF_ANSWER,
+        looks=LOOKS,
         expected=EXPECTED_AP,
     shell:
         r"""
@@ -308,6 +311,7 @@ rule write_map_page:
             --n_correlated {params.n_correlated} \
             {params.sae_families} \
             {params.place} \
+            {params.looks} \
             {params.expected} \
             >{log:q} 2>&1
         """

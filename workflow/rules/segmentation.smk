@@ -352,7 +352,7 @@ rule show_suppression:
         hub=hub_flags,
         probe_layer=SEGMENTED["layer"],
         fit_dataset=fit_dataset,
-        dose=SEGMENTED["suppression"]["dose"],
+        doses=SEGMENTED["suppression"]["doses"],
         shown=flags(SEGMENTED["pictures"]),
         device=device,
     shell:
@@ -373,7 +373,7 @@ rule show_suppression:
             --encoder {wildcards.encoder} \
             --method {wildcards.method} \
             --run {wildcards.run} \
-            --dose={params.dose} \
+            --doses {params.doses} \
             --fit_dataset {params.fit_dataset} \
             {params.shown} \
             {params.encoder} \

@@ -6,19 +6,11 @@ SCORES = (
     "/scores.h5"
 )
 # In the study's folder: its label rule made them.
-TRAITS = f"{STUDY}/{EVALUATED}.traits.npz"
 POOLED = (
     config["storage"]["scores"]
     + f"/{config['study']}/{{encoder}}/layer{{layer}}/pooled/{{address}}/pooled.h5"
 )
 EVERY_CEILING = every_layer(f"{LAYER}/ceiling.csv")
-
-
-def family_scores(wildcards):
-    """The scores of a family."""
-    family = Family(wildcards.encoder, int(wildcards.layer), wildcards.method)
-    address = addresses.of_scores(config, family, runs_of_family(wildcards))
-    return SCORES.format(**wildcards, address=address)
 
 
 def pooled_activations(wildcards):

@@ -164,7 +164,12 @@ def test_a_copy_elsewhere_has_the_same_fingerprints(project):
             "n_blocks: float",
             {"record_activations", "write_settings", *EARLIER_LAYERS},
         ),
-        ("report/map_page.html.jinja", "<h2>Trait", "<p><h2>Trait", {"write_map_page"}),
+        (
+            "report/map_page.html.jinja",
+            "What the methods are",
+            "What methods are",
+            {"write_map_page"},
+        ),
         (
             "pages/page_frame.html.jinja",
             "<main>",

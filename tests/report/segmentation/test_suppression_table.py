@@ -22,7 +22,7 @@ from suppression_rows import (
 )
 
 from vitproto.core.project import PROJECT
-from vitproto.report.segmentation.suppression_links import PictureLink, find_pictures
+from vitproto.report.segmentation.suppression_links import ClassPictures, find_pictures
 from vitproto.report.segmentation.suppression_markdown import (
     describe_changes,
     describe_latents,
@@ -92,15 +92,19 @@ def test_notes_and_numbers_of_a_whole_study_hold_no_nan(tmp_path):
     compared = [compared_row(), compared_row(at="half")]
     found = read(tmp_path, rows, latents, changes, means(), compared)
     links = [
-        PictureLink(Place(**PLACE), 1, "wall", "p/00001.png", "", 9),
-        PictureLink(Place(**PLACE), 7, "lamp", "", "not in the validation images", 0),
+        ClassPictures(Place(**PLACE), 1, "wall", "", "p", (0.0,), 1.0, [{}], {}),
+        ClassPictures(
+            *(Place(**PLACE), 7, "lamp", "not in the validation images"),
+            *("p", (0.0,), 0.0, [], {}),
+        ),
     ]
     text = write_suppression_table(found, DOSE, {"curves": "d.png"}, links)
     assert "nan" not in text.lower()
     assert "inf" not in text
     assert "Charts: [curves](d.png)." in text
     assert (
-        "Pictures: [1 wall](p/00001.png), 7 lamp (not in the validation images)."
+        "Pictures: [1 wall](index.html#layer10-topk-k512-seed0-class1), "
+        "7 lamp (not in the validation images)."
     ) in text
     assert "3 of 8 classes could not be judged" in text
     for label in range(1, 9):
@@ -222,15 +226,21 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
 def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
     folder = tmp_path / "of wall?"
     folder.mkdir()
-    one = {"label": 1, "class_name": "wall", "picture": "00001.png", "note": ""}
-    none = {"label": 7, "class_name": "lamp", "picture": "", "note": "not there"}
-    told = PLACE | {"classes": [none | {"width": 0}, one | {"width": 99}]}
-    (folder / "pictures.json").write_text(json.dumps(told))
+    image = {"labels": [0, 3]}
+    one = {"label": 1, "class_name": "wall", "note": "", "images": [image]}
+    none = {"label": 7, "class_name": "lamp", "note": "not there", "images": []}
+    classes = [none | {"highest": 0.0}, one | {"highest": 2.5}]
+    colors = {"1": {"name": "wall"}, "3": {"name": "sky"}}
+    told = {"classes": classes, "colors": colors, "settings": {"doses": [0, -1]}}
+    (folder / "pictures.json").write_text(json.dumps(PLACE | told))
     place = Place(**PLACE)
     page = tmp_path / "page" / "index.html"
     wall, lamp = find_pictures([folder], page, [place])
-    assert wall == (place, 1, "wall", "../of%20wall%3F/00001.png", "", 99)
-    assert (lamp.href, lamp.note) == ("", "not there")
+    assert wall[:4] == (place, 1, "wall", "")
+    assert wall[4:] == (
+        *("../of%20wall%3F", (0, -1), 2.5, [image], {3: {"name": "sky"}}),
+    )
+    assert (lamp.note, lamp.images, lamp.colors) == ("not there", [], {})
     with pytest.raises(ValueError, match="shows topk k512-seed0 in layer 10, but no"):
         find_pictures([folder], page, [place._replace(layer=3)])
     with pytest.raises(ValueError, match="holds no pictures.json"):

@@ -1,9 +1,11 @@
 """One configuration worked out by hand, then the stages on it."""
 
+import hashlib
 import json
 import re
 import runpy
 from html.parser import HTMLParser
+from types import MappingProxyType
 from urllib.parse import unquote
 
 import numpy as np
@@ -36,6 +38,7 @@ from vitproto.study.family import write_families
 
 SCRIPTS = PROJECT / "scripts"
 PLACE = Place("tiny", 3)
+LOOKS = StudyMethods(("random",), (), ())
 RULE = (3, 4), ()
 """Certainties that count as present, and as unknown."""
 HEADER = (
@@ -356,16 +359,26 @@ def _write_statistics(folder, ap):
     return StatisticsFiles(*((folder / f"{name}.csv",) for name in tables))
 
 
-def _write_trait_pages(folder, ap_files):
+def _write_trait_pages(folder, ap_files, highlights):
     """A folder that names a page for each trait."""
     folder.mkdir(exist_ok=True)
     traits = sorted(read_rows(ap_files.ap, None)["trait"].unique())
     pages = {trait: f"{t:03d}.html" for t, trait in enumerate(traits)}
     (folder / "pages.json").write_text(json.dumps(pages))
+    picked = {"place": "tiny, layer 3", "n_traits": len(traits), "highlights": []}
+    (folder / "highlights.json").write_text(json.dumps(picked | highlights))
     return folder
 
 
-def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLACE):
+def _run_stages(
+    folder,
+    ap_files,
+    splits,
+    sae_metrics=(),
+    features=(),
+    place=PLACE,
+    highlights=MappingProxyType({}),
+):
     folder.mkdir(exist_ok=True)
     traits, expected = _whole(splits.parent, ap_files)
     read = ApFiles(tuple(ap_files), splits, traits)
@@ -389,8 +402,10 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
     single = splits.parent / "trait_intervals.csv"
     trait_intervals_of(read_rows(ap_files, None)).to_csv(single, index=False)
     methods = tuple(sorted(read_rows(ap_files, None)["method"].unique()))
-    looks = StudyMethods((*methods, "topk"), ("topk",), ())
-    _stage("plot_map")(map_table, *files("map_chart", ".png", ".svg"), looks=looks)
+    saes = ("topk",) if sae_metrics else ()
+    looks = StudyMethods((*methods, *saes), saes, ())
+    drawn = files("map_chart", ".png", ".svg")
+    _stage("plot_map")(map_table, *drawn, place=place, looks=looks)
     for one in ("layer", "encoder", "group"):
         tables = files(f"{one}_table", ".md", ".csv")
         charts = files(f"{one}_chart", ".png", ".svg")
@@ -410,11 +425,11 @@ def _run_stages(folder, ap_files, splits, sae_metrics=(), features=(), place=PLA
         _stage("plot_sae_front")(
             sae_metrics, *front, sae_families=SAE_RUNS, looks=looks
         )
-    pages = _write_trait_pages(folder / "traits", read)
+    pages = _write_trait_pages(folder / "traits", read, highlights)
     more = sae_metrics, sae_front, (), features, pages
     page = folder / "index.html"
     whole |= {"n_correlated": 9, "sae_families": SAE_RUNS if sae_metrics else ()}
-    whole["place"] = place
+    whole |= {"place": place, "looks": looks}
     results = [folder / name for name in ("map_table.csv", "group_table.csv")]
     results += [(single,), folder / "answer.md"]
     _stage("write_map_page")(
@@ -531,18 +546,20 @@ def test_the_page_shows_table_and_traits_and_loads_nothing(tmp_path, splits):
     pages = [link for link in page.links if not link.startswith("#")]
     assert pages[0] == "traits/index.html"
     names = json.loads((tmp_path / "out/traits/pages.json").read_text())
-    linked = re.findall(r'<a href="(traits/[^"]+)">(.*?)</a>\n? *[(<]', text)
+    table = text[text.index('<table id="traits"') :]
+    linked = re.findall(r'<a href="(traits/[^"]+)">(.*?)</a>', table)
     for href, name in linked:
         assert href == f"traits/{names[name.replace('<wbr>', '')]}"
-    assert pages[1:] == [href for href, _ in linked]
+    assert pages[1:] == ["traits/index.html", *(href for href, _ in linked)]
     assert len(linked) == 3
     assert not {"link", "img", "iframe", "object"} & set(page.tags)
     assert "@import" not in text
     assert "url(http" not in text
     rows = [[cell.strip() for cell in row] for row in page.rows]
     assert [
-        *("random", "2", "4", "0.533 [0.523, 0.543]", "0.230", "0.860", "0.267")
-    ] in [row[:7] for row in rows]
+        *("tiny", "3", "", "random", "2", "4", "0.533 [0.523, 0.543]"),
+        *("0.230", "0.860", "0.267"),
+    ] in [row[:10] for row in rows]
     assert ["wing::blue", "0.900 [0.890, 0.910]", "0.500", "0.400"] in [
         row[:4] for row in rows
     ]
@@ -616,6 +633,41 @@ def test_the_page_shows_autoencoders_and_finds_the_pages_of_features(tmp_path, s
     ]
 
 
+def test_picked_traits_stand_there_with_their_images_and_a_link(tmp_path, splits):
+    overlay = {"left": 0.0, "top": 0.0, "width": 100.0, "height": 50.0}
+    image = {
+        "image_id": "<i>7",
+        "class_name": "<script>alert(1)</script>",
+        "thumbnail": {"name": "000007.jpg", "width": 160, "height": 90},
+        "shows": True,
+        "score": "4.25",
+        "overlay": overlay | {"source": "data:image/png;base64,AAAA"},
+    }
+    one = {"heading": "Found best by random", "trait": "wing::blue", "text": "AP: 1."}
+    one |= {"method": "random", "page": "000.html", "images": [image]}
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
+    picked = {"highlights": [one]}
+    files = _run_stages(tmp_path / "out", (ap,), splits, highlights=picked)
+    text = files["index.html"].decode()
+    section = text[text.index("<h3>Found best by random</h3>") :]
+    section = section[: section.index("</section>")]
+    assert '<a href="traits/003.html">wing::blue</a>. AP: 1.' in section
+    assert 'src="traits/images/000007.jpg" width="160" height="90"' in section
+    assert "✓ with · 4.25<br>&lt;script&gt;alert(1)&lt;/script&gt;<br>" in section
+    assert "Extremes of 4 traits, by AP on the test images in tiny, layer 3" in text
+    assert _read_page(text).tags.count("script") == 1
+
+
+def test_the_page_says_what_wrote_it_and_of_which_files(tmp_path, splits):
+    ap = _write(tmp_path / "ap.csv", _lines(BY_SEED))
+    text = _run_stages(tmp_path / "out", (ap,), splits)["index.html"].decode()
+    footer = text[text.index("<footer>") : text.index("</footer>")]
+    for file in (splits, tmp_path / "out/map_table.csv"):
+        assert f"<code>{hashlib.sha256(file.read_bytes()).hexdigest()}</code>" in footer
+    assert re.search(r"Written by vitproto \d+\.\d+\.\d+", footer)
+    assert re.search(r"cite: The vitproto authors \(20\d\d\)", footer)
+
+
 def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     tmp_path, splits
 ):
@@ -629,7 +681,7 @@ def test_metrics_without_their_chart_and_folders_without_features_are_refused(
     page = ApFiles((ap,), splits, traits), ResultFiles(*results)
     page = *page, ChartFiles(*[chart] * 4)
     out, more = tmp_path / "index.html", {"n_correlated": 9, "sae_families": ()}
-    more |= {"expected": expected, "place": PLACE}
+    more |= {"expected": expected, "place": PLACE, "looks": LOOKS}
     with pytest.raises(ValueError, match="1 files of metrics and 0 charts"):
         _stage("write_map_page")(*page, (ap,), (), (), (), out, out, **more)
     with pytest.raises(ValueError, match=f"{tmp_path} holds no features.json"):
@@ -668,6 +720,7 @@ def test_a_chart_that_is_no_svg_is_refused(tmp_path, splits):
             n_correlated=9,
             sae_families=(),
             place=PLACE,
+            looks=LOOKS,
             expected=expected,
         )
 

@@ -177,7 +177,7 @@ def _draw_lines(
         )
         label = name_with_marker(called, styles[edit])
         labels.append((line[name].iloc[-1], label, styles[edit]["color"]))
-    label_lines(axis, labels, "")
+    label_lines(axis, labels)
 
 
 def _in_lines(sae: str) -> str:

@@ -13,7 +13,7 @@ from vitproto.report.segmentation.suppression_explanations import (
     explain_suppression_columns,
     write_unjudged,
 )
-from vitproto.report.segmentation.suppression_links import PictureLink
+from vitproto.report.segmentation.suppression_links import PAGE, ClassPictures
 from vitproto.report.segmentation.suppression_rows import (
     AT_HALF,
     AT_LENGTH,
@@ -99,7 +99,7 @@ def write_suppression_table(
     suppression: Suppression,
     dose: float,
     charts: Mapping[str, str],
-    pictures: Sequence[PictureLink],
+    pictures: Sequence[ClassPictures],
 ) -> str:
     """Write the text of `suppression_table.md`.
 
@@ -302,6 +302,8 @@ def _join_notes(notes: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(parts))
 
 
-def _link(picture: PictureLink) -> str:
-    name = f"{picture.label} {picture.class_name}"
-    return f"[{name}]({picture.href})" if picture.href else f"{name} ({picture.note})"
+def _link(shown: ClassPictures) -> str:
+    name = f"{shown.label} {shown.class_name}"
+    return (
+        f"{name} ({shown.note})" if shown.note else f"[{name}]({PAGE}#{shown.anchor})"
+    )

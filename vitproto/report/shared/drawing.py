@@ -149,27 +149,18 @@ def draw_means(
     )
 
 
-def label_lines(
-    axis: Axes, labels: list[tuple[float, str, object]], heading: str
-) -> None:
+def label_lines(axis: Axes, labels: list[tuple[float, str, object]]) -> None:
     """Write labels to the right of a panel, at their heights, without overlap.
 
     Args:
         axis: the panel; its limits must be set.
         labels: height, text and colour of each.
-        heading: text above the labels; may be empty.
     """
     bottom, top = axis.get_ylim()
     inches = axis.figure.get_size_inches()[1] * axis.get_position().height
     apart = 1.25 * TEXT_POINTS / 72 / inches * (top - bottom)
     heights = spread([height for height, _, _ in labels], apart)
-    shown = [
-        (height, text, color)
-        for height, (_, text, color) in zip(heights, labels, strict=True)
-    ]
-    if heading:
-        shown.append((max(heights) + apart, heading, GREY))
-    for height, text, color in shown:
+    for height, (_, text, color) in zip(heights, labels, strict=True):
         axis.text(
             1.02,
             height,

@@ -59,7 +59,7 @@ def draw_layers(layers: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
             )
             label = name_with_marker(method, style)
             labels.append((line["map"].iloc[-1], label, style["color"]))
-        label_lines(axis, labels, "")
+        label_lines(axis, labels)
         tidy(axis, "y")
         axis.tick_params(labelleft=True)
         title = (

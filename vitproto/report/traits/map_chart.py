@@ -1,11 +1,8 @@
-"""The main chart: mAP against the number of training images."""
+"""The main chart: mAP against the number of training images, and of prototypes."""
 
-import textwrap
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,153 +13,134 @@ from vitproto.report.shared.drawing import (
     WHISKERS,
     draw_means,
     label_lines,
-    make_panels,
     name_with_marker,
     tidy,
     write_around,
 )
-from vitproto.report.shared.method_styles import MARKERS, Style
-from vitproto.report.shared.runs import FAMILY
+from vitproto.report.shared.method_styles import Style
 from vitproto.report.shared.wording import write_count
-from vitproto.report.traits.ap_table import PLACE
+from vitproto.report.traits.answer import Place, keep_largest_shared
 
-PANEL_INCHES = (3.6, 2.75)
+INCHES = (3.8, 3.7)
+"""Width of a panel, and height of the chart."""
 
-
-class _Form(NamedTuple):
-    """The contents and looks of the panels."""
-
-    panel: list[str]
-    """Columns that differ between panels."""
-    line: str
-    """Column that differs between lines."""
-    styles: dict[Any, dict]
-    """The look of each line, the same in all panels."""
-    labels: dict[Any, str]
-    """The label at the end of each line."""
-    heading: str
-    """Text above these labels."""
+PROBE = "supervised probe"
 
 
-def draw_chart(table: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
-    """Draw mAP against the number of images that prototypes are chosen on.
+class _Panel(NamedTuple):
+    """What a panel shows."""
 
-    There is a panel for each encoder, layer and number of prototypes with two or more
-    methods, all with the same axes. Each method is a line, with its own colour and
-    marker, named at its end. If no two methods can be compared, there is a panel for
-    each encoder, layer and method, with a line for each number of prototypes, which
-    differ in lightness and marker. Whiskers are intervals over test images and seeds;
-    the dashed line is chance. Of several settings of a method, only the one chosen on
-    training images is drawn.
+    x: str
+    """The column along the horizontal axis."""
+    title: str
+    below: str
+    """The name of the horizontal axis."""
+    rows: pd.DataFrame
+
+
+def draw_chart(
+    table: pd.DataFrame, place: Place, styles: Mapping[str, Style]
+) -> Figure:
+    """Draw mAP in the layer that the answer is about.
+
+    The left panel compares methods with as many prototypes, at the largest number that
+    two of them have, by the number of training images that choose. The right one
+    compares them by the number of prototypes, chosen on the most training images; it is
+    left out if all have the same number. Each method is a line with its own colour and
+    marker, named at its end. Whiskers are intervals over test images and seeds; the
+    dashed line is chance, the dotted one a supervised probe on the same images. Of
+    several settings of a method, only the one chosen on training images is drawn.
 
     Args:
         table: the rows of `tabulate_configurations`.
+        place: the encoder and layer.
         styles: the look of each method.
     """
-    dataset, n_settings = table["dataset"].iloc[0], table["n_settings"].max()
-    table = table[table["is_chosen"]]
-    is_compared = table.groupby(PLACE)["method"].transform("nunique") > 1
-    n_left_out = table[~is_compared].groupby(PLACE).ngroups if is_compared.any() else 0
-    if is_compared.any():
-        table = table[is_compared]
-        form = _compare_methods(table, styles)
-    else:
-        form = _show_sizes(table)
-    panels = list(table.groupby(form.panel))
-    figure, axes = make_panels(len(panels), _count_columns(table, form), PANEL_INCHES)
-    _set_limits(axes[0], table)
-    for axis, (key, rows) in zip(axes, panels, strict=True):
-        _draw_panel(axis, rows, form)
-        place = dict(zip(form.panel, key, strict=True))
-        axis.set_title(_title(place), fontsize=TEXT_POINTS, loc="left")
-    title = f"{dataset}: mAP against the number of training images"
-    below = "training images that prototypes are chosen on"
-    if table["map_high"].notna().any():
-        below += f" ({WHISKERS})"
-    if n_settings > 1:
-        below += (
-            "\nOf several settings of a method, the one with the highest AP on "
-            "training images is drawn."
-        )
-    if n_left_out > 0:
-        left_out = write_count(n_left_out, "panel")
-        below += f"\nLeft out: {left_out} with a single method."
-    write_around(figure, title, below, "mAP on the test images")
+    rows = place.keep(table[table["is_chosen"]])
+    panels = _make_panels(rows)
+    figure = Figure(figsize=(INCHES[0] * len(panels), INCHES[1]), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    highest = rows[["map", "map_high", "chance", "ceiling"]].max().max()
+    axes[0].set_ylim(0, 1.08 * highest)
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw_panel(axis, panel, styles)
+    title = f"{rows['dataset'].iloc[0]}: mAP of prototypes in {place}"
+    write_around(figure, title, _write_notes(rows), "mAP on the test images")
     # The distance between labels depends on the finished layout.
     figure.draw_without_rendering()
-    for axis, (_, rows) in zip(axes, panels, strict=True):
-        _label_panel(axis, rows, form)
+    for axis, panel in zip(axes, panels, strict=True):
+        _label_panel(axis, panel, styles)
     return figure
 
 
-def _compare_methods(table: pd.DataFrame, styles: Mapping[str, Style]) -> _Form:
-    own = {name: styles[name] for name in sorted(table["method"].unique())}
-    labels = {name: name_with_marker(name, style) for name, style in own.items()}
-    return _Form(PLACE, "method", own, labels, "")
+def _make_panels(rows: pd.DataFrame) -> list[_Panel]:
+    most = rows[rows["n_train"] == rows["n_train"].max()]
+    shared = keep_largest_shared(most)["n_prototypes"].iloc[0]
+    left = _Panel(
+        "n_train",
+        write_count(shared, "prototype"),
+        "training images that prototypes are chosen on",
+        rows[rows["n_prototypes"] == shared],
+    )
+    if most["n_prototypes"].nunique() == 1:
+        return [left]
+    n_train = most["n_train"].iloc[0]
+    title = f"chosen on {write_count(n_train, 'training image')}"
+    return [left, _Panel("n_prototypes", title, "prototypes to choose from", most)]
 
 
-def _show_sizes(table: pd.DataFrame) -> _Form:
-    counts = sorted(table["n_prototypes"].unique().tolist())
-    # The yellow end of viridis is too pale on paper.
-    colors = matplotlib.colormaps["viridis"](np.linspace(0.72, 0.0, len(counts)))
-    styles = {
-        count: {"color": color, "marker": MARKERS[i % len(MARKERS)]}
-        for i, (count, color) in enumerate(zip(counts, colors, strict=True))
-    }
-    labels = {count: str(count) for count in counts}
-    return _Form(FAMILY, "n_prototypes", styles, labels, "prototypes")
-
-
-def _count_columns(table: pd.DataFrame, form: _Form) -> int:
-    """Count columns: one for each last part of the key, if all places have it."""
-    n_panels = table.groupby(form.panel).ngroups
-    n_last = table[form.panel[-1]].nunique()
-    n_places = table.groupby(form.panel[:-1]).ngroups
-    is_grid = 1 < n_last <= 4 and n_panels == n_last * n_places
-    return n_last if is_grid else min(3, n_panels)
-
-
-def _set_limits(axis: Axes, table: pd.DataFrame) -> None:
-    n_train = sorted(table["n_train"].unique().tolist())
-    axis.set_xscale("log")
-    axis.set_xticks(n_train, tick_labels(n_train))
-    axis.set_xticks([], minor=True)
-    axis.set_xlim(n_train[0] / 1.4, n_train[-1] * 1.4)
-    highest = table["map_high"].fillna(table["map"]).max()
-    axis.set_ylim(0, 1.08 * max(highest, table["chance"].max()))
-
-
-def _draw_panel(axis: Axes, rows: pd.DataFrame, form: _Form) -> None:
-    axis.axhline(rows["chance"].iloc[0], color=GREY, linestyle="--", linewidth=1)
-    for name, line in rows.groupby(form.line):
-        style = form.styles[name]
-        draw_means(
-            axis, line["n_train"], line["map"], line["map_high"] - line["map"], style
+def _write_notes(rows: pd.DataFrame) -> str:
+    notes = [WHISKERS] if rows["map_high"].notna().any() else []
+    if (rows["n_settings"] > 1).any():
+        notes.append(
+            "Of several settings of a method, the one with the highest AP on training "
+            "images is drawn."
         )
+    return "\n".join(notes)
+
+
+def _draw_panel(axis: Axes, panel: _Panel, styles: Mapping[str, Style]) -> None:
+    rows = panel.rows
+    ticks = sorted(rows[panel.x].unique().tolist())
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, tick_labels(ticks))
+    axis.set_xticks([], minor=True)
+    axis.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
+    axis.set_title(panel.title, fontsize=TEXT_POINTS + 1, loc="left")
+    axis.set_xlabel(panel.below, fontsize=TEXT_POINTS)
+    axis.axhline(rows["chance"].iloc[0], color=GREY, linestyle="--", linewidth=1)
+    ceiling = _ceiling(panel)
+    axis.plot(ceiling.index, ceiling, color=GREY, linestyle=":", linewidth=1.2)
+    for method, line in rows.groupby("method"):
+        own = line.sort_values(panel.x)
+        reach = own["map_high"] - own["map"]
+        draw_means(axis, own[panel.x], own["map"], reach, styles[method])
     tidy(axis, "y")
     axis.tick_params(labelleft=True)
 
 
-def _label_panel(axis: Axes, rows: pd.DataFrame, form: _Form) -> None:
-    labels = [(rows["chance"].iloc[0], "chance", GREY)]
-    for name, line in rows.groupby(form.line):
-        height = line["map"].iloc[-1]
-        labels.append((height, form.labels[name], form.styles[name]["color"]))
-    label_lines(axis, labels, form.heading)
+def _ceiling(panel: _Panel) -> pd.Series:
+    """The mAP of the supervised probe along the axis; empty if there is none."""
+    return panel.rows.dropna(subset="ceiling").groupby(panel.x)["ceiling"].first()
 
 
-def tick_labels(n_train: list[int]) -> list[str]:
+def _label_panel(axis: Axes, panel: _Panel, styles: Mapping[str, Style]) -> None:
+    labels = [(panel.rows["chance"].iloc[0], "chance", GREY)]
+    ceiling = _ceiling(panel)
+    if len(ceiling):
+        labels.append((ceiling.iloc[-1], PROBE, GREY))
+    for method, line in panel.rows.groupby("method"):
+        height = line.sort_values(panel.x)["map"].iloc[-1]
+        style = styles[method]
+        labels.append((height, name_with_marker(method, style), style["color"]))
+    label_lines(axis, labels)
+
+
+def tick_labels(values: list[int]) -> list[str]:
     """Labels of ticks; those that would touch their neighbour are one line lower."""
     labels: list[str] = []
-    for i, n in enumerate(n_train):
-        close = i > 0 and n < 1.7 * n_train[i - 1]
+    for i, n in enumerate(values):
+        close = i > 0 and n < 1.7 * values[i - 1]
         down = close and not labels[-1].startswith("\n")
         labels.append(f"\n{n}" if down else str(n))
     return labels
-
-
-def _title(key: dict[str, Any]) -> str:
-    first = key.get("method") or write_count(key["n_prototypes"], "prototype")
-    # Names of encoders have no blanks to break at.
-    place = textwrap.fill(f"{key['encoder']}, layer {key['layer']}", 32)
-    return f"{first}\n{place}"

@@ -1,9 +1,24 @@
-"""Links to the pages of traits."""
+"""What the page of a study shows of the pages of traits: links, and some pictures."""
 
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vitproto.report.shared.links import link_to, read_note
+
+
+class Highlights(NamedTuple):
+    """Some traits in pictures."""
+
+    place: str
+    """The layer whose prototypes are shown, in words."""
+    n_traits: int
+    """The traits among which they were picked."""
+    shown: list[dict[str, Any]]
+    """The traits as `highlights.json` describes them: `heading`, `trait`, `page`,
+    `text`, `method` and `images`."""
+    folder: str
+    """Where their images are, relative to the page that shows them."""
 
 
 class TraitLinks(NamedTuple):
@@ -13,6 +28,13 @@ class TraitLinks(NamedTuple):
     """The list of all traits."""
     pages: dict[str, str]
     """The page of each trait."""
+    highlights: Highlights
+
+
+def name_page(t: int, trait: str) -> str:
+    """The name of a trait's page: `012-has-wing-color-blue.html`."""
+    words = re.sub(r"[^a-z0-9]+", "-", trait.lower()).strip("-")[:60]
+    return f"{t:03d}-{words}.html" if words else f"{t:03d}.html"
 
 
 def find_trait_pages(folder: Path, page: Path) -> TraitLinks:
@@ -23,8 +45,15 @@ def find_trait_pages(folder: Path, page: Path) -> TraitLinks:
         page: the file that links to them.
 
     Raises:
-        ValueError: the folder does not say which page is whose.
+        ValueError: the folder does not say which page is whose, or what to show.
     """
     names = read_note(folder, "pages.json", "show_traits")
     pages = {trait: link_to(folder / name, page) for trait, name in names.items()}
-    return TraitLinks(link_to(folder / "index.html", page), pages)
+    noted = read_note(folder, "highlights.json", "show_traits")
+    highlights = Highlights(
+        noted["place"],
+        noted["n_traits"],
+        noted["highlights"],
+        link_to(folder / "images", page),
+    )
+    return TraitLinks(link_to(folder / "index.html", page), pages, highlights)

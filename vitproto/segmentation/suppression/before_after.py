@@ -22,12 +22,13 @@ class BeforeAfter:
     """Predictions for an image, and where the latents are active.
 
     Attributes:
-        before_HW, after_HW: predicted labels, from 1, of the pixels in patches.
+        before_HW: predicted labels, from 1, of the pixels in patches.
+        after: the same after suppression, for each dose.
         activity_P: the sum of the latents, each divided by its largest value.
     """
 
     before_HW: UInt16[np.ndarray, "h w"]
-    after_HW: UInt16[np.ndarray, "h w"]
+    after: list[UInt16[np.ndarray, "h w"]]
     activity_P: Float32[np.ndarray, " p"]
 
 
@@ -41,7 +42,7 @@ class Suppressor:
         logits: of the test images, on the same device.
         grid: rows and columns of patches.
         patch_side: the side of a patch in pixels.
-        dose: how much latents are suppressed, as in `SuppressionSettings.doses`.
+        doses: how much latents are suppressed, as in `SuppressionSettings.doses`.
     """
 
     autoencoder: SparseAutoencoder
@@ -49,7 +50,7 @@ class Suppressor:
     logits: EditedLogits
     grid: tuple[int, int]
     patch_side: int
-    dose: float
+    doses: tuple[float, ...]
 
     @torch.inference_mode()
     def __call__(
@@ -68,17 +69,17 @@ class Suppressor:
         chosen = list(latents_J)
         largest_J = torch.from_numpy(self.activity.largest_S[chosen]).to(acts_PD)
         latents_PJ = self.autoencoder(acts_PD)[:, chosen]
-        doses_O = torch.tensor([self.dose]).to(acts_PD)
+        doses_O = torch.tensor(self.doses).to(acts_PD)
         coefficients_OPJ = change_latents(latents_PJ, doses_O, largest_J)
         rows_JD = self.autoencoder.norm * self.autoencoder.W_dec_SD[chosen]
         before_PC = self.logits.before(i_test, acts_PD)
         prepared_EJX = self.logits.prepare(rows_JD[None])
-        after_EPC = self.logits.after(i_test, before_PC, prepared_EJX, coefficients_OPJ)
+        after_OPC = self.logits.after(i_test, before_PC, prepared_EJX, coefficients_OPJ)
         # A latent that was never active in training may be active here.
         share_PJ = latents_PJ / largest_J.masked_fill(largest_J == 0, 1)
         return BeforeAfter(
             self._predict(before_PC),
-            self._predict(after_EPC[0]),
+            [self._predict(after_PC) for after_PC in after_OPC],
             share_PJ.sum(1).cpu().numpy(),
         )
 

@@ -1,7 +1,6 @@
 """Show what suppression does to the images that show most of a class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,20 @@ from PIL import Image
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.core.threads import one_core_each
-from vitproto.pictures.image_sheet import color_range
-from vitproto.segmentation.labels.patch_labels import PatchLabels
+from vitproto.pictures.overlay import draw_heat
+from vitproto.segmentation.labels.class_colors import class_colors
 from vitproto.segmentation.suppression.before_after import (
     BeforeAfter,
     Suppressor,
     find_images,
 )
 from vitproto.segmentation.suppression.inputs import Suppressible
-from vitproto.segmentation.suppression.pictures import Row, draw_rows, window_heat
+from vitproto.segmentation.suppression.pictures import (
+    save_mask,
+    save_window,
+    shown_size,
+)
 from vitproto.segmentation.suppression.terms import ChosenClass
-
-
-@dataclass(frozen=True)
-class ClassPicture:
-    """What pictures.json says of a class, and its picture, if it has one."""
-
-    numbers: dict[str, Any]
-    image: Image.Image | None
 
 
 def find_classes(
@@ -55,18 +50,24 @@ def find_classes(
 
 
 class ClassPictures:
-    """Draws a picture of one class after the other."""
+    """Writes the pictures of one class after the other."""
 
     def __init__(
-        self, ready: Suppressible, files: list[Path], dose: float, device: torch.device
+        self,
+        ready: Suppressible,
+        files: list[Path],
+        doses: tuple[float, ...],
+        device: torch.device,
+        folder: Path,
     ):
         """Prepare the autoencoder on the device.
 
         Args:
             ready: the autoencoder, activations and probe.
             files: all images, in the order of its labels.
-            dose: how much latents are suppressed, as in `SuppressionSettings.doses`.
+            doses: how much latents are suppressed, as in `SuppressionSettings.doses`.
             device: where to compute.
+            folder: where pictures go.
         """
         labels, acts = ready.labels, ready.acts
         self._acts, self._labels, self._device = acts, labels, device
@@ -80,15 +81,19 @@ class ClassPictures:
             logits=ready.logits,
             grid=labels.grid,
             patch_side=labels.patch_side,
-            dose=dose,
+            doses=doses,
         )
+        self._folder = folder
 
-    def draw(self, shown: ChosenClass, n_images: int) -> ClassPicture:
+    def show(self, shown: ChosenClass, n_images: int) -> dict[str, Any]:
         """Suppress the latents of a class on the images that show most of it.
 
         Args:
             shown: the class.
             n_images: how many images to show.
+
+        Returns:
+            What pictures.json says of the class.
         """
         i_tests = find_images(self._labels.masks_MHW, shown.label, n_images)
         largest_J = self._suppressor.activity.largest_S[list(shown.latents)]
@@ -105,10 +110,10 @@ class ClassPictures:
             "latents": shown.latents,
             "largest": largest_J.tolist(),
             "note": "; ".join(notes),
-            **{"picture": "", "width": 0, "images": []},
+            **{"highest": 0.0, "images": []},
         }
         if notes:
-            return ClassPicture(numbers, None)
+            return numbers
 
         def suppress(i_test: int) -> BeforeAfter:
             i_image = self._labels.i_test_M[i_test : i_test + 1]
@@ -117,51 +122,75 @@ class ClassPictures:
 
         with one_core_each() as workers:
             results = list(workers.map(suppress, i_tests))
-        rows, images = [], []
-        for i_test, result in zip(i_tests, results, strict=True):
-            counts = _count(i_test, shown.label, self._labels, result)
-            rows.append(self._row(i_test, shown.name, result, counts))
-            images.append(counts)
-        high = color_range(np.stack([result.activity_P for result in results]))[1]
-        image = draw_rows(rows, self._labels.classes, high)
-        file = f"{shown.label:05d}.png"
-        numbers |= {"picture": file, "width": image.width, "images": images}
-        return ClassPicture(numbers, image)
+        high = max(float(result.activity_P.max()) for result in results)
+        images = [
+            self._show_image(i_test, shown.label, result, high)
+            for i_test, result in zip(i_tests, results, strict=True)
+        ]
+        return numbers | {"highest": high, "images": images}
 
-    def _row(
-        self, i_test: int, name: str, result: BeforeAfter, counts: dict[str, Any]
-    ) -> Row:
-        pixels_CHW = self._preprocessing.read(self._files[i_test])
-        image = Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0)))
-        mask_HW = self._labels.masks_MHW[i_test]
-        height, width = mask_HW.shape
-        return Row(
-            image=image.crop((0, 0, width, height)),
-            true_HW=mask_HW,
-            before_HW=result.before_HW,
-            after_HW=result.after_HW,
-            heat_HW=window_heat(result.activity_P, self._preprocessing),
-            caption=(
-                f"{counts['image_id']}: of {counts['n_pixels']:,} pixels of {name}, "
-                f"{counts['n_found_before']:,} are found, and "
-                f"{counts['n_found_after']:,} after suppression"
-            ),
+    def _show_image(
+        self, i_test: int, label: int, result: BeforeAfter, high: float
+    ) -> dict[str, Any]:
+        """Write the pictures of an image, and say where they are and what they show."""
+        true_HW = self._labels.masks_MHW[i_test]
+        height, width = true_HW.shape
+        window, true, before = (
+            f"{i_test:06d}.jpg",
+            f"{i_test:06d}-true.png",
+            f"{i_test:06d}-predicted.png",
         )
+        # They are the same for all classes.
+        if not (self._folder / window).exists():
+            pixels_CHW = self._preprocessing.read(self._files[i_test])
+            image = Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0)))
+            save_window(image.crop((0, 0, width, height)), self._folder / window)
+            save_mask(true_HW, self._folder / true)
+            save_mask(result.before_HW, self._folder / before)
+        after = []
+        for i_dose, after_HW in enumerate(result.after):
+            after.append(f"{i_test:06d}-class{label}-dose{i_dose}.png")
+            save_mask(after_HW, self._folder / after[-1])
+        maps = (true_HW, result.before_HW, *result.after)
+        is_class_HW = true_HW == label
+        n_before, *n_after = (
+            int((predicted_HW[is_class_HW] == label).sum())
+            for predicted_HW in (result.before_HW, *result.after)
+        )
+        shown_width, shown_height = shown_size((width, height))
+        return {
+            "image_id": self._labels.image_ids[self._labels.i_test_M[i_test]],
+            "n_pixels": int(is_class_HW.sum()),
+            "n_found_before": n_before,
+            "n_found_after": n_after,
+            "labels": sorted({int(one) for part in maps for one in np.unique(part)}),
+            **{"window": window, "true": true, "before": before, "after": after},
+            **{"width": shown_width, "height": shown_height},
+            "heat": draw_heat(result.activity_P, self._labels.grid, 0.0, high),
+        }
 
 
-def _count(
-    i_test: int, label: int, labels: PatchLabels, result: BeforeAfter
-) -> dict[str, Any]:
-    """Count the pixels of a class that an image shows, and those that are found."""
-    is_class_HW = labels.masks_MHW[i_test] == label
-    n_before, n_after = (
-        int((predicted_HW[is_class_HW] == label).sum())
-        for predicted_HW in (result.before_HW, result.after_HW)
-    )
+def describe_colors(
+    shown: Sequence[dict[str, Any]], classes: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """The name and colour of every class that pictures show, by label.
+
+    Args:
+        shown: what `ClassPictures.show` returned.
+        classes: the names of all classes; the first one has label 1.
+    """
+    labels = {
+        label
+        for each in shown
+        for image in each["images"]
+        for label in image["labels"]
+        if label
+    }
+    color_C3 = class_colors(max(labels, default=0))
     return {
-        "image_id": labels.image_ids[labels.i_test_M[i_test]],
-        "n_pixels": int(is_class_HW.sum()),
-        "n_found_before": n_before,
-        "n_found_after": n_after,
-        "highest": float(str(result.activity_P.max())),
+        str(label): {
+            "name": classes[label - 1],
+            "color": "#" + color_C3[label - 1].tobytes().hex(),
+        }
+        for label in sorted(labels)
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from vitproto.pages.tables import sortable
 from vitproto.pages.templates import read_template
-from vitproto.pictures.overlay import Thumbnail
+from vitproto.pictures.strip import Thumbnail
 from vitproto.report.shared.wording import write_count, write_number, write_share
 from vitproto.report.traits.pages.finders import Finder
 from vitproto.report.traits.pages.trait_facts import Counted

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from jaxtyping import Float32
 from vitproto.core.progress import progress_bar
 from vitproto.features.shown import ShownImages
 from vitproto.features.top_images import Wanted, score_patches
-from vitproto.pictures.overlay import Thumbnail, save_thumbnail
 from vitproto.prototypes.scorer import Scorer
 from vitproto.report.traits.pages.finders import Finder
 from vitproto.report.traits.pages.picks import Picks, pick_images
@@ -82,24 +80,3 @@ def score_panels(
         )
     ends = itertools.accumulate(len(panel.picks.images) for panel in panels)
     return np.split(scores_MP, list(ends)[:-1]) if panels else []
-
-
-def write_thumbnails(
-    images: Sequence[int], source: ShownImages, folder: Path
-) -> dict[int, Thumbnail]:
-    """Write a thumbnail of each image, once.
-
-    Args:
-        images: indices of images.
-        source: where they come from.
-        folder: an existing folder.
-    """
-    thumbnails = {}
-    with progress_bar(len(images), "thumbnails") as progress:
-        for i_image in images:
-            path = source.root / source.paths[i_image]
-            whole = source.preprocessing.read_whole(path)
-            name = f"{i_image:06d}.jpg"
-            thumbnails[i_image] = save_thumbnail(whole, folder / name)
-            progress.update()
-    return thumbnails

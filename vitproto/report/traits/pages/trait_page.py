@@ -1,6 +1,5 @@
 """The page of a trait: what finds it, and which images are found and missed."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,13 +8,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 from markupsafe import Markup
-from matplotlib.colors import to_hex
 
 from vitproto.activations.preprocessing import Preprocessing
 from vitproto.core.confidence import LEVEL
 from vitproto.pages.templates import inline, read_template
-from vitproto.pictures.image_sheet import COLORS, color_range, format_score
-from vitproto.pictures.overlay import Overlay, Thumbnail, lay_over
+from vitproto.pictures.overlay import color_range, format_score, lay_over
+from vitproto.pictures.strip import SCALE, Strip, StripImage, Thumbnail
 from vitproto.report.shared.markdown import TextTable
 from vitproto.report.shared.wording import join_names, write_count, write_number
 from vitproto.report.traits.pages.finders import Finder
@@ -38,26 +36,6 @@ class ImageNames(NamedTuple):
     def of(self, chosen_N: np.ndarray) -> list[str]:
         """The classes of some images."""
         return [self.class_names[i] for i in np.flatnonzero(chosen_N)]
-
-
-class ShownImage(NamedTuple):
-    """An image on a page."""
-
-    image_id: str
-    class_name: str
-    thumbnail: Thumbnail
-    shows: bool
-    """Whether it shows the trait."""
-    score: str
-    """Empty where nothing scores it."""
-    overlay: Overlay | None
-
-
-class Strip(NamedTuple):
-    """A row of images."""
-
-    heading: str
-    images: list[ShownImage]
 
 
 class TraitLink(NamedTuple):
@@ -92,12 +70,6 @@ class Gallery(NamedTuple):
     preprocessing: Preprocessing
 
 
-def name_page(t: int, trait: str) -> str:
-    """The name of a trait's page: `012-has-wing-color-blue.html`."""
-    words = re.sub(r"[^a-z0-9]+", "-", trait.lower()).strip("-")[:60]
-    return f"{t:03d}-{words}.html" if words else f"{t:03d}.html"
-
-
 def show_panel(
     panel: Panel,
     finder: Finder,
@@ -126,9 +98,9 @@ def show_panel(
     rows = dict(zip(panel.picks.images, scores_MP, strict=True))
     scores_N = finder.scores_NT[:, panel.t]
 
-    def show(i_image: int) -> ShownImage:
+    def show(i_image: int) -> StripImage:
         thumbnail = gallery.thumbnails[i_image]
-        return ShownImage(
+        return StripImage(
             gallery.names.image_ids[i_image],
             gallery.names.class_names[i_image],
             thumbnail,
@@ -205,9 +177,9 @@ def show_examples(
 ) -> list[Strip]:
     """Prepare the strips of examples, which have no scores."""
 
-    def show(i_image: int) -> ShownImage:
+    def show(i_image: int) -> StripImage:
         names = gallery.names
-        return ShownImage(
+        return StripImage(
             names.image_ids[i_image],
             names.class_names[i_image],
             gallery.thumbnails[i_image],
@@ -264,5 +236,5 @@ def render_trait_page(page: TraitPage) -> str:
         chart=chart,
         chance=write_number(page.chance),
         level=LEVEL,
-        scale=[to_hex(COLORS(step / 8)) for step in range(9)],
+        scale=SCALE,
     )

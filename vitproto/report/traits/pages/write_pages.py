@@ -5,20 +5,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
 from vitproto.core.progress import progress_bar
-from vitproto.features.shown import ShownImages
+from vitproto.features.shown import ShownImages, write_thumbnails
 from vitproto.report.shared.drawing import to_svg
 from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.report.shared.typed_csv import write_csv
 from vitproto.report.traits.pages.curve_chart import draw_curves
 from vitproto.report.traits.pages.finders import Finder
+from vitproto.report.traits.pages.highlights import (
+    Pick,
+    pick_highlights,
+    show_highlight,
+)
 from vitproto.report.traits.pages.index_page import TraitRow, find_best, render_index
-from vitproto.report.traits.pages.panels import Panel, write_thumbnails
+from vitproto.report.traits.pages.panels import Panel
 from vitproto.report.traits.pages.picks import Examples, draw_examples
 from vitproto.report.traits.pages.trait_facts import (
     LayerFacts,
@@ -31,11 +37,11 @@ from vitproto.report.traits.pages.trait_page import (
     Neighbours,
     TraitLink,
     TraitPage,
-    name_page,
     render_trait_page,
     show_examples,
     show_panel,
 )
+from vitproto.report.traits.trait_links import name_page
 from vitproto.traits.precision_recall import precision_recall
 from vitproto.traits.trait_split import TraitSplit
 
@@ -80,7 +86,7 @@ class TraitPages:
         """Write the list of traits, a page for each, their images, and all numbers."""
         names = self.traits.trait_names
         files = [name_page(t, trait) for t, trait in enumerate(names)]
-        shown = sorted(
+        images = sorted(
             {
                 image
                 for examples in self.examples
@@ -90,18 +96,20 @@ class TraitPages:
             | {image for panel in self.panels for image in panel.picks.images}
         )
         (folder / THUMBNAILS).mkdir()
-        thumbnails = write_thumbnails(shown, self.source, folder / THUMBNAILS)
+        thumbnails = write_thumbnails(images, self.source, folder / THUMBNAILS)
         gallery = Gallery(
             ImageNames(self.traits.image_ids, list(self.class_names)),
             thumbnails,
             self.source.preprocessing,
         )
-        rows = []
+        rows, highlights = [], {}
         with progress_bar(len(names), "pages") as progress:
             for t, file in enumerate(files):
                 page = self._make_page(t, gallery, files)
                 (folder / file).write_text(render_trait_page(page), encoding="utf-8")
                 rows.append(self._make_row(t, file, page, gallery))
+                if page.trait in self.picked:
+                    highlights[page.trait] = self._make_highlight(page, file)
                 progress.update()
         index = render_index(
             rows, self.finders, self.dataset, self.place, self.looks.controls
@@ -110,6 +118,12 @@ class TraitPages:
         write_csv(self.tabulate_images(), folder / "shown_images.csv")
         pages = dict(zip(names, files, strict=True))
         (folder / "pages.json").write_text(json.dumps(pages, indent=2) + "\n")
+        shown = {
+            "place": self.place,
+            "n_traits": len(self.ap.dropna(how="all")),
+            "highlights": [highlights[trait] for trait in self.picked],
+        }
+        (folder / "highlights.json").write_text(json.dumps(shown) + "\n")
 
     @cached_property
     def examples(self) -> list[Examples]:
@@ -129,20 +143,49 @@ class TraitPages:
         return panels
 
     @cached_property
-    def ap(self) -> pd.DataFrame:
-        """The AP of each trait, a row, and finder, a column: mean over the seeds."""
+    def intervals(self) -> pd.DataFrame:
+        """The rows of `facts.intervals` about the finders, by method and trait."""
         rows = self.facts.intervals
-        columns = {}
-        for finder in self.finders:
-            own = rows[
+        own = [
+            rows[
                 (rows["method"] == finder.method)
                 & (rows["n_prototypes"] == finder.n_prototypes)
                 & (rows["n_train"] == finder.n_train)
             ]
+            for finder in self.finders
+        ]
+        return pd.concat(own).set_index(["method", "trait"])
+
+    @cached_property
+    def ap(self) -> pd.DataFrame:
+        """The AP of each trait, a row, and finder, a column: mean over the seeds."""
+        columns = {}
+        for finder in self.finders:
             # Where no prototype could be chosen, the AP is chance: no result.
             chosen = finder.chosen.index[finder.chosen["prototype"].notna()]
-            columns[finder.method] = own.set_index("trait")["ap"].reindex(chosen)
+            columns[finder.method] = self.intervals.loc[finder.method]["ap"].reindex(
+                chosen
+            )
         return pd.DataFrame(columns).reindex(self.traits.trait_names)
+
+    @cached_property
+    def ceiling(self) -> pd.Series:
+        """The AP of the supervised probe on the most training images, by trait."""
+        rows = self.facts.ceiling
+        largest = rows[rows["n_train"] == rows["n_train"].max()]
+        return largest.set_index("trait")["ceiling"].reindex(self.traits.trait_names)
+
+    @cached_property
+    def picked(self) -> dict[str, Pick]:
+        """The traits that the study's page shows, in order."""
+        picks = pick_highlights(
+            self.ap,
+            pd.Series(self.traits.chance_T, self.traits.trait_names),
+            self.ceiling,
+            {finder.method: finder.n_prototypes for finder in self.finders},
+            self.looks,
+        )
+        return {pick.trait: pick for pick in picks}
 
     def _make_page(self, t: int, gallery: Gallery, files: Sequence[str]) -> TraitPage:
         trait = self.traits.trait_names[t]
@@ -218,19 +261,23 @@ class TraitPages:
             for panel, _ in self.panels_of.get(t, [])
             if panel.i_finder == find_best(ap)
         ]
-        ceiling = self.facts.ceiling
-        own = ceiling[
-            (ceiling["trait"] == page.trait)
-            & (ceiling["n_train"] == ceiling["n_train"].max())
-        ]
         return TraitRow(
             page.trait,
             file,
             page.counts["test"],
             page.chance,
             ap,
-            float(own["ceiling"].mean()),
+            float(self.ceiling.iloc[t]),
             [gallery.thumbnails[image] for images in of_best for image in images],
+        )
+
+    def _make_highlight(self, page: TraitPage, file: str) -> dict[str, Any]:
+        return show_highlight(
+            self.picked[page.trait],
+            page,
+            file,
+            self.intervals.xs(page.trait, level="trait"),
+            float(self.ceiling[page.trait]),
         )
 
     def tabulate_images(self) -> pd.DataFrame:
