@@ -88,7 +88,7 @@ def write(study, out="index.html", pictures=(), expected=EXPECTED, rows=None):
 class Page(HTMLParser):
     """Ids, what is loaded, headings, cells of tables, and tags left open."""
 
-    VOID = ("meta", "img", "br", "wbr", "link", "path", "use", "rect")
+    VOID = ("meta", "img", "br", "wbr", "link", "path", "use", "rect", "input")
 
     def __init__(self, text):
         super().__init__()

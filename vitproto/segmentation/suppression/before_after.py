@@ -1,6 +1,6 @@
 """Predictions for an image before and after the latents of a class are suppressed.
 
-M test images, P patches, J latents of the class, H × W pixels.
+M test images, P patches, J latents of the class, O doses, H × W pixels.
 """
 
 from collections.abc import Sequence
@@ -73,8 +73,8 @@ class Suppressor:
         coefficients_OPJ = change_latents(latents_PJ, doses_O, largest_J)
         rows_JD = self.autoencoder.norm * self.autoencoder.W_dec_SD[chosen]
         before_PC = self.logits.before(i_test, acts_PD)
-        prepared_EJX = self.logits.prepare(rows_JD[None])
-        after_OPC = self.logits.after(i_test, before_PC, prepared_EJX, coefficients_OPJ)
+        prepared_OJX = self.logits.prepare(rows_JD.expand(len(self.doses), -1, -1))
+        after_OPC = self.logits.after(i_test, before_PC, prepared_OJX, coefficients_OPJ)
         # A latent that was never active in training may be active here.
         share_PJ = latents_PJ / largest_J.masked_fill(largest_J == 0, 1)
         return BeforeAfter(
