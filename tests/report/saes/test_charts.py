@@ -16,7 +16,7 @@ from vitproto.report.saes.frequencies import LatentFrequencies, read_frequencies
 from vitproto.report.saes.frequency_chart import FULL, draw_frequencies, histogram
 from vitproto.report.saes.front import on_front
 from vitproto.report.saes.training import read_training
-from vitproto.report.saes.training_chart import draw_curves
+from vitproto.report.saes.training_chart import draw_curves, smooth
 from vitproto.report.shared.method_styles import StudyMethods
 from vitproto.study.family import Family
 from vitproto.study.run import Run
@@ -149,15 +149,26 @@ def test_curves_show_what_was_logged_and_dead_latents_as_a_share(tmp_path):
     figure = draw_curves(training)
     assert len(figure.axes) == 5  # one family: the other one is not trained
     loss, mse, l0, dead, legend = figure.axes
-    assert [line.get_xdata().tolist() for line in loss.lines] == [[64, 704]] * 2
-    assert [line.get_ydata().tolist() for line in loss.lines] == [[0.5] * 2, [0.25] * 2]
+    # Each autoencoder has its steps, pale, and their running mean.
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[64, 704]] * 4
+    shown = [line.get_ydata().tolist() for line in loss.lines]
+    assert shown == [[0.5] * 2] * 2 + [[0.25] * 2] * 2
     assert mse.lines[0].get_ydata().tolist() == [0.25, 0.25]
     assert l0.lines[0].get_ydata().tolist() == [9, 9]
-    assert [line.get_ydata()[0] for line in dead.lines] == [0.25, 1.0]
+    assert [line.get_ydata()[0] for line in dead.lines[::2]] == [0.25, 1.0]
     colors = [tuple(line.get_color()) for line in loss.lines]
-    assert colors[0] != colors[1]
+    assert colors[0] == colors[1] != colors[2] == colors[3]
     expected = "topk\ntiny, layer 3", ["sparsity", "8", "16"]
     assert legend_of(legend) == expected
+
+
+def test_lines_average_the_steps_around_each():
+    # 5 % of 60 steps are 3: each with its two neighbours, the ends with one.
+    noisy = pd.Series([0.0, 3.0] * 30)
+    smoothed = smooth(noisy)
+    assert smoothed.iloc[0] == 1.5
+    np.testing.assert_allclose(smoothed.iloc[1:-1], [1.0, 2.0] * 29)
+    assert smooth(noisy.head(10)).equals(noisy.head(10))  # too few to average
 
 
 def test_rows_are_families_whatever_the_order_of_the_files(tmp_path):
@@ -183,7 +194,8 @@ def test_rate_and_size_are_told_apart_without_colour(tmp_path):
     log = write_log(tmp_path / "a.csv", [(name, 1.0, 0) for name in names])
     figure = draw_curves(read_training([log]))
     looks = {
-        (line.get_linestyle(), line.get_linewidth()) for line in figure.axes[0].lines
+        (line.get_linestyle(), line.get_linewidth())
+        for line in figure.axes[0].lines[1::2]
     }
     assert len(looks) == 4
     _, texts = legend_of(figure.axes[-1])

@@ -29,6 +29,12 @@ DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5))]
 """Dashes of the learning rates; the fifth looks like the first."""
 
 
+SMOOTHED_SHARE = 0.05
+"""The share of the steps of a log that a point of a line averages."""
+PALE = 0.25
+"""The opacity of the steps behind the lines."""
+
+
 class Curve(NamedTuple):
     """The measure that a column of the chart shows."""
 
@@ -50,7 +56,8 @@ def draw_curves(training: pd.DataFrame) -> Figure:
 
     There is a row of panels for each family, and a line for each autoencoder: colour
     shows the sparsity, dashes the learning rate, width the number of latents. Seeds
-    look alike.
+    look alike. Lines are running means; behind them, pale, are the steps themselves,
+    which jump where each draws its own prefixes (Matryoshka).
 
     Args:
         training: the rows of `read_training`.
@@ -82,8 +89,19 @@ def draw_curves(training: pd.DataFrame) -> Figure:
         _draw_legend(row[-1], f"{method}\n{place}", look)
     for axis, curve in zip(axes[0], CURVES, strict=False):
         axis.set_title(curve.title, fontsize=TEXT_POINTS)
-    write_around(figure, "Training of the autoencoders", "patches seen", "")
+    below = (
+        f"patches seen (lines: running means over {SMOOTHED_SHARE:.0%} of the steps; "
+        "pale: the steps)"
+    )
+    write_around(figure, "Training of the autoencoders", below, "")
     return figure
+
+
+def smooth(values: pd.Series) -> pd.Series:
+    """The running mean over `SMOOTHED_SHARE` of the values, fewer at the ends."""
+    # An odd number has a middle.
+    n = 2 * int(SMOOTHED_SHARE * len(values) / 2) + 1
+    return values.rolling(n, center=True, min_periods=1).mean()
 
 
 class _Looks(NamedTuple):
@@ -110,10 +128,18 @@ def _looks(lines: pd.DataFrame) -> _Looks:
 def _draw_panel(axis: Axes, lines: pd.DataFrame, curve: Curve, looks: _Looks) -> None:
     for _, line in lines.groupby("run", sort=False):
         first = line.iloc[0]
+        color = looks.color.get(first["run_sparsity"], "0")
         axis.plot(
             line["n_patches"],
             line[curve.column],
-            color=looks.color.get(first["run_sparsity"], "0"),
+            color=color,
+            linewidth=0.6,
+            alpha=PALE,
+        )
+        axis.plot(
+            line["n_patches"],
+            smooth(line[curve.column]),
+            color=color,
             linestyle=looks.dashes.get(first["run_learning_rate"], "-"),
             linewidth=looks.width[first["n_prototypes"]],
         )
