@@ -38,7 +38,8 @@ def read_provenance(files: Mapping[str, Path], project: Path = PROJECT) -> Prove
         cited = yaml.safe_load((project / CITATION).read_text(encoding="utf-8"))
         version, year = cited["version"], cited["date-released"].year
         names = ", ".join(author["name"] for author in cited["authors"])
-        citation = f"{names} ({year}). {cited['title']}. Version {version}."
+        end = "" if cited["title"].endswith("?") else "."
+        citation = f"{names} ({year}). {cited['title']}{end} Version {version}."
     digests = {what: sha256_of(path).hex() for what, path in files.items()}
     return Provenance(version, _describe_commit(project), citation, digests)
 

@@ -22,7 +22,11 @@ from suppression_rows import (
 )
 
 from vitproto.core.project import PROJECT
-from vitproto.report.segmentation.suppression_links import ClassPictures, find_pictures
+from vitproto.report.segmentation.suppression_links import (
+    IMAGE_KEYS,
+    ClassPictures,
+    find_pictures,
+)
 from vitproto.report.segmentation.suppression_markdown import (
     describe_changes,
     describe_latents,
@@ -226,7 +230,8 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
 def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
     folder = tmp_path / "of wall?"
     folder.mkdir()
-    image = {"labels": [0, 3]}
+    image = dict.fromkeys(IMAGE_KEYS, "x") | {"labels": [0, 3]}
+    image |= {"after": ["a", "b"], "n_found_after": [3, 1]}
     one = {"label": 1, "class_name": "wall", "note": "", "images": [image]}
     none = {"label": 7, "class_name": "lamp", "note": "not there", "images": []}
     classes = [none | {"highest": 0.0}, one | {"highest": 2.5}]
@@ -238,9 +243,21 @@ def test_pictures_are_found_by_what_they_say_of_themselves(tmp_path):
     wall, lamp = find_pictures([folder], page, [place])
     assert wall[:4] == (place, 1, "wall", "")
     assert wall[4:] == (
-        *("../of%20wall%3F", (0, -1), 2.5, [image], {3: {"name": "sky"}}),
+        *("../of%20wall%3F", (0.0, -1.0), 2.5, [image], {3: {"name": "sky"}}),
     )
     assert (lamp.note, lamp.images, lamp.colors) == ("not there", [], {})
+    short = one | {"images": [image | {"after": ["a"]}]}
+    for changed, why in (
+        ({"settings": {}}, "it lacks 'doses'"),
+        ({"settings": {"doses": []}}, "it names no dose"),
+        ({"colors": {}}, "it lacks '3'"),
+        ({"classes": None}, "NoneType"),
+        ({"classes": [short | {"highest": 1}]}, "1 pictures and 2 counts for 2 doses"),
+    ):
+        (folder / "pictures.json").write_text(json.dumps(PLACE | told | changed))
+        with pytest.raises(ValueError, match=rf"pictures.json is damaged \(.*{why}"):
+            find_pictures([folder], page, [place])
+    (folder / "pictures.json").write_text(json.dumps(PLACE | told))
     with pytest.raises(ValueError, match="shows topk k512-seed0 in layer 10, but no"):
         find_pictures([folder], page, [place._replace(layer=3)])
     with pytest.raises(ValueError, match="holds no pictures.json"):

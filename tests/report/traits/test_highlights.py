@@ -29,8 +29,17 @@ CHANCE = pd.Series(0.1, TRAITS)
 CEILING = pd.Series([0.95, 0.3, 0.6, 0.6, 0.9, 0.5, 0.9], TRAITS)
 
 
-def pick(ap=AP, ceiling=CEILING, sizes=SIZES, looks=LOOKS):
-    return pick_highlights(ap, CHANCE, ceiling, sizes, looks)
+COMMON = pd.Series(True, TRAITS)
+
+
+def pick(ap=AP, ceiling=CEILING, sizes=SIZES, looks=LOOKS, common=COMMON):
+    return pick_highlights(ap, CHANCE, ceiling, common, sizes, looks)
+
+
+def test_traits_that_few_classes_show_are_picked_only_if_there_are_no_others():
+    common = pd.Series([False, False, True, True, True, True, True], TRAITS)
+    assert [one.trait for one in pick(common=common)[:2]] == ["c", "d"]
+    assert pick(common=~COMMON) == pick()
 
 
 def test_extremes_by_hand():

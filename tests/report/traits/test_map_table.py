@@ -33,6 +33,7 @@ from vitproto.report.traits.map_table import (
 )
 from vitproto.report.traits.map_text import Images
 from vitproto.report.traits.statistics import StatisticsFiles
+from vitproto.report.traits.trait_links import find_trait_pages
 from vitproto.report.traits.trait_table import tabulate_traits
 from vitproto.study.family import write_families
 
@@ -366,6 +367,7 @@ def _write_trait_pages(folder, ap_files, highlights):
     pages = {trait: f"{t:03d}.html" for t, trait in enumerate(traits)}
     (folder / "pages.json").write_text(json.dumps(pages))
     picked = {"place": "tiny, layer 3", "n_traits": len(traits), "highlights": []}
+    picked["are_common"] = False
     (folder / "highlights.json").write_text(json.dumps(picked | highlights))
     return folder
 
@@ -654,8 +656,34 @@ def test_picked_traits_stand_there_with_their_images_and_a_link(tmp_path, splits
     assert '<a href="traits/003.html">wing::blue</a>. AP: 1.' in section
     assert 'src="traits/images/000007.jpg" width="160" height="90"' in section
     assert "✓ with · 4.25<br>&lt;script&gt;alert(1)&lt;/script&gt;<br>" in section
-    assert "Extremes of 4 traits, by AP on the test images in tiny, layer 3" in text
+    assert "Extremes of 4 traits, by the difference of AP" in text
     assert _read_page(text).tags.count("script") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("highlights.json", "{}", "it lacks 'place'"),
+        ("highlights.json", "[]", "it lacks 'place'"),
+        (
+            "highlights.json",
+            '{"place": 1, "n_traits": 2, "are_common": false}',
+            "lacks",
+        ),
+        ("highlights.json", '{"place": 1, "n_traits": null}', "int"),
+        ("pages.json", "[]", "it names no page"),
+        ("pages.json", '{"a": 1}', "unsupported operand"),
+        ("pages.json", "{", "Expecting property name"),
+    ],
+)
+def test_damaged_notes_of_traits_are_named(tmp_path, name, text, why):
+    (tmp_path / "pages.json").write_text('{"a": "000-a.html"}')
+    picked = {"place": "x", "n_traits": 1, "are_common": True, "highlights": []}
+    (tmp_path / "highlights.json").write_text(json.dumps(picked))
+    assert find_trait_pages(tmp_path, tmp_path / "index.html").pages
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name} is damaged .*{why}.*: delete"):
+        find_trait_pages(tmp_path, tmp_path / "index.html")
 
 
 def test_the_page_says_what_wrote_it_and_of_which_files(tmp_path, splits):

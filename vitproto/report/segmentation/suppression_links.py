@@ -1,14 +1,21 @@
 """Links to the pictures of suppression."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitproto.report.segmentation.suppression_rows import PLACE, Place
-from vitproto.report.shared.links import link_to, read_note
+from vitproto.report.shared.links import check_keys, link_to, naming_note, read_note
 
 PAGE = "index.html"
 """The page of a segmentation study, which shows the pictures."""
+
+
+IMAGE_KEYS = (
+    *("image_id", "n_pixels", "n_found_before", "n_found_after", "labels"),
+    *("window", "true", "before", "after", "width", "height", "heat"),
+)
+"""What `pictures.json` says of each image."""
 
 
 class ClassPictures(NamedTuple):
@@ -57,22 +64,34 @@ def find_pictures(
     found = []
     for folder in folders:
         note = read_note(folder, "pictures.json", "show_suppression")
-        place = Place(**{name: note[name] for name in PLACE})
+        with naming_note(folder, "pictures.json", "show_suppression"):
+            shown = list(_read_classes(note, link_to(folder, page)))
+            place = Place(**{name: note[name] for name in PLACE})
         if place not in places:
             raise ValueError(
                 f"{folder} shows {place.method} {place.run} in layer {place.layer}, "
                 "but no suppression file of this SAE was named: name both"
             )
-        for about in note["classes"]:
-            shown = {label for image in about["images"] for label in image["labels"]}
-            colors = {
-                label: note["colors"][str(label)] for label in sorted(shown - {0})
-            }
-            found.append(
-                ClassPictures(
-                    *(place, about["label"], about["class_name"], about["note"]),
-                    *(link_to(folder, page), tuple(note["settings"]["doses"])),
-                    *(about["highest"], about["images"], colors),
-                )
-            )
+        found += shown
     return sorted(found, key=lambda shown: (shown.place, shown.label))
+
+
+def _read_classes(note: dict[str, Any], folder: str) -> Iterator[ClassPictures]:
+    place = Place(**{name: note[name] for name in PLACE})
+    doses = tuple(map(float, note["settings"]["doses"]))
+    if not doses:
+        raise ValueError("it names no dose")
+    for about in note["classes"]:
+        for image in about["images"]:
+            check_keys(image, *IMAGE_KEYS)
+            if {len(image["after"]), len(image["n_found_after"])} != {len(doses)}:
+                raise ValueError(
+                    f"{image['image_id']} has {len(image['after'])} pictures and "
+                    f"{len(image['n_found_after'])} counts for {len(doses)} doses"
+                )
+        shown = {label for image in about["images"] for label in image["labels"]}
+        yield ClassPictures(
+            *(place, about["label"], about["class_name"], about["note"], folder, doses),
+            *(about["highest"], about["images"]),
+            {label: note["colors"][str(label)] for label in sorted(shown - {0})},
+        )

@@ -155,6 +155,6 @@ def _show_class(
 def _describe_loss(loss: float) -> str:
     if math.isnan(loss):
         return ""
-    verb = "gains" if loss < 0 else "loses"
     share = write_share(abs(loss))
+    verb = "gains" if loss < 0 and float(share) else "loses"
     return f"The class {verb} {share} % of its IoU on all validation images."

@@ -16,7 +16,7 @@ from vitproto.core.confidence import LEVEL
 from vitproto.core.files import whole_file
 from vitproto.report.shared.method_styles import MARKERS
 
-GLYPHS = "●■◆▲▼✚✖★◀▶"
+GLYPHS = "●■◆▲▼✚✖★◀▶⬟⬢♦"
 """The `MARKERS` as characters, in the same order."""
 
 TEXT_POINTS = 8

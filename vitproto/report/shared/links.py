@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vitproto.core.unreadable import unreadable
+from vitproto.core.unreadable import UnreadableError, unreadable
 
 
 def link_to(path: Path, page: Path) -> str:
@@ -23,11 +25,34 @@ def read_note(folder: Path, name: str, stage: str) -> dict[str, Any]:
     note = folder / name
     if not note.is_file():
         raise ValueError(f"{folder} holds no {name}: name a folder that {stage} wrote")
-    try:
+    with naming_note(folder, name, stage):
         return dict(json.loads(note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise unreadable(
-            note,
-            error,
-            f"{note} is damaged ({error}): delete {folder} and run {stage} again",
-        ) from error
+
+
+@contextmanager
+def naming_note(folder: Path, name: str, stage: str) -> Iterator[None]:
+    """Name the note in what goes wrong where its contents are used.
+
+    Raises:
+        ValueError: the note is damaged, or lacks what it should hold.
+    """
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        why = f"it lacks {error}" if isinstance(error, LookupError) else str(error)
+        remedy = f"delete {folder} and run {stage} again"
+        note = folder / name
+        damaged = f"{note} is damaged ({why}): {remedy}"
+        raise unreadable(note, error, damaged) from error
+
+
+def check_keys(part: dict[str, Any], *keys: str) -> None:
+    """Check that a part of a note has some keys.
+
+    Raises:
+        KeyError: it lacks one.
+    """
+    for key in keys:
+        part[key]

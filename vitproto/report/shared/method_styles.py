@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MARKERS = "osD^vPX*<>"
+MARKERS = "osD^vPX*<>phd"
 DASHES = ("-", (0, (4, 1.2)), (0, (1, 0.8)))
 """Lines that differ without colour: whole, dashed and dotted."""
 

@@ -4,7 +4,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vitproto.report.shared.links import link_to, read_note
+from vitproto.report.shared.links import check_keys, link_to, naming_note, read_note
+
+SHOWN_KEYS = ("heading", "trait", "page", "text", "method", "images")
+"""What `highlights.json` says of each trait."""
+
+IMAGE_KEYS = ("image_id", "class_name", "thumbnail", "shows", "score", "overlay")
+"""What it says of each image."""
 
 
 class Highlights(NamedTuple):
@@ -14,6 +20,8 @@ class Highlights(NamedTuple):
     """The layer whose prototypes are shown, in words."""
     n_traits: int
     """The traits among which they were picked."""
+    are_common: bool
+    """Whether these are those that enough classes of test images show."""
     shown: list[dict[str, Any]]
     """The traits as `highlights.json` describes them: `heading`, `trait`, `page`,
     `text`, `method` and `images`."""
@@ -48,12 +56,23 @@ def find_trait_pages(folder: Path, page: Path) -> TraitLinks:
         ValueError: the folder does not say which page is whose, or what to show.
     """
     names = read_note(folder, "pages.json", "show_traits")
-    pages = {trait: link_to(folder / name, page) for trait, name in names.items()}
+    with naming_note(folder, "pages.json", "show_traits"):
+        pages = {trait: link_to(folder / name, page) for trait, name in names.items()}
+        if not pages:
+            raise ValueError("it names no page")
     noted = read_note(folder, "highlights.json", "show_traits")
-    highlights = Highlights(
-        noted["place"],
-        noted["n_traits"],
-        noted["highlights"],
-        link_to(folder / "images", page),
-    )
+    with naming_note(folder, "highlights.json", "show_traits"):
+        highlights = Highlights(
+            str(noted["place"]),
+            int(noted["n_traits"]),
+            bool(noted["are_common"]),
+            [{key: one[key] for key in SHOWN_KEYS} for one in noted["highlights"]],
+            link_to(folder / "images", page),
+        )
+        for one in highlights.shown:
+            if one["trait"] not in pages:
+                raise ValueError(f"it shows {one['trait']!r}, which has no page")
+            for image in one["images"]:
+                check_keys(image, *IMAGE_KEYS)
+                check_keys(image["thumbnail"], "name", "width", "height")
     return TraitLinks(link_to(folder / "index.html", page), pages, highlights)

@@ -28,6 +28,7 @@ def pick_highlights(
     ap: pd.DataFrame,
     chance: pd.Series,
     ceiling: pd.Series,
+    is_common: pd.Series,
     n_prototypes: Mapping[str, int],
     looks: StudyMethods,
 ) -> list[Pick]:
@@ -44,9 +45,13 @@ def pick_highlights(
             highest mAP first; NaN where no prototype could be chosen.
         chance: the AP of a random ranking, by trait.
         ceiling: the AP of a supervised probe, by trait; may lack traits.
+        is_common: whether enough classes of test images show a trait, by trait; only
+            such traits are picked, if there are any: others have no interval.
         n_prototypes: the number of prototypes of each method.
         looks: the methods of the study.
     """
+    if is_common.any():
+        ap = ap[is_common.reindex(ap.index)]
     taken, picks = set(), []
     for heading, method, beside, extreme in _rank(
         ap, chance, ceiling, n_prototypes, looks
@@ -75,7 +80,7 @@ def _rank(
     first, *others = ap.columns
     controls = [method for method in ap if looks.family_of(method) is None]
     name = f"{first} {CONTROL_BADGE}" if first in controls else first
-    above = ap[first] - chance
+    above = ap[first] - chance.reindex(ap.index)
     yield f"Found best by {name}", first, (), above
     yield f"Found worst by {name}", first, (), -above
     autoencoders = [method for method in ap if method in looks.saes]

@@ -16,6 +16,7 @@ from vitproto.pictures.overlay import color_range, format_score, lay_over
 from vitproto.pictures.strip import SCALE, Strip, StripImage, Thumbnail
 from vitproto.report.shared.markdown import TextTable
 from vitproto.report.shared.wording import join_names, write_count, write_number
+from vitproto.report.traits.pages.curve_chart import MAX_CURVES
 from vitproto.report.traits.pages.finders import Finder
 from vitproto.report.traits.pages.panels import Panel
 from vitproto.report.traits.pages.picks import Examples
@@ -237,4 +238,5 @@ def render_trait_page(page: TraitPage) -> str:
         chance=write_number(page.chance),
         level=LEVEL,
         scale=SCALE,
+        max_curves=MAX_CURVES,
     )

@@ -118,9 +118,11 @@ class TraitPages:
         write_csv(self.tabulate_images(), folder / "shown_images.csv")
         pages = dict(zip(names, files, strict=True))
         (folder / "pages.json").write_text(json.dumps(pages, indent=2) + "\n")
+        common = self.ap[self.is_common] if self.is_common.any() else self.ap
         shown = {
             "place": self.place,
-            "n_traits": len(self.ap.dropna(how="all")),
+            "n_traits": len(common.dropna(how="all")),
+            "are_common": bool(self.is_common.any()),
             "highlights": [highlights[trait] for trait in self.picked],
         }
         (folder / "highlights.json").write_text(json.dumps(shown) + "\n")
@@ -176,12 +178,19 @@ class TraitPages:
         return largest.set_index("trait")["ceiling"].reindex(self.traits.trait_names)
 
     @cached_property
+    def is_common(self) -> pd.Series:
+        """Whether enough classes of test images show a trait for an interval."""
+        has_interval = self.intervals["low"].notna().groupby(level="trait").any()
+        return has_interval.reindex(self.traits.trait_names, fill_value=False)
+
+    @cached_property
     def picked(self) -> dict[str, Pick]:
         """The traits that the study's page shows, in order."""
         picks = pick_highlights(
             self.ap,
             pd.Series(self.traits.chance_T, self.traits.trait_names),
             self.ceiling,
+            self.is_common,
             {finder.method: finder.n_prototypes for finder in self.finders},
             self.looks,
         )
