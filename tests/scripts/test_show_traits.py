@@ -320,6 +320,8 @@ def test_traits_that_cannot_be_tested_or_chosen_say_so(pages):
     assert "No test image shows this trait" in rare
     assert "prototype 0" not in rare
     assert "no prototype could be chosen by good, poor." in unseen
+    assert "No test image" not in unseen
+    assert "<td>" not in unseen  # not even chance, which looks like a result
     assert "<svg" not in rare
     assert "<svg" not in unseen
 

@@ -656,7 +656,9 @@ def test_picked_traits_stand_there_with_their_images_and_a_link(tmp_path, splits
     assert '<a href="traits/003.html">wing::blue</a>. AP: 1.' in section
     assert 'src="traits/images/000007.jpg" width="160" height="90"' in section
     assert "✓ with · 4.25<br>&lt;script&gt;alert(1)&lt;/script&gt;<br>" in section
-    assert "Extremes of 4 traits, on the test images in tiny, layer 3: by how far" in text
+    assert (
+        "Extremes of 4 traits, on the test images in tiny, layer 3: by how far" in text
+    )
     assert _read_page(text).tags.count("script") == 1
 
 

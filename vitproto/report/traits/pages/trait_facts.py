@@ -91,6 +91,7 @@ def tabulate_trait(
     trait: str,
     shown: Mapping[str, int],
     unselected: Collection[str],
+    n_training: int,
 ) -> tuple[TextTable, TextTable]:
     """AP of a trait for each method, over `n_train`.
 
@@ -101,6 +102,8 @@ def tabulate_trait(
             order of the rows.
         unselected: the methods in which no prototype could be chosen on the most
             training images; their AP is chance, and left out.
+        n_training: the training images that show the trait; if there are none, tables
+            are empty.
 
     Returns:
         The table of the numbers that are shown, which ends with the supervised probe,
@@ -112,7 +115,8 @@ def tabulate_trait(
     rows = rows.sort_values(["order", "n_prototypes", "n_train"])
     largest = rows["n_train"].max()
     is_chance = rows["method"].isin(unselected) & (rows["n_train"] == largest)
-    rows = rows[~is_chance]
+    # Without an image to learn from, all is chance, the probe's AP too.
+    rows = rows[~is_chance & (n_training > 0)]
     heads = [write_count(n, "image") for n in sorted(rows["n_train"].unique())]
     is_shown = rows["n_prototypes"] == rows["method"].map(shown)
     probes = facts.ceiling[facts.ceiling["trait"] == trait]

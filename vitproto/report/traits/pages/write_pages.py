@@ -204,7 +204,9 @@ class TraitPages:
         ranked_N = self.traits.known_NT[:, t] & ~self.traits.is_train_N
         shown = {finder.method: finder.n_prototypes for finder in self.finders}
         unselected = [f.method for f in self.finders if f.prototype_of(trait) is None]
-        table, others = tabulate_trait(self.facts, trait, shown, unselected)
+        table, others = tabulate_trait(
+            self.facts, trait, shown, unselected, counts["train"].n_shows
+        )
         return TraitPage(
             trait,
             self.dataset,
