@@ -164,7 +164,7 @@ def test_a_study_evaluates_an_imported_autoencoder(tmp_path):
     page = snakemake(workdir, "results/tiny/index.html", "--configfile", "tiny.yaml")
     assert page.returncode == 0, page.stdout
     shown = (workdir / "results/tiny/index.html").read_text(encoding="utf-8")
-    assert "<h2>Imported autoencoders</h2>" in shown
+    assert ">Imported autoencoders</h2>" in shown
     assert "theirs in layer 3 of tiny-vit" in shown
 
     # SAELens says in a second file how the first is read.

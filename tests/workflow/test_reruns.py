@@ -24,6 +24,7 @@ N_FAMILIES, N_LAYERS = 8, 2
 SELECTION = [
     *["select_prototypes", "permute_labels"] * N_FAMILIES,
     *(*["compare_methods"] * N_LAYERS, *REPORT),
+    "show_features",  # names the traits that prototypes are chosen for
 ]
 PROBES = ["probe_traits"] * N_LAYERS
 LABELLED = [*SELECTION, *PROBES]
@@ -32,7 +33,7 @@ SCORING = ["score_images"] * N_FAMILIES + SELECTION
 MADE_OF_A_FIT = ["score_images", "select_prototypes", "permute_labels"]
 # What is fitted to tiny_corpus, and what is made of every fit.
 FITS = ["fit_random", "fit_random", "fit_kmeans", "fit_kmeans", "fit_pca", "fit_sae"]
-MEASURING = [*SCORING, "evaluate_saes", *SAE_REPORT, "show_features"]
+MEASURING = [*SCORING, "evaluate_saes", *SAE_REPORT]
 ALL_FITS = ["fit_gaussian", "fit_random", *FITS]
 
 
@@ -93,7 +94,7 @@ EDITS = {
         [
             *("read_traits", "fit_random", *FITS),
             *["score_images"] * (N_FAMILIES - 1),  # all but those of fit_gaussian
-            *(*LABELLED, "evaluate_saes", *SAE_REPORT, "show_features"),
+            *(*LABELLED, "evaluate_saes", *SAE_REPORT),
         ],
     ),
     "AP kernel": (
@@ -202,7 +203,7 @@ EDITS = {
     ),
     "page of a trait": (
         replace("vitproto/pictures/overlay.py", "SIDE = 160", "SIDE = 150"),
-        ["show_traits", "write_map_page"],
+        ["show_features", "show_traits", "write_map_page"],
     ),
     "comment": (
         replace(

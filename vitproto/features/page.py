@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from vitproto.activations.preprocessing import Preprocessing
 from vitproto.features.choice import Choice, Reason
 from vitproto.features.feature import Feature, ShownImage
+from vitproto.features.shown import Gallery
 from vitproto.features.top_images import TopImages
 from vitproto.pages.templates import read_template
 from vitproto.pictures.overlay import color_range, format_score, lay_over
-from vitproto.pictures.strip import SCALE, Strip, StripImage, Thumbnail
+from vitproto.pictures.strip import SCALE, Strip, StripImage
 from vitproto.study.family import FittedFamily
 
 TEMPLATE = Path(__file__).with_name("features_page.html.jinja")
@@ -49,16 +48,6 @@ class Place:
     def family(self) -> FittedFamily:
         """The family of the run."""
         return FittedFamily(self.fit_dataset, self.encoder, self.layer, self.method)
-
-
-class Gallery(NamedTuple):
-    """What images of the page are made of."""
-
-    thumbnails: Mapping[str, Thumbnail]
-    """By the id of the image."""
-    class_names: Mapping[str, str]
-    """By the id of the image; none if images have no classes."""
-    preprocessing: Preprocessing
 
 
 N_CLASSES = 10

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from vitproto.features.feature import (
     to_feature,
     to_image,
 )
-from vitproto.features.page import Gallery
 from vitproto.features.top_images import TopImages, Wanted, score_patches
 from vitproto.pictures.overlay import save_thumbnail
 from vitproto.pictures.strip import Thumbnail
@@ -42,6 +41,16 @@ class ShownImages:
     root: Path
     paths: list[str]
     acts: Activations
+    preprocessing: Preprocessing
+
+
+class Gallery(NamedTuple):
+    """What images of the page are made of."""
+
+    thumbnails: Mapping[str, Thumbnail]
+    """By the id of the image."""
+    class_names: Mapping[str, str]
+    """By the id of the image; none if images have no classes."""
     preprocessing: Preprocessing
 
 
