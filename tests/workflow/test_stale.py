@@ -263,7 +263,7 @@ def test_leaving_out_rules_is_refused_and_changes_nothing(workdir):
 
 
 def remove_a_picture(workdir):
-    next((workdir / FEATURES).rglob("*.png")).unlink()
+    next((workdir / FEATURES).rglob("*.jpg")).unlink()
 
 
 def change_a_drawn_label(workdir):

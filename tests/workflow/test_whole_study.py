@@ -224,7 +224,14 @@ def test_the_features_of_a_run_follow_from_its_scores(finished):
         assert [image["image_id"] for image in feature["images"]] == [*image_ids[best]]
         found = [image["score"] for image in feature["images"]]
         np.testing.assert_allclose(found, score_N[best], rtol=1e-5)
-        assert (finished / FEATURES / f"{feature['prototype']:05d}.png").is_file()
+    thumbnails = {path.stem for path in (finished / FEATURES / "images").iterdir()}
+    drawn = {
+        image["image_id"]
+        for feature in shown["prototypes"]
+        for image in (*feature["images"], *feature["lowest"])
+    }
+    # They have the number of their image in the list, whose order is that of scores.
+    assert {image_ids[int(name)] for name in thumbnails} == drawn
 
 
 def test_a_second_run_has_nothing_to_do(finished):
