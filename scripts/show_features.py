@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 from vitproto.activations.stream import Activations
@@ -10,13 +9,8 @@ from vitproto.core.device import pick_device
 from vitproto.core.folders import whole_folder
 from vitproto.data.data_root import check_root
 from vitproto.features.choice import Choice, choose
-from vitproto.features.page import Place, describe_ranges, render_page
-from vitproto.features.shown import (
-    open_images,
-    show_prototypes,
-    to_numbers,
-    write_gallery,
-)
+from vitproto.features.page import Place, describe_ranges, write_page
+from vitproto.features.shown import open_images, show_prototypes, to_numbers
 from vitproto.features.top_images import find_top_images
 from vitproto.freshness.code.fingerprint import fingerprint
 from vitproto.launch.cli import run
@@ -43,8 +37,7 @@ def show_features(
 ) -> None:
     """Show, for some prototypes of a run, the images with the highest scores.
 
-    Writes a page, index.html, with thumbnails of its images, and features.json with
-    all the numbers.
+    Writes index.html, with thumbnails, and features.json with all the numbers.
 
     Args:
         root: The folder of the data set.
@@ -54,7 +47,7 @@ def show_features(
         roles: The files that say for which traits prototypes were chosen.
         features: The folder to create.
         n_images: Number of images to show for each prototype.
-        device: The device: auto, cpu, cuda or cuda:1; auto uses a GPU if there is one.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:1.
         home: The folder of the study, to link to.
         runs: The names of all runs of the family whose scores are given.
         place: The run that the prototypes belong to.
@@ -72,18 +65,12 @@ def show_features(
     found = roles.read(runs, place, chosen.reasons, page, home)
     shown = show_prototypes(chosen, top, found.roles, scorer, source, torch_device)
     with whole_folder(features) as partial:
-        gallery = write_gallery(shown, found.class_names, source, partial)
         address = link_to(home / "index.html", page)
-        shown_page = (shown, gallery, address, place, cfg, top, chosen.n_in_range)
-        text = render_page(*shown_page)
-        (partial / "index.html").write_text(text, encoding="utf-8")
-        numbers = {
-            **asdict(place),
-            "checkpoint_sha256": fit.sha256,
-            "activations": acts.attributes,
-            "code": fingerprint("show_features"),
-            **to_numbers(shown, n_images, cfg, chosen, top),
-        }
+        on_page = (shown, found.class_names, source, address, place, cfg, top)
+        write_page(partial, *on_page, chosen.n_in_range)
+        numbers = {"checkpoint_sha256": fit.sha256, "activations": acts.attributes}
+        numbers |= to_numbers(shown, n_images, cfg, chosen, top)
+        numbers |= {"code": fingerprint("show_features"), **vars(place)}
         (partial / "features.json").write_text(json.dumps(numbers) + "\n")
     logging.info("%s: %d prototypes shown", features / "index.html", len(shown))
     logging.info(describe_ranges(cfg, top, chosen.n_in_range))

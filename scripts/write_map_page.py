@@ -44,16 +44,13 @@ def write_map_page(
         files: The files to read.
         tables: The tables to show.
         charts: The charts to show.
-        sae_metrics: The CSV files of evaluate_saes.py, in any order; none if the study
-            has no autoencoders.
-        sae_front: The SVG file of plot_sae_front.py; none in the same case.
-        import_check: The CSV files of import_sae.py, in any order; none if the study
-            imports no autoencoder.
+        sae_metrics: The CSV files of evaluate_saes.py, in any order; may be none.
+        sae_front: The SVG file of plot_sae_front.py; none if there are no metrics.
+        import_check: The CSV files of import_sae.py, in any order; may be none.
         features: The folders of show_features.py to link to, in any order.
         trait_pages: The folder of show_traits.py to link to.
         out: The HTML file to write.
-        n_correlated: The number of latents whose correlations evaluate_saes.py
-            measured, at most.
+        n_correlated: Most latents whose correlations evaluate_saes.py measured.
         place: The encoder and layer that the answer is about.
         sae_families: The families of autoencoders with their runs, such as
             clip/layer3/topk:k64-sparsity8-seed0.
@@ -73,10 +70,9 @@ def write_map_page(
         saes = Autoencoders(measured, n_correlated, front)
     results = tables.read(files, expected)
     imports = read_imports(import_check) if import_check else None
-    links = find_pages(features, out)
-    traits = find_trait_pages(trait_pages, out)
     named = {"splits": files.splits, "labels": files.traits, "mAP": tables.map_table}
-    shown = (results, place, charts.read(), saes, imports, links, traits, looks)
+    links = find_pages(features, out), find_trait_pages(trait_pages, out)
+    shown = (results, place, charts.read(), saes, imports, *links, looks)
     write_text(render_map_page(*shown, read_provenance(named)), out)
 
 

@@ -93,7 +93,7 @@ def test_an_active_environment_with_the_pins_is_used_and_nothing_installed(
 
 def test_without_an_active_environment_packages_are_installed_into_venv(folder):
     *installing, said, test = commands(folder)
-    assert ".venv/bin/python -m pip install --editable '.[dev]'" in installing
+    assert ".venv/bin/python -m pip install --editable '.[dev,browser]'" in installing
     assert said == 'echo "Using .venv." >&2'
     assert test.startswith('HF_HUB_OFFLINE=1 ".venv/bin/python" -m pytest')
     (folder / ".venv").mkdir()

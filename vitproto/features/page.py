@@ -9,7 +9,7 @@ import numpy as np
 
 from vitproto.features.choice import Choice, Reason
 from vitproto.features.feature import Feature, ShownImage
-from vitproto.features.shown import Gallery
+from vitproto.features.shown import Gallery, ShownImages, write_gallery
 from vitproto.features.top_images import TopImages
 from vitproto.pages.templates import read_template
 from vitproto.pictures.overlay import color_range, format_score, lay_over
@@ -52,6 +52,30 @@ class Place:
 
 N_CLASSES = 10
 """Classes that the page shows of a prototype; `features.json` holds all."""
+
+
+def write_page(
+    folder: Path,
+    features: Sequence[Feature],
+    class_names: Mapping[str, str],
+    source: ShownImages,
+    home: str,
+    place: Place,
+    cfg: Choice,
+    top: TopImages,
+    n_in_range: int,
+) -> None:
+    """Write the page, `index.html`, and the thumbnails that it loads, into a folder.
+
+    Args:
+        folder: an existing folder.
+        class_names: the class of each image, by its id; none if images have none.
+        source: where the images come from.
+        features, home, place, cfg, top, n_in_range: as in `render_page`.
+    """
+    gallery = write_gallery(features, class_names, source, folder)
+    page = render_page(features, gallery, home, place, cfg, top, n_in_range)
+    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def render_page(

@@ -41,7 +41,7 @@ def naming_note(folder: Path, name: str, stage: str) -> Iterator[None]:
     except UnreadableError:
         raise
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        why = f"it lacks {error}" if isinstance(error, LookupError) else str(error)
+        why = f"it lacks {error}" if isinstance(error, LookupError) else f"{error}"
         remedy = f"delete {folder} and run {stage} again"
         note = folder / name
         damaged = f"{note} is damaged ({why}): {remedy}"
