@@ -47,7 +47,7 @@ def show_features(
         roles: The files that say for which traits prototypes were chosen.
         features: The folder to create.
         n_images: Number of images to show for each prototype.
-        device: auto (a GPU if there is one), cpu, cuda or cuda:1.
+        device: The device: auto (a GPU if there is one), cpu, cuda or cuda:1.
         home: The folder of the study, to link to.
         runs: The names of all runs of the family whose scores are given.
         place: The run that the prototypes belong to.
