@@ -52,9 +52,9 @@ def test_labels_show_the_marker_of_their_line():
     assert len(GLYPHS) == len(MARKERS)
 
 
-def test_no_two_of_70_categories_look_alike():
-    styles = category_styles([str(i) for i in range(70)]).values()
-    assert len({(style["color"], style["marker"]) for style in styles}) == 70
+def test_no_two_of_91_categories_look_alike():
+    styles = category_styles([str(i) for i in range(91)]).values()
+    assert len({(style["color"], style["marker"]) for style in styles}) == 91
 
 
 def test_labels_that_touch_are_moved_apart_around_their_middle():

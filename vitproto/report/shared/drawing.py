@@ -34,7 +34,7 @@ WHISKERS = f"whiskers: {LEVEL} % interval over test images and seeds"
 
 
 def category_styles(names: Sequence[str]) -> dict[str, dict]:
-    """Colour and marker of each category; up to 70 categories all look different."""
+    """Colour and marker of each category; up to 91 categories all look different."""
     return {
         name: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
         for i, name in enumerate(names)
